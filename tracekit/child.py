@@ -1,0 +1,152 @@
+"""The life of a measured process: read the spec, do the work under its model, record, leave.
+
+It runs on CPython 3.9 and newer with the standard library alone, whatever Python tracekit itself runs on. Nothing here
+starts a helper thread, and nothing is printed: stdout and stderr belong to the workload.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import sys
+import sysconfig
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tracekit import clock, counters, recorder
+from tracekit.bundle import Bundle
+from tracekit.models import MODELS, Model, Work
+from tracekit.spec import FORMAT, RunSpec
+from tracekit.viztracer_inside import InsideTracer
+from tracekit.workload import import_workload
+
+_HANDSHAKE_LIMIT_S = 10.0
+
+
+def main(folder: str) -> int:
+    """Do the run that `folder`/spec.json describes; returns the exit code. A failure is recorded, not printed."""
+    bundle = Bundle(Path(folder))
+    spec = bundle.spec()
+    own = recorder.install(
+        recorder.Recorder(str(bundle.streams), counters.choose(spec.counters), periodic=False)
+    )
+    gil_before = recorder.gil_enabled()
+    own.record(_meta(own, gil_before))
+    own.flush()
+    tracer = InsideTracer(str(bundle.raw), spec.extra_path) if spec.capture == "viztracer" else None
+    try:
+        _measure(spec, bundle, own, tracer)
+        exit_code = 0
+    except Exception as error:  # noqa: BLE001 - whatever the workload raises is the run's result
+        own.record(
+            {
+                "kind": "failure",
+                "type": type(error).__name__,
+                "message": str(error),
+                "traceback": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+            }
+        )
+        exit_code = 1
+    own.record({"kind": "gil", "enabled": recorder.gil_enabled()})
+    own.close(exit_code)
+    if tracer is not None:
+        tracer.save()
+    return exit_code
+
+
+def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: InsideTracer | None) -> None:
+    workload = import_workload(spec.workload_target)
+    items = list(workload.make_items(workload.sizes[spec.size], spec.seed))
+    model: Model = MODELS.load(spec.model)
+    if spec.warmup:
+        own.window_ended = _Handshake(bundle.root)
+    work = Work(
+        task=workload.task,
+        items=items,
+        workers=spec.workers,
+        recorder=own,
+        worker_options={
+            "streams": str(bundle.streams.resolve()),
+            "raw": str(bundle.raw.resolve()),
+            "counters": own.source.name,
+            "capture": spec.capture,
+            "extra_path": spec.extra_path,
+        },
+    )
+    own.readings("start")
+    if tracer is not None:
+        tracer.start()
+    started = clock.now_ns()
+    try:
+        results = model.run(work)
+    finally:
+        ended = clock.now_ns()
+        if tracer is not None:
+            tracer.stop()
+        own.span("run", started, ended)
+        own.thread(
+            tid=threading.get_native_id(),
+            name="MainThread",
+            role="main",
+            worker=None,
+            spawn_requested_ns=None,
+            start_ns=started,
+            end_ns=ended,
+            cpu_ns=None,
+        )
+    own.record({"kind": "result", "checksum": workload.combine(results), "items": len(items)})
+
+
+class _Handshake:
+    """In the warm-up run only: let the parent read the workers' memory while all of them are alive and idle.
+
+    Two marker files, because that works the same on every system; it is polled here, not in a run that is timed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._ready = root / "handshake.ready"
+        self._go = root / "handshake.go"
+
+    def __call__(self) -> None:
+        self._ready.touch()
+        limit = time.monotonic() + _HANDSHAKE_LIMIT_S
+        while not self._go.exists() and time.monotonic() < limit:
+            time.sleep(0.002)
+
+
+def _meta(own: recorder.Recorder, gil_before: bool) -> dict[str, Any]:
+    """The stream's first record, see docs/bundle.md."""
+    return {
+        "kind": "meta",
+        "format": FORMAT,
+        "pid": own.pid,
+        "ppid": os.getppid(),
+        "tid": threading.get_native_id(),
+        "role": "main",
+        "worker": None,
+        "start_ticks": recorder.start_ticks(),
+        "spawn_requested_ns": None,
+        "interpreter_ready_ns": None,
+        "counter_source": own.source.name,
+        "clocks": clock.triple(),
+        "python": {
+            "implementation": platform.python_implementation(),
+            "version": platform.python_version(),
+            "build": sys.version.replace("\n", " "),
+            "executable": sys.executable,
+            "free_threaded_build": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+            "gil_enabled": gil_before,
+            "switch_interval_s": sys.getswitchinterval(),
+            "start_method_default": _default_start_method(),
+            "start_methods": " ".join(multiprocessing.get_all_start_methods()),
+        },
+    }
+
+
+def _default_start_method() -> str:
+    """What multiprocessing would do if nobody said anything; asked in a way that does not fix it."""
+    return multiprocessing.get_all_start_methods()[0]

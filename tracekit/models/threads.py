@@ -1,0 +1,76 @@
+"""threads: concurrent.futures.ThreadPoolExecutor, the way most programs use threads."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from tracekit.clock import now_ns
+from tracekit.models import Model, Work
+from tracekit.recorder import run_task
+
+TYPE_CHECKING = False  # see tracekit/registry.py
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from typing import Any
+
+
+class Threads(Model):
+    """See the module."""
+
+    name = "threads"
+
+    def run(self, work: Work) -> list[Any]:
+        starts: list[tuple[int, int]] = []
+
+        def thread_started() -> None:
+            starts.append((now_ns(), threading.get_native_id()))
+
+        pool = ThreadPoolExecutor(work.workers, thread_name_prefix="worker", initializer=thread_started)
+        try:
+            futures, requests = _submit(pool, work)
+            results = [future.result() for future in futures]
+            _record_threads(work, starts, requests, work.recorder.end_window())
+        finally:
+            asked = now_ns()
+            # After a task raised, the rest is not worth waiting for.
+            pool.shutdown(wait=True, cancel_futures=True)
+            work.recorder.span("shutdown", asked, now_ns())
+        return results
+
+
+def _submit(pool: ThreadPoolExecutor, work: Work) -> tuple[list[Future[Any]], list[int]]:
+    """Submit all items. Returns the futures, and when each worker thread was asked for.
+
+    The pool starts a thread inside a `submit` that finds no idle worker, and tells nobody. Counting the process's
+    threads around the submit does, without the pool's private parts.
+    """
+    futures = []
+    requests: list[int] = []
+    others = threading.active_count()
+    for index, item in enumerate(work.items):
+        requested = now_ns()
+        futures.append(pool.submit(run_task, work.task, index, item))
+        if len(requests) < work.workers and threading.active_count() - others > len(requests):
+            requests.append(requested)
+    return futures, requests
+
+
+def _record_threads(work: Work, starts: list[tuple[int, int]], requests: list[int], cpu: dict[int, int]) -> None:
+    """One record per worker thread. A pool starts its threads one after another, so the k-th request is the k-th tid:
+    Linux gives rising ids, and a wrapped counter would at worst swap the stamps of two workers."""
+    ended = now_ns()
+    for worker, (requested, (started, tid)) in enumerate(zip(requests, sorted(starts, key=lambda start: start[1]))):
+        work.recorder.thread(
+            tid=tid,
+            name=f"worker_{worker}",
+            role="worker",
+            worker=worker,
+            spawn_requested_ns=requested,
+            start_ns=started,
+            end_ns=ended,
+            cpu_ns=cpu.get(tid),
+        )
+
+
+MODEL = Threads()

@@ -1,0 +1,135 @@
+"""Every notice tracekit can give: a doubt about a number, its cause, its effect and its remedy, in one table.
+
+A notice is data: it is stored in the manifest or found by a metric, and the report and the terminal print it.
+`docs/notices.md` is generated from NOTICES.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class NoticeKind(NamedTuple):
+    """One row of the table. `cause` and `remedy` are str.format templates over the fields given to `notice`."""
+
+    severity: str
+    """`info`: worth knowing; `warning`: a number is less sure or absent; `error`: a run is not usable."""
+    cause: str
+    effect: str
+    remedy: str
+
+
+class Notice(NamedTuple):
+    """One notice as given: text says cause and effect, remedy the way out."""
+
+    code: str
+    severity: str
+    text: str
+    remedy: str
+
+
+NOTICES: dict[str, NoticeKind] = {
+    "capture-unavailable": NoticeKind(
+        "warning",
+        "capture {capture} could not be used: {reason}",
+        "its traced runs, pictures and probe effect are missing; timings are not touched",
+        "{remedy}",
+    ),
+    "capture-incomplete": NoticeKind(
+        "warning",
+        "capture {capture} left no usable file for {missing} ({run_id})",
+        "the trace lacks these processes; timings are not touched",
+        "let workers end by themselves: os._exit and SIGKILL lose what a tracer holds in memory",
+    ),
+    "trace-overflow": NoticeKind(
+        "warning",
+        "VizTracer's ring of {entries} entries was full in process {pid} ({run_id})",
+        "the oldest calls are lost, so the picture starts late",
+        "tracekit run {workload} --size smoke",
+    ),
+    "run-failed": NoticeKind(
+        "error",
+        "run {run_id} ended as {status}: {reason}",
+        "it gives no number",
+        "{remedy}",
+    ),
+    "stream-truncated": NoticeKind(
+        "warning",
+        "the stream of process {pid} has no end record ({run_id})",
+        "the process was killed or left by os._exit: its last tasks and counters are missing",
+        "look at stderr.log in the bundle",
+    ),
+    "exit-code-unknown": NoticeKind(
+        "warning",
+        "py-spy does not pass on its child's exit code and the child wrote none ({run_id})",
+        "the run is counted as killed",
+        "repeat with --capture none to see the code",
+    ),
+    "steal": NoticeKind(
+        "warning",
+        "the hypervisor took {stolen} of CPU time during {runs} runs ({share} of what they used)",
+        "walls are longer than on a machine of one's own and the GIL-wait interval is wider",
+        "repeat on a quiet machine, or raise --runs",
+    ),
+    "load": NoticeKind(
+        "warning",
+        "the machine was already busy: load average {load} on {cpus} CPUs when the suite began",
+        "speed-ups come out too low and intervals too wide",
+        "end other work, then repeat",
+    ),
+    "throttled": NoticeKind(
+        "warning",
+        "the cgroup's CPU quota stopped the processes for {throttled}",
+        "walls contain that pause; it is no property of the model",
+        "raise the quota (cpu.max), or use fewer workers",
+    ),
+    "no-schedstat": NoticeKind(
+        "info",
+        "the kernel gives no run-queue delay per thread here (source {source})",
+        "the upper end of the GIL-wait interval also contains time spent waiting for a CPU",
+        "measure on Linux with CONFIG_SCHED_INFO to narrow it",
+    ),
+    "few-repeats": NoticeKind(
+        "warning",
+        "{cell} has {n} usable repeats",
+        "an interval of the median needs at least 3, so none is given",
+        "tracekit run {workload} --runs 5",
+    ),
+    "no-memory": NoticeKind(
+        "info",
+        "memory of the workers was not read: {reason}",
+        "uss_bytes and pss_bytes are unavailable",
+        "keep the warm-up round (--warmup 1), where it is read without touching a timing",
+    ),
+    "short-runs": NoticeKind(
+        "warning",
+        "the serial run of {workload} lasts only {wall}",
+        "starting the workers and clock noise weigh more than the work",
+        "tracekit run {workload} --size default",
+    ),
+    "no-control": NoticeKind(
+        "info",
+        "the suite has no {control} control at {workers} workers",
+        "the share of the ceiling is unavailable",
+        "run the suite without --no-controls",
+    ),
+    "gil-switched": NoticeKind(
+        "warning",
+        "the GIL was off at the start of {run_id} and on at its end; enabled on importing {module}",
+        "the run mixes two ways of running",
+        "PYTHON_GIL=0 keeps it off, at the extension's risk",
+    ),
+    "provision": NoticeKind(
+        "info",
+        "{python} has no {tool} of its own",
+        "the capture is left out for that interpreter",
+        "tracekit run {workload} --python {python} --provision",
+    ),
+}
+
+
+def notice(code: str, **fields: Any) -> Notice:
+    """Make the notice `code` from its fields."""
+    kind = NOTICES[code]
+    text = f"{kind.cause.format(**fields)}: {kind.effect}"
+    return Notice(code=code, severity=kind.severity, text=text, remedy=kind.remedy.format(**fields))

@@ -1,0 +1,6 @@
+"""The report: what a person reads about a suite, as HTML, Markdown, pictures, CSV and JSON.
+
+    tables ─▶ cells ─▶ verdict, summary, figures ... ─▶ build: one ReportView ─▶ html · markdown · tabular ─▶ write
+
+Everything up to the view is pure; only `write` touches the disk.
+"""

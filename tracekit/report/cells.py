@@ -1,0 +1,236 @@
+"""The metrics table as the report reads it: groups of cells (one operating system, one interpreter), each with numbers.
+
+A cell is one workload, model, worker count, start method and capture; its numbers are the metrics rows of scope
+`cell`. A number that is absent is an `unavailable` Number with a reason, so nothing downstream meets a NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tracekit.tables import CELL, Tables
+
+MODELS = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
+"""Reading order of the models; any other follows by name."""
+
+_START_METHODS = ("", "fork", "forkserver", "spawn")
+_BEST_FIRST = ("measured", "estimated", "bound", "unavailable")
+
+CellKey = tuple[str, str, str, int, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """One number of a cell: a value, or only a range (`quality` bound), or a reason why there is none."""
+
+    metric: str
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    unit: str = ""
+    method: str = ""
+    quality: str = "unavailable"
+    n: int = 0
+    reason: str = ""
+
+    @property
+    def available(self) -> bool:
+        return self.quality != "unavailable" and self.centre is not None
+
+    @property
+    def centre(self) -> float | None:
+        """The value, or the middle of the range when only a range is known."""
+        if self.value is None and self.lower is not None and self.upper is not None:
+            return (self.lower + self.upper) / 2
+        return self.value
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """lower and upper, or None when either is missing (fewer than three repeats)."""
+        return None if self.lower is None or self.upper is None else (self.lower, self.upper)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One way of running the work, with everything that is known about it.
+
+    `walls_ns`: the wall of every usable, untraced, warm repeat. `runs`: how many runs were made (without warm-up).
+    `every`: its numbers in the order of the metrics table.
+    """
+
+    workload: str
+    size: str
+    model: str
+    workers: int
+    start_method: str
+    capture: str
+    os: str
+    python: str
+    control: bool
+    kind: str
+    gil_enabled: bool | None
+    runs: int
+    walls_ns: tuple[int, ...]
+    every: tuple[Number, ...]
+
+    @property
+    def variant(self) -> str:
+        """The model with its start method: `processes (fork)`."""
+        return f"{self.model} ({self.start_method})" if self.start_method else self.model
+
+    @property
+    def counted(self) -> str:
+        """The variant with its worker count as a reader says it: `2 processes (fork)`, `1 thread`, `serial`."""
+        if self.model == "serial":
+            return "serial"
+        if self.model in ("asyncio", "dask"):
+            return f"{self.variant} with {self.workers} worker{'s' if self.workers != 1 else ''}"
+        if self.workers == 1:
+            singular = {"processes": "process", "threads": "thread", "interpreters": "interpreter"}
+            return f"1 {self.variant.replace(self.model, singular.get(self.model, self.model), 1)}"
+        return f"{self.workers} {self.variant}"
+
+    def number(self, metric: str) -> Number:
+        """The number of that name, the most direct one when several methods gave it."""
+        found = [item for item in self.every if item.metric == metric]
+        if found:
+            return min(found, key=lambda item: _BEST_FIRST.index(item.quality))
+        if not self.walls_ns:
+            return Number(metric=metric, reason=f"none of its {self.runs} runs is usable")
+        return Number(metric=metric, reason="not part of this suite")
+
+    @property
+    def order(self) -> tuple[int, str, int, str, int]:
+        """Sorts cells the way a reader looks for them: serial, threads, processes by start method, then workers."""
+        model = MODELS.index(self.model) if self.model in MODELS else len(MODELS)
+        known = self.start_method in _START_METHODS
+        start = _START_METHODS.index(self.start_method) if known else len(_START_METHODS)
+        return (model, self.model, start, self.start_method, self.workers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What may be compared: the cells of one workload under one operating system and one interpreter."""
+
+    os: str
+    python: str
+    cells: tuple[Cell, ...]
+    controls: tuple[Cell, ...]
+    traced: tuple[Cell, ...]
+
+    @property
+    def label(self) -> str:
+        return " · ".join(part for part in (self.os, self.python) if part)
+
+    @property
+    def serial(self) -> Cell | None:
+        return next((cell for cell in self.cells if cell.model == "serial"), None)
+
+    @property
+    def worker_counts(self) -> tuple[int, ...]:
+        return tuple(sorted({cell.workers for cell in self.cells if cell.model != "serial"}))
+
+    def at_most_workers(self) -> tuple[Cell, ...]:
+        """Serial, then every variant at the largest worker count it was run with."""
+        largest: dict[str, Cell] = {}
+        for cell in self.cells:
+            if cell.variant not in largest or cell.workers > largest[cell.variant].workers:
+                largest[cell.variant] = cell
+        return tuple(sorted(largest.values(), key=lambda cell: cell.order))
+
+    def with_workers(self, workers: int) -> tuple[Cell, ...]:
+        """Serial, then every variant that was run with exactly that many workers."""
+        return tuple(cell for cell in self.cells if cell.model == "serial" or cell.workers == workers)
+
+
+def groups(tables: Tables) -> tuple[Group, ...]:
+    """The suite's groups, in the order they were first run."""
+    cells = _cells(tables)
+    names = list(dict.fromkeys((cell.os, cell.python) for cell in cells))
+    return tuple(_group(name, [cell for cell in cells if (cell.os, cell.python) == name]) for name in names)
+
+
+def _group(name: tuple[str, str], cells: list[Cell]) -> Group:
+    in_order = sorted(cells, key=lambda cell: (cell.workload, cell.order, cell.capture))
+    own = [cell for cell in in_order if not cell.control]
+    return Group(
+        os=name[0],
+        python=name[1],
+        cells=tuple(cell for cell in own if cell.capture == "none"),
+        controls=tuple(cell for cell in in_order if cell.control and cell.capture == "none"),
+        traced=tuple(cell for cell in own if cell.capture != "none"),
+    )
+
+
+def _cells(tables: Tables) -> list[Cell]:
+    numbers: dict[CellKey, list[Number]] = {}
+    rows = tables.metrics[tables.metrics["scope"] == "cell"]
+    for row in _records(rows):
+        numbers.setdefault(_key(row), []).append(_number(row))
+    runs: dict[CellKey, list[Mapping[str, Any]]] = {}
+    for row in _records(tables.runs):
+        runs.setdefault(_key(row), []).append(row)
+    main = tables.suite.get("workload")
+    keys = dict.fromkeys([*runs, *numbers])
+    return [_cell(key, runs.get(key, []), numbers.get(key, []), main) for key in keys]
+
+
+def _cell(key: CellKey, runs: list[Mapping[str, Any]], numbers: list[Number], main: object) -> Cell:
+    warm = [run for run in runs if not run["warmup"]]
+    usable = [run for run in warm if run["status"] == "ok" and run["wall_ns"] is not None]
+    control = all(run["control"] for run in runs) if runs else main is not None and key[0] != main
+    gil = [run["gil_enabled"] for run in runs if run["gil_enabled"] is not None]
+    return Cell(
+        **dict(zip(CELL, key, strict=True)),  # type: ignore[arg-type]
+        control=bool(control),
+        kind=next((str(run["kind"]) for run in runs if run["kind"]), ""),
+        gil_enabled=bool(gil[0]) if gil else None,
+        runs=len(warm),
+        walls_ns=tuple(int(run["wall_ns"]) for run in usable),
+        every=tuple(numbers),
+    )
+
+
+def _records(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    """The rows as dicts in which whatever pandas calls missing is None."""
+    plain = frame.astype(object)
+    return plain.where(plain.notna(), None).to_dict("records")  # type: ignore[return-value]
+
+
+def _key(row: Mapping[str, Any]) -> CellKey:
+    texts = {name: str(row[name]) if row[name] is not None else "" for name in CELL}
+    workers = int(row["workers"]) if row["workers"] is not None else 1
+    return (
+        texts["workload"],
+        texts["size"],
+        texts["model"],
+        workers,
+        texts["start_method"],
+        texts["capture"] or "none",
+        texts["os"],
+        texts["python"],
+    )
+
+
+def _number(row: Mapping[str, Any]) -> Number:
+    quality = str(row["quality"] or "measured")
+    return Number(
+        metric=str(row["metric"]),
+        value=_finite(row["value"]),
+        lower=_finite(row["lower"]),
+        upper=_finite(row["upper"]),
+        unit=str(row["unit"] or ""),
+        method=str(row["method"] or ""),
+        quality=quality if quality in _BEST_FIRST else "unavailable",
+        n=int(row["n"]) if row["n"] is not None else 0,
+        reason=str(row["reason"] or ""),
+    )
+
+
+def _finite(value: Any) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)

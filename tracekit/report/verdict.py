@@ -1,0 +1,189 @@
+"""The verdict: what the suite found, in one sentence that claims no more than its intervals.
+
+A speed-up is a change only when its interval excludes 1. Two models differ only when their intervals do not overlap.
+Without an interval (fewer than three repeats) the sentence says so instead of judging.
+"""
+
+from __future__ import annotations
+
+from tracekit.report.cells import Cell, Group, Number
+from tracekit.report.shares import gil_wait_share
+from tracekit.report.views import Verdict
+from tracekit.report.wording import interval_text, listed, plural, range_text, times, value_text
+
+_NOTABLE_WAIT = 0.10
+"""A GIL wait is given as the reason when at least this part of the thread time is certain to be one."""
+_SMALL_WAIT = 0.05
+
+
+def verdict(group: Group, workload: str, cpus: int | None) -> Verdict:
+    """The verdict on one group. `cpus`: how many CPUs the runs could use, None when unknown."""
+    where = f"On {plural(cpus, 'CPU')}, " if cpus else ""
+    made = [cell for cell in group.at_most_workers() if cell.walls_ns or cell.number("wall_ns").available]
+    models = [cell for cell in made if cell.model != "serial"]
+    if not made:
+        runs = sum(cell.runs for cell in group.cells)
+        return _say(group, "none", f"No run of {workload} gives a number", f": {_none_of(runs)} is usable.")
+    if not models:
+        return _serial_only(group, workload, where, made[0])
+    judged = [cell for cell in models if cell.number("speedup").available]
+    if not judged:
+        return _without_serial(group, workload, where, models)
+    return _against_serial(group, workload, where, judged)
+
+
+def _against_serial(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
+    best = max(judged, key=_speedup)
+    others = [cell for cell in _best_of_each_model(judged) if cell.model != best.model]
+    if best.number("speedup").interval is None:
+        number = best.number("speedup")
+        lead = _capital(
+            f"{where}{best.counted} ran {workload} {times(_speedup(best))} as fast as serial, "
+            f"but {_too_few(number)}"
+        )
+        return _say(group, "unsure", lead, f"{_compared(others, best)}.")
+    if _is_faster(best):
+        lead = f"{where}{best.counted} {_verb(best)} {workload} {_factor(best)}"
+        return _say(group, best.model, _capital(lead), f"{_compared(others, best)}.")
+    if any(_is_level(cell) for cell in judged):
+        lead = f"{where}no model runs {workload} detectably faster than serial"
+        outcome = "level"
+    else:
+        lead = f"{where}every model runs {workload} slower than serial"
+        outcome = "slower"
+    each = [f"{cell.counted} {_reached(cell)}{_why(cell)}" for cell in _best_of_each_model(judged)]
+    return _say(group, outcome, _capital(lead), f": {'; '.join(each)} (95 % intervals, {_n(judged)}).")
+
+
+def _compared(others: list[Cell], best: Cell) -> str:
+    """The clause about threads and processes, whichever did not win."""
+    clauses = [_clause(cell, best) for cell in others if cell.model in ("threads", "processes")]
+    return "".join(f"; {clause}" for clause in clauses)
+
+
+def _clause(cell: Cell, best: Cell) -> str:
+    number = cell.number("speedup")
+    verb = "is" if cell.workers == 1 else "are"
+    if number.interval is None:
+        return f"{cell.counted}: {times(_speedup(cell))}, without an interval"
+    if _is_faster(cell):
+        behind = "their intervals overlap" if _overlap(number, best.number("speedup")) else "detectably behind"
+        return f"{cell.counted} reach {_reached(cell)}, {behind}{_why(cell)}"
+    if _is_level(cell):
+        return f"{cell.counted} {verb} no faster {_bracketed(number)}{_why(cell)}"
+    return f"{cell.counted} {verb} slower than serial {_bracketed(number)}{_why(cell)}"
+
+
+def _why(cell: Cell) -> str:
+    """What the GIL has to do with it, for threads only and only as far as the range of the GIL wait allows."""
+    wait = cell.number("gil_wait_ns")
+    if cell.model != "threads":
+        return ""
+    if cell.gil_enabled is False or wait.method == "no-gil":
+        return " (this build runs without a GIL)"
+    share = gil_wait_share(cell)
+    if share is None or cell.workers == 1:
+        return ""
+    if share[0] >= _NOTABLE_WAIT:
+        return f": they wait for the GIL {range_text(*share, 'share')} of the time"
+    if share[1] <= _SMALL_WAIT:
+        return f": they wait for the GIL at most {share[1] * 100:.0f} % of the time" if share[1] >= 0.005 else ""
+    return f": they wait for the GIL between {share[0] * 100:.0f} and {share[1] * 100:.0f} % of the time"
+
+
+def _serial_only(group: Group, workload: str, where: str, serial: Cell) -> Verdict:
+    wall = serial.number("wall_ns")
+    return _say(
+        group,
+        "serial-only",
+        f"Only serial was run: {where.lower()}{workload} takes {value_text(wall)}".replace("cpu", "CPU"),
+        f" {_with_interval(wall)}; a speed-up needs a second model.",
+    )
+
+
+def _without_serial(group: Group, workload: str, where: str, models: list[Cell]) -> Verdict:
+    in_order = sorted(models, key=lambda cell: cell.number("wall_ns").centre or float("inf"))
+    best, others = in_order[0], in_order[1:]
+    first = best.number("wall_ns")
+    lead = _capital(f"{where}{best.counted} {_verb(best)} {workload} in {value_text(first)} {_with_interval(first)}")
+    missing = models[0].number("speedup").reason
+    reason = "there is no usable serial run" if group.serial is None else missing or "serial gave no number"
+    rest = f", but there is no speed-up to state: {reason}"
+    if others:
+        second = others[0].number("wall_ns")
+        rest += f"; next {others[0].counted} in {value_text(second)} {_with_interval(second)}"
+        if first.interval and second.interval and _overlap(first, second):
+            rest += ", their intervals overlap"
+    return _say(group, "no-serial", lead, f"{rest}.")
+
+
+def _best_of_each_model(cells: list[Cell]) -> list[Cell]:
+    best: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.model not in best or _speedup(cell) > _speedup(best[cell.model]):
+            best[cell.model] = cell
+    return list(best.values())
+
+
+def _speedup(cell: Cell) -> float:
+    return cell.number("speedup").centre or 0.0
+
+
+def _is_faster(cell: Cell) -> bool:
+    interval = cell.number("speedup").interval
+    return interval is not None and interval[0] > 1
+
+
+def _is_level(cell: Cell) -> bool:
+    interval = cell.number("speedup").interval
+    return interval is not None and interval[0] <= 1 <= interval[1]
+
+
+def _overlap(one: Number, other: Number) -> bool:
+    if one.interval is None or other.interval is None:
+        return True
+    return one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
+
+
+def _verb(cell: Cell) -> str:
+    return "run" if cell.workers > 1 and cell.model in ("threads", "processes", "interpreters") else "runs"
+
+
+def _factor(cell: Cell) -> str:
+    number = cell.number("speedup")
+    return f"{times(_speedup(cell))} as fast as serial (95 % interval {interval_text(number)}, n = {number.n})"
+
+
+def _reached(cell: Cell) -> str:
+    return f"{times(_speedup(cell))} ({interval_text(cell.number('speedup'))})"
+
+
+def _bracketed(number: Number) -> str:
+    return f"({times(number.centre or 0.0)}, {interval_text(number)})"
+
+
+def _with_interval(number: Number) -> str:
+    if number.interval is None:
+        return f"({_too_few(number)})"
+    return f"(95 % interval {interval_text(number)}, n = {number.n})"
+
+
+def _too_few(number: Number) -> str:
+    return f"{plural(number.n, 'repeat')} {'is' if number.n == 1 else 'are'} too few for an interval"
+
+
+def _n(cells: list[Cell]) -> str:
+    counts = sorted({cell.number("speedup").n for cell in cells})
+    return f"n = {listed([str(count) for count in counts])}"
+
+
+def _none_of(runs: int) -> str:
+    return f"none of the {runs} runs" if runs > 1 else "the only run is not" if runs else "none"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _say(group: Group, outcome: str, lead: str, rest: str) -> Verdict:
+    return Verdict(label=group.label, outcome=outcome, lead=lead, rest=rest)

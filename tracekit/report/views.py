@@ -1,0 +1,175 @@
+"""What a person reads, apart from how it is laid out. HTML, Markdown and the tests all start from these.
+
+All text is plain text: whoever writes it out escapes it. Nothing here is optional in meaning; an absent number is the
+text `n/a` with a reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer in one sentence: `lead` is what was found, `rest` what it is compared with or why.
+
+    `outcome`: threads, processes, ... (the model that wins), `level` (no detectable change), `slower`, `unsure`
+    (too few repeats), `no-serial`, `serial-only` or `none` (no usable run).
+    """
+
+    label: str
+    outcome: str
+    lead: str
+    rest: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.lead}{self.rest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One entry of a table: the number, what stands beneath it, a quality tag and a footnote mark."""
+
+    main: str
+    sub: str = ""
+    tag: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One way of running: `model` picks its colour, `label` names it, `detail` counts its workers."""
+
+    model: str
+    label: str
+    detail: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowGroup:
+    """Rows that may be compared with one another; `label` is empty when there is only one group."""
+
+    label: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegendItem:
+    """What a tag or a footnote mark in the table means."""
+
+    mark: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableView:
+    """A table with its caption and legend. `columns` are (name, what stands beneath the number)."""
+
+    title: str
+    caption: str
+    columns: tuple[tuple[str, str], ...]
+    groups: tuple[RowGroup, ...]
+    legend: tuple[LegendItem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EveryRow:
+    """One line of the table of every number."""
+
+    metric: str
+    value: str
+    interval: str
+    n: str
+    quality: str
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EveryCell:
+    """All numbers of one cell."""
+
+    label: str
+    rows: tuple[EveryRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureView:
+    """A picture: `slug`.png, its title and caption, and `alt`, which says in words what it shows."""
+
+    slug: str
+    title: str
+    caption: str
+    alt: str
+    figure: Figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingFigure:
+    """A picture that could not be drawn, and why."""
+
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureGroup:
+    """The pictures of one operating system and interpreter; `label` is empty when there is only one."""
+
+    label: str
+    figures: tuple[FigureView, ...]
+    missing: tuple[MissingFigure, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeView:
+    """A doubt about a number, how often it was given, and the way out."""
+
+    severity: str
+    code: str
+    text: str
+    remedy: str
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodView:
+    """How one number was obtained."""
+
+    metric: str
+    summary: str
+    methods: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactGroup:
+    """Facts about the machine or one interpreter, as (name, value)."""
+
+    label: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportView:
+    """The whole report, in reading order."""
+
+    title: str
+    subtitle: str
+    verdicts: tuple[Verdict, ...]
+    summary: TableView
+    by_workers: tuple[TableView, ...]
+    captures: TableView | None
+    figures: tuple[FigureGroup, ...]
+    notices: tuple[NoticeView, ...]
+    methods: tuple[MethodView, ...]
+    doubts: tuple[str, ...]
+    environment: tuple[FactGroup, ...]
+    command: str
+    every: tuple[EveryCell, ...]
+    every_count: int
+    suite_id: str
+    version: str

@@ -1,0 +1,78 @@
+"""What is asked for: one run (`RunSpec`), and the suite of runs that answers one question (`Suite`).
+
+A spec is written to disk before anything is measured and read back by the measured process, which may be an older
+Python: hence plain dataclasses and plain JSON. Unknown keys are ignored and missing ones have defaults.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+FORMAT = 1
+"""The format of spec.json, suite.json, manifest.json and the streams. One integer for the bundle as a whole.
+
+History: 1, first format.
+"""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: this work, this way, watched by this. Times in seconds only where a person types them."""
+
+    suite_id: str
+    run_id: str
+    workload: str
+    workload_target: str
+    size: str
+    model: str
+    workers: int
+    start_method: str = ""
+    """What multiprocessing is told; empty for models that start no process."""
+    capture: str = "none"
+    rate_hz: int = 100
+    counters: str = "auto"
+    repeat: int = 0
+    """0 for the warm-up round, then 1, 2, ...; traced runs count from 1 as well."""
+    warmup: bool = False
+    control: bool = False
+    """The run belongs to a control workload that brackets what the machine can do."""
+    seed: int = 1
+    timeout_s: float = 120.0
+    python: str = ""
+    python_label: str = ""
+    extra_path: str = ""
+    """Folder that holds the capture's packages when the measured interpreter has none of its own."""
+    item_limit: int = 0
+    """Only for tests: use that many items; 0 means all."""
+
+    @property
+    def cell(self) -> tuple[str, str, str, int, str, str]:
+        """What must agree before runs are pooled: workload, size, model, workers, capture, interpreter."""
+        return (self.workload, self.size, self.model, self.workers, self.capture, self.python_label)
+
+    def to_json(self) -> str:
+        """One JSON object with `format`."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1)
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any]) -> RunSpec:
+        """From parsed JSON; keys of a later minor addition are ignored."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All runs of one question, in the order they are made (interleaved, so drift hits every model alike)."""
+
+    suite_id: str
+    workload: str
+    size: str
+    specs: tuple[RunSpec, ...]
+    command: tuple[str, ...] = ()
+    """The command line that asked for it, for the report's footer."""
+    notices: tuple[tuple[str, str, str, str], ...] = field(default=())
+    """What was already known to be missing before the first run: (code, severity, text, remedy)."""

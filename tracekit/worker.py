@@ -1,0 +1,60 @@
+"""The life of a worker process, from the stamp of its first instruction to its end record."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from tracekit import counters, recorder
+
+TYPE_CHECKING = False  # see tracekit/registry.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def measured_worker(options: dict[str, Any], ready_ns: int, run: Callable[[], None]) -> None:
+    """Record this process while `run`, the pool's own worker loop, does its tasks.
+
+    `options` are Work.worker_options with worker and spawn_requested_ns; `ready_ns` is the worker's first stamp. What
+    `run` raises passes through; a worker that leaves by os._exit or a signal has no end record, and that is how the
+    reader knows.
+    """
+    own = recorder.install(
+        recorder.Recorder(options["streams"], counters.choose(options["counters"]), periodic=True)
+    )
+    own.record(
+        {
+            "kind": "meta",
+            "format": 1,
+            "pid": os.getpid(),
+            "ppid": os.getppid(),
+            "tid": threading.get_native_id(),
+            "role": "worker",
+            "worker": options["worker"],
+            "start_ticks": recorder.start_ticks(),
+            "spawn_requested_ns": options["spawn_requested_ns"],
+            "interpreter_ready_ns": ready_ns,
+            "counter_source": own.source.name,
+        }
+    )
+    own.readings("start")
+    own.flush()
+    tracer = None
+    if options["capture"] == "viztracer":
+        from tracekit.viztracer_inside import InsideTracer  # noqa: PLC0415 - only a traced worker pays for it
+
+        tracer = InsideTracer(options["raw"], options["extra_path"])
+        tracer.start()
+    exit_code: int | None = None
+    try:
+        run()
+        exit_code = 0
+    finally:
+        if tracer is not None:
+            tracer.stop()
+        own.readings("end")
+        own.record({"kind": "gil", "enabled": recorder.gil_enabled()})
+        own.close(exit_code)
+        if tracer is not None:
+            tracer.save()

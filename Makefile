@@ -55,13 +55,13 @@ test: setup-dev ## run the tests [ARGS: more for pytest]
 
 lint: setup-dev ## check format, rules, types, imports and the generated docs
 	@echo 'lint: format'
-	@.venv/bin/ruff format --quiet --check . || { .venv/bin/ruff format --diff . ; exit 1; }
+	@.venv/bin/ruff format --check . || { echo '  .venv/bin/ruff format . writes them'; exit 1; }
 	@echo 'lint: rules'
 	@.venv/bin/ruff check --quiet .
 	@echo 'lint: types'
 	@.venv/bin/mypy --strict --no-error-summary tracekit workloads bootstrap
 	@echo 'lint: imports'
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 	@echo 'lint: docs'
 	@$(VENV_PYTHON) docs/generate.py --check
 

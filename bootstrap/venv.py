@@ -6,14 +6,15 @@ Standard library only, no root. A stamp `.venv/.tracekit-<runtime|dev>` is writt
 pyproject.toml, Python, place) says what the folder was made from, so an interrupted, moved or outdated .venv
 is seen without looking at its packages. Progress goes to stderr, pip's own words to .venv/set-up.log.
 
-Written so that any `python3` from 3.6 on can read it, and say that it is too old.
+Written so that any `python3` from 3.6 on can read it, and look for another one or say that it is too old.
 """
 
 import os
 import sys
 
-OLDEST = (3, 11)
-NEWER_NAMES = ("python3.14", "python3.13", "python3.12", "python3.11")
+# What the locks hold for: each package has a wheel for these.
+OLDEST, NEWEST = (3, 11), (3, 14)
+OTHER_NAMES = ("python3.14", "python3.13", "python3.12", "python3.11")
 
 
 def fail(what: str, remedy: str) -> None:
@@ -22,26 +23,25 @@ def fail(what: str, remedy: str) -> None:
     sys.exit(4)
 
 
-def use_newer_python() -> None:
-    """Starts this script again under the first newer Python on PATH that really runs."""
-    import shutil  # noqa: PLC0415  (only an old Python comes here)
+def use_other_python() -> None:
+    """Starts this script again under the first fitting Python on PATH that really runs."""
+    import shutil  # noqa: PLC0415  (only where `python3` does not fit)
     import subprocess  # noqa: PLC0415
 
-    for name in NEWER_NAMES:
+    for name in OTHER_NAMES:
         path = shutil.which(name)
         # A version manager puts names on PATH that only print an error.
         if path and subprocess.call([path, "-c", ""], stderr=subprocess.DEVNULL) == 0:
             os.execv(path, [path, "-I", os.path.abspath(__file__)] + sys.argv[1:])  # noqa: PTH100, RUF005
+    version = "{}.{}".format(*sys.version_info[:2])
     fail(
-        "Python {}.{} at {} is too old: tracekit needs 3.11 or newer".format(
-            *sys.version_info[:2], sys.executable
-        ),
-        "apt install python3 (Debian 12 or newer), or: make BOOTSTRAP_PYTHON=/path/to/python3.11 ...",
+        f"Python {version} at {sys.executable} does not fit: tracekit is set up with Python 3.11 to 3.14",
+        "apt install python3 (Debian 12 or newer), or: make BOOTSTRAP_PYTHON=/path/to/python3.13 ...",
     )
 
 
-if __name__ == "__main__" and sys.version_info < OLDEST:
-    use_newer_python()
+if __name__ == "__main__" and not OLDEST <= sys.version_info[:2] <= NEWEST:
+    use_other_python()
 
 import fcntl  # noqa: E402
 import hashlib  # noqa: E402
@@ -208,6 +208,8 @@ def put_pip_into(venv: Path) -> None:
     log = venv / "set-up.log"
     python = str(python_of(venv))
     if run_logged([python, "-I", "-m", "ensurepip", "--default-pip"], log) == 0:
+        # Python 3.11 adds setuptools, whose .pth file runs code at the start of every measured process.
+        run_logged([python, "-I", "-m", "pip", "uninstall", "--yes", "setuptools"], log)
         return
     say(f"1/3: this Python has no ensurepip (Debian's python3-venv); fetching {PIP_WHEEL}")
     wheel = venv / PIP_WHEEL
@@ -356,7 +358,7 @@ class Progress:
 
 
 def pip_install(venv: Path, lock: Path, held: int) -> None:
-    """Installs `lock` into `venv`; pip keeps the file descriptor `held`, so that it never outlives our lock."""
+    """Installs `lock`; pip keeps the file descriptor `held`, so that it never outlives our lock."""
     total = len(re.findall(r"^[A-Za-z0-9].*==", lock.read_text(), re.MULTILINE))
     say(f"2/3: installing {total} packages from {lock.name}")
     # --no-deps: the lock is complete; --only-binary: nothing is built, so nothing unlocked is run.

@@ -1,9 +1,9 @@
 """Tables made by hand, so that a test knows every answer before it asks.
 
-`suite()` is a whole suite as `load_suite` would return it: 2 workers, matmul, five models, two controls, five repeats
-and a warm-up each, two captures. `Maker` is what it is made of, for a test that needs three runs and no more.
-Stamps are nanoseconds of a CLOCK_MONOTONIC that began at BOOT_NS; every run starts a second after the one before it.
-"""
+`suite()` is a whole suite as `load_suite` would return it: 2 workers, matmul, five models, two controls, five
+repeats and a warm-up each, two captures. `Maker` is what it is made of, for a test that needs three runs and
+no more. Stamps are nanoseconds of a CLOCK_MONOTONIC that began at BOOT_NS; every run starts a second after
+the one before it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ BOOT_NS = 1_000 * SECOND
 PROCESS_MODELS = ("fork", "spawn", "forkserver")
 MODELS = ("serial", "threads", *PROCESS_MODELS)
 STARTUP_NS = {"serial": 0, "threads": MS // 5, "fork": 3 * MS, "spawn": 90 * MS, "forkserver": 20 * MS}
+SWITCHES = {"serial": 2, "threads": 30, "fork": 2, "spawn": 2, "forkserver": 2}
+"""Voluntary switches of a task: a thread that waits for the GIL wakes every 5 ms to ask for it."""
 
 ENVIRONMENT: dict[str, Any] = {
     "os": "Linux",
@@ -52,7 +54,8 @@ ENVIRONMENT: dict[str, Any] = {
 
 
 class Maker:
-    """Collects rows and makes them a Tables. Every method takes what a test cares about and fills in the rest."""
+    """Collects rows and makes them a Tables. Every method takes what a test cares about and fills in the
+    rest."""
 
     def __init__(self, suite_id: str = "20250101-000000-matmul", workload: str = "matmul") -> None:
         self.facts: dict[str, Any] = {
@@ -83,7 +86,8 @@ class Maker:
         return self._next_pid
 
     def run(self, model: str, wall_ns: int, **values: Any) -> dict[str, Any]:
-        """One run with its `run` span and its main process; returns the run's row (with `main_pid`, not a column)."""
+        """One run with its `run` span and its main process; returns the run's row (with `main_pid`, not a
+        column)."""
         main_pid = self.pid()
         start = self._next_start
         self._next_start += max(wall_ns, 0) + SECOND
@@ -110,7 +114,10 @@ class Maker:
             "wall_ns": wall_ns,
         }
         row = {**defaults, **values}
-        row.setdefault("run_id", f"{len(self._rows['runs']):03d}-{row['workload']}-{model}-{row['capture']}-r{row['repeat']}")
+        row.setdefault(
+            "run_id",
+            f"{len(self._rows['runs']):03d}-{row['workload']}-{model}-{row['capture']}-r{row['repeat']}",
+        )
         row["main_pid"] = main_pid
         self._rows["runs"].append(row)
         self.process(row, main_pid, "main", exit_ns=start + wall_ns + MS)
@@ -146,7 +153,8 @@ class Maker:
         end: float | None,
         **values: Any,
     ) -> None:
-        """The two readings of one counter, at the ends of the run window; a None is a reading that was not taken."""
+        """The two readings of one counter, at the ends of the run window; a None is a reading that was not
+        taken."""
         unit = values.pop("unit", "ns" if counter.endswith("_ns") else "count")
         defaults = {"scope": "process", "source": "linux", "unit": unit, "counter": counter}
         times = {"start": run["start_ns"], "end": run["start_ns"] + run["wall_ns"]}
@@ -165,7 +173,8 @@ class Maker:
 def full_run(
     maker: Maker, model: str, *, task_ns: int, cpu_share: float = 1.0, items: int = 8, **values: Any
 ) -> dict[str, Any]:
-    """One complete run of any of the five models: processes, threads, tasks, counters and, in a warm-up, memory.
+    """One complete run of any of the five models: processes, threads, tasks, counters and, in a warm-up,
+    memory.
 
     Each worker runs its share of `items` tasks of `task_ns` back to back, `cpu_share` of which is on a CPU.
     """
@@ -188,7 +197,7 @@ def full_run(
         _worker_thread(maker, run, pid, tid, index, ready, end, int(count * task_ns * cpu_share))
         for item in range(count):
             start = ready + item * task_ns
-            switches = {"voluntary_switches": 2, "involuntary_switches": 1}
+            switches = {"voluntary_switches": SWITCHES[model], "involuntary_switches": 1}
             cpu = {"cpu_ns": int(task_ns * cpu_share)}
             maker.span(run, pid, tid, "task", start, task_ns, item=item * workers + index, **cpu, **switches)
     if shutdown:
@@ -206,7 +215,8 @@ def suite(
     workload: str = "matmul",
     kind: str = "cpu",
 ) -> Tables:
-    """A suite of 2 workers: serial takes 800 ms, threads do not speed up (GIL), processes do, minus their start-up."""
+    """A suite of 2 workers: serial takes 800 ms, threads do not speed up (GIL), processes do, minus their
+    start-up."""
     maker = Maker(workload=workload)
     named: list[tuple[str, str, bool]] = [(workload, kind, False)]
     if controls:
@@ -214,13 +224,14 @@ def suite(
     for name, of_kind, control in named:
         for repeat in range(repeats + 1):
             for model in models:
-                common = {"workload": name, "kind": of_kind, "control": control, "repeat": repeat}
-                full_run(maker, model, **_work(name, model, repeat), **common, warmup=repeat == 0)
+                common: dict[str, Any] = {"workload": name, "kind": of_kind, "control": control}
+                work = _work(name, model, repeat)
+                full_run(maker, model, **work, **common, repeat=repeat, warmup=repeat == 0)
         for capture in () if control else captures:
             for model in models:
                 work = _work(name, model, 1)
-                slowed = {**work, "task_ns": int(work["task_ns"] * (3 if capture == "viztracer" else 1.1))}
-                run = full_run(maker, model, **slowed, workload=name, kind=of_kind, capture=capture)
+                work["task_ns"] = int(work["task_ns"] * (3 if capture == "viztracer" else 1.1))
+                run = full_run(maker, model, **work, workload=name, kind=of_kind, capture=capture)
                 _trace(maker, run)
     return maker.tables()
 
@@ -245,9 +256,7 @@ def _worker_ids(maker: Maker, run: Mapping[str, Any], model: str, index: int) ->
     return main, main + 1 + index
 
 
-def _worker_process(
-    maker: Maker, run: Mapping[str, Any], pid: int, index: int, ready: int, end: int
-) -> None:
+def _worker_process(maker: Maker, run: Mapping[str, Any], pid: int, index: int, ready: int, end: int) -> None:
     stamps = {"spawn_requested_ns": run["start_ns"], "interpreter_ready_ns": ready, "first_task_ns": ready}
     maker.process(run, pid, "worker", worker=index, **stamps, last_task_ns=end, exit_ns=end + MS)
 
@@ -272,7 +281,7 @@ def _process_counters(
         count = (0 if index == 0 else per_worker[index - 1]) if alone else sum(per_worker)
         threads = 1 if model == "serial" or index else 3
         maker.counter(run, pid, "cpu_ns", 0, MS + count * task_cpu_ns)
-        maker.counter(run, pid, "voluntary_switches", 10, 10 + 2 * count + 4)
+        maker.counter(run, pid, "voluntary_switches", 10, 10 + SWITCHES[model] * count + 4)
         maker.counter(run, pid, "involuntary_switches", 5, 5 + count + 1)
         maker.counter(run, pid, "threads", 1, threads)
         if run["warmup"] and run["capture"] == "none":

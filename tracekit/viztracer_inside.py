@@ -1,8 +1,8 @@
 """VizTracer started by our own code inside each measured process, after the spawn stamps, one file per process.
 
 VizTracer's own way into workers patches multiprocessing and re-executes spawned children with itself imported: then a
-traced spawn is no spawn any more. A forked worker inherits a running tracer; it is emptied there and used again,
-because two tracers in one process disturb each other.
+traced spawn is no spawn any more. A forked worker inherits a running tracer; it is stopped and dropped there, because
+it remembers the parent's thread id and would book the worker's calls on a thread that the worker does not have.
 """
 
 from __future__ import annotations
@@ -55,5 +55,9 @@ class InsideTracer:
 
 
 def _forget_parent() -> None:
+    global _tracer  # noqa: PLW0603 - one per process, see the module
+    if _tracer is None:
+        return
     _tracer.stop()
     _tracer.clear()
+    _tracer = None

@@ -15,10 +15,11 @@ import pandas as pd
 
 from tracekit.tables import CELL, Tables
 
-MODELS = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
-"""Reading order of the models; any other follows by name."""
+FAMILIES = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
+"""Reading order of the model families, which also share a colour; any other follows by name."""
 
 _START_METHODS = ("", "fork", "forkserver", "spawn")
+_SINGULAR = {"processes": "process", "threads": "thread", "interpreters": "interpreter"}
 _BEST_FIRST = ("measured", "estimated", "bound", "unavailable")
 
 CellKey = tuple[str, str, str, int, str, str, str, str]
@@ -79,20 +80,24 @@ class Cell:
     every: tuple[Number, ...]
 
     @property
+    def family(self) -> str:
+        """The kind of model: fork, forkserver and spawn are three ways to start `processes`."""
+        return "processes" if self.model in _START_METHODS else self.model
+
+    @property
     def variant(self) -> str:
-        """The model with its start method: `processes (fork)`."""
-        return f"{self.model} ({self.start_method})" if self.start_method else self.model
+        """The model as a reader says it: `threads`, `processes (fork)`."""
+        return f"{self.family} ({self.start_method})" if self.start_method else self.family
 
     @property
     def counted(self) -> str:
-        """The variant with its worker count as a reader says it: `2 processes (fork)`, `1 thread`, `serial`."""
-        if self.model == "serial":
+        """The variant with its worker count: `2 processes (fork)`, `1 thread`, `serial`."""
+        if self.family == "serial":
             return "serial"
-        if self.model in ("asyncio", "dask"):
+        if self.family not in _SINGULAR:
             return f"{self.variant} with {self.workers} worker{'s' if self.workers != 1 else ''}"
         if self.workers == 1:
-            singular = {"processes": "process", "threads": "thread", "interpreters": "interpreter"}
-            return f"1 {self.variant.replace(self.model, singular.get(self.model, self.model), 1)}"
+            return f"1 {self.variant.replace(self.family, _SINGULAR[self.family], 1)}"
         return f"{self.workers} {self.variant}"
 
     def number(self, metric: str) -> Number:
@@ -107,10 +112,10 @@ class Cell:
     @property
     def order(self) -> tuple[int, str, int, str, int]:
         """Sorts cells the way a reader looks for them: serial, threads, processes by start method, then workers."""
-        model = MODELS.index(self.model) if self.model in MODELS else len(MODELS)
+        family = FAMILIES.index(self.family) if self.family in FAMILIES else len(FAMILIES)
         known = self.start_method in _START_METHODS
         start = _START_METHODS.index(self.start_method) if known else len(_START_METHODS)
-        return (model, self.model, start, self.start_method, self.workers)
+        return (family, self.model if family == len(FAMILIES) else "", start, self.start_method, self.workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +130,9 @@ class Group:
 
     @property
     def label(self) -> str:
-        return " · ".join(part for part in (self.os, self.python) if part)
+        """`Linux · Python 3.13`, as headings name it."""
+        python = f"Python {self.python}" if self.python[:1].isdigit() else self.python
+        return " · ".join(part for part in (self.os, python) if part)
 
     @property
     def serial(self) -> Cell | None:
@@ -186,7 +193,15 @@ def _cell(key: CellKey, runs: list[Mapping[str, Any]], numbers: list[Number], ma
     control = all(run["control"] for run in runs) if runs else main is not None and key[0] != main
     gil = [run["gil_enabled"] for run in runs if run["gil_enabled"] is not None]
     return Cell(
-        **dict(zip(CELL, key, strict=True)),  # type: ignore[arg-type]
+        workload=key[0],
+        size=key[1],
+        model=key[2],
+        workers=key[3],
+        # A bundle may leave the start method to its model's name.
+        start_method=key[4] or (key[2] if key[2] in _START_METHODS else ""),
+        capture=key[5],
+        os=key[6],
+        python=key[7],
         control=bool(control),
         kind=next((str(run["kind"]) for run in runs if run["kind"]), ""),
         gil_enabled=bool(gil[0]) if gil else None,

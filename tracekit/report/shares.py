@@ -1,8 +1,8 @@
-"""Parts of the time that worker threads lived, from summed nanoseconds (never from averaged percentages).
+"""Shares and the ceiling: each from summed nanoseconds or from medians, never from averaged percentages.
 
     thread time = on-CPU + blocked in a task + run-queue wait + idle + unattributed, summed over the worker threads
 
-Where a suite lacks those sums, workers x wall stands in for the thread time.
+Where a suite lacks that sum and its parts, workers x wall stands in for it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ THREAD_TIME = (
 
 def thread_time_ns(cell: Cell) -> float | None:
     """How long the cell's worker threads lived, summed; None without a wall."""
+    whole = cell.number("thread_wall_ns").centre
+    if whole:
+        return whole
     parts = [number.centre or 0.0 for name in THREAD_TIME if (number := cell.number(name)).available]
     if sum(parts) > 0:
         return sum(parts)
@@ -35,3 +38,9 @@ def gil_wait_share(cell: Cell) -> tuple[float, float] | None:
         return None
     lower, upper = wait.interval or (wait.centre, wait.centre)
     return (min(1.0, max(0.0, lower / whole)), min(1.0, max(0.0, upper / whole)))
+
+
+def ceiling(cell: Cell) -> float | None:
+    """The speed-up that the control reached at this cell's worker count; None when there was no control."""
+    speedup, share = cell.number("speedup").centre, cell.number("ceiling_share").centre
+    return speedup / share if speedup and share else None

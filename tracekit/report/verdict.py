@@ -7,6 +7,7 @@ Without an interval (fewer than three repeats) the sentence says so instead of j
 from __future__ import annotations
 
 from tracekit.report.cells import Cell, Group, Number
+from tracekit.report.change import change
 from tracekit.report.shares import gil_wait_share
 from tracekit.report.views import Verdict
 from tracekit.report.wording import interval_text, listed, plural, range_text, times, value_text
@@ -23,9 +24,9 @@ def verdict(group: Group, workload: str, cpus: int | None) -> Verdict:
     models = [cell for cell in made if cell.model != "serial"]
     if not made:
         runs = sum(cell.runs for cell in group.cells)
-        return _say(group, "none", f"No run of {workload} gives a number", f": {_none_of(runs)} is usable.")
+        return _say(group, "none", f"No run of {workload} gives a number", f": {_none_of(runs)}.")
     if not models:
-        return _serial_only(group, workload, where, made[0])
+        return _serial_only(group, workload, made[0])
     judged = [cell for cell in models if cell.number("speedup").available]
     if not judged:
         return _without_serial(group, workload, where, models)
@@ -34,7 +35,7 @@ def verdict(group: Group, workload: str, cpus: int | None) -> Verdict:
 
 def _against_serial(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
     best = max(judged, key=_speedup)
-    others = [cell for cell in _best_of_each_model(judged) if cell.model != best.model]
+    others = [cell for cell in _best_of_each_family(judged) if cell.family != best.family]
     if best.number("speedup").interval is None:
         number = best.number("speedup")
         lead = _capital(
@@ -42,22 +43,22 @@ def _against_serial(group: Group, workload: str, where: str, judged: list[Cell])
             f"but {_too_few(number)}"
         )
         return _say(group, "unsure", lead, f"{_compared(others, best)}.")
-    if _is_faster(best):
+    if change(best.number("speedup")) == "faster":
         lead = f"{where}{best.counted} {_verb(best)} {workload} {_factor(best)}"
-        return _say(group, best.model, _capital(lead), f"{_compared(others, best)}.")
-    if any(_is_level(cell) for cell in judged):
+        return _say(group, best.family, _capital(lead), f"{_compared(others, best)}.")
+    if any(change(cell.number("speedup")) == "level" for cell in judged):
         lead = f"{where}no model runs {workload} detectably faster than serial"
         outcome = "level"
     else:
         lead = f"{where}every model runs {workload} slower than serial"
         outcome = "slower"
-    each = [f"{cell.counted} {_reached(cell)}{_why(cell)}" for cell in _best_of_each_model(judged)]
+    each = [f"{cell.counted} {_reached(cell)}{_why(cell)}" for cell in _best_of_each_family(judged)]
     return _say(group, outcome, _capital(lead), f": {'; '.join(each)} (95 % intervals, {_n(judged)}).")
 
 
 def _compared(others: list[Cell], best: Cell) -> str:
     """The clause about threads and processes, whichever did not win."""
-    clauses = [_clause(cell, best) for cell in others if cell.model in ("threads", "processes")]
+    clauses = [_clause(cell, best) for cell in others if cell.family in ("threads", "processes")]
     return "".join(f"; {clause}" for clause in clauses)
 
 
@@ -66,10 +67,10 @@ def _clause(cell: Cell, best: Cell) -> str:
     verb = "is" if cell.workers == 1 else "are"
     if number.interval is None:
         return f"{cell.counted}: {times(_speedup(cell))}, without an interval"
-    if _is_faster(cell):
+    if change(number) == "faster":
         behind = "their intervals overlap" if _overlap(number, best.number("speedup")) else "detectably behind"
         return f"{cell.counted} reach {_reached(cell)}, {behind}{_why(cell)}"
-    if _is_level(cell):
+    if change(number) == "level":
         return f"{cell.counted} {verb} no faster {_bracketed(number)}{_why(cell)}"
     return f"{cell.counted} {verb} slower than serial {_bracketed(number)}{_why(cell)}"
 
@@ -86,17 +87,16 @@ def _why(cell: Cell) -> str:
         return ""
     if share[0] >= _NOTABLE_WAIT:
         return f": they wait for the GIL {range_text(*share, 'share')} of the time"
-    if share[1] <= _SMALL_WAIT:
-        return f": they wait for the GIL at most {share[1] * 100:.0f} % of the time" if share[1] >= 0.005 else ""
-    return f": they wait for the GIL between {share[0] * 100:.0f} and {share[1] * 100:.0f} % of the time"
+    # Anything between says too little to be a reason.
+    return f": they wait for the GIL less than {_percent_above(share[1])} % of the time" if share[1] <= _SMALL_WAIT else ""
 
 
-def _serial_only(group: Group, workload: str, where: str, serial: Cell) -> Verdict:
+def _serial_only(group: Group, workload: str, serial: Cell) -> Verdict:
     wall = serial.number("wall_ns")
     return _say(
         group,
         "serial-only",
-        f"Only serial was run: {where.lower()}{workload} takes {value_text(wall)}".replace("cpu", "CPU"),
+        f"Only serial was run: {workload} takes {value_text(wall)}",
         f" {_with_interval(wall)}; a speed-up needs a second model.",
     )
 
@@ -117,26 +117,16 @@ def _without_serial(group: Group, workload: str, where: str, models: list[Cell])
     return _say(group, "no-serial", lead, f"{rest}.")
 
 
-def _best_of_each_model(cells: list[Cell]) -> list[Cell]:
+def _best_of_each_family(cells: list[Cell]) -> list[Cell]:
     best: dict[str, Cell] = {}
     for cell in cells:
-        if cell.model not in best or _speedup(cell) > _speedup(best[cell.model]):
-            best[cell.model] = cell
+        if cell.family not in best or _speedup(cell) > _speedup(best[cell.family]):
+            best[cell.family] = cell
     return list(best.values())
 
 
 def _speedup(cell: Cell) -> float:
     return cell.number("speedup").centre or 0.0
-
-
-def _is_faster(cell: Cell) -> bool:
-    interval = cell.number("speedup").interval
-    return interval is not None and interval[0] > 1
-
-
-def _is_level(cell: Cell) -> bool:
-    interval = cell.number("speedup").interval
-    return interval is not None and interval[0] <= 1 <= interval[1]
 
 
 def _overlap(one: Number, other: Number) -> bool:
@@ -146,7 +136,7 @@ def _overlap(one: Number, other: Number) -> bool:
 
 
 def _verb(cell: Cell) -> str:
-    return "run" if cell.workers > 1 and cell.model in ("threads", "processes", "interpreters") else "runs"
+    return "run" if cell.workers > 1 and cell.family in ("threads", "processes", "interpreters") else "runs"
 
 
 def _factor(cell: Cell) -> str:
@@ -177,8 +167,14 @@ def _n(cells: list[Cell]) -> str:
     return f"n = {listed([str(count) for count in counts])}"
 
 
+def _percent_above(share: float) -> int:
+    return int(share * 100) + 1
+
+
 def _none_of(runs: int) -> str:
-    return f"none of the {runs} runs" if runs > 1 else "the only run is not" if runs else "none"
+    if runs > 1:
+        return f"none of its {runs} runs is usable"
+    return "its only run is not usable" if runs else "none was made"
 
 
 def _capital(text: str) -> str:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 class Verdict:
     """The answer in one sentence: `lead` is what was found, `rest` what it is compared with or why.
 
-    `outcome`: threads, processes, ... (the model that wins), `level` (no detectable change), `slower`, `unsure`
+    `outcome`: threads, processes, ... (the family of the model that wins), `level` (no detectable change), `slower`, `unsure`
     (too few repeats), `no-serial`, `serial-only` or `none` (no usable run).
     """
 
@@ -41,9 +41,9 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One way of running: `model` picks its colour, `label` names it, `detail` counts its workers."""
+    """One way of running: `family` picks its colour, `label` names it, `detail` counts its workers."""
 
-    model: str
+    family: str
     label: str
     detail: str
     fields: tuple[Field, ...]
@@ -138,11 +138,12 @@ class NoticeView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodView:
-    """How one number was obtained."""
+    """How one number was obtained: what it is, how it is computed, and the methods that this suite's rows name."""
 
     metric: str
     summary: str
-    methods: str
+    method: str
+    here: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,9 @@ def interval_text(number: Number) -> str:
     if not number.available or number.quality == "bound":
         return ""
     if number.interval:
-        return range_text(*number.interval, number.unit)
+        # A number that was read once is its own interval, which would only repeat it.
+        degenerate = number.lower == number.value == number.upper
+        return "" if degenerate else range_text(*number.interval, number.unit)
     return f"n = {number.n}: no interval" if number.n else ""
 
 

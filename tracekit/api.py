@@ -1,0 +1,202 @@
+"""The facade: what the command line calls, and what a program that uses tracekit may call. Nothing here prints.
+
+    prepared = prepare(Request(workload="matmul", models=("serial", "threads"), workers=(1, 2)), store=Store(path))
+    outcome = measure(prepared)
+    tables = analyse(outcome.folder)
+    files = write_report(tables, Path("reports"))
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tracekit import interpreters, plan
+from tracekit.bundle import Store, SuiteFolder, explained_os_errors
+from tracekit.capture import CAPTURES, Capture, Provision
+from tracekit.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
+from tracekit.estimate import Estimate, estimate
+from tracekit.interpreters import Interpreter
+from tracekit.load import load_suite
+from tracekit.metrics.compute import compute_all
+from tracekit.notices import Notice, notice
+from tracekit.plan import Request, default_workers
+from tracekit.report.write import ReportFiles, write
+from tracekit.run import Outcome, SuiteOutcome, run_suite
+from tracekit.spec import RunSpec, Suite
+from tracekit.tables import COLUMNS, Tables
+
+__all__ = [
+    "Estimate",
+    "Prepared",
+    "Request",
+    "analyse",
+    "check_writable",
+    "default_workers",
+    "estimate",
+    "export",
+    "measure",
+    "outcome_document",
+    "prepare",
+    "write_report",
+]
+
+EXPORT_FORMATS = ("csv", "json", "parquet")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A suite that is planned and not yet measured."""
+
+    suite: Suite
+    folder: SuiteFolder
+    notices: tuple[Notice, ...]
+    """What the preflights found missing."""
+
+
+def prepare(
+    request: Request,
+    *,
+    store: Store,
+    pythons: Sequence[str] = (),
+    provision: bool = False,
+    command: Sequence[str] = (),
+) -> Prepared:
+    """Check the request, find out which captures work here, and plan the runs; nothing is measured or written.
+
+    `pythons` are paths of the interpreters to measure, none meaning tracekit's own. Raises UsageError,
+    EnvironmentLacks.
+    """
+    plan.check(request)
+    names = CAPTURES.check_all(list(request.captures))
+    chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
+    allowed: dict[tuple[str, str], str] = {}
+    notices: list[Notice] = []
+    for name in names:
+        if name == "none":
+            continue
+        for interpreter in chosen:
+            ready = _preflight(name, interpreter, request, provision)
+            if isinstance(ready, Notice):
+                notices.append(ready)
+            else:
+                allowed[name, interpreter.label] = ready
+    suite_id = _suite_id(request.workload, store)
+    suite = plan.plan(request, chosen, suite_id, allowed, tuple(command))
+    return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=tuple(notices))
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure that a result can be written to `folder` before minutes are spent. Raises OutputUnwritable."""
+    with explained_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputUnwritable(f"cannot write to {folder}: permission denied", f"ls -ld {folder}")
+
+
+def measure(
+    prepared: Prepared,
+    on_start: Callable[[int, RunSpec], None] | None = None,
+    on_end: Callable[[int, Outcome], None] | None = None,
+) -> SuiteOutcome:
+    """Make the runs of a prepared suite; see run.run_suite for the callbacks and errors."""
+    return run_suite(prepared.suite, prepared.folder, prepared.notices, on_start, on_end)
+
+
+def analyse(folder: SuiteFolder) -> Tables:
+    """The suite's tables, metrics and notices included. Raises BundleUnfinished, BundleCorrupt, BundleTooNew."""
+    tables = load_suite(folder)
+    tables.metrics = compute_all(tables)
+    return tables
+
+
+def write_report(tables: Tables, folder: Path) -> ReportFiles:
+    """Write the suite's report to `folder`/<suite id>/. Raises OutputUnwritable."""
+    return write(tables, folder / str(tables.suite["suite_id"]))
+
+
+def export(folder: SuiteFolder, table: str, file_format: str) -> bytes:
+    """One table of a suite as csv, json (a list of row objects, missing as null) or parquet.
+
+    Raises UsageError for an unknown table or format, NothingToDo for a table without rows, and as `analyse`.
+    """
+    known = [name for name in COLUMNS if name != "notices"] + ["notices"]
+    if table not in known:
+        raise UsageError(f"unknown table {table!r}: known are {', '.join(known)}", "tracekit export latest metrics")
+    needs_traces = table in ("slices", "samples")
+    tables = load_suite(folder, traces=True) if needs_traces else analyse(folder)
+    frame = tables.table(table)
+    if frame.empty:
+        raise NothingToDo(f"table {table} of {folder.suite_id} has no rows", f"tracekit report {folder.suite_id}")
+    return _encode(frame, file_format)
+
+
+def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
+    if file_format == "csv":
+        return frame.to_csv(index=False).encode()
+    if file_format == "json":
+        return (frame.to_json(orient="records", indent=1, double_precision=15) + "\n").encode()
+    if file_format == "parquet":
+        data: bytes = frame.to_parquet(None, index=False, compression="zstd")
+        return data
+    raise UsageError(
+        f"unknown format {file_format!r}: known are {', '.join(EXPORT_FORMATS)}",
+        "tracekit export latest metrics --format json",
+    )
+
+
+def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) -> str:
+    """What `tracekit run --json` prints: one JSON document with the suite, its cells' metrics and its notices."""
+    cells = tables.metrics[tables.metrics["scope"] == "cell"]
+    document = {
+        "format": 1,
+        "suite_id": outcome.folder.suite_id,
+        "status": outcome.status,
+        "folder": str(outcome.folder.root),
+        "report": str(files.html),
+        "runs": [
+            {
+                "run_id": item.spec.run_id,
+                "status": item.status,
+                "reason": item.reason,
+                "checksum": item.checksum,
+                "wall_ns": item.wall_ns,
+            }
+            for item in outcome.outcomes
+        ],
+        "metrics": json.loads(cells.to_json(orient="records", double_precision=15)),
+        "notices": json.loads(tables.notices.to_json(orient="records")),
+    }
+    return json.dumps(document, indent=1)
+
+
+def _preflight(name: str, interpreter: Interpreter, request: Request, provision: bool) -> str | Notice:
+    """The extra path that the capture needs for this interpreter, or why it cannot be used there."""
+    capture: Capture = CAPTURES.load(name)
+    rules = Provision(allowed=provision, cache=interpreters.cache_folder() / "packages")
+    try:
+        return capture.preflight(interpreter, rules).extra_path
+    except CaptureUnavailable as error:
+        return notice(
+            "capture-unavailable",
+            capture=f"{name} on Python {interpreter.label}",
+            reason=str(error),
+            remedy=error.hint,
+        )
+
+
+def _suite_id(workload: str, store: Store) -> str:
+    """`20261123-143015-matmul`; ids sort by time, and a second suite in the same second gets a number."""
+    now = datetime.datetime.now(tz=datetime.timezone.utc)
+    name = "".join(char if char.isalnum() else "-" for char in workload)
+    first = f"{now:%Y%m%d-%H%M%S}-{name}"
+    suite_id, number = first, 2
+    while (store.root / suite_id).exists():
+        suite_id, number = f"{first}-{number}", number + 1
+    return suite_id

@@ -1,0 +1,47 @@
+"""tracekit export: one table of a suite, for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracekit.cli.words import complete_suites, store_of, store_option
+
+_FORMATS = ("csv", "json", "parquet")
+
+
+@click.command(no_args_is_help=True)
+@click.argument("suite", shell_complete=complete_suites)
+@click.argument("table", default="metrics")
+@click.option("--format", "file_format", default="csv", show_default=True, help=f"One of {', '.join(_FORMATS)}.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: stdout]")
+@store_option
+@click.pass_context
+def export(
+    ctx: click.Context, /, suite: str, table: str, file_format: str, output: Path | None, store: Path | None
+) -> None:
+    """Write TABLE of SUITE: metrics, runs, processes, threads, spans, counters, slices, samples, notices.
+
+    JSON is a list of row objects; a missing value is null. Times are integer nanoseconds.
+
+    \b
+    Examples:
+      tracekit export latest metrics --format json
+      tracekit export latest slices --format parquet -o slices.parquet
+    """
+    from tracekit import api
+    from tracekit.bundle import explained_os_errors
+    from tracekit.errors import UsageError
+
+    to_terminal = output is None and click.get_text_stream("stdout").isatty()
+    if file_format == "parquet" and to_terminal:
+        raise UsageError(
+            "parquet is binary and stdout is a terminal", f"tracekit export {suite} {table} --format parquet -o FILE"
+        )
+    data = api.export(store_of(ctx).suite(suite), table, file_format)
+    if output is None:
+        click.get_binary_stream("stdout").write(data)
+        return
+    with explained_os_errors(output):
+        output.write_bytes(data)

@@ -1,0 +1,102 @@
+"""tracekit list: the names that other commands take, each with one line on what it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import click
+
+from tracekit.bundle import Store
+from tracekit.cli.words import store_of, store_option
+from tracekit.errors import NothingToDo, TracekitError
+from tracekit.registry import Registry
+
+Rows = list[dict[str, str]]
+
+
+@click.group(name="list", no_args_is_help=True)
+def listing() -> None:
+    """List what there is.
+
+    \b
+    Examples:
+      tracekit list workloads
+      tracekit list suites --json
+    """
+
+
+def _registered(registry: Registry) -> Rows:
+    return [{"name": name, "summary": registry.summary(name)} for name in registry]
+
+
+def _workloads(store: Store) -> Rows:
+    from tracekit.plan import WORKLOADS
+
+    return _registered(WORKLOADS)
+
+
+def _models(store: Store) -> Rows:
+    from tracekit.models import MODELS
+
+    return _registered(MODELS)
+
+
+def _captures(store: Store) -> Rows:
+    from tracekit.capture import CAPTURES
+
+    return _registered(CAPTURES)
+
+
+def _metrics(store: Store) -> Rows:
+    from tracekit.metrics import METRICS
+
+    return _registered(METRICS)
+
+
+def _pythons(store: Store) -> Rows:
+    from tracekit.interpreters import discover
+
+    return [
+        {"name": item.executable, "summary": f"CPython {item.version}{' free-threaded' if item.free_threaded else ''}"}
+        for item in discover()
+    ]
+
+
+def _suites(store: Store) -> Rows:
+    rows = []
+    for suite in store.suites():
+        try:
+            facts = suite.facts()
+            summary = f"{facts.get('workload')} {facts.get('size')}, {len(facts.get('runs', []))} runs, {facts.get('status')}"
+        except TracekitError as error:
+            summary = f"unreadable: {error}"
+        rows.append({"name": suite.suite_id, "summary": summary})
+    if not rows:
+        raise NothingToDo(f"there is no suite in {store.root}", "tracekit run matmul")
+    return rows
+
+
+def _add(name: str, help_text: str, rows: Callable[[Store], Rows]) -> None:
+    @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+    @store_option
+    @click.pass_context
+    def command(ctx: click.Context, /, as_json: bool, store: object) -> None:
+        found = rows(store_of(ctx))
+        if as_json:
+            click.echo(json.dumps(found, indent=1))
+            return
+        width = max(len(row["name"]) for row in found)
+        for row in found:
+            click.echo(f"{row['name']:<{width}}  {row['summary']}")
+
+    command.__doc__ = help_text
+    listing.command(name=name)(command)
+
+
+_add("workloads", "What can be run.", _workloads)
+_add("models", "How it can run.", _models)
+_add("captures", "How it can be watched.", _captures)
+_add("metrics", "Which numbers are computed.", _metrics)
+_add("suites", "What has been measured, oldest first.", _suites)
+_add("pythons", "The CPythons that pyenv or PATH offer here.", _pythons)

@@ -1,0 +1,38 @@
+"""tracekit report: write the report of a suite again, from its bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracekit.cli.words import complete_suites, store_of, store_option
+
+
+@click.command()
+@click.argument("suite", default="latest", shell_complete=complete_suites)
+@click.option(
+    "--reports",
+    type=click.Path(path_type=Path),
+    default=Path("reports"),
+    show_default=True,
+    help="Folder for the report.",
+)
+@store_option
+@click.pass_context
+def report(ctx: click.Context, /, suite: str, reports: Path, store: Path | None) -> None:
+    """Write the report of SUITE (an id, its unambiguous start, or latest) as HTML, PNG, Markdown, CSV and JSON.
+
+    \b
+    Examples:
+      tracekit report
+      tracekit report 20261123 --reports /tmp/reports
+    """
+    from tracekit import api
+    from tracekit.report import verdict_lines
+
+    tables = api.analyse(store_of(ctx).suite(suite))
+    files = api.write_report(tables, reports)
+    click.echo("\n".join(verdict_lines(tables)))
+    click.echo("")
+    click.echo(f"report  {files.html}")

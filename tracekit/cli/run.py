@@ -1,0 +1,201 @@
+"""tracekit run: plan, measure, report, and say where everything is."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from tracekit.cli.words import CommaList, complete_workloads, store_of, store_option
+from tracekit.environment import usable_cpus
+from tracekit.models import MODELS
+from tracekit.workload import SIZES
+
+
+@click.command(no_args_is_help=True)
+@click.argument("workload", shell_complete=complete_workloads)
+@click.option(
+    "--models",
+    type=CommaList("A,B,...", lambda: MODELS),
+    default=",".join(MODELS),
+    show_default=True,
+    help="Concurrency models to compare.",
+)
+@click.option(
+    "--workers",
+    type=CommaList("N,M,...", integers=True),
+    help="Worker counts.  [default: 1, 2, 4 ... up to the usable CPUs]",
+)
+@click.option("--size", default="default", show_default=True, help=f"Size of the work: {', '.join(SIZES)}.")
+@click.option(
+    "--capture",
+    "captures",
+    type=CommaList("A,B,...", lambda: ("none", "viztracer", "py-spy")),
+    default="viztracer,py-spy",
+    show_default=True,
+    help="How the traced runs are watched; none makes timings only.",
+)
+@click.option("--runs", type=int, default=5, show_default=True, help="Timed repeats of each cell.")
+@click.option(
+    "--warmup", type=click.IntRange(0, 10), default=1, show_default=True, help="Warm-up rounds, not counted."
+)
+@click.option(
+    "--python",
+    "pythons",
+    type=CommaList("PATH,..."),
+    default=None,
+    help="Interpreters to measure, 3.9 or newer.  [default: tracekit's own]",
+)
+@click.option("--provision", is_flag=True, help="Install VizTracer for interpreters that lack it, in a cache.")
+@click.option("--controls/--no-controls", default=True, help="Run spin and sleep as well, for the ceiling.")
+@click.option("--counters", default="auto", show_default=True, help="Counter source: auto, linux or portable.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the work items.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=120.0,
+    show_default=True,
+    help="Seconds after which a run is ended and its processes are reaped.",
+)
+@click.option(
+    "--rate", type=click.IntRange(1, 1000), default=100, show_default=True, help="Samples per second of py-spy."
+)
+@click.option(
+    "--reports",
+    type=click.Path(path_type=Path),
+    default=Path("reports"),
+    show_default=True,
+    help="Folder for the report.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the runs and the estimated time, and measure nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+@store_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    workload: str,
+    models: tuple[str, ...],
+    workers: tuple[int, ...] | None,
+    size: str,
+    captures: tuple[str, ...],
+    runs: int,
+    warmup: int,
+    pythons: tuple[str, ...] | None,
+    provision: bool,
+    controls: bool,
+    counters: str,
+    seed: int,
+    timeout: float,
+    rate: int,
+    reports: Path,
+    dry_run: bool,
+    as_json: bool,
+    store: Path | None,
+) -> int:
+    """Run WORKLOAD under each model: timed runs first, interleaved and untraced, then one traced run per model.
+
+    \b
+    Examples:
+      tracekit run matmul
+      tracekit run hashing --models serial,threads,fork --workers 1,2 --runs 3
+      tracekit run matmul --python python3.9,python3.13 --capture none
+      tracekit run matmul --dry-run
+    """
+    from tracekit import api
+    from tracekit.cli import colour, dry
+    from tracekit.cli.progress import progress
+    from tracekit.report import verdict_lines
+
+    request = api.Request(
+        workload=workload,
+        models=models,
+        workers=workers or api.default_workers(usable_cpus()),
+        size=size,
+        captures=captures,
+        runs=runs,
+        warmup=warmup,
+        controls=controls,
+        seed=seed,
+        timeout_s=timeout,
+        rate_hz=rate,
+        counters=counters,
+    )
+    api.check_writable(reports)
+    home = store_of(ctx)
+    prepared = api.prepare(
+        request,
+        store=home,
+        pythons=pythons or (),
+        provision=provision,
+        command=("tracekit", *_spoken(ctx)),
+    )
+    estimate = api.estimate(prepared.suite, home)
+    if dry_run:
+        click.echo(dry.document(prepared, estimate) if as_json else dry.text(prepared, estimate))
+        return 0
+    for item in prepared.notices:
+        click.echo(f"{item.severity}: {item.text}\n  try: {item.remedy}", err=True)
+    with progress(prepared.suite, estimate, sys.stderr, fancy=colour(sys.stderr)) as shown:
+        try:
+            outcome = api.measure(prepared, shown.start, shown.end)
+        except KeyboardInterrupt:
+            shown.say(f"interrupted; what was measured is kept: tracekit report {prepared.suite.suite_id}")
+            raise
+        shown.say("computing the report")
+        tables = api.analyse(outcome.folder)
+        files = api.write_report(tables, reports)
+    if as_json:
+        click.echo(api.outcome_document(outcome, tables, files))
+    else:
+        click.echo("\n".join(verdict_lines(tables)))
+        click.echo("")
+        click.echo(f"report  {files.html}")
+        click.echo(f"view    {_view_command(outcome.folder.suite_id, store)}")
+    return _exit_code(outcome)
+
+
+def _exit_code(outcome: object) -> int:
+    from tracekit.cli import fail
+    from tracekit.run import SuiteOutcome
+
+    assert isinstance(outcome, SuiteOutcome)
+    failed = [item for item in outcome.outcomes if item.status != "ok"]
+    if not failed:
+        return 0
+    first = failed[0]
+    log = outcome.folder.bundle(first.spec.run_id).root / "stderr.log"
+    fail(
+        f"{len(failed)} of {len(outcome.outcomes)} runs gave no result; "
+        f"{first.spec.workload} under {first.spec.model} {first.reason}",
+        f"cat {shlex.quote(str(log))}",
+        3,
+    )
+    return 3
+
+
+def _view_command(suite_id: str, store: Path | None) -> str:
+    where = "" if store is None else f" --store {shlex.quote(str(store))}"
+    return f"tracekit view {suite_id}{where}"
+
+
+def _spoken(ctx: click.Context) -> list[str]:
+    """The words of this call, for the report; taken from the parsed options so that it works from Python as well."""
+    words = ["run", str(ctx.params["workload"])]
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        source = ctx.get_parameter_source(name)
+        if name == "workload" or source is None or source.name != "COMMANDLINE":
+            continue
+        value = ctx.params[name]
+        option = max(parameter.opts, key=len)
+        if value is True:
+            words.append(option)
+        elif value is False:
+            words.append(max(parameter.secondary_opts, key=len))
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [option, shlex.quote(text)]
+    return words

@@ -1,0 +1,73 @@
+"""Parameter types that know the project's names: comma lists, workloads, suites; with shell completion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from tracekit.bundle import Store, default_store
+
+
+class CommaList(click.ParamType[Any, Any]):
+    """`a,b,c` as a tuple. `known` gives the names for completion; whether they exist is checked by the api."""
+
+    name = "list"
+
+    def __init__(self, metavar: str, known: Callable[[], Iterable[str]] | None = None, integers: bool = False) -> None:
+        self._metavar = metavar
+        self._known = known
+        self._integers = integers
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return self._metavar
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        words = tuple(dict.fromkeys(word.strip() for word in str(value).split(",") if word.strip()))
+        if not words:
+            self.fail("the list is empty", param, ctx)
+        if not self._integers:
+            return words
+        try:
+            return tuple(sorted({int(word) for word in words}))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers like 1,2,4", param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        done, comma, last = incomplete.rpartition(",")
+        names = self._known() if self._known is not None else ()
+        return [CompletionItem(f"{done}{comma}{name}") for name in names if name.startswith(last)]
+
+
+def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of workloads with their summaries."""
+    from tracekit.plan import WORKLOADS
+
+    return [CompletionItem(name, help=WORKLOADS.summary(name)) for name in WORKLOADS if name.startswith(incomplete)]
+
+
+def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """`latest` and the ids of the suites in the store, newest first."""
+    names = ["latest", *(suite.suite_id for suite in reversed(store_of(ctx).suites()))]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def store_of(ctx: click.Context) -> Store:
+    """The store that `--store` names, else the default one."""
+    folder = ctx.params.get("store")
+    return Store(folder if folder is not None else default_store())
+
+
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    envvar="TRACEKIT_HOME",
+    help="Folder of the run bundles.  [default: .tracekit]",
+)

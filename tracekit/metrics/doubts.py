@@ -1,0 +1,107 @@
+"""Doubts about the numbers that only show when the numbers are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from tracekit.metrics.bootstrap import LEAST
+from tracekit.metrics.ceiling import NO_CONTROL, control_for
+from tracekit.metrics.cells import SERIAL, records, untraced_cells, usable_runs
+from tracekit.metrics.readings import machine_changes
+from tracekit.notices import Notice, notice
+from tracekit.tables import Tables
+from tracekit.units import format_ns
+
+STEAL_SHARE = 0.02
+"""Stolen CPU time beyond this share of what the runs used is worth a word."""
+SHORT_NS = 100_000_000
+"""A serial run shorter than this is mostly start-up and clock noise."""
+
+
+def find_notices(tables: Tables, metrics: pd.DataFrame) -> list[Notice]:
+    """What is to be said about this suite beside what its bundles said already. `metrics` is compute_all's
+    result."""
+    cells = metrics[metrics["scope"] == "cell"]
+    return [
+        *_steal(tables, metrics),
+        *_throttled(tables),
+        *_load(tables),
+        *_no_schedstat(tables),
+        *_few_repeats(tables),
+        *_short_runs(cells),
+        *_no_control(tables, cells),
+        *_no_memory(cells),
+    ]
+
+
+def _steal(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
+    untraced = {run["run_id"] for run in usable_runs(tables) if run["capture"] == "none"}
+    of_runs = metrics[(metrics["scope"] == "run") & metrics["run_id"].isin(untraced)]
+    stolen = float(of_runs.loc[of_runs["metric"] == "steal_ns", "value"].sum())
+    used = float(of_runs.loc[of_runs["metric"] == "cpu_ns", "value"].sum())
+    if used and stolen > STEAL_SHARE * used:
+        yield notice("steal", stolen=format_ns(stolen), runs=len(untraced), share=f"{stolen / used:.0%}")
+
+
+def _throttled(tables: Tables) -> Iterator[Notice]:
+    usable = {run["run_id"] for run in usable_runs(tables)}
+    changed = machine_changes(tables, "throttled_ns")
+    throttled = float(changed.loc[changed["run_id"].isin(usable), "value"].sum())
+    if throttled > 0:
+        yield notice("throttled", throttled=format_ns(throttled))
+
+
+def _load(tables: Tables) -> Iterator[Notice]:
+    """From the environment of the first run: later ones contain the suite's own load."""
+    for environment in tables.suite.get("environments", [])[:1]:
+        load, cpus = _number(environment, "load_before"), _number(environment, "usable_cpus")
+        if load is not None and cpus and load > max(0.5, cpus / 2):
+            yield notice("load", load=f"{load:.1f}", cpus=f"{cpus:g}")
+
+
+def _no_schedstat(tables: Tables) -> Iterator[Notice]:
+    counters = tables.counters[tables.counters["at"].notna()]
+    without = set(counters["run_id"]) - set(
+        counters.loc[counters["counter"] == "run_queue_wait_ns", "run_id"]
+    )
+    sources = sorted(set(counters.loc[counters["run_id"].isin(without), "source"].dropna()))
+    if sources:
+        yield notice("no-schedstat", source=" and ".join(sources))
+
+
+def _few_repeats(tables: Tables) -> Iterator[Notice]:
+    for cell in untraced_cells(tables):
+        if len(cell.runs) < LEAST:
+            name = f"{cell.columns['workload']} {cell.model} with {cell.columns['workers']} workers"
+            yield notice("few-repeats", cell=name, n=len(cell.runs), workload=cell.columns["workload"])
+
+
+def _short_runs(cells: pd.DataFrame) -> Iterator[Notice]:
+    serial = cells[(cells["metric"] == "wall_ns") & (cells["model"] == SERIAL) & (cells["value"] < SHORT_NS)]
+    for row in records(serial):
+        yield notice("short-runs", workload=row["workload"], wall=format_ns(row["value"]))
+
+
+def _no_control(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:
+    kinds = {cell.columns["workload"]: cell.kind for cell in untraced_cells(tables)}
+    lacking = cells[(cells["metric"] == "ceiling_share") & (cells["reason"] == NO_CONTROL)]
+    wanted = {
+        (control_for(kinds[row["workload"]]), row["workers"], row["workload"]) for row in records(lacking)
+    }
+    for control, workers, workload in sorted(wanted):
+        yield notice("no-control", control=control, workers=workers, workload=workload)
+
+
+def _no_memory(cells: pd.DataFrame) -> Iterator[Notice]:
+    memory = cells[cells["metric"].isin(["uss_bytes", "pss_bytes"])]
+    # PSS exists on Linux only, so its absence alone is no news.
+    if len(memory) and (memory["quality"] == "unavailable").all():
+        yield notice("no-memory", reason=sorted(set(memory["reason"].dropna()))[0])
+
+
+def _number(environment: dict[str, Any], key: str) -> float | None:
+    value = environment.get(key)
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,207 @@
+"""From a question to the list of runs that answers it: which cells, how often, in which order.
+
+The order matters as much as the cells: the same binary measured as AAAA BBBB against itself showed a false 16 %
+difference on a machine that drifted, and 0.5 % when interleaved. So every round runs every cell once, and each round
+starts at another cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from tracekit.errors import UsageError
+from tracekit.interpreters import Interpreter
+from tracekit.models import MODELS, START_METHODS
+from tracekit.registry import Registry
+from tracekit.spec import RunSpec, Suite
+from tracekit.workload import SIZES
+
+MAX_WORKERS = 1024
+"""More is a typing error: each worker is a process or thread that exists at the same time."""
+
+CONTROLS = ("spin", "sleep")
+
+WORKLOADS = Registry(
+    "workload",
+    {
+        "matmul": ("workloads.matmul:WORKLOAD", "matrix product in pure Python: holds the GIL all the time"),
+        "hashing": ("workloads.hashing:WORKLOAD", "SHA-256 of large buffers: C code that releases the GIL"),
+        "spin": ("workloads.spin:WORKLOAD", "control: pure Python counting, shows what the CPUs can give"),
+        "sleep": ("workloads.sleep:WORKLOAD", "control: pure waiting, needs neither CPU nor GIL"),
+    },
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a user asked for. Everything is checked by `plan`, not here."""
+
+    workload: str
+    models: tuple[str, ...]
+    workers: tuple[int, ...]
+    size: str = "default"
+    captures: tuple[str, ...] = ("viztracer", "py-spy")
+    runs: int = 5
+    warmup: int = 1
+    controls: bool = True
+    seed: int = 1
+    timeout_s: float = 120.0
+    rate_hz: int = 100
+    counters: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One combination that is measured: its runs may be pooled."""
+
+    workload: str
+    model: str
+    workers: int
+    control: bool
+    interpreter: Interpreter = field(repr=False)
+
+
+def default_workers(usable_cpus: int) -> tuple[int, ...]:
+    """1, 2, 4 ... up to the usable CPUs, these included, and at least 1 and 2."""
+    counts = {1, 2, usable_cpus}
+    power = 4
+    while power < usable_cpus:
+        counts.add(power)
+        power *= 2
+    return tuple(sorted(counts))
+
+
+def cells(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
+    """The cells of the request, controls last. Raises UsageError when the request cannot be meant."""
+    check(request)
+    found: list[Cell] = []
+    for interpreter in interpreters:
+        for model in request.models:
+            counts = (1,) if model == "serial" else request.workers
+            found += [_cell(request.workload, model, count, interpreter) for count in counts]
+    if request.controls:
+        found += _controls(request, interpreters)
+    return list(dict.fromkeys(found))
+
+
+def plan(
+    request: Request,
+    interpreters: list[Interpreter],
+    suite_id: str,
+    captures: dict[tuple[str, str], str],
+    command: tuple[str, ...],
+) -> Suite:
+    """All runs in order: warm-up rounds, timed rounds, then one traced run per model and capture.
+
+    `captures` holds what the preflights allowed: (capture, interpreter label) -> extra path.
+    """
+    chosen = cells(request, interpreters)
+    specs = [
+        _spec(request, suite_id, cell, capture="none", repeat=0, warmup=True)
+        for _ in range(request.warmup)
+        for cell in chosen
+    ]
+    for repeat in range(1, request.runs + 1):
+        shift = (repeat - 1) * max(1, len(chosen) // max(1, request.runs)) % len(chosen)
+        specs += [
+            _spec(request, suite_id, cell, capture="none", repeat=repeat)
+            for cell in chosen[shift:] + chosen[:shift]
+        ]
+    most = {cell.model: max(c.workers for c in chosen if c.model == cell.model) for cell in chosen}
+    for (capture, label), extra_path in captures.items():
+        specs += [
+            _spec(request, suite_id, cell, capture=capture, repeat=1, extra_path=extra_path)
+            for cell in chosen
+            if cell.interpreter.label == label
+            and cell.workload == request.workload
+            and cell.workers == most[cell.model]
+        ]
+    numbered = tuple(
+        replace(spec, run_id=f"{number:03d}-{_run_name(spec)}") for number, spec in enumerate(specs, start=1)
+    )
+    return Suite(suite_id=suite_id, workload=request.workload, size=request.size, specs=numbered, command=command)
+
+
+def check(request: Request) -> None:
+    """Raise UsageError when the request cannot be meant."""
+    WORKLOADS.target(request.workload)
+    for model in request.models:
+        MODELS.target(model)
+    if not request.models:
+        raise UsageError("no model is left to run", "tracekit list models")
+    for count in request.workers:
+        if not 1 <= count <= MAX_WORKERS:
+            raise UsageError(
+                f"{count:,} workers cannot be started: from 1 to {MAX_WORKERS:,} can", "tracekit run --workers 1,2"
+            )
+    if request.size not in SIZES:
+        raise UsageError(
+            f"unknown size {request.size!r}: known are {', '.join(SIZES)}",
+            f"tracekit run {request.workload} --size small",
+        )
+    if not 1 <= request.runs <= 1000:
+        raise UsageError(f"{request.runs:,} runs: from 1 to 1,000 can be made", "tracekit run --runs 5")
+
+
+def _controls(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
+    """spin and sleep, serial and at every worker count above 1, under threads and the cheapest process model."""
+    processes = next((m for m in ("fork", "forkserver", "spawn") if m in request.models), "fork")
+    counts = [count for count in request.workers if count > 1]
+    found = []
+    for interpreter in interpreters:
+        for name in CONTROLS:
+            found.append(_cell(name, "serial", 1, interpreter))
+            for model in ("threads", processes):
+                found += [_cell(name, model, count, interpreter) for count in counts]
+    return found
+
+
+def _cell(workload: str, model: str, workers: int, interpreter: Interpreter) -> Cell:
+    return Cell(
+        workload=workload,
+        model=model,
+        workers=workers,
+        control=workload in CONTROLS,
+        interpreter=interpreter,
+    )
+
+
+def _spec(
+    request: Request,
+    suite_id: str,
+    cell: Cell,
+    *,
+    capture: str,
+    repeat: int,
+    warmup: bool = False,
+    extra_path: str = "",
+) -> RunSpec:
+    return RunSpec(
+        suite_id=suite_id,
+        run_id="",
+        workload=cell.workload,
+        workload_target=WORKLOADS.target(cell.workload),
+        size=request.size,
+        model=cell.model,
+        workers=cell.workers,
+        start_method=START_METHODS.get(cell.model, ""),
+        capture=capture,
+        rate_hz=request.rate_hz,
+        counters=request.counters,
+        repeat=repeat,
+        warmup=warmup,
+        control=cell.control,
+        seed=request.seed,
+        timeout_s=request.timeout_s,
+        python=cell.interpreter.executable,
+        python_label=cell.interpreter.label,
+        extra_path=extra_path,
+    )
+
+
+def _run_name(spec: RunSpec) -> str:
+    """A folder name that says what the run is."""
+    way = "warmup" if spec.warmup else spec.capture if spec.capture != "none" else f"r{spec.repeat}"
+    workload = "".join(char if char.isalnum() else "-" for char in spec.workload)
+    version = spec.python_label.split(" ")[0]
+    return f"{workload}-{spec.model}-w{spec.workers}-py{version}-{way}"

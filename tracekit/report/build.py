@@ -1,0 +1,99 @@
+"""From tables to what a person reads. Pure: nothing is measured, written or remembered here."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+from tracekit import __version__
+from tracekit.report import doubts, environment, every, methods, summary
+from tracekit.report.cells import Group, groups
+from tracekit.report.figures import spawn, speedup, switches, thread_time, walls
+from tracekit.report.verdict import verdict
+from tracekit.report.views import FigureGroup, FigureView, MissingFigure, ReportView
+from tracekit.report.wording import plural
+from tracekit.tables import Tables, check
+
+
+def build(tables: Tables) -> ReportView:
+    """The whole report of one suite. Raises MeasurementError when a table is not what `tables.COLUMNS` says."""
+    for name in ("runs", "metrics", "notices"):
+        check(name, tables.table(name))
+    found = groups(tables)
+    own = tuple(group for group in found if group.cells or group.traced)
+    workload = _text(tables, "workload") or next((cell.workload for group in own for cell in group.cells), "suite")
+    environments = environment.environments(tables.suite)
+    cells = every.every_cell(found)
+    return ReportView(
+        title=workload,
+        subtitle=_subtitle(tables, own),
+        verdicts=tuple(
+            verdict(group, workload, _cpus(environments, group)) for group in own or (_nothing(),)
+        ),
+        summary=summary.summary_table(own, workload),
+        by_workers=summary.tables_by_workers(own),
+        captures=summary.captures_table(own),
+        figures=_figures(own, workload),
+        notices=doubts.notices(tables),
+        methods=methods.methods(found),
+        doubts=doubts.doubts(own),
+        environment=environment.fact_groups(tables.suite),
+        command=_command(tables),
+        every=cells,
+        every_count=sum(len(cell.rows) for cell in cells),
+        suite_id=_text(tables, "suite_id"),
+        version=__version__,
+    )
+
+
+def _figures(own: tuple[Group, ...], workload: str) -> tuple[FigureGroup, ...]:
+    """The pictures of each group; the cost of starting a worker is one picture for all of them."""
+    several = len(own) > 1
+    blocks = []
+    for index, group in enumerate(own, start=1):
+        made = [module.figure(group, workload) for module in (speedup, thread_time, switches, walls)]
+        if not several:
+            made.insert(2, spawn.figure(own, workload))
+        blocks.append(_block(group.label if several else "", made, f"-{index}" if several else ""))
+    if several:
+        blocks.append(_block("All of them", [spawn.figure(own, workload)], ""))
+    return tuple(blocks)
+
+
+def _block(label: str, made: list[FigureView | MissingFigure], suffix: str) -> FigureGroup:
+    return FigureGroup(
+        label=label,
+        figures=tuple(replace(item, slug=item.slug + suffix) for item in made if isinstance(item, FigureView)),
+        missing=tuple(item for item in made if isinstance(item, MissingFigure)),
+    )
+
+
+def _subtitle(tables: Tables, own: tuple[Group, ...]) -> str:
+    size = _text(tables, "size")
+    labels = [group.label for group in own]
+    where = labels[0] if len(labels) == 1 else plural(len(labels), "interpreter") if labels else ""
+    cpus = {environment.cpus(item) for item in environment.environments(tables.suite)} - {None}
+    machine = plural(count, "CPU") if len(cpus) == 1 and (count := next(iter(cpus))) else ""
+    return " · ".join(part for part in (f"size {size}" if size else "", where, machine) if part)
+
+
+def _cpus(environments: tuple[dict[str, object], ...], group: Group) -> int | None:
+    """The CPUs of the environment that the group was run in."""
+    for item in environments:
+        if item.get("python_label") in (None, group.python) and item.get("os") in (None, group.os):
+            return environment.cpus(item)
+    return environment.cpus(environments[0]) if len(environments) == 1 else None
+
+
+def _command(tables: Tables) -> str:
+    words = tables.suite.get("command") or ()
+    return words if isinstance(words, str) else shlex.join(str(word) for word in words)
+
+
+def _nothing() -> Group:
+    return Group(os="", python="", cells=(), controls=(), traced=())
+
+
+def _text(tables: Tables, key: str) -> str:
+    value = tables.suite.get(key)
+    return "" if value is None else str(value)

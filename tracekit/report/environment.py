@@ -1,0 +1,96 @@
+"""What the numbers were measured on: the machine once, then each interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tracekit.report.views import FactGroup
+from tracekit.units import format_ns, significant
+
+
+def environments(suite: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The environments of the suite, one per operating system and interpreter; empty when none was recorded."""
+    found = suite.get("environments") or []
+    return tuple(item for item in found if isinstance(item, dict))
+
+
+def cpus(environment: Mapping[str, Any]) -> int | None:
+    """How many CPUs the runs could use at once (affinity and quota applied)."""
+    value = environment.get("usable_cpus") or environment.get("logical_cpus")
+    return int(value) if isinstance(value, int | float) and value >= 1 else None
+
+
+def fact_groups(suite: Mapping[str, Any]) -> tuple[FactGroup, ...]:
+    """One block per machine, one per interpreter. A fact that was not recorded reads `not recorded`."""
+    blocks: dict[str, FactGroup] = {}
+    for environment in environments(suite):
+        machine = FactGroup(label=_text(environment.get("os")), facts=_machine(environment))
+        blocks.setdefault(f"machine {machine}", machine)
+    for environment in environments(suite):
+        python = environment.get("python")
+        if isinstance(python, dict):
+            label = f"Python {_text(environment.get('python_label') or python.get('version'))}"
+            blocks.setdefault(f"python {label}", FactGroup(label=label, facts=_python(python)))
+    return tuple(blocks.values())
+
+
+def _machine(environment: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    quota = environment.get("cgroup_cpus")
+    tools = environment.get("tools")
+    listed = ", ".join(f"{name} {version}" for name, version in tools.items()) if isinstance(tools, dict) else ""
+    return (
+        ("Operating system", _joined(environment, "os", "os_release")),
+        ("Kernel", _joined(environment, "kernel", "machine")),
+        ("CPU", _text(environment.get("cpu_model"))),
+        ("Logical CPUs", _text(environment.get("logical_cpus"))),
+        ("CPUs by affinity", _text(environment.get("affinity_cpus"))),
+        ("CPUs by cgroup quota", "no quota" if quota is None else _text(quota)),
+        ("Load average before and after", _pair(environment, "load_before", "load_after")),
+        ("CPU time stolen by the hypervisor", _stolen(environment)),
+        ("Tools", listed or "not recorded"),
+    )
+
+
+def _python(python: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    interval = python.get("switch_interval_s")
+    return (
+        ("Version", _joined(python, "implementation", "version")),
+        ("Build", _text(python.get("build"))),
+        ("Executable", _text(python.get("executable"))),
+        ("GIL", _gil(python)),
+        ("Switch interval", format_ns(interval * 1e9) if isinstance(interval, int | float) else "not recorded"),
+        ("Start method by default", _text(python.get("start_method_default"))),
+    )
+
+
+def _gil(python: Mapping[str, Any]) -> str:
+    build = "free-threaded build" if python.get("free_threaded_build") else "build with GIL"
+    enabled = python.get("gil_enabled")
+    return build if enabled is None else f"{'on' if enabled else 'off'} ({build})"
+
+
+def _stolen(environment: Mapping[str, Any]) -> str:
+    before, after = environment.get("steal_before_ns"), environment.get("steal_after_ns")
+    if not isinstance(before, int | float) or not isinstance(after, int | float):
+        return "not recorded"
+    return f"{format_ns(max(0.0, float(after - before)))} between the first and the last run"
+
+
+def _pair(environment: Mapping[str, Any], before: str, after: str) -> str:
+    values = (environment.get(before), environment.get(after))
+    return " and ".join(f"{value:.2f}" if isinstance(value, int | float) else "not recorded" for value in values)
+
+
+def _joined(facts: Mapping[str, Any], *keys: str) -> str:
+    values: Sequence[str] = [str(facts[key]) for key in keys if facts.get(key)]
+    # Some systems repeat the name in the release: "Linux" and "Debian GNU/Linux 12".
+    if len(values) == 2 and values[0] in values[1]:
+        values = values[1:]
+    return " ".join(values) or "not recorded"
+
+
+def _text(value: Any) -> str:
+    if value is None or value == "":
+        return "not recorded"
+    return significant(value) if isinstance(value, float) else str(value)

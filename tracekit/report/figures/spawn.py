@@ -1,0 +1,81 @@
+"""What it takes to have workers: from the request to a worker's first instruction, and with the end of all of them."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from tracekit.report import style
+from tracekit.report.cells import Cell, Group
+from tracekit.report.figures import rows_of_points
+from tracekit.report.views import FigureView, MissingFigure
+from tracekit.report.wording import interval_text, value_text
+from tracekit.units import format_ns
+
+TITLE = "What starting a worker costs"
+SLUG = "worker-start"
+FIRST = "spawn_first_instruction_ns"
+ALL = "spawn_total_ns"
+
+
+def figure(groups: tuple[Group, ...], workload: str) -> FigureView | MissingFigure:
+    """One row per model that starts workers (and per operating system and interpreter), on a logarithmic axis."""
+    rows = [(group, cell) for group in groups for cell in group.at_most_workers() if _starts(cell)]
+    if not rows:
+        return MissingFigure(title=TITLE, reason=_why_not(groups))
+    return FigureView(
+        slug=SLUG,
+        title=TITLE,
+        caption="Each step of the axis is ten times the one before. What the worker's main module imports is part "
+        "of the cost of spawn and forkserver.",
+        alt=_alt(rows, len(groups) > 1),
+        figure=_draw(rows, workload, len(groups) > 1),
+    )
+
+
+def _starts(cell: Cell) -> bool:
+    return cell.family != "serial" and (cell.number(FIRST).centre or 0) > 0
+
+
+def _draw(rows: list[tuple[Group, Cell]], workload: str, named: bool) -> Figure:
+    counts = sorted({cell.number(FIRST).n for _, cell in rows})
+    subtitle = f"{workload}, median over n = {'/'.join(str(count) for count in counts)} workers"
+    figure, axes = style.canvas(TITLE, subtitle, 1.62 + (0.52 if named else 0.4) * len(rows))
+    labels = [f"{cell.counted}\n{group.label}" if named else cell.counted for group, cell in rows]
+    style.rows(figure, axes, labels, [style.colour(cell.family) for _, cell in rows])
+    pairs = [(cell.number(FIRST).centre or 1.0, _whole(cell)) for _, cell in rows]
+    ends = [end for pair in pairs for end in pair if end is not None]
+    for row, ((_, cell), (start, whole)) in enumerate(zip(rows, pairs, strict=True)):
+        tint = style.colour(cell.family)
+        rows_of_points.pair(axes, row, start, whole, tint, style.marker(cell.start_method), cell.variant)
+        text = value_text(cell.number(FIRST))
+        if whole is not None:
+            text += f" / {format_ns(whole)}"
+        rows_of_points.text_beside(axes, max(start, whole or start), row, text, tint)
+    rows_of_points.log_time_axis(axes, min(ends) / 1.6, max(ends) * 1.6)
+    rows_of_points.key(figure, axes, ("start of a worker", "plus the end of all"))
+    style.make_room_right(figure, 0.73)
+    return figure
+
+
+def _whole(cell: Cell) -> float | None:
+    number = cell.number(ALL)
+    return number.centre if number.available and (number.centre or 0) > 0 else None
+
+
+def _alt(rows: list[tuple[Group, Cell]], named: bool) -> str:
+    parts = []
+    for group, cell in rows:
+        first, whole = cell.number(FIRST), cell.number(ALL)
+        where = f" on {group.label}" if named else ""
+        interval = f" ({interval_text(first)})" if first.interval and first.quality != "bound" else ""
+        total = f", with the end of all {value_text(whole)}" if whole.available else ""
+        parts.append(f"{cell.counted}{where} {value_text(first)}{interval}{total}")
+    return f"Time from the request to a worker's first instruction: {'; '.join(parts)}."
+
+
+def _why_not(groups: tuple[Group, ...]) -> str:
+    for group in groups:
+        for cell in group.cells:
+            if cell.family != "serial":
+                return cell.number(FIRST).reason or "no start was stamped"
+    return "only serial was run, which starts no worker"

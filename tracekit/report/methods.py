@@ -1,0 +1,30 @@
+"""How each number was obtained, in the words of the metric itself."""
+
+from __future__ import annotations
+
+from tracekit.metrics import METRICS
+from tracekit.metrics.compute import load_metric
+from tracekit.report.cells import Group
+from tracekit.report.views import MethodView
+
+
+def methods(groups: tuple[Group, ...]) -> tuple[MethodView, ...]:
+    """One entry per metric of the suite, in the order of the metrics table.
+
+    A metric that is not registered (its rows came from elsewhere) has only the methods its rows name.
+    """
+    used: dict[str, dict[str, None]] = {}
+    for group in groups:
+        for cell in (*group.cells, *group.traced, *group.controls):
+            for number in cell.every:
+                names = used.setdefault(number.metric, {})
+                if number.method:
+                    names[number.method] = None
+    return tuple(_view(metric, list(names)) for metric, names in used.items())
+
+
+def _view(metric: str, names: list[str]) -> MethodView:
+    if metric not in METRICS:
+        return MethodView(metric=metric, summary="", method="", here=", ".join(names))
+    known = load_metric(metric)
+    return MethodView(metric=metric, summary=known.summary, method=known.method, here=", ".join(names))

@@ -1,0 +1,64 @@
+"""Puts a report into a folder."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracekit.bundle import explained_os_errors
+from tracekit.report.build import build
+from tracekit.report.html import to_html
+from tracekit.report.markdown import to_markdown
+from tracekit.report.style import png
+from tracekit.report.tabular import to_csv, to_json
+from tracekit.report.views import ReportView
+from tracekit.tables import Tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFiles:
+    """What was written, and the view it was written from (its verdict is what a terminal shows)."""
+
+    folder: Path
+    html: Path
+    markdown: Path
+    csv: Path
+    json: Path
+    figures: tuple[Path, ...]
+    view: ReportView
+
+
+def write(tables: Tables, folder: Path) -> ReportFiles:
+    """Write index.html, report.md, metrics.csv, metrics.json and the pictures; existing ones are replaced.
+
+    Everything is made in a temporary folder beside its place and moved in by rename, the page last, so a reader never
+    meets half a file. Raises OutputUnwritable.
+    """
+    view = build(tables)
+    figures = [figure for block in view.figures for figure in block.figures]
+    pictures = {figure.slug: png(figure.figure) for figure in figures}
+    texts = {
+        "metrics.csv": to_csv(tables),
+        "metrics.json": to_json(tables),
+        "report.md": to_markdown(view),
+        "index.html": to_html(view, pictures),
+    }
+    contents = {f"{slug}.png": data for slug, data in pictures.items()}
+    contents.update({name: text.encode() for name, text in texts.items()})
+    with explained_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as draft:
+            for name, data in contents.items():
+                (Path(draft) / name).write_bytes(data)
+            for name in contents:
+                (Path(draft) / name).replace(folder / name)
+    return ReportFiles(
+        folder=folder,
+        html=folder / "index.html",
+        markdown=folder / "report.md",
+        csv=folder / "metrics.csv",
+        json=folder / "metrics.json",
+        figures=tuple(folder / f"{slug}.png" for slug in pictures),
+        view=view,
+    )

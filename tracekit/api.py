@@ -1,9 +1,9 @@
 """The facade: what the command line calls, and what a program that uses tracekit may call. Nothing here prints.
 
-    prepared = prepare(Request(workload="matmul", models=("serial", "threads"), workers=(1, 2)), store=Store(path))
-    outcome = measure(prepared)
-    tables = analyse(outcome.folder)
-    files = write_report(tables, Path("reports"))
+prepared = prepare(Request(workload="matmul", models=("serial", "threads"), workers=(1, 2)), store=Store(path))
+outcome = measure(prepared)
+tables = analyse(outcome.folder)
+files = write_report(tables, Path("reports"))
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def _preflight(name: str, interpreter: Interpreter, request: Request, provision:
 
 def _suite_id(workload: str, store: Store) -> str:
     """`20261123-143015-matmul`; ids sort by time, and a second suite in the same second gets a number."""
-    now = datetime.datetime.now(tz=datetime.timezone.utc)
+    now = datetime.datetime.now(tz=datetime.UTC)
     name = "".join(char if char.isalnum() else "-" for char in workload)
     first = f"{now:%Y%m%d-%H%M%S}-{name}"
     suite_id, number = first, 2

@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,7 @@ class Bundle:
     def manifest(self) -> dict[str, Any]:
         """The sealed manifest, its files checked. Raises BundleUnfinished, BundleCorrupt or BundleTooNew."""
         if not self.manifest_path.is_file():
-            raise BundleUnfinished(
-                f"run {self.root.name} has no manifest: it did not finish", f"ls {self.root}"
-            )
+            raise BundleUnfinished(f"run {self.root.name} has no manifest: it did not finish", f"ls {self.root}")
         manifest = read_json(self.manifest_path)
         for name, facts in _mapping(manifest, "files", self.manifest_path).items():
             self._check_file(name, facts)
@@ -133,7 +131,7 @@ class SuiteFolder:
                 },
             )
 
-    def finish(self, status: str, notices: list[tuple[str, str, str, str]]) -> None:
+    def finish(self, status: str, notices: Sequence[tuple[str, str, str, str]]) -> None:
         """Record how the suite ended and what is to be said about it."""
         with explained_os_errors(self.root):
             facts = {**self.facts(), "status": status, "notices": [list(item) for item in notices]}
@@ -163,11 +161,7 @@ class Store:
         """Every suite, oldest first (ids start with their date and time)."""
         if not self.root.is_dir():
             return []
-        return [
-            SuiteFolder(path)
-            for path in sorted(self.root.iterdir())
-            if (path / "suite.json").is_file()
-        ]
+        return [SuiteFolder(path) for path in sorted(self.root.iterdir()) if (path / "suite.json").is_file()]
 
     def suite(self, name: str) -> SuiteFolder:
         """The suite of that id, `latest`, or any id's unambiguous start. Raises NothingToDo or UsageError."""

@@ -31,9 +31,7 @@ def main(folder: str) -> int:
     """Do the run that `folder`/spec.json describes; returns the exit code. A failure is recorded, not printed."""
     bundle = Bundle(Path(folder))
     spec = bundle.spec()
-    own = recorder.install(
-        recorder.Recorder(str(bundle.streams), counters.choose(spec.counters), periodic=False)
-    )
+    own = recorder.install(recorder.Recorder(str(bundle.streams), counters.choose(spec.counters), periodic=False))
     gil_before = recorder.gil_enabled()
     own.record(_meta(own, gil_before))
     own.flush()
@@ -98,7 +96,14 @@ def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: Insi
             end_ns=ended,
             cpu_ns=None,
         )
-    own.record({"kind": "result", "checksum": workload.combine(results), "items": len(items)})
+    own.record(
+        {
+            "kind": "result",
+            "checksum": workload.combine(results),
+            "items": len(items),
+            "workload_kind": workload.kind,
+        }
+    )
 
 
 class _Handshake:

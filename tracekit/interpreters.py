@@ -57,9 +57,7 @@ def inspect(path: str) -> Interpreter:
         raise UsageError(f"{path} is {implementation}; only CPython is measured", "tracekit list pythons")
     if tuple(version[:2]) < OLDEST:
         shown = ".".join(map(str, version))
-        raise UsageError(
-            f"{path} is Python {shown}; the oldest that can be measured is 3.9", "tracekit list pythons"
-        )
+        raise UsageError(f"{path} is Python {shown}; the oldest that can be measured is 3.9", "tracekit list pythons")
     text = ".".join(map(str, version)) + ("t" if free_threaded else "")
     return Interpreter(
         # The shim of a version manager costs every start some 50 ms: measure the interpreter behind it.
@@ -109,7 +107,9 @@ def discover() -> list[Interpreter]:
             found[real] = inspect(str(path))
         except (UsageError, EnvironmentLacks):
             continue
-    return sorted(found.values(), key=lambda item: ([int(part) for part in re.findall(r"\d+", item.version)], item.executable))
+    return sorted(
+        found.values(), key=lambda item: ([int(part) for part in re.findall(r"\d+", item.version)], item.executable)
+    )
 
 
 def has_module(interpreter: Interpreter, module: str, extra_path: str = "") -> bool:
@@ -168,7 +168,9 @@ def _candidates() -> list[Path]:
     paths = []
     for folder in folders:
         try:
-            paths += sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and os.access(path, os.X_OK))
+            paths += sorted(
+                path for path in folder.iterdir() if _NAME.fullmatch(path.name) and os.access(path, os.X_OK)
+            )
         except OSError:
             continue
     return paths

@@ -41,7 +41,7 @@ _DISTURBING = (
     "PYTHONVERBOSE",
     "PYTHONWARNINGS",
 )
-"""Variables that change what is measured. Without bytecode files, for one, every spawned worker compiles its imports."""
+"""Variables that change what is measured. Without bytecode files, say, every spawned worker compiles its imports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +98,7 @@ def launch(
     return Ended(exit_code=process.returncode, timed_out=timed_out, started_ns=started, ended_ns=ended)
 
 
-def _wait(
-    process: subprocess.Popen[bytes], timeout_s: float, while_running: Callable[[int], bool] | None
-) -> bool:
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, while_running: Callable[[int], bool] | None) -> bool:
     """Whether the process ended by itself in time."""
     limit = time.monotonic() + timeout_s
     while while_running is not None and time.monotonic() < limit:

@@ -47,6 +47,12 @@ NOTICES: dict[str, NoticeKind] = {
         "the oldest calls are lost, so the picture starts late",
         "tracekit run {workload} --size smoke",
     ),
+    "trace-misaligned": NoticeKind(
+        "warning",
+        "the calls in {file} lie {distance} outside the run ({run_id}), so they are on another clock",
+        "they are left out of the picture; timings are not touched",
+        "tracekit run {workload} --capture {capture}",
+    ),
     "run-failed": NoticeKind(
         "error",
         "run {run_id} ended as {status}: {reason}",

@@ -104,8 +104,7 @@ def plan(
     for repeat in range(1, request.runs + 1):
         shift = (repeat - 1) * max(1, len(chosen) // max(1, request.runs)) % len(chosen)
         specs += [
-            _spec(request, suite_id, cell, capture="none", repeat=repeat)
-            for cell in chosen[shift:] + chosen[:shift]
+            _spec(request, suite_id, cell, capture="none", repeat=repeat) for cell in chosen[shift:] + chosen[:shift]
         ]
     most = {cell.model: max(c.workers for c in chosen if c.model == cell.model) for cell in chosen}
     for (capture, label), extra_path in captures.items():

@@ -104,7 +104,7 @@ _current: Recorder | None = None
 
 def install(recorder: Recorder) -> Recorder:
     """Make it the process's recorder."""
-    global _current  # noqa: PLW0603 - one per process by nature
+    global _current
     _current = recorder
     return recorder
 

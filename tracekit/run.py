@@ -87,7 +87,7 @@ def run_suite(
         status = "failed"
         raise
     finally:
-        folder.finish(status, [tuple(item) for item in found])
+        folder.finish(status, list(found))
     if not any(outcome.status == "ok" for outcome in outcomes):
         first = outcomes[0]
         raise RunFailed(
@@ -122,9 +122,7 @@ def run_one(spec: RunSpec, bundle: Bundle, import_folder: Path, facts: dict[str,
     if status == "ok" and not capture.passes_exit_code and facts_of.exit_code is None:
         found.append(notice("exit-code-unknown", run_id=spec.run_id))
     found += _gil_notices(bundle, spec)
-    _seal(
-        bundle, spec, facts, before, status=status, reason=reason, exit_code=exit_code, ended=ended, notices=found
-    )
+    _seal(bundle, spec, facts, before, status=status, reason=reason, exit_code=exit_code, ended=ended, notices=found)
     return Outcome(
         spec=spec,
         status=status,
@@ -180,9 +178,7 @@ def _take(facts: _MainFacts, line: str) -> None:
         facts.wall_ns = record["dur_ns"]
 
 
-def _judge(
-    spec: RunSpec, capture: Capture, ended: Ended, facts: _MainFacts
-) -> tuple[str, str, int | None]:
+def _judge(spec: RunSpec, capture: Capture, ended: Ended, facts: _MainFacts) -> tuple[str, str, int | None]:
     """Status, reason and exit code of a run that was not interrupted."""
     code = ended.exit_code if capture.passes_exit_code or ended.timed_out else facts.exit_code
     if ended.timed_out:

@@ -218,7 +218,7 @@ def from_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def check(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """The same frame, with its columns in order. Raises MeasurementError when a column is missing or of another type."""
+    """The same frame, columns in order. Raises MeasurementError when a column is missing or of another type."""
     wanted = COLUMNS[name]
     missing = [column for column in wanted if column not in frame.columns]
     if missing:

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants to see them. Inside tracekit every time is integer nanoseconds; only text has other units."""
+"""Numbers as a reader wants to see them. Inside tracekit times are integer nanoseconds; only text has other units."""
 
 from __future__ import annotations
 

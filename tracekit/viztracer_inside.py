@@ -25,7 +25,7 @@ class InsideTracer:
 
     def __init__(self, raw: str, extra_path: str) -> None:
         """`raw` is the folder for the file; `extra_path` a folder with VizTracer, or empty when it is installed."""
-        global _tracer  # noqa: PLW0603 - one per process, see the module
+        global _tracer
         if extra_path and extra_path not in sys.path:
             sys.path.append(extra_path)
         if _tracer is None:
@@ -55,7 +55,7 @@ class InsideTracer:
 
 
 def _forget_parent() -> None:
-    global _tracer  # noqa: PLW0603 - one per process, see the module
+    global _tracer
     if _tracer is None:
         return
     _tracer.stop()

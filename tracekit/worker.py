@@ -20,9 +20,7 @@ def measured_worker(options: dict[str, Any], ready_ns: int, run: Callable[[], No
     `run` raises passes through; a worker that leaves by os._exit or a signal has no end record, and that is how the
     reader knows.
     """
-    own = recorder.install(
-        recorder.Recorder(options["streams"], counters.choose(options["counters"]), periodic=True)
-    )
+    own = recorder.install(recorder.Recorder(options["streams"], counters.choose(options["counters"]), periodic=True))
     own.record(
         {
             "kind": "meta",

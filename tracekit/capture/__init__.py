@@ -54,7 +54,10 @@ CAPTURES = Registry(
     "capture",
     {
         "none": ("tracekit.capture.none:CAPTURE", "nothing: the runs that give the timings"),
-        "viztracer": ("tracekit.capture.viztracer:CAPTURE", "every Python call of every process, as slices on a timeline"),
+        "viztracer": (
+            "tracekit.capture.viztracer:CAPTURE",
+            "every Python call of every process, as slices on a timeline",
+        ),
         "py-spy": ("tracekit.capture.pyspy:CAPTURE", "stack samples from outside, with native frames and idle threads"),
     },
 )

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from tracekit.bundle import Bundle
 from tracekit.capture import Capture, Provision, Ready
 from tracekit.errors import CaptureUnavailable, EnvironmentLacks
-from tracekit.interpreters import Interpreter, has_module, provision as provide
+from tracekit.interpreters import Interpreter, has_module
+from tracekit.interpreters import provision as provide
 from tracekit.notices import Notice, notice
 from tracekit.spec import RunSpec
 
@@ -52,9 +53,7 @@ class VizTracerCapture(Capture):
         if not missing:
             return []
         named = ", ".join(map(str, missing))
-        return [
-            notice("capture-incomplete", capture=self.name, missing=f"process {named}", run_id=spec.run_id)
-        ]
+        return [notice("capture-incomplete", capture=self.name, missing=f"process {named}", run_id=spec.run_id)]
 
 
 CAPTURE = VizTracerCapture()

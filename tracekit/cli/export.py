@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -34,14 +35,14 @@ def export(
     from tracekit.bundle import explained_os_errors
     from tracekit.errors import UsageError
 
-    to_terminal = output is None and click.get_text_stream("stdout").isatty()
+    to_terminal = output is None and sys.stdout.isatty()
     if file_format == "parquet" and to_terminal:
         raise UsageError(
             "parquet is binary and stdout is a terminal", f"tracekit export {suite} {table} --format parquet -o FILE"
         )
     data = api.export(store_of(ctx).suite(suite), table, file_format)
     if output is None:
-        click.get_binary_stream("stdout").write(data)
+        sys.stdout.buffer.write(data)
         return
     with explained_os_errors(output):
         output.write_bytes(data)

@@ -68,7 +68,9 @@ def _suites(store: Store) -> Rows:
     for suite in store.suites():
         try:
             facts = suite.facts()
-            summary = f"{facts.get('workload')} {facts.get('size')}, {len(facts.get('runs', []))} runs, {facts.get('status')}"
+            summary = (
+                f"{facts.get('workload')} {facts.get('size')}, {len(facts.get('runs', []))} runs, {facts.get('status')}"
+            )
         except TracekitError as error:
             summary = f"unreadable: {error}"
         rows.append({"name": suite.suite_id, "summary": summary})

@@ -38,9 +38,7 @@ from tracekit.workload import SIZES
     help="How the traced runs are watched; none makes timings only.",
 )
 @click.option("--runs", type=int, default=5, show_default=True, help="Timed repeats of each cell.")
-@click.option(
-    "--warmup", type=click.IntRange(0, 10), default=1, show_default=True, help="Warm-up rounds, not counted."
-)
+@click.option("--warmup", type=click.IntRange(0, 10), default=1, show_default=True, help="Warm-up rounds, not counted.")
 @click.option(
     "--python",
     "pythons",

@@ -24,11 +24,6 @@ def view(ctx: click.Context, /, target: str, port: int | None, browser: bool, st
       tracekit view 20261123-143015-matmul --no-browser --port 9100
       tracekit view trace.json
     """
-    from tracekit.view import serve, traces_of
+    from tracekit.view import open_view
 
-    serve(
-        traces_of(store_of(ctx), target),
-        port=port,
-        open_browser=browser,
-        announce=click.echo,
-    )
+    open_view(store_of(ctx), target, port=port, open_browser=browser, announce=click.echo)

@@ -38,9 +38,7 @@ class CommaList(click.ParamType[Any, Any]):
         except ValueError:
             self.fail(f"{value!r} is not a list of whole numbers like 1,2,4", param, ctx)
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         done, comma, last = incomplete.rpartition(",")
         names = self._known() if self._known is not None else ()
         return [CompletionItem(f"{done}{comma}{name}") for name in names if name.startswith(last)]

@@ -61,9 +61,7 @@ def _thread_readings(tid: int) -> list[Reading]:
     folder = f"/proc/self/task/{tid}"
     try:
         on_cpu, delay, slices = _read(f"{folder}/schedstat").split()
-        status = dict(
-            line.split(":", 1) for line in _read(f"{folder}/status").splitlines() if "ctxt_switches" in line
-        )
+        status = dict(line.split(":", 1) for line in _read(f"{folder}/status").splitlines() if "ctxt_switches" in line)
     except (OSError, ValueError):
         # The thread ended between listing and reading, or this kernel has no schedstat: no reading, no guess.
         return []
@@ -77,7 +75,7 @@ def _thread_readings(tid: int) -> list[Reading]:
 
 
 def _machine_readings() -> list[Reading]:
-    readings = []
+    readings: list[Reading] = []
     try:
         fields = _read("/proc/stat").split("\n", 1)[0].split()
         readings.append(("machine", None, "steal_ns", int(fields[_STEAL_FIELD]) * _TICK_NS, "ns"))

@@ -34,7 +34,7 @@ class PortableSource(CounterSource):
         return (time.thread_time_ns(), None, None)
 
     def process_readings(self) -> list[Reading]:
-        readings = [
+        readings: list[Reading] = [
             ("process", None, "cpu_ns", time.process_time_ns(), "ns"),
             # Python's own threads only: the system's count is not to be had everywhere.
             ("process", None, "threads", threading.active_count(), "count"),

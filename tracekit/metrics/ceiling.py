@@ -45,8 +45,8 @@ def control_for(kind: str) -> str:
 def _share(cell: Cell, own: list[float], walls: Walls, no_gil: set[str]) -> Estimate:
     if cell.control:
         return unavailable("is the control")
-    if cell.model == SERIAL:
-        return unavailable("is the reference: one worker has no ceiling to reach")
+    if cell.columns["workers"] == 1:
+        return unavailable("one worker has no ceiling to reach")
     if not own:
         return unavailable("no run of this cell ended ok")
     serial = serial_walls(cell, walls)

@@ -77,8 +77,8 @@ def _values(series: pd.Series[Any]) -> list[Any]:
     # Column by column: DataFrame.where over objects takes ten times as long.
     if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":
         return [None if math.isnan(value) else value for value in series.tolist()]
-    values: list[Any] = series.to_numpy(dtype=object, na_value=None).tolist()
-    return values
+    pairs = zip(series.tolist(), series.isna().tolist(), strict=True)
+    return [None if missing else value for value, missing in pairs]
 
 
 def _cell(runs: list[dict[str, Any]]) -> Cell:

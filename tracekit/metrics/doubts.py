@@ -64,9 +64,7 @@ def _load(tables: Tables) -> Iterator[Notice]:
 
 def _no_schedstat(tables: Tables) -> Iterator[Notice]:
     counters = tables.counters[tables.counters["at"].notna()]
-    without = set(counters["run_id"]) - set(
-        counters.loc[counters["counter"] == "run_queue_wait_ns", "run_id"]
-    )
+    without = set(counters["run_id"]) - set(counters.loc[counters["counter"] == "run_queue_wait_ns", "run_id"])
     sources = sorted(set(counters.loc[counters["run_id"].isin(without), "source"].dropna()))
     if sources:
         yield notice("no-schedstat", source=" and ".join(sources))
@@ -88,9 +86,7 @@ def _short_runs(cells: pd.DataFrame) -> Iterator[Notice]:
 def _no_control(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:
     kinds = {cell.columns["workload"]: cell.kind for cell in untraced_cells(tables)}
     lacking = cells[(cells["metric"] == "ceiling_share") & (cells["reason"] == NO_CONTROL)]
-    wanted = {
-        (control_for(kinds[row["workload"]]), row["workers"], row["workload"]) for row in records(lacking)
-    }
+    wanted = {(control_for(kinds[row["workload"]]), row["workers"], row["workload"]) for row in records(lacking)}
     for control, workers, workload in sorted(wanted):
         yield notice("no-control", control=control, workers=workers, workload=workload)
 

@@ -49,19 +49,13 @@ def measured(
     else:
         # A resampled interval may by chance miss the very value it belongs to.
         lower, upper = min(lower, value), max(upper, value)
-    return Estimate(
-        value=value, lower=lower, upper=upper, method=method, quality="measured", n=n, reason=reason
-    )
+    return Estimate(value=value, lower=lower, upper=upper, method=method, quality="measured", n=n, reason=reason)
 
 
-def bound(
-    lower: float, value: float, upper: float, method: str, *, n: int = 1, reason: str | None = None
-) -> Estimate:
+def bound(lower: float, value: float, upper: float, method: str, *, n: int = 1, reason: str | None = None) -> Estimate:
     """A number of which only the interval is known; `value` is the best guess inside it."""
     inside = min(max(value, lower), upper)
-    return Estimate(
-        value=inside, lower=lower, upper=upper, method=method, quality="bound", n=n, reason=reason
-    )
+    return Estimate(value=inside, lower=lower, upper=upper, method=method, quality="bound", n=n, reason=reason)
 
 
 def unavailable(reason: str) -> Estimate:

@@ -100,8 +100,7 @@ def _estimate(
         return unavailable("the CPU time of the tasks was not read")
     # Where coroutines share a thread their CPU times contain each other, so only the wall is an upper end.
     residual = sum(
-        thread["wall"] if thread["overlap"] else max(0.0, thread["wall"] - thread["cpu"])
-        for thread in contended
+        thread["wall"] if thread["overlap"] else max(0.0, thread["wall"] - thread["cpu"]) for thread in contended
     )
     known = all(thread["queue"] is not None for thread in contended)
     method = "schedstat" if known else "portable"
@@ -109,9 +108,7 @@ def _estimate(
     if doubt is not None:
         return bound(0.0, 0.0, residual, method, n=count, reason=doubt)
     if not known:
-        return bound(
-            0.0, residual, residual, method, n=count, reason="run-queue wait and steal are in the residual"
-        )
+        return bound(0.0, residual, residual, method, n=count, reason="run-queue wait and steal are in the residual")
     waited = sum(max(0.0, thread["wall"] - thread["cpu"] - thread["queue"]) for thread in contended)
     if steal is None:
         return bound(0.0, waited, residual, method, n=count, reason="steal was not read")
@@ -133,9 +130,7 @@ def _other_waits(run: Mapping[str, Any], threads: list[dict[str, Any]]) -> str |
         return "tasks share a thread: their waits contain each other"
     if run["model"] == "interpreters":
         return "each interpreter has a GIL of its own"
-    if any(
-        thread["process_threads"] is None or thread["process_threads"] > thread["known"] for thread in threads
-    ):
+    if any(thread["process_threads"] is None or thread["process_threads"] > thread["known"] for thread in threads):
         return "the process has threads that are not the model's, which tasks may wait for"
     return None
 
@@ -143,17 +138,13 @@ def _other_waits(run: Mapping[str, Any], threads: list[dict[str, Any]]) -> str |
 def _with_threads(tables: Tables, threads: pd.DataFrame) -> pd.DataFrame:
     """Add `process_threads`, the most threads the process was seen with, and `known`, how many of them are
     recorded."""
-    seen = tables.counters[
-        (tables.counters["counter"] == "threads") & (tables.counters["scope"] == "process")
-    ]
+    seen = tables.counters[(tables.counters["counter"] == "threads") & (tables.counters["scope"] == "process")]
     most = seen.groupby(["run_id", "pid"])["value"].max().rename("process_threads").reset_index()
     known = tables.threads.groupby(["run_id", "pid"])["tid"].nunique().rename("known").reset_index()
     most = most.merge(known, on=["run_id", "pid"], how="outer")
     most["known"] = most["known"].fillna(0).astype("int64")
     # A thread that is recorded exists, however few were there at the moment of counting.
-    most["process_threads"] = most["process_threads"].where(
-        most["process_threads"] >= most["known"], most["known"]
-    )
+    most["process_threads"] = most["process_threads"].where(most["process_threads"] >= most["known"], most["known"])
     frame = threads.merge(most, on=["run_id", "pid"], how="left")
     frame["known"] = frame["known"].fillna(0)
     return frame

@@ -6,7 +6,7 @@ the main thread over the whole window. Threads of the executor and of libraries 
 cut into
 
     thread_on_cpu_ns         in a task, on a CPU                  CPU time of the task
-    thread_run_queue_ns      in a task, ready, waiting for a CPU  schedstat's delay, at most the rest of the task
+    thread_run_queue_ns      in a task, ready, waiting for a CPU  schedstat's delay, at most what is left
     thread_task_blocked_ns   in a task, neither of the two        task wall - on-CPU - run queue
     thread_idle_ns           outside tasks: starting up, waiting for work (CPU spent there included)
     unattributed_ns          the rest; not 0 only where clocks disagree, and then it may be negative
@@ -65,9 +65,7 @@ def compute(part: str, tables: Tables) -> pd.DataFrame:
         places.update({place: _estimate(part, [parts], kind) for place, parts in threads})
         estimates[run_id] = _estimate(part, [parts for _, parts in threads], kind)
     missing = unavailable("no worker thread was recorded")
-    return from_runs(
-        tables, part, "ns", estimates, places=places, pool=pooled_mean, missing=lambda _run: missing
-    )
+    return from_runs(tables, part, "ns", estimates, places=places, pool=pooled_mean, missing=lambda _run: missing)
 
 
 def _lives(tables: Tables) -> pd.DataFrame:
@@ -123,23 +121,15 @@ def _estimate(part: str, threads: list[_Parts | None], kind: str) -> Estimate:
         "thread_idle_ns": sum(parts.idle for parts in known),
         "unattributed_ns": sum(parts.unattributed for parts in known),
     }
-    return measured(
-        values[part], "stamps" if part in ("thread_wall_ns", "thread_idle_ns") else method, n=count
-    )
+    return measured(values[part], "stamps" if part in ("thread_wall_ns", "thread_idle_ns") else method, n=count)
 
 
 def _what_blocks(kind: str, queued: bool) -> str:
-    waits = (
-        "GIL wait or steal"
-        if kind in PURE_KINDS
-        else "GIL wait, I/O, locks, sleep or steal: not told apart here"
-    )
+    waits = "GIL wait or steal" if kind in PURE_KINDS else "GIL wait, I/O, locks, sleep or steal: not told apart here"
     return waits if queued else f"{waits}; run-queue wait as well"
 
 
-def _metric(
-    name: str, summary: str, method: str, *, better: str = "neither", valid_on: str = EVERYWHERE
-) -> Metric:
+def _metric(name: str, summary: str, method: str, *, better: str = "neither", valid_on: str = EVERYWHERE) -> Metric:
     return Metric(
         name=name,
         unit="ns",

@@ -67,6 +67,4 @@ def _metric(counter: str, summary: str, valid_on: str) -> Metric:
 
 
 USS = _metric("uss_bytes", "Memory that only these processes hold.", "Linux, macOS, Windows")
-PSS = _metric(
-    "pss_bytes", "Memory of these processes, shared pages divided by their number of users.", "Linux"
-)
+PSS = _metric("pss_bytes", "Memory of these processes, shared pages divided by their number of users.", "Linux")

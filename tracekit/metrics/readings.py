@@ -55,8 +55,6 @@ def machine_changes(tables: Tables, counter: str) -> pd.DataFrame:
     frame = changes(tables, counter, "machine", Since.WINDOW)
     found = tables.counters
     last = found[(found["counter"] == counter) & (found["scope"] == "machine") & (found["at"] == "end")]
-    last = last.rename(columns={"value": "reading"})[["run_id", "pid", "reading"]].drop_duplicates(
-        ["run_id", "pid"]
-    )
+    last = last.rename(columns={"value": "reading"})[["run_id", "pid", "reading"]].drop_duplicates(["run_id", "pid"])
     frame = frame[frame["role"] == "main"].merge(last, on=["run_id", "pid"], how="left")
     return frame[["run_id", "value", "reading"]]

@@ -42,9 +42,7 @@ class Rows:
             if run is not None:
                 scope = "process" if len(place) == 2 else "thread"
                 where = {"pid": place[1], "tid": place[2] if len(place) == 3 else None}
-                self._rows.append(
-                    {**_of_run(run), "scope": scope, **where, **self._fixed, **_columns(estimate)}
-                )
+                self._rows.append({**_of_run(run), "scope": scope, **where, **self._fixed, **_columns(estimate)})
 
     def frame(self) -> pd.DataFrame:
         """The rows as a metrics table."""

@@ -58,10 +58,7 @@ def compute_first_worker(tables: Tables) -> pd.DataFrame:
         for row in records(table[table["worker"] == 0])
     }
     estimates = {
-        run_id: estimate
-        for run_id, of_run in starts.items()
-        for place, estimate in of_run.items()
-        if place in first
+        run_id: estimate for run_id, of_run in starts.items() for place, estimate in of_run.items() if place in first
     }
     return from_runs(tables, FIRST_WORKER.name, FIRST_WORKER.unit, estimates, missing=_missing_start)
 
@@ -135,9 +132,7 @@ def _teardowns(tables: Tables) -> dict[str, Estimate]:
         tables.runs.loc[tables.runs["model"] != SERIAL, ["run_id"]], on="run_id"
     )
     return {
-        row["run_id"]: measured(float(row["dur_ns"]), "stamps")
-        for row in records(spans)
-        if row["dur_ns"] is not None
+        row["run_id"]: measured(float(row["dur_ns"]), "stamps") for row in records(spans) if row["dur_ns"] is not None
     }
 
 

@@ -24,9 +24,7 @@ def compute(tables: Tables) -> pd.DataFrame:
         for row in records(machine_changes(tables, "steal_ns"))
         if row["value"] is not None
     }
-    return from_runs(
-        tables, METRIC.name, METRIC.unit, estimates, pool=pooled_sum, missing=lambda _run: _MISSING
-    )
+    return from_runs(tables, METRIC.name, METRIC.unit, estimates, pool=pooled_sum, missing=lambda _run: _MISSING)
 
 
 METRIC = Metric(

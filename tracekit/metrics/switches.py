@@ -51,15 +51,11 @@ def compute_rate(counter: str, per: str, tables: Tables) -> pd.DataFrame:
 
 
 def _counted(tables: Tables, counter: str) -> tuple[dict[str, Estimate], dict[Place, Estimate]]:
-    runs, places = totals(
-        tables, changes(tables, counter, "process"), missing="switches are not counted here"
-    )
+    runs, places = totals(tables, changes(tables, counter, "process"), missing="switches are not counted here")
     elsewhere = {run["run_id"]: run["os"] for run in usable_runs(tables) if run["os"] not in SPLIT_ON}
     for run_id in runs:
         if run_id in elsewhere:
-            runs[run_id] = unavailable(
-                f"{elsewhere[run_id] or 'this system'} does not tell the two kinds apart"
-            )
+            runs[run_id] = unavailable(f"{elsewhere[run_id] or 'this system'} does not tell the two kinds apart")
     for place in places:
         if place[0] in elsewhere:
             places[place] = runs[place[0]]
@@ -118,9 +114,7 @@ def _rate_of(counter: str, per: str, summary: str) -> Metric:
 
 
 VOLUNTARY = _total("voluntary_switches", "How often a thread gave up its CPU to wait, also for the GIL.")
-INVOLUNTARY = _total(
-    "involuntary_switches", "How often the scheduler took the CPU from a thread that wanted it."
-)
+INVOLUNTARY = _total("involuntary_switches", "How often the scheduler took the CPU from a thread that wanted it.")
 VOLUNTARY_PER_S = _rate_of("voluntary_switches", "s", "Voluntary context switches per second of wall.")
 INVOLUNTARY_PER_S = _rate_of("involuntary_switches", "s", "Involuntary context switches per second of wall.")
 VOLUNTARY_PER_TASK = _rate_of("voluntary_switches", "task", "Voluntary context switches per task.")

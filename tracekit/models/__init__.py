@@ -54,11 +54,17 @@ class Model:
 MODELS = Registry(
     "model",
     {
-        "serial": ("tracekit.models.serial:MODEL", "one thread, one task after another: what the others are compared with"),
+        "serial": (
+            "tracekit.models.serial:MODEL",
+            "one thread, one task after another: what the others are compared with",
+        ),
         "threads": ("tracekit.models.threads:MODEL", "ThreadPoolExecutor: workers share one interpreter and its GIL"),
         "fork": ("tracekit.models.processes:FORK", "ProcessPoolExecutor, workers are copies of the parent"),
         "spawn": ("tracekit.models.processes:SPAWN", "ProcessPoolExecutor, each worker is a new interpreter"),
-        "forkserver": ("tracekit.models.processes:FORKSERVER", "ProcessPoolExecutor, workers are copies of a clean server"),
+        "forkserver": (
+            "tracekit.models.processes:FORKSERVER",
+            "ProcessPoolExecutor, workers are copies of a clean server",
+        ),
     },
 )
 

@@ -10,6 +10,7 @@ own module is no extra: the worker's main loop lives in it.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing.context
 import sys
 import time
@@ -29,7 +30,7 @@ else:
 
 
 class _Stamped(_Mixed):
-    """A worker process that stamps its own start. `worker_options` is set by the context."""
+    """A worker process that stamps its own start. `worker_options` is set by `_stamped_context`."""
 
     worker_options: dict[str, Any]
 
@@ -44,48 +45,24 @@ class _Stamped(_Mixed):
         measured_worker(self.worker_options, ready_ns, super().run)
 
 
-class _StampedContext:
-    """Mixed into a start method's context: numbers the workers and hands them their options."""
-
-    process_class: type[Any]
-
-    def __init__(self, options: dict[str, str]) -> None:
-        super().__init__()
-        self._options = options
-        self._made = 0
-
-    def Process(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - multiprocessing's name
-        process = self.process_class(*args, **kwargs)
-        process.worker_options = {**self._options, "worker": self._made}
-        self._made += 1
-        return process
-
-
 class StampedSpawnProcess(_Stamped, multiprocessing.context.SpawnProcess):
     """Pickled by name into the worker, hence public."""
 
 
-class StampedSpawnContext(_StampedContext, multiprocessing.context.SpawnContext):
-    process_class = StampedSpawnProcess
-
-
-_CONTEXTS: dict[str, type[Any]] = {"spawn": StampedSpawnContext}
+_METHODS: dict[str, tuple[type[BaseContext], type[Any]]] = {
+    "spawn": (multiprocessing.context.SpawnContext, StampedSpawnProcess)
+}
 
 if sys.platform != "win32":
 
     class StampedForkProcess(_Stamped, multiprocessing.context.ForkProcess):
         """Inherited by memory."""
 
-    class StampedForkContext(_StampedContext, multiprocessing.context.ForkContext):
-        process_class = StampedForkProcess
-
     class StampedForkServerProcess(_Stamped, multiprocessing.context.ForkServerProcess):
         """Pickled by name into the worker, hence public."""
 
-    class StampedForkServerContext(_StampedContext, multiprocessing.context.ForkServerContext):
-        process_class = StampedForkServerProcess
-
-    _CONTEXTS.update(fork=StampedForkContext, forkserver=StampedForkServerContext)
+    _METHODS["fork"] = (multiprocessing.context.ForkContext, StampedForkProcess)
+    _METHODS["forkserver"] = (multiprocessing.context.ForkServerContext, StampedForkServerProcess)
 
 
 class Processes(Model):
@@ -98,8 +75,7 @@ class Processes(Model):
     def run(self, work: Work) -> list[Any]:
         from tracekit.recorder import run_task  # noqa: PLC0415 - see the module
 
-        context: BaseContext = _CONTEXTS[self.start_method](work.worker_options)
-        pool = ProcessPoolExecutor(work.workers, mp_context=context)
+        pool = ProcessPoolExecutor(work.workers, mp_context=_stamped_context(self.start_method, work.worker_options))
         try:
             futures = [pool.submit(run_task, work.task, index, item) for index, item in enumerate(work.items)]
             results = [future.result() for future in futures]
@@ -110,6 +86,22 @@ class Processes(Model):
             pool.shutdown(wait=True, cancel_futures=True)
             work.recorder.span("shutdown", asked, time.monotonic_ns())
         return results
+
+
+def _stamped_context(start_method: str, options: dict[str, str]) -> BaseContext:
+    """A context of that start method whose processes are stamped, numbered and handed their options."""
+    context_class, process_class = _METHODS[start_method]
+    numbers = itertools.count()
+
+    def make_process(*args: Any, **kwargs: Any) -> Any:
+        process = process_class(*args, **kwargs)
+        process.worker_options = {**options, "worker": next(numbers)}
+        return process
+
+    context = context_class()
+    # The pool calls context.Process(...); on the instance it may be any callable.
+    vars(context)["Process"] = make_process
+    return context
 
 
 FORK = Processes("fork")

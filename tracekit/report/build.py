@@ -16,7 +16,7 @@ from tracekit.tables import Tables, check
 
 
 def build(tables: Tables) -> ReportView:
-    """The whole report of one suite. Raises MeasurementError when a table is not what `tables.COLUMNS` says."""
+    """The whole report of one suite. Raises MeasurementError when a table is not as `tables.COLUMNS` has it."""
     for name in ("runs", "metrics", "notices"):
         check(name, tables.table(name))
     found = groups(tables)
@@ -27,9 +27,7 @@ def build(tables: Tables) -> ReportView:
     return ReportView(
         title=workload,
         subtitle=_subtitle(tables, own),
-        verdicts=tuple(
-            verdict(group, workload, _cpus(environments, group)) for group in own or (_nothing(),)
-        ),
+        verdicts=tuple(verdict(group, workload, _cpus(environments, group)) for group in own or (_nothing(),)),
         summary=summary.summary_table(own, workload),
         by_workers=summary.tables_by_workers(own),
         captures=summary.captures_table(own),
@@ -47,7 +45,7 @@ def build(tables: Tables) -> ReportView:
 
 
 def _figures(own: tuple[Group, ...], workload: str) -> tuple[FigureGroup, ...]:
-    """The pictures of each group; the cost of starting a worker is one picture for all of them."""
+    """The figures of each group; the cost of starting a worker is one figure for all of them."""
     several = len(own) > 1
     blocks = []
     for index, group in enumerate(own, start=1):
@@ -74,7 +72,9 @@ def _subtitle(tables: Tables, own: tuple[Group, ...]) -> str:
     where = labels[0] if len(labels) == 1 else plural(len(labels), "interpreter") if labels else ""
     cpus = {environment.cpus(item) for item in environment.environments(tables.suite)} - {None}
     machine = plural(count, "CPU") if len(cpus) == 1 and (count := next(iter(cpus))) else ""
-    return " · ".join(part for part in (f"size {size}" if size else "", where, machine) if part)
+    return " · ".join(
+        part for part in (f"{size} size" if size else "", where, machine, environment.began(tables.suite)) if part
+    )
 
 
 def _cpus(environments: tuple[dict[str, object], ...], group: Group) -> int | None:

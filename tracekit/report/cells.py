@@ -1,7 +1,8 @@
-"""The metrics table as the report reads it: groups of cells (one operating system, one interpreter), each with numbers.
+"""The metrics table as the report reads it: groups of cells, each cell with its numbers.
 
 A cell is one workload, model, worker count, start method and capture; its numbers are the metrics rows of scope
-`cell`. A number that is absent is an `unavailable` Number with a reason, so nothing downstream meets a NaN.
+`cell`. A group holds the cells of one operating system and interpreter. A number that is absent is an `unavailable`
+Number with a reason, so nothing downstream meets a NaN.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Number:
 class Cell:
     """One way of running the work, with everything that is known about it.
 
-    `walls_ns`: the wall of every usable, untraced, warm repeat. `runs`: how many runs were made (without warm-up).
+    `walls_ns`: the wall of every usable repeat. `runs`: how many repeats were made, usable or not.
     `every`: its numbers in the order of the metrics table.
     """
 
@@ -90,6 +91,11 @@ class Cell:
         return f"{self.family} ({self.start_method})" if self.start_method else self.family
 
     @property
+    def row_label(self) -> str:
+        """The variant in two short lines, for figures, which are narrow."""
+        return self.variant.replace(" (", "\n(")
+
+    @property
     def counted(self) -> str:
         """The variant with its worker count: `2 processes (fork)`, `1 thread`, `serial`."""
         if self.family == "serial":
@@ -111,7 +117,7 @@ class Cell:
 
     @property
     def order(self) -> tuple[int, str, int, str, int]:
-        """Sorts cells the way a reader looks for them: serial, threads, processes by start method, then workers."""
+        """Sorts cells as a reader looks for them: serial, threads, processes by start method; then by workers."""
         family = FAMILIES.index(self.family) if self.family in FAMILIES else len(FAMILIES)
         known = self.start_method in _START_METHODS
         start = _START_METHODS.index(self.start_method) if known else len(_START_METHODS)
@@ -160,6 +166,16 @@ def groups(tables: Tables) -> tuple[Group, ...]:
     cells = _cells(tables)
     names = list(dict.fromkeys((cell.os, cell.python) for cell in cells))
     return tuple(_group(name, [cell for cell in cells if (cell.os, cell.python) == name]) for name in names)
+
+
+def left_out(cells: Iterable[Cell], metric: str) -> str:
+    """A sentence that names the cells without that number and says why, for the caption of a figure; or nothing."""
+    reasons: dict[str, list[str]] = {}
+    for cell in cells:
+        number = cell.number(metric)
+        if not number.available:
+            reasons.setdefault(number.reason or "not recorded", []).append(cell.variant)
+    return "".join(f" Not shown: {', '.join(names)} ({reason})." for reason, names in reasons.items())
 
 
 def _group(name: tuple[str, str], cells: list[Cell]) -> Group:

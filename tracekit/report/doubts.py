@@ -59,8 +59,8 @@ def _few(cells: list[Cell]) -> str:
     if not few:
         return ""
     return (
-        f"For any comparison of models with {listed([str(count) for count in few])} usable repeats: without an "
-        "interval a difference cannot be told from noise."
+        f"For any comparison of models with {listed([str(count) for count in few])} usable repeats: without "
+        "an interval a difference cannot be told from noise."
     )
 
 
@@ -68,8 +68,8 @@ def _wide_bound(cells: list[Cell]) -> str:
     if not any(cell.number("gil_wait_ns").quality == "bound" for cell in cells):
         return ""
     return (
-        "As an exact GIL wait: it is a range here, found from what is left of the time in tasks after CPU time, "
-        "run-queue wait and stolen time. Other blocking inside a task would count as GIL wait."
+        "As an exact GIL wait: it is a range here, found from what is left of the time in tasks after CPU "
+        "time, run-queue wait and stolen time. Other blocking inside a task would count as GIL wait."
     )
 
 
@@ -77,7 +77,7 @@ def _short(cells: list[Cell]) -> str:
     walls = [min(cell.walls_ns) for cell in cells if cell.family == "serial" and cell.walls_ns]
     if not walls or min(walls) >= 200_000_000:
         return ""
-    return "For long jobs: serial takes less than 200 ms here, so starting the workers weighs more than it would."
+    return "For long jobs: serial takes less than 200 ms here, so starting the workers weighs more than it would there."
 
 
 def _no_controls(groups: tuple[Group, ...]) -> str:

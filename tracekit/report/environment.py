@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from tracekit.report.views import FactGroup
@@ -10,7 +11,7 @@ from tracekit.units import format_ns, significant
 
 
 def environments(suite: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """The environments of the suite, one per operating system and interpreter; empty when none was recorded."""
+    """One environment per operating system and interpreter; empty when none was recorded."""
     found = suite.get("environments") or []
     return tuple(item for item in found if isinstance(item, dict))
 
@@ -19,6 +20,16 @@ def cpus(environment: Mapping[str, Any]) -> int | None:
     """How many CPUs the runs could use at once (affinity and quota applied)."""
     value = environment.get("usable_cpus") or environment.get("logical_cpus")
     return int(value) if isinstance(value, int | float) and value >= 1 else None
+
+
+def began(suite: Mapping[str, Any]) -> str:
+    """When the first environment was recorded, as a date and time in UTC; empty when it was not."""
+    for environment in environments(suite):
+        clocks = environment.get("clocks")
+        stamp = clocks.get("realtime_ns") if isinstance(clocks, dict) else None
+        if isinstance(stamp, int) and stamp > 0:
+            return datetime.fromtimestamp(stamp // 10**9, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return ""
 
 
 def fact_groups(suite: Mapping[str, Any]) -> tuple[FactGroup, ...]:
@@ -59,7 +70,10 @@ def _python(python: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("Build", _text(python.get("build"))),
         ("Executable", _text(python.get("executable"))),
         ("GIL", _gil(python)),
-        ("Switch interval", format_ns(interval * 1e9) if isinstance(interval, int | float) else "not recorded"),
+        (
+            "Switch interval",
+            format_ns(interval * 1e9) if isinstance(interval, int | float) else "not recorded",
+        ),
         ("Start method by default", _text(python.get("start_method_default"))),
     )
 

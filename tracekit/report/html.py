@@ -1,7 +1,7 @@
 """The report as one HTML file that needs nothing else: no network, no script, pictures inside.
 
-Everything that comes from a suite is escaped by the template engine; the page's content security policy allows
-only its own style sheet, by hash, and pictures from `data:` URLs, so that not even a mistake here could run anything.
+Everything that comes from a suite is escaped by the template engine. The page's content security policy allows
+only its own style sheet, by hash, and images from `data:` URLs, so that not even a mistake here runs anything.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from tracekit.report.style import FAMILY_COLOURS, OTHER_FAMILY
 from tracekit.report.views import ReportView
 
 _TOGETHER = re.compile(
-    r"""(?:n\ =\ )?  ~?\d[\d,.]*  (?:–\d[\d,.]*)?  (?:x|\ (?:s|ms|us|ns|%|[KMG]iB|B|CPUs?|repeats?|workers?)(?!\w))?""",
+    r"""
+    \d{4}-\d\d-\d\d\ \d\d:\d\d\ UTC
+    | (?:n\ =\ )? ~?\d[\d,.]* (?:–\d[\d,.]*)?
+      (?:x|\ (?:s|ms|us|ns|%|[KMG]iB|B|CPUs?|repeats?|workers?)(?!\w))?
+    """,
     re.VERBOSE,
 )
 _CODE = re.compile(r"`([^`]+)`")
@@ -36,7 +40,7 @@ def to_html(view: ReportView, pictures: Mapping[str, bytes]) -> str:
     page = environment.from_string(_file("template.html.j2"))
     images = {slug: base64.b64encode(data).decode() for slug, data in pictures.items()}
     # The only text that is not escaped: our own style sheet, whose hash the page carries.
-    return page.render(view=view, images=images, css=Markup(css), css_hash=digest)  # noqa: S704
+    return page.render(view=view, images=images, css=Markup(css), css_hash=digest)
 
 
 def keep_together(text: str) -> Markup:
@@ -59,7 +63,7 @@ def _wrapped(text: str, pattern: re.Pattern[str], opening: str, closing: str) ->
 
 
 def family_class(family: str) -> str:
-    """The CSS class that carries a family's colour; a name we do not know never reaches the class attribute."""
+    """The CSS class with a family's colour; a name we do not know never reaches the class attribute."""
     return f"family-{family}" if family in FAMILY_COLOURS else "family-other"
 
 

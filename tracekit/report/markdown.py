@@ -1,4 +1,4 @@
-"""The report as GitHub-flavoured Markdown, short enough to paste into a review; pictures by relative link."""
+"""The report as GitHub-flavoured Markdown, short enough to paste into a review; figures by relative link."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~!])")
 
 
 def to_markdown(view: ReportView) -> str:
-    """Verdict, table, pictures, notices, environment and command. The full table of numbers stays in metrics.csv."""
+    """Verdict, table, figures, notices, environment and command. Every number is in metrics.csv."""
     parts = [
         f"# {escaped(view.title)}",
         escaped(view.subtitle),
@@ -22,8 +22,7 @@ def to_markdown(view: ReportView) -> str:
         "\n".join(f"- {escaped(text)}" for text in view.doubts),
         "## Environment",
         "\n".join(
-            f"- {escaped(block.label)}: "
-            + "; ".join(f"{name.lower()} {escaped(value)}" for name, value in block.facts)
+            f"- {escaped(block.label)}: " + "; ".join(f"{name.lower()} {escaped(value)}" for name, value in block.facts)
             for block in view.environment
         ),
         "## How it was made",
@@ -73,8 +72,7 @@ def _field(field: Field) -> str:
 
 def _figures(block: FigureGroup) -> list[str]:
     parts = [f"## {escaped(block.label)}"] if block.label else []
-    for figure in block.figures:
-        parts.append(f"![{escaped(figure.alt)}]({figure.slug}.png)")
+    parts.extend(f"![{escaped(figure.alt)}]({figure.slug}.png)" for figure in block.figures)
     parts.extend(f"{escaped(item.title)}: not drawn, {escaped(item.reason)}." for item in block.missing)
     return parts
 
@@ -83,8 +81,7 @@ def _notices(view: ReportView) -> list[str]:
     if not view.notices:
         return ["## Notices", "None."]
     lines = [
-        f"- **{escaped(item.severity)}** {escaped(item.text)}. Remedy: {escaped(item.remedy)}"
-        for item in view.notices
+        f"- **{escaped(item.severity)}** {escaped(item.text)}. Remedy: {escaped(item.remedy)}" for item in view.notices
     ]
     return ["## Notices", "\n".join(lines)]
 

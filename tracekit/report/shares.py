@@ -1,6 +1,6 @@
 """Shares and the ceiling: each from summed nanoseconds or from medians, never from averaged percentages.
 
-    thread time = on-CPU + blocked in a task + run-queue wait + idle + unattributed, summed over the worker threads
+    thread time = on-CPU + blocked in a task + run-queue wait + idle + unattributed, of all worker threads
 
 Where a suite lacks that sum and its parts, workers x wall stands in for it.
 """

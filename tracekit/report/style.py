@@ -1,13 +1,14 @@
-"""The look of every picture: one constant colour per model, direct labels, no more ink than the data needs.
+"""The look of every figure: one constant colour per model, direct labels, no more ink than the data needs.
 
-The colours are Okabe and Ito's, darkened until text in them reads on white; start methods differ in marker and
-line, never in colour alone. Figures are 5.4 inches wide so that their text can be read on a telephone.
+The colours are Okabe and Ito's, darkened until text in them reads on white; start methods differ in marker
+and line, never in colour alone. Figures are 4.8 inches wide so that their text can be read on a telephone.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -15,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-WIDTH_IN = 5.4
+WIDTH_IN = 4.8
 DPI = 200
 
 INK = "#1f2933"
@@ -43,7 +44,7 @@ STATE_COLOURS = {
 _MARKERS = {"": "o", "fork": "o", "forkserver": "s", "spawn": "D"}
 _LINES = {"": "-", "fork": "-", "forkserver": "--", "spawn": ":"}
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.edgecolor": MUTED,
@@ -133,15 +134,16 @@ def legend(figure: Figure, axes: Axes, handles: Sequence[Artist], names: Sequenc
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """The same positions moved apart, as little as possible, until neighbours are `gap` apart; order is kept."""
+    """The same positions moved apart until neighbours are `gap` apart, as little as that takes; order is kept."""
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     blocks: list[tuple[float, list[int]]] = []
     for index in order:
         blocks.append((positions[index], [index]))
         # Two blocks that touch become one, centred on the mean of its members.
-        while len(blocks) > 1 and blocks[-1][0] - blocks[-2][0] < gap * (
-            len(blocks[-1][1]) + len(blocks[-2][1])
-        ) / 2 - 1e-12:
+        while (
+            len(blocks) > 1
+            and blocks[-1][0] - blocks[-2][0] < gap * (len(blocks[-1][1]) + len(blocks[-2][1])) / 2 - 1e-12
+        ):
             members = blocks[-2][1] + blocks[-1][1]
             blocks[-2:] = [(sum(positions[item] for item in members) / len(members), members)]
     moved = [0.0] * len(positions)

@@ -1,4 +1,4 @@
-"""The seven columns a reader needs first: what ran, how long, how much faster, how near the ceiling, and why not nearer."""
+"""The seven columns a reader needs first: how long, how much faster, how near the ceiling, and why not nearer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = (
     ("Speed-up", "against serial"),
     ("Share of ceiling", "control reached"),
     ("GIL wait", "of thread time"),
-    ("Worker start", "plus their end"),
+    ("Worker start", "with the end of all"),
     ("CPU time", "CPUs busy"),
 )
 
@@ -85,7 +85,7 @@ def captures_table(groups: tuple[Group, ...]) -> TableView | None:
     )
     return TableView(
         title="Probe effect",
-        caption="Traced wall over untraced wall. Traced runs are for the timeline; no other result contains one.",
+        caption="Traced wall over untraced wall. Traced runs are for the timeline; no other number uses one.",
         columns=(("Model", "workers"), *((capture, "traced wall") for capture in captures)),
         groups=blocks,
         legend=tuple(notes.legend()),
@@ -126,9 +126,7 @@ def _table(chosen: Sequence[tuple[Group, Sequence[Cell]]], *, title: str, captio
     if any(field.main.startswith("~") for block in blocks for row in block.rows for field in row.fields):
         used.add("~")
     tags = [LegendItem(mark=tag, text=text) for tag, text in _TAG_TEXT.items() if tag in used]
-    return TableView(
-        title=title, caption=caption, columns=COLUMNS, groups=blocks, legend=(*tags, *notes.legend())
-    )
+    return TableView(title=title, caption=caption, columns=COLUMNS, groups=blocks, legend=(*tags, *notes.legend()))
 
 
 def _row(cell: Cell, fields: tuple[Field, ...]) -> Row:
@@ -181,7 +179,7 @@ def _worker_start(cell: Cell, notes: _Footnotes) -> Field:
     if cell.family == "serial":
         return Field(main="–")
     whole = cell.number("spawn_total_ns")
-    sub = f"{format_ns(whole.centre)}" if whole.available and whole.centre is not None else ""
+    sub = f"{format_ns(whole.centre)} with end" if whole.available and whole.centre is not None else ""
     return _field(cell.number("spawn_first_instruction_ns"), sub, notes)
 
 

@@ -1,7 +1,7 @@
 """The verdict: what the suite found, in one sentence that claims no more than its intervals.
 
-A speed-up is a change only when its interval excludes 1. Two models differ only when their intervals do not overlap.
-Without an interval (fewer than three repeats) the sentence says so instead of judging.
+A speed-up is a change only when its interval excludes 1. Two models differ only when their intervals do not
+overlap. Without an interval (fewer than three repeats) the sentence says so instead of judging.
 """
 
 from __future__ import annotations
@@ -38,22 +38,29 @@ def _against_serial(group: Group, workload: str, where: str, judged: list[Cell])
     others = [cell for cell in _best_of_each_family(judged) if cell.family != best.family]
     if best.number("speedup").interval is None:
         number = best.number("speedup")
-        lead = _capital(
-            f"{where}{best.counted} ran {workload} {times(_speedup(best))} as fast as serial, "
-            f"but {_too_few(number)}"
-        )
-        return _say(group, "unsure", lead, f"{_compared(others, best)}.")
+        lead = _capital(f"{where}{best.counted} ran {workload} {times(_speedup(best))} as fast as serial")
+        return _say(group, "unsure", lead, f", but {_too_few(number)}{_compared(others, best)}.")
     if change(best.number("speedup")) == "faster":
-        lead = f"{where}{best.counted} {_verb(best)} {workload} {_factor(best)}"
-        return _say(group, best.family, _capital(lead), f"{_compared(others, best)}.")
-    if any(change(cell.number("speedup")) == "level" for cell in judged):
-        lead = f"{where}no model runs {workload} detectably faster than serial"
-        outcome = "level"
-    else:
-        lead = f"{where}every model runs {workload} slower than serial"
-        outcome = "slower"
-    each = [f"{cell.counted} {_reached(cell)}{_why(cell)}" for cell in _best_of_each_family(judged)]
-    return _say(group, outcome, _capital(lead), f": {'; '.join(each)} (95 % intervals, {_n(judged)}).")
+        lead = f"{where}{best.counted} {_verb(best)} {workload} {times(_speedup(best))} as fast as serial"
+        rest = f" {_with_interval(best.number('speedup'))}{_compared(others, best)}."
+        return _say(group, best.family, _capital(lead), rest)
+    return _nothing_wins(group, workload, where, judged)
+
+
+def _nothing_wins(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
+    level = any(change(cell.number("speedup")) == "level" for cell in judged)
+    outcome = "level" if level else "slower"
+    if len(judged) == 1:
+        cell = judged[0]
+        how = "no faster" if level else "slower"
+        lead = f"{where}{cell.counted} {_verb(cell)} {workload} {how} than serial"
+        number = cell.number("speedup")
+        rest = f" ({times(_speedup(cell))}, 95 % interval {interval_text(number)}, n = {number.n}){_why(cell)}."
+        return _say(group, outcome, _capital(lead), rest)
+    lead = f"no model runs {workload} detectably faster" if level else f"every model runs {workload} slower"
+    each = [f"{_reaching(cell)}{_why(cell)}" for cell in _best_of_each_family(judged)]
+    rest = f" (95 % intervals, {_n(judged)}). {'; '.join(each)}."
+    return _say(group, outcome, _capital(f"{where}{lead} than serial"), rest)
 
 
 def _compared(others: list[Cell], best: Cell) -> str:
@@ -69,14 +76,14 @@ def _clause(cell: Cell, best: Cell) -> str:
         return f"{cell.counted}: {times(_speedup(cell))}, without an interval"
     if change(number) == "faster":
         behind = "their intervals overlap" if _overlap(number, best.number("speedup")) else "detectably behind"
-        return f"{cell.counted} reach {_reached(cell)}, {behind}{_why(cell)}"
+        return f"{_reaching(cell)}, {behind}{_why(cell)}"
     if change(number) == "level":
         return f"{cell.counted} {verb} no faster {_bracketed(number)}{_why(cell)}"
     return f"{cell.counted} {verb} slower than serial {_bracketed(number)}{_why(cell)}"
 
 
 def _why(cell: Cell) -> str:
-    """What the GIL has to do with it, for threads only and only as far as the range of the GIL wait allows."""
+    """What the GIL has to do with it: for threads only, and only as far as the range of the GIL wait goes."""
     wait = cell.number("gil_wait_ns")
     if cell.model != "threads":
         return ""
@@ -88,7 +95,9 @@ def _why(cell: Cell) -> str:
     if share[0] >= _NOTABLE_WAIT:
         return f": they wait for the GIL {range_text(*share, 'share')} of the time"
     # Anything between says too little to be a reason.
-    return f": they wait for the GIL less than {_percent_above(share[1])} % of the time" if share[1] <= _SMALL_WAIT else ""
+    return (
+        f": they wait for the GIL less than {_percent_above(share[1])} % of the time" if share[1] <= _SMALL_WAIT else ""
+    )
 
 
 def _serial_only(group: Group, workload: str, serial: Cell) -> Verdict:
@@ -105,10 +114,10 @@ def _without_serial(group: Group, workload: str, where: str, models: list[Cell])
     in_order = sorted(models, key=lambda cell: cell.number("wall_ns").centre or float("inf"))
     best, others = in_order[0], in_order[1:]
     first = best.number("wall_ns")
-    lead = _capital(f"{where}{best.counted} {_verb(best)} {workload} in {value_text(first)} {_with_interval(first)}")
+    lead = _capital(f"{where}{best.counted} {_verb(best)} {workload} in {value_text(first)}")
     missing = models[0].number("speedup").reason
-    reason = "there is no usable serial run" if group.serial is None else missing or "serial gave no number"
-    rest = f", but there is no speed-up to state: {reason}"
+    reason = "serial was not run" if group.serial is None else missing or "serial gave no number"
+    rest = f" {_with_interval(first)}, but there is no speed-up to state: {reason}"
     if others:
         second = others[0].number("wall_ns")
         rest += f"; next {others[0].counted} in {value_text(second)} {_with_interval(second)}"
@@ -139,13 +148,9 @@ def _verb(cell: Cell) -> str:
     return "run" if cell.workers > 1 and cell.family in ("threads", "processes", "interpreters") else "runs"
 
 
-def _factor(cell: Cell) -> str:
-    number = cell.number("speedup")
-    return f"{times(_speedup(cell))} as fast as serial (95 % interval {interval_text(number)}, n = {number.n})"
-
-
-def _reached(cell: Cell) -> str:
-    return f"{times(_speedup(cell))} ({interval_text(cell.number('speedup'))})"
+def _reaching(cell: Cell) -> str:
+    verb = "reach" if _verb(cell) == "run" else "reaches"
+    return f"{cell.counted} {verb} {times(_speedup(cell))} ({interval_text(cell.number('speedup'))})"
 
 
 def _bracketed(number: Number) -> str:

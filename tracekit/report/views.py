@@ -1,7 +1,7 @@
 """What a person reads, apart from how it is laid out. HTML, Markdown and the tests all start from these.
 
-All text is plain text: whoever writes it out escapes it. Nothing here is optional in meaning; an absent number is the
-text `n/a` with a reason.
+All text is plain text: whoever writes it out escapes it. Nothing here is optional in meaning; an absent number is
+the text `n/a` with a reason.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 class Verdict:
     """The answer in one sentence: `lead` is what was found, `rest` what it is compared with or why.
 
-    `outcome`: threads, processes, ... (the family of the model that wins), `level` (no detectable change), `slower`, `unsure`
+    `outcome`: threads, processes, ... (the family that wins), `level` (no detectable change), `slower`, `unsure`
     (too few repeats), `no-serial`, `serial-only` or `none` (no usable run).
     """
 
@@ -99,7 +99,7 @@ class EveryCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureView:
-    """A picture: `slug`.png, its title and caption, and `alt`, which says in words what it shows."""
+    """A figure: `slug`.png, its title and caption, and `alt`, which says in words what it shows."""
 
     slug: str
     title: str
@@ -110,7 +110,7 @@ class FigureView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingFigure:
-    """A picture that could not be drawn, and why."""
+    """A figure that could not be drawn, and why."""
 
     title: str
     reason: str
@@ -118,7 +118,7 @@ class MissingFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureGroup:
-    """The pictures of one operating system and interpreter; `label` is empty when there is only one."""
+    """The figures of one operating system and interpreter; `label` is empty when there is only one."""
 
     label: str
     figures: tuple[FigureView, ...]
@@ -138,12 +138,15 @@ class NoticeView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodView:
-    """How one number was obtained: what it is, how it is computed, and the methods that this suite's rows name."""
+    """How one number was obtained: what it is, how it is computed, the methods this suite's rows name.
+
+    `first`: it stands in one of the tables."""
 
     metric: str
     summary: str
     method: str
     here: str
+    first: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tracekit.report.cells import Number
 from tracekit.units import format_bytes, format_value, significant
 
@@ -60,6 +62,14 @@ def plural(count: int, word: str) -> str:
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def workers_text(counts: Iterable[int]) -> str:
+    """`2 workers`, or `2 to 8 workers` when models differ."""
+    found = sorted(set(counts))
+    if not found:
+        return "no workers"
+    return plural(found[0], "worker") if len(found) == 1 else f"{found[0]} to {found[-1]} workers"
 
 
 def _joined(lower: float, upper: float, name: str) -> str:

@@ -30,10 +30,10 @@ class ReportFiles:
 
 
 def write(tables: Tables, folder: Path) -> ReportFiles:
-    """Write index.html, report.md, metrics.csv, metrics.json and the pictures; existing ones are replaced.
+    """Write index.html, report.md, metrics.csv, metrics.json and the figures; existing ones are replaced.
 
-    Everything is made in a temporary folder beside its place and moved in by rename, the page last, so a reader never
-    meets half a file. Raises OutputUnwritable.
+    Everything is made in a temporary folder in its place and moved in by rename, the page last, so a reader
+    never meets half a file. Raises OutputUnwritable.
     """
     view = build(tables)
     figures = [figure for block in view.figures for figure in block.figures]

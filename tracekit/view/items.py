@@ -33,13 +33,14 @@ class ViewItem:
     path: Path
     detail: str = ""
     """A remark for the list, such as what was left out."""
+    suite_id: str = ""
     model: str = ""
     workers: int | None = None
     wall_ns: int | None = None
     calls: int | None = None
     """Python calls in the trace; None for a file that was not built here."""
     processes: tuple[str, ...] = ()
-    """Titles of the process groups in reading order; the UI alone would sort them by their number of calls."""
+    """Titles of the process groups in reading order; the UI alone would sort them by number of calls."""
 
     @property
     def size_bytes(self) -> int:
@@ -49,10 +50,11 @@ class ViewItem:
 def traces_of(
     store: Store, target: str, scratch: Path, *, announce: Callable[[str], None] = lambda _text: None
 ) -> list[ViewItem]:
-    """The traces of `target`: `latest`, a suite id or its start, a run id, SUITE/RUN, or the path of a trace file.
+    """The traces of `target`: `latest`, a suite id or its start, a run id, SUITE/RUN, or a trace file's path.
 
-    Those of runs are built into `scratch`. A suite with several traced runs has one more item, first in the list, that
-    shows them all from their starts. Raises NothingToDo without a traced run, UsageError for an unknown target.
+    Those of runs are built into `scratch`. A suite with several traced runs has one more item, first in the
+    list, that shows them all from their starts. Raises NothingToDo without a traced run, UsageError for an
+    unknown target.
     """
     path = Path(target)
     if path.is_file() or (path.suffix in _SUFFIXES and not path.is_dir()):
@@ -120,7 +122,7 @@ def _build(
             path = scratch / f"{len(built) + 1}-{slug(title)}.json.gz"
             facts = build_run(tables, spec.run_id, path)
             wall = tables.runs.loc[tables.runs["run_id"] == spec.run_id, "wall_ns"]
-            built.append(_item(title, path, facts, spec=spec, wall_ns=_first_int(wall)))
+            built.append(_item(title, path, facts, folder.suite_id, spec=spec, wall_ns=_first_int(wall)))
             yield SuitePart(tables, spec.run_id, title)
 
     if len(traced) == 1:
@@ -129,13 +131,19 @@ def _build(
         return built
     common = scratch / f"0-{slug(folder.suite_id)}-all.json.gz"
     facts = build_suite(parts(), common, limit=EVENT_LIMIT // len(traced))
-    return [_item("all runs, from their starts", common, facts), *built]
+    return [_item("all runs, from their starts", common, facts, folder.suite_id), *built]
 
 
 def _item(
-    title: str, path: Path, facts: TraceFacts, *, spec: RunSpec | None = None, wall_ns: int | None = None
+    title: str,
+    path: Path,
+    facts: TraceFacts,
+    suite_id: str,
+    *,
+    spec: RunSpec | None = None,
+    wall_ns: int | None = None,
 ) -> ViewItem:
-    item = ViewItem(title=title, path=path, calls=facts.calls, processes=facts.processes)
+    item = ViewItem(title=title, path=path, suite_id=suite_id, calls=facts.calls, processes=facts.processes)
     if facts.shortest_ns:
         item = replace(item, detail=f"calls shorter than {facts.shortest_ns / 1000:.1f} us are left out")
     if spec is None:
@@ -144,7 +152,7 @@ def _item(
 
 
 def _titles(specs: list[RunSpec]) -> list[str]:
-    """The shortest name that tells the runs apart: `spawn`, else `spawn, 2 workers`, else with interpreter and id."""
+    """The shortest names that tell the runs apart: model; with workers; with interpreter; else run ids."""
     steps: list[Callable[[RunSpec], str]] = [
         lambda spec: spec.model,
         lambda spec: f"{spec.model}, {spec.workers} workers",
@@ -167,7 +175,7 @@ def _file_item(path: Path) -> ViewItem:
         raise UsageError(f"cannot read {path}: {error.strerror or error}", f"ls -l {path}") from error
     if _SPEEDSCOPE in beginning:
         raise UsageError(
-            f"{path} is a speedscope profile (py-spy): samples without times of day, which this viewer cannot draw",
+            f"{path} is a speedscope profile (py-spy): samples, which this viewer cannot draw",
             "open it at https://www.speedscope.app (it stays in the browser)",
         )
     if not beginning:

@@ -19,7 +19,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1 { font-size: 1.4rem; font-weight: 600; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .45rem .9rem .45rem 0; border-bottom: 1px solid #8886; vertical-align: top; }
+th, td { text-align: left; padding: .45rem .9rem .45rem 0; vertical-align: top; }
+tr { border-bottom: 1px solid #8886; }
 th { font-weight: 600; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 small, .note { opacity: .75; }
@@ -32,19 +33,21 @@ _HEAD = """<tr><th scope="col">Trace</th><th scope="col" class="number">Workers<
 
 
 def landing_page(entries: Sequence[tuple[ViewItem, str, str]]) -> str:
-    """The page that lists traces; an entry is the item, the address that opens it and the address of its file."""
+    """The page that lists traces; an entry is the item, the address that opens it and that of its file."""
     rows = "\n".join(_row(*entry) for entry in entries)
+    suites = {item.suite_id for item, _, _ in entries if item.suite_id}
+    heading = escape(f"Traces of {suites.pop()}" if len(suites) == 1 else "Traces")
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>tracekit: {len(entries)} traces</title>
+<title>{heading} · tracekit</title>
 <link rel="icon" href="data:,">
 <style>{_STYLE}</style>
 </head>
 <body>
-<h1>Traces</h1>
+<h1>{heading}</h1>
 <div class="wide">
 <table>
 <thead>{_HEAD}</thead>
@@ -53,8 +56,9 @@ def landing_page(entries: Sequence[tuple[ViewItem, str, str]]) -> str:
 </tbody>
 </table>
 </div>
-<p class="note">Tracing makes every Python call slower, so a traced wall is no result: compare the models in the report,
-and look here at what happens when. In the viewer W and S zoom, A and D move, F fits the selected slice.</p>
+<p class="note">Tracing makes every Python call slower, so a traced wall is no result: compare the models in
+the report, and look here at what happens when. In the viewer W and S zoom, A and D move, F fits the selected
+slice.</p>
 </body>
 </html>
 """

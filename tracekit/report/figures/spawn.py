@@ -1,14 +1,14 @@
-"""What it takes to have workers: from the request to a worker's first instruction, and with the end of all of them."""
+"""What having workers costs: from the request to a first instruction, and with the end of all of them."""
 
 from __future__ import annotations
 
 from matplotlib.figure import Figure
 
 from tracekit.report import style
-from tracekit.report.cells import Cell, Group
+from tracekit.report.cells import Cell, Group, left_out
 from tracekit.report.figures import rows_of_points
 from tracekit.report.views import FigureView, MissingFigure
-from tracekit.report.wording import interval_text, value_text
+from tracekit.report.wording import interval_text, value_text, workers_text
 from tracekit.units import format_ns
 
 TITLE = "What starting a worker costs"
@@ -18,18 +18,22 @@ ALL = "spawn_total_ns"
 
 
 def figure(groups: tuple[Group, ...], workload: str) -> FigureView | MissingFigure:
-    """One row per model that starts workers (and per operating system and interpreter), on a logarithmic axis."""
+    """One row per model that starts workers, of every operating system and interpreter; logarithmic."""
     rows = [(group, cell) for group in groups for cell in group.at_most_workers() if _starts(cell)]
     if not rows:
         return MissingFigure(title=TITLE, reason=_why_not(groups))
     return FigureView(
         slug=SLUG,
         title=TITLE,
-        caption="Each step of the axis is ten times the one before. What the worker's main module imports is part "
-        "of the cost of spawn and forkserver.",
+        caption="Each step of the axis is ten times the one before. What the worker's main module imports is "
+        "part of the cost of spawn and forkserver." + left_out(_starting(groups), FIRST),
         alt=_alt(rows, len(groups) > 1),
         figure=_draw(rows, workload, len(groups) > 1),
     )
+
+
+def _starting(groups: tuple[Group, ...]) -> list[Cell]:
+    return [cell for group in groups for cell in group.at_most_workers() if cell.family != "serial"]
 
 
 def _starts(cell: Cell) -> bool:
@@ -38,9 +42,11 @@ def _starts(cell: Cell) -> bool:
 
 def _draw(rows: list[tuple[Group, Cell]], workload: str, named: bool) -> Figure:
     counts = sorted({cell.number(FIRST).n for _, cell in rows})
-    subtitle = f"{workload}, median over n = {'/'.join(str(count) for count in counts)} workers"
+    workers = workers_text(cell.workers for _, cell in rows)
+    n = "/".join(str(count) for count in counts)
+    subtitle = f"{workload}, {workers}, median of n = {n} starts"
     figure, axes = style.canvas(TITLE, subtitle, 1.62 + (0.52 if named else 0.4) * len(rows))
-    labels = [f"{cell.counted}\n{group.label}" if named else cell.counted for group, cell in rows]
+    labels = [f"{cell.variant}\n{group.label}" if named else cell.row_label for group, cell in rows]
     style.rows(figure, axes, labels, [style.colour(cell.family) for _, cell in rows])
     pairs = [(cell.number(FIRST).centre or 1.0, _whole(cell)) for _, cell in rows]
     ends = [end for pair in pairs for end in pair if end is not None]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tracekit.report import style
-from tracekit.report.cells import Cell, Group, Number
+from tracekit.report.cells import Cell, Group, Number, left_out
 from tracekit.report.shares import ceiling as ceiling_of
 from tracekit.report.views import FigureView, MissingFigure
 from tracekit.report.wording import interval_text, listed, times
@@ -28,7 +28,7 @@ def figure(group: Group, workload: str) -> FigureView | MissingFigure:
     return FigureView(
         slug=SLUG,
         title=TITLE,
-        caption=_caption(cells, ceiling),
+        caption=_caption(cells, ceiling) + left_out(group.at_most_workers(), "speedup"),
         alt=_alt(cells, workload, ceiling),
         figure=draw(cells, workload, ceiling),
     )
@@ -104,7 +104,7 @@ def _at_one_count(cells: list[Cell], workload: str, ceiling: dict[int, float]) -
         marks.append((ceiling[workers], "ceiling", style.INK, ":"))
     for place, _, tint, dash in marks:
         axes.axvline(place, color=tint, lw=1, ls=dash, zorder=0)
-    style.rows(figure, axes, [cell.variant for cell in cells], [style.colour(cell.family) for cell in cells])
+    style.rows(figure, axes, [cell.row_label for cell in cells], [style.colour(cell.family) for cell in cells])
     right = max([place for place, *_ in marks] + [cell.number("speedup").upper or 0 for cell in cells])
     right = max([right, *(cell.number("speedup").centre or 0 for cell in cells)])
     axes.set_xlim(0, right * 1.24)

@@ -1,4 +1,4 @@
-"""Context switches per second of wall: voluntary (a thread waited) and involuntary (its CPU was taken away)."""
+"""Context switches per second of wall: voluntary (a thread waited), involuntary (its CPU was taken)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from tracekit.report import style
-from tracekit.report.cells import Cell, Group
+from tracekit.report.cells import Cell, Group, left_out
 from tracekit.report.figures import rows_of_points
+from tracekit.report.figures.rows_of_points import of_models
 from tracekit.report.views import FigureView, MissingFigure
 
 TITLE = "Context switches"
@@ -25,7 +26,7 @@ def figure(group: Group, workload: str) -> FigureView | MissingFigure:
         slug=SLUG,
         title=TITLE,
         caption="A thread that waits for the GIL asks again every 5 ms, and each time counts as a voluntary "
-        "switch: voluntary does not mean I/O.",
+        "switch: voluntary does not mean I/O." + left_out(group.at_most_workers(), VOLUNTARY),
         alt=_alt(cells, workload),
         figure=_draw(cells, workload),
     )
@@ -33,18 +34,14 @@ def figure(group: Group, workload: str) -> FigureView | MissingFigure:
 
 def _rates(cell: Cell) -> dict[str, float]:
     numbers = {"voluntary": cell.number(VOLUNTARY), "involuntary": cell.number(INVOLUNTARY)}
-    return {
-        name: number.centre
-        for name, number in numbers.items()
-        if number.available and number.centre is not None
-    }
+    return {name: number.centre for name, number in numbers.items() if number.available and number.centre is not None}
 
 
 def _draw(cells: list[Cell], workload: str) -> Figure:
     counts = sorted({cell.number(VOLUNTARY).n for cell in cells})
-    subtitle = f"{workload}, all threads together, median of n = {'/'.join(str(count) for count in counts)}"
+    subtitle = f"{workload}, {of_models(cells)}, n = {'/'.join(str(count) for count in counts)} repeats pooled"
     figure, axes = style.canvas(TITLE, subtitle, 1.62 + 0.42 * len(cells))
-    style.rows(figure, axes, [cell.counted for cell in cells], [style.colour(cell.family) for cell in cells])
+    style.rows(figure, axes, [cell.row_label for cell in cells], [style.colour(cell.family) for cell in cells])
     highest = max(max(_rates(cell).values()) for cell in cells)
     logarithmic = highest > 50 * max(1.0, min(min(_rates(cell).values()) for cell in cells))
     if logarithmic:

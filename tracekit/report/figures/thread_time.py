@@ -5,7 +5,8 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from tracekit.report import style
-from tracekit.report.cells import Cell, Group
+from tracekit.report.cells import Cell, Group, left_out
+from tracekit.report.figures.rows_of_points import of_models
 from tracekit.report.shares import THREAD_TIME
 from tracekit.report.views import FigureView, MissingFigure
 from tracekit.units import format_ns
@@ -32,7 +33,7 @@ def figure(group: Group, workload: str) -> FigureView | MissingFigure:
     return FigureView(
         slug=SLUG,
         title=TITLE,
-        caption=_caption(shown),
+        caption=_caption(shown) + left_out(group.at_most_workers(), "thread_on_cpu_ns"),
         alt=_alt(shown, workload),
         figure=_draw(shown, workload),
     )
@@ -45,9 +46,9 @@ def _parts(cell: Cell) -> dict[str, float]:
 
 
 def _draw(cells: list[Cell], workload: str) -> Figure:
-    subtitle = f"{workload}, share of the summed life of all worker threads"
+    subtitle = f"{workload}, {of_models(cells)}, mean of n = {_n(cells)} repeats"
     figure, axes = style.canvas(TITLE, subtitle, 1.85 + 0.42 * len(cells))
-    style.rows(figure, axes, [cell.counted for cell in cells], [style.colour(cell.family) for cell in cells])
+    style.rows(figure, axes, [cell.row_label for cell in cells], [style.colour(cell.family) for cell in cells])
     present = [name for name in THREAD_TIME if any(_parts(cell).get(name, 0) > 0 for cell in cells)]
     for row, cell in enumerate(cells):
         parts = _parts(cell)
@@ -81,11 +82,16 @@ def _draw(cells: list[Cell], workload: str) -> Figure:
         axes.text(1.015, row, format_ns(whole), va="center", fontsize=9.5, clip_on=False)
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
-    axes.set_xlabel("share of thread time (absolute sum at the right)")
+    axes.set_xlabel("share of thread time, its sum at the right")
     handles, names = axes.get_legend_handles_labels()
     style.legend(figure, axes, handles, names)
     style.make_room_right(figure, 0.86)
     return figure
+
+
+def _n(cells: list[Cell]) -> str:
+    counts = {cell.number(name).n for cell in cells for name in THREAD_TIME if cell.number(name).available}
+    return "/".join(str(count) for count in sorted(counts))
 
 
 def _caption(cells: list[Cell]) -> str:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from tracekit.report import style
 from tracekit.report.cells import Cell, Group
 from tracekit.report.figures import rows_of_points
+from tracekit.report.figures.rows_of_points import of_models
 from tracekit.report.views import FigureView, MissingFigure
 from tracekit.report.wording import range_text
 from tracekit.units import format_ns
@@ -18,7 +19,7 @@ SLUG = "walls"
 
 
 def figure(group: Group, workload: str) -> FigureView | MissingFigure:
-    """One row per model: a point for every untraced repeat and a tick at their median, on an axis from 0."""
+    """One row per model: a point for every untraced repeat, a tick at their median; from 0."""
     cells = [cell for cell in group.at_most_workers() if cell.walls_ns]
     if not cells:
         return MissingFigure(title=TITLE, reason="no untraced run is usable")
@@ -34,9 +35,9 @@ def figure(group: Group, workload: str) -> FigureView | MissingFigure:
 
 def _draw(cells: list[Cell], workload: str) -> Figure:
     counts = sorted({len(cell.walls_ns) for cell in cells})
-    subtitle = f"{workload}, untraced, n = {'/'.join(str(count) for count in counts)} per model, median at the right"
+    subtitle = f"{workload}, {of_models(cells)}, untraced, n = {'/'.join(str(count) for count in counts)}"
     figure, axes = style.canvas(TITLE, subtitle, 1.35 + 0.42 * len(cells))
-    style.rows(figure, axes, [cell.counted for cell in cells], [style.colour(cell.family) for cell in cells])
+    style.rows(figure, axes, [cell.row_label for cell in cells], [style.colour(cell.family) for cell in cells])
     rows_of_points.wall_axis(axes, max(max(cell.walls_ns) for cell in cells))
     for row, cell in enumerate(cells):
         tint = style.colour(cell.family)
@@ -46,7 +47,15 @@ def _draw(cells: list[Cell], workload: str) -> Figure:
         step = 0.44 / max(1, len(cell.walls_ns) - 1)
         heights = [row - 0.22 + index * step for index in range(len(cell.walls_ns))]
         axes.plot(
-            cell.walls_ns, heights, ls="none", marker=shape, ms=5, mfc=tint, mec="white", mew=0.6, label=cell.variant
+            cell.walls_ns,
+            heights,
+            ls="none",
+            marker=shape,
+            ms=5,
+            mfc=tint,
+            mec="white",
+            mew=0.6,
+            label=cell.variant,
         )
         axes.plot([middle, middle], [row - 0.34, row + 0.34], color=style.INK, lw=1.6, label="_median")
         axes.text(1.02, row, format_ns(middle), transform=axes.get_yaxis_transform(), va="center", fontsize=9.5)

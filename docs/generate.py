@@ -1,0 +1,126 @@
+"""Writes the generated parts of docs/: tables of metrics, notices and commands, from the code that uses them.
+
+`python docs/generate.py` writes, `--check` only says whether something is stale (exit 1). A generated part stands
+between `<!-- generated: NAME -->` and `<!-- end -->`; everything around it is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from tracekit.capture import CAPTURES
+from tracekit.cli import cli
+from tracekit.counters import COUNTERS
+from tracekit.metrics import METRICS
+from tracekit.models import MODELS
+from tracekit.notices import NOTICES
+from tracekit.plan import WORKLOADS
+from tracekit.registry import Registry
+from tracekit.tables import COLUMNS
+
+DOCS = Path(__file__).resolve().parent
+_PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def metrics_part() -> str:
+    """A section per metric, from the Metric values."""
+    sections = []
+    for name in METRICS:
+        metric = METRICS.load(name)
+        sections.append(
+            f"### {metric.name}\n\n{metric.summary}\n\n"
+            f"Unit: {metric.unit} · better: {metric.better} · needs: {', '.join(metric.needs)} · "
+            f"valid on: {metric.valid_on}\n\n{metric.method}\n"
+        )
+    return "\n".join(sections)
+
+
+def notices_part() -> str:
+    """One row per notice."""
+    rows = ["| code | severity | cause | effect | remedy |", "|---|---|---|---|---|"]
+    rows += [
+        f"| `{code}` | {kind.severity} | {kind.cause} | {kind.effect} | {kind.remedy.replace('|', '/')} |"
+        for code, kind in NOTICES.items()
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def commands_part() -> str:
+    """The help text of every command."""
+    context = click.Context(cli, info_name="tracekit", max_content_width=100, terminal_width=100)
+    parts = [_help(cli, context)]
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        parts.append(_help(command, _context(command, context, name)))
+    return "\n".join(parts)
+
+
+def tables_part() -> str:
+    """The columns of every table."""
+    rows = ["| table | columns |", "|---|---|"]
+    rows += [f"| {name} | {' '.join(columns)} |" for name, columns in COLUMNS.items()]
+    return "\n".join(rows) + "\n"
+
+
+def names_part() -> str:
+    """What stands in the registries."""
+    registries: list[Registry] = [WORKLOADS, MODELS, CAPTURES, COUNTERS]
+    lines = []
+    for registry in registries:
+        lines += [f"### {registry.point}", "", "| name | summary |", "|---|---|"]
+        lines += [f"| `{name}` | {registry.summary(name)} |" for name in registry]
+        lines.append("")
+    return "\n".join(lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "metrics": metrics_part,
+    "notices": notices_part,
+    "commands": commands_part,
+    "tables": tables_part,
+    "names": names_part,
+}
+
+
+def renew(text: str) -> str:
+    """The page with its generated parts made anew."""
+    return _PART.sub(lambda match: f"{match[1]}{PARTS[match['name']]()}{match[3]}", text)
+
+
+def main() -> int:
+    """Write or check every page; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a page is stale")
+    check = parser.parse_args().check
+    stale = []
+    for page in sorted(DOCS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        fresh = renew(text)
+        if fresh != text:
+            stale.append(page)
+            if not check:
+                page.write_text(fresh, encoding="utf-8")
+    if check and stale:
+        names = ", ".join(page.name for page in stale)
+        sys.stderr.write(f"stale: {names}\n  try: make docs\n")
+        return 1
+    return 0
+
+
+def _context(command: click.Command, parent: click.Context, name: str) -> click.Context:
+    return click.Context(command, parent=parent, info_name=name, max_content_width=100, terminal_width=100)
+
+
+def _help(command: click.Command, context: click.Context) -> str:
+    return f"### {context.command_path}\n\n```\n{command.get_help(context)}\n```\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""unit/ mirrors tracekit/ · truth/ programs with known answers · real/ real processes and tools · golden/ · bench/."""

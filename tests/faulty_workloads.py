@@ -1,0 +1,76 @@
+"""Workloads that go wrong, each in one way. Measured for real by tests/real/test_bad_input.py, on any Python 3.9+."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+from tracekit.workload import Workload
+
+
+def _items(count, seed):
+    return list(range(count))
+
+
+def _same(results):
+    return str(sorted(map(str, results)))
+
+
+def raises(item):
+    raise ValueError(f"item {item} is bad")
+
+
+def hangs(item):
+    time.sleep(3600)
+
+
+def leaves(item):
+    os._exit(7)
+
+
+def is_killed(item):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def result_does_not_pickle(item):
+    return threading.Lock()
+
+
+def answers_differ(item):
+    return os.getpid()
+
+
+def sleeps_a_little(item):
+    time.sleep(0.3)
+    return item
+
+
+def prints(item):
+    sys.stdout.write("a line of the workload's own\n")
+    return item
+
+
+def _workload(task, count=4):
+    return Workload(
+        name=task.__name__,
+        summary="goes wrong on purpose",
+        kind="fault",
+        sizes=dict.fromkeys(("smoke", "small", "default", "large"), count),
+        make_items=_items,
+        task=task,
+        combine=_same,
+    )
+
+
+RAISES = _workload(raises)
+HANGS = _workload(hangs)
+LEAVES = _workload(leaves)
+IS_KILLED = _workload(is_killed)
+RESULT_DOES_NOT_PICKLE = _workload(result_does_not_pickle)
+ANSWERS_DIFFER = _workload(answers_differ)
+SLEEPS_A_LITTLE = _workload(sleeps_a_little, 40)
+PRINTS = _workload(prints)
+NOT_A_WORKLOAD = 3

@@ -1,0 +1,56 @@
+"""Names come from other people's programs and can hold anything."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracekit.timeline.text import micros, quoted, visible
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("dot (matmul.py:20)", "dot (matmul.py:20)"),
+        ('<lambda> "x" \\ /', '<lambda> "x" \\ /'),
+        ("行列", "行列"),
+        ("a\0b", "a␀b"),
+        ("a\nb\x7f", "a␊b␡"),
+        ("half \ud800 of one", "half � of one"),
+        ("\U0001f40d", "\U0001f40d"),
+        ("", "[no name]"),
+    ],
+)
+def test_names_stay_readable_and_lose_what_breaks_a_reader(name: str, shown: str) -> None:
+    assert visible(name) == shown
+    assert json.loads(quoted(name)) == shown
+
+
+def test_a_name_that_nobody_reads_to_its_end_is_cut() -> None:
+    assert len(visible("x" * 100_000)) == 500
+    assert visible("x" * 100_000).endswith("…")
+
+
+@given(st.text(alphabet=st.characters(), max_size=600))
+def test_any_name_makes_valid_utf8_json(name: str) -> None:
+    text = quoted(name)
+    assert isinstance(json.loads(text.encode("utf-8")), str)
+    assert not any(ord(char) < 0x20 for char in text)
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [(0, "0.000"), (1, "0.001"), (999, "0.999"), (1_001, "1.001"), (9_007_199_254_740_993, "9007199254740.993")],
+)
+def test_microseconds_keep_every_nanosecond(ns: int, text: str) -> None:
+    assert micros(ns) == text
+
+
+@given(st.integers(min_value=-(10**18), max_value=10**18))
+def test_microseconds_are_a_json_number_that_gives_the_nanoseconds_back(ns: int) -> None:
+    whole, _, rest = micros(ns).lstrip("-").partition(".")
+    assert (int(whole) * 1000 + int(rest)) * (-1 if ns < 0 else 1) == ns
+    json.loads(micros(ns))

@@ -1,0 +1,46 @@
+"""Collects the rows of many bundles, column by column, and makes tables of them once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from tracekit.load.parse import text
+from tracekit.notices import Notice
+from tracekit.tables import COLUMNS, empty, from_columns
+
+
+class Columns:
+    """All tables under construction. Frames that come whole (calls, samples) are kept whole."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, dict[str, list[Any]]] = {
+            table: {name: [] for name in names} for table, names in COLUMNS.items()
+        }
+        self._frames: dict[str, list[pd.DataFrame]] = {}
+        self.stacks: dict[str, tuple[str, ...]] = {}
+        """stack_id -> frames, root first: what the samples' ids stand for."""
+
+    def add(self, table: str, **values: Any) -> None:
+        """One row; a column that is not given is missing."""
+        for name, column in self._columns[table].items():
+            value = values.get(name)
+            column.append(text(value) if isinstance(value, str) else value)
+
+    def add_frame(self, table: str, frame: pd.DataFrame) -> None:
+        """Rows that are a frame already."""
+        if len(frame):
+            self._frames.setdefault(table, []).append(frame)
+
+    def add_notice(self, notice: Notice, run_id: str | None = None) -> None:
+        """One notice, of a run or of the whole suite."""
+        self.add("notices", run_id=run_id, **notice._asdict())
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """What was collected for one table."""
+        frames = self._frames.get(table)
+        if frames:
+            return pd.concat(frames, ignore_index=True)
+        columns = self._columns[table]
+        return from_columns(table, columns) if next(iter(columns.values())) else empty(table)

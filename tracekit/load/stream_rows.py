@@ -1,0 +1,95 @@
+"""One stream into rows of processes, threads, spans and counters."""
+
+from __future__ import annotations
+
+from tracekit.load.rows import Columns
+from tracekit.load.streams import Stream
+
+
+def add_stream(columns: Columns, run_id: str, stream: Stream) -> None:
+    """Add processes, threads, spans and counters of one stream."""
+    place = {"run_id": run_id, "pid": stream.pid}
+    if stream.pid is not None:
+        _add_process(columns, run_id, stream)
+        _add_threads(columns, run_id, stream)
+    for span in stream.spans:
+        columns.add(
+            "spans",
+            **place,
+            tid=span.tid,
+            name=span.name,
+            item=span.item,
+            start_ns=span.start_ns,
+            dur_ns=span.dur_ns,
+            cpu_ns=span.cpu_ns,
+            voluntary_switches=span.voluntary_switches,
+            involuntary_switches=span.involuntary_switches,
+        )
+    for counter in stream.counters:
+        columns.add(
+            "counters",
+            run_id=run_id,
+            pid=counter.pid if stream.pid is None else stream.pid,
+            tid=counter.tid,
+            ts_ns=counter.ts_ns,
+            counter=counter.counter,
+            value=counter.value,
+            unit=counter.unit,
+            scope=counter.scope,
+            source=counter.source or stream.meta.counter_source,
+            at=counter.at,
+        )
+
+
+def _add_process(columns: Columns, run_id: str, stream: Stream) -> None:
+    meta, end = stream.meta, stream.end
+    tasks = [span for span in stream.spans if span.name == "task"]
+    columns.add(
+        "processes",
+        run_id=run_id,
+        pid=stream.pid,
+        ppid=meta.ppid,
+        start_ticks=meta.start_ticks,
+        role=meta.role,
+        worker=meta.worker,
+        spawn_requested_ns=meta.spawn_requested_ns,
+        interpreter_ready_ns=meta.interpreter_ready_ns,
+        first_task_ns=min((span.start_ns for span in tasks), default=None),
+        last_task_ns=max((span.start_ns + span.dur_ns for span in tasks), default=None),
+        exit_ns=None if end is None else end.exit_ns,
+        exit_code=None if end is None else end.exit_code,
+    )
+
+
+def _add_threads(columns: Columns, run_id: str, stream: Stream) -> None:
+    """The threads of a process. A worker process writes no record of its main thread, which its `meta`
+    describes."""
+    meta = stream.meta
+    for thread in stream.threads:
+        columns.add(
+            "threads",
+            run_id=run_id,
+            pid=stream.pid,
+            tid=thread.tid,
+            interpreter_id=thread.interpreter_id,
+            name=thread.name,
+            role=thread.role,
+            worker=thread.worker,
+            spawn_requested_ns=thread.spawn_requested_ns,
+            start_ns=thread.start_ns,
+            end_ns=thread.end_ns,
+            cpu_ns=thread.cpu_ns,
+        )
+    if meta.tid is not None and all(thread.tid != meta.tid for thread in stream.threads):
+        columns.add(
+            "threads",
+            run_id=run_id,
+            pid=stream.pid,
+            tid=meta.tid,
+            name="MainThread",
+            role=meta.role,
+            worker=meta.worker,
+            spawn_requested_ns=meta.spawn_requested_ns,
+            start_ns=meta.interpreter_ready_ns,
+            end_ns=None if stream.end is None else stream.end.exit_ns,
+        )

@@ -1,0 +1,41 @@
+"""The capture tools' own files of one bundle, read on request."""
+
+from __future__ import annotations
+
+from tracekit.bundle import Bundle
+from tracekit.load.align import Window
+from tracekit.load.pyspy import read_pyspy
+from tracekit.load.rows import Columns
+from tracekit.load.viztracer import VizTracerFile, read_viztracer
+from tracekit.notices import notice
+from tracekit.spec import RunSpec
+from tracekit.units import format_ns
+
+PYSPY_FILE = "pyspy.speedscope.json"
+
+
+def add_traces(bundle: Bundle, spec: RunSpec, window: Window, columns: Columns) -> None:
+    """Add the calls and samples the bundle has. Raises BundleCorrupt."""
+    for path in sorted(bundle.raw.glob("viztracer-*.json")):
+        trace = read_viztracer(path, spec.run_id)
+        if trace.overflow:
+            pid, entries = path.stem.partition("-")[2], f"{len(trace.slices):,}"
+            lost = notice("trace-overflow", entries=entries, pid=pid, run_id=spec.run_id, workload=spec.workload)
+            columns.add_notice(lost, spec.run_id)
+        if _aligned(trace, path.name, spec, window, columns):
+            columns.add_frame("slices", trace.slices)
+    path = bundle.raw / PYSPY_FILE
+    if path.is_file():
+        samples = read_pyspy(path, spec.run_id)
+        columns.add_frame("samples", samples.samples)
+        columns.stacks.update(samples.stacks)
+
+
+def _aligned(trace: VizTracerFile, file: str, spec: RunSpec, window: Window, columns: Columns) -> bool:
+    if not len(trace.slices):
+        return False
+    distance = window.distance_ns(trace.first_ns, trace.last_ns)
+    if distance:
+        fields = {"run_id": spec.run_id, "workload": spec.workload, "capture": spec.capture}
+        columns.add_notice(notice("trace-misaligned", file=file, distance=format_ns(distance), **fields), spec.run_id)
+    return distance == 0

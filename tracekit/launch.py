@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 _GRACE_S = 2.0
+_SETTLE_S = 0.05
 _POLL_S = 0.005
 
 _DISTURBING = (
@@ -132,19 +133,21 @@ def _end_family(process: subprocess.Popen[bytes]) -> None:
         # The leader first: alone it could start further members.
         process.kill()
     process.wait()
-    family = _session_members(process.pid)
+    # Most end by themselves now that the leader is gone. Who is looked at too early may be a tracker that has not
+    # replaced its parent's image yet and cannot be told from a worker.
+    family = _still_alive(_session_members(process.pid), _SETTLE_S)
     trackers = [member for member in family if _is_tracker(member)]
     for member in family:
         if member not in trackers:
             _kill(member)
-    for member in _still_alive(trackers):
+    for member in _still_alive(trackers, _GRACE_S):
         _kill(member)
-    _still_alive(family)
+    _still_alive(family, _GRACE_S)
 
 
-def _still_alive(members: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that have not ended by themselves after a short grace."""
-    limit = time.monotonic() + _GRACE_S
+def _still_alive(members: list[psutil.Process], grace_s: float) -> list[psutil.Process]:
+    """Those that have not ended by themselves after a grace."""
+    limit = time.monotonic() + grace_s
     while (alive := [member for member in members if _runs(member)]) and time.monotonic() < limit:
         time.sleep(_POLL_S)
     return alive

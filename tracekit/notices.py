@@ -125,12 +125,6 @@ NOTICES: dict[str, NoticeKind] = {
         "the run mixes two ways of running",
         "PYTHON_GIL=0 keeps it off, at the extension's risk",
     ),
-    "provision": NoticeKind(
-        "info",
-        "{python} has no {tool} of its own",
-        "the capture is left out for that interpreter",
-        "tracekit run {workload} --python {python} --provision",
-    ),
 }
 
 

@@ -119,7 +119,7 @@ def run_one(spec: RunSpec, bundle: Bundle, import_folder: Path, facts: dict[str,
     facts_of = _read_main_stream(bundle, spec)
     status, reason, exit_code = _judge(spec, capture, ended, facts_of)
     found = [] if status != "ok" else capture.collect(spec, bundle, facts_of.pids)
-    if status == "ok" and not capture.passes_exit_code and facts_of.exit_code is None:
+    if not capture.passes_exit_code and not ended.timed_out and exit_code is None:
         found.append(notice("exit-code-unknown", run_id=spec.run_id))
     found += _gil_notices(bundle, spec)
     _seal(bundle, spec, facts, before, status=status, reason=reason, exit_code=exit_code, ended=ended, notices=found)

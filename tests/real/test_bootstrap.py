@@ -183,9 +183,7 @@ def test_the_environment_for_pip_keeps_only_how_to_reach_an_index(monkeypatch: p
 
 def test_the_second_of_two_set_ups_waits_and_then_has_nothing_to_do(checkout: Path) -> None:
     bootstrap.stamp_of(checkout / ".venv", "dev").unlink()
-    program = (
-        "import runpy, sys, pathlib as p; runpy.run_path(sys.argv[1])['set_up'](p.Path(sys.argv[2]), 'dev')"
-    )
+    program = "import runpy, sys, pathlib as p; runpy.run_path(sys.argv[1])['set_up'](p.Path(sys.argv[2]), 'dev')"
     with (checkout / ".venv.lock").open("a") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         second = subprocess.Popen(

@@ -71,10 +71,15 @@ def _no_schedstat(tables: Tables) -> Iterator[Notice]:
 
 
 def _few_repeats(tables: Tables) -> Iterator[Notice]:
+    counts: dict[str, list[int]] = {}
     for cell in untraced_cells(tables):
-        if len(cell.runs) < LEAST:
-            name = f"{cell.columns['workload']} {cell.model} with {cell.columns['workers']} workers"
-            yield notice("few-repeats", cell=name, n=len(cell.runs), workload=cell.columns["workload"])
+        counts.setdefault(str(cell.columns["workload"]), []).append(len(cell.runs))
+    for workload, of_cells in counts.items():
+        few = sorted({count for count in of_cells if count < LEAST})
+        if few:
+            lacking = sum(count < LEAST for count in of_cells)
+            cells = f"{workload} ({lacking} of {len(of_cells)} cells)"
+            yield notice("few-repeats", cell=cells, n=" or ".join(map(str, few)), workload=workload)
 
 
 def _short_runs(cells: pd.DataFrame) -> Iterator[Notice]:

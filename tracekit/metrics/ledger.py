@@ -78,8 +78,9 @@ def _lives(tables: Tables) -> pd.DataFrame:
     serial = threads["model"] == SERIAL
     born = threads["spawn_requested_ns"].fillna(threads["start_ns"]).where(~serial, threads["opens"])
     died = threads["end_ns"].where(~serial, closes)
-    born = born.where(born >= threads["opens"], threads["opens"])
-    died = died.where(died <= closes, closes)
+    # A stamp that was not taken stays missing, and with it the thread's whole life.
+    born = born.where(born.isna() | (born >= threads["opens"]), threads["opens"])
+    died = died.where(died.isna() | (died <= closes), closes)
     threads = threads.assign(life=died - born)
     return threads[[*KEYS, "life"]].merge(task_time(tables), on=KEYS, how="left")
 
@@ -121,7 +122,7 @@ def _estimate(part: str, threads: list[_Parts | None], kind: str) -> Estimate:
         "thread_idle_ns": sum(parts.idle for parts in known),
         "unattributed_ns": sum(parts.unattributed for parts in known),
     }
-    return measured(values[part], "stamps" if part in ("thread_wall_ns", "thread_idle_ns") else method, n=count)
+    return measured(values[part], "thread clock" if part == "thread_on_cpu_ns" else "stamps", n=count)
 
 
 def _what_blocks(kind: str, queued: bool) -> str:

@@ -43,7 +43,9 @@ def _of_run(run_id: str, readings: dict[tuple[str, int], float], expected: set[i
     lacking = expected - set(read)
     if lacking:
         return unavailable(f"{len(lacking)} of {len(expected)} processes were not read")
-    return measured(sum(read.values()), f"psutil, sum over {len(read)} processes")
+    return measured(
+        sum(read.values()), "psutil, 1 process" if len(read) == 1 else f"psutil, sum over {len(read)} processes"
+    )
 
 
 def _last(estimates: list[Estimate]) -> Estimate:

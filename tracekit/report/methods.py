@@ -13,7 +13,7 @@ FIRST = (
     "ceiling_share",
     "gil_wait_ns",
     "spawn_first_instruction_ns",
-    "spawn_total_ns",
+    "teardown_ns",
     "cpu_ns",
     "probe_effect",
 )

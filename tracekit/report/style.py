@@ -15,6 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 WIDTH_IN = 4.8
 DPI = 200
@@ -53,8 +54,6 @@ _RC: dict[Any, Any] = {
     "xtick.color": MUTED,
     "ytick.color": INK,
     "hatch.linewidth": 0.6,
-    # A workload is named by whoever wrote it: a dollar sign in a name is not mathematics.
-    "text.parse_math": False,
 }
 
 
@@ -90,13 +89,26 @@ def canvas(title: str, subtitle: str, height_in: float) -> tuple[Figure, Axes]:
 def rows(figure: Figure, axes: Axes, labels: Sequence[str], colours: Sequence[str]) -> None:
     """Make the axes a list of rows, first on top: the labels on the left in the colours of their models."""
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.tick_params(axis="y", length=0, pad=6)
+    axes.set_yticks(range(len(labels)), ["\n".join(map(short, label.split("\n"))) for label in labels])
+    axes.tick_params(axis="y", length=0, pad=9)
     axes.spines["left"].set_visible(False)
     for text, tint in zip(axes.get_yticklabels(), colours, strict=True):
         text.set_color(tint)
+    _as_written(figure)
     widest = max((text.get_window_extent().width for text in axes.get_yticklabels()), default=0.0)
-    figure.subplots_adjust(left=0.035 + widest / figure.bbox.width)
+    figure.subplots_adjust(left=0.045 + widest / figure.bbox.width)
+
+
+def short(name: str, most: int = 26) -> str:
+    """A name that somebody else chose, cut to what a figure has room for."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _as_written(figure: Figure) -> None:
+    """A workload is named by whoever wrote it: a dollar sign in a name is not mathematics."""
+    for text in figure.findobj(Text):
+        if isinstance(text, Text):
+            text.set_parse_math(False)
 
 
 def lower_top(figure: Figure, inches: float) -> None:
@@ -155,6 +167,7 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
 
 def png(figure: Figure) -> bytes:
     """The figure as a PNG, without a date or a version in it: equal data give equal bytes."""
+    _as_written(figure)
     buffer = io.BytesIO()
     with mpl.rc_context(_RC):
         figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from statistics import median
 
@@ -18,10 +19,11 @@ COLUMNS = (
     ("Speed-up", "against serial"),
     ("Share of ceiling", "control reached"),
     ("GIL wait", "of thread time"),
-    ("Worker start", "with the end of all"),
+    ("Worker start", "end of all"),
     ("CPU time", "CPUs busy"),
 )
 
+_FEW = re.compile(r"n = [12]")
 _TAGS = {"bound": "bound", "estimated": "est."}
 _TAG_TEXT = {
     "bound": "only the range is known; the true value lies inside it",
@@ -58,10 +60,13 @@ def summary_table(groups: tuple[Group, ...], workload: str) -> TableView:
 
 
 def tables_by_workers(groups: tuple[Group, ...]) -> tuple[TableView, ...]:
-    """The same table for each worker count; empty when there is only one, which the summary shows already."""
-    counts = sorted({count for group in groups for count in group.worker_counts})
-    if len(counts) < 2:
-        return ()
+    """The same table for each worker count that the summary does not show already."""
+    shown = [group.at_most_workers() for group in groups]
+    counts = [
+        count
+        for count in sorted({count for group in groups for count in group.worker_counts})
+        if [group.with_workers(count) for group in groups] != shown
+    ]
     return tuple(
         _table(
             [(group, group.with_workers(count)) for group in groups],
@@ -125,7 +130,9 @@ def _table(chosen: Sequence[tuple[Group, Sequence[Cell]]], *, title: str, captio
     used = {field.tag for block in blocks for row in block.rows for field in row.fields}
     if any(field.main.startswith("~") for block in blocks for row in block.rows for field in row.fields):
         used.add("~")
-    tags = [LegendItem(mark=tag, text=text) for tag, text in _TAG_TEXT.items() if tag in used]
+    few = {field.sub for block in blocks for row in block.rows for field in row.fields if _FEW.fullmatch(field.sub)}
+    tags = [LegendItem(mark=sub, text="too few repeats for an interval, which takes three") for sub in sorted(few)]
+    tags += [LegendItem(mark=tag, text=text) for tag, text in _TAG_TEXT.items() if tag in used]
     return TableView(title=title, caption=caption, columns=COLUMNS, groups=blocks, legend=(*tags, *notes.legend()))
 
 
@@ -178,8 +185,8 @@ def _gil_wait(cell: Cell, notes: _Footnotes) -> Field:
 def _worker_start(cell: Cell, notes: _Footnotes) -> Field:
     if cell.family == "serial":
         return Field(main="–")
-    whole = cell.number("spawn_total_ns")
-    sub = f"{format_ns(whole.centre)} with end" if whole.available and whole.centre is not None else ""
+    end = cell.number("teardown_ns")
+    sub = f"end {format_ns(end.centre)}" if end.available and end.centre is not None else ""
     return _field(cell.number("spawn_first_instruction_ns"), sub, notes)
 
 

@@ -23,14 +23,14 @@ def value_text(number: Number) -> str:
 
 
 def interval_text(number: Number) -> str:
-    """Its interval, `1.74–1.90`, or why there is none; empty when a bound already is its range."""
+    """Its interval, `1.74–1.90`, or its n when that is too few for one; empty when a bound already is its range."""
     if not number.available or number.quality == "bound":
         return ""
     if number.interval:
         # A number that was read once is its own interval, which would only repeat it.
         degenerate = number.lower == number.value == number.upper
         return "" if degenerate else range_text(*number.interval, number.unit)
-    return f"n = {number.n}: no interval" if number.n else ""
+    return f"n = {number.n}" if number.n else ""
 
 
 def range_text(lower: float, upper: float, unit: str) -> str:
@@ -75,7 +75,7 @@ def workers_text(counts: Iterable[int]) -> str:
 def _joined(lower: float, upper: float, name: str) -> str:
     high = significant(upper)
     decimals = len(high.partition(".")[2])
-    low = f"{lower:,.{decimals}f}"
+    low = f"{lower:,.{decimals}f}" if lower else "0"
     # A low end that would read as 0 is not 0: give it digits of its own.
     if lower != 0 and float(low.replace(",", "")) == 0:
         low = significant(lower, 1)

@@ -18,13 +18,17 @@ TASKS, PHASES = "tasks", "phases"
 
 
 def bars_of(tables: Tables, cast: Cast, origin: int) -> Tracks:
-    """Every bar of the run. A worker's track begins with its start: start, work and gaps read as one line."""
+    """Every bar of the run, the tracks in reading order: phases, then tasks by worker.
+
+    A worker's track begins with its start, so that start, work and gaps read as one line.
+    """
     tracks: Tracks = {}
     for pid, name, bar in (*_starts(tables, cast), *_spans(tables.spans, cast)):
         start, end = max(bar.start - origin, 0), bar.end - origin
         if end > 0:
             tracks.setdefault((pid, name), []).append(bar._replace(start=start, end=end))
-    return dict(sorted(tracks.items(), key=lambda item: item[0]))
+    places = {pid: place for place, pid in enumerate(cast.processes)}
+    return dict(sorted(tracks.items(), key=lambda item: (places[item[0][0]], _natural(item[0][1]))))
 
 
 def _starts(tables: Tables, cast: Cast) -> Iterator[tuple[int, str, Bar]]:
@@ -32,7 +36,7 @@ def _starts(tables: Tables, cast: Cast) -> Iterator[tuple[int, str, Bar]]:
     for pid, asked, ready in processes:
         person = cast.processes[int(pid)]
         if person.worker is not None:
-            yield from _start(int(pid), TASKS, person.worker, asked, ready)
+            yield from _start(int(pid), _numbered(TASKS, person.worker), person.worker, asked, ready)
     for pid, tid, asked, began in rows_of(tables.threads, "pid", "tid", "spawn_requested_ns", "start_ns"):
         person = cast.threads[int(pid), int(tid)]
         if person.worker is not None and cast.processes[int(pid)].worker is None:
@@ -60,12 +64,21 @@ def _spans(spans: pd.DataFrame, cast: Cast) -> Iterator[tuple[int, str, Bar]]:
             title = "task" if number is None else f"task {number}"
             yield int(pid), track, Bar(begin, begin + length, title, "task", args)
         else:
-            yield int(pid), PHASES, Bar(begin, begin + length, str(name), "phase", args)
+            track = _numbered(PHASES, cast.processes[int(pid)].worker)
+            yield int(pid), track, Bar(begin, begin + length, str(name), "phase", args)
 
 
 def _task_track(cast: Cast, pid: int, tid: int) -> str:
-    """`tasks` in a process that does one thing; a track per thread where a pool of threads shares it."""
-    person = cast.threads.get((pid, tid))
-    if person is None or person.worker is None or cast.processes[pid].worker is not None:
-        return TASKS
-    return f"{TASKS} · worker {person.worker + 1}"
+    """`tasks · worker 2`, whether a process or a thread of a pool is that worker; `tasks` where there is none."""
+    process, thread = cast.processes[pid].worker, cast.threads.get((pid, tid))
+    return _numbered(TASKS, thread.worker if process is None and thread is not None else process)
+
+
+def _numbered(track: str, worker: int | None) -> str:
+    return track if worker is None else f"{track} · worker {worker + 1}"
+
+
+def _natural(name: str) -> tuple[str, int]:
+    """A key that sorts worker 10 behind worker 9."""
+    kind, _, worker = name.partition(" · worker ")
+    return kind, int(worker or 0)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from tracekit.timeline.lanes import Ints, lanes, nested_durations, nesting_order
 from tracekit.timeline.people import Person
-from tracekit.timeline.text import micros, quoted
+from tracekit.timeline.text import micros, quoted, short_place
 
 _CHUNK = 50_000
 
@@ -120,7 +120,7 @@ def _heads(names: pd.Series[Any], categories: pd.Series[Any]) -> tuple[list[str]
     heads = []
     for pair in pairs.tolist():
         name, category = divmod(pair, len(category_values))
-        what, kind = quoted(_or_empty(name_values[name])), quoted(_or_empty(category_values[category]))
+        what, kind = quoted(short_place(_or_empty(name_values[name]))), quoted(_or_empty(category_values[category]))
         heads.append(f'{{"ph":"X","name":{what},"cat":{kind},')
     return heads, codes.astype(np.int64)
 

@@ -109,9 +109,7 @@ def _process_rows(tables: Tables) -> dict[int, dict[str, Any]]:
     return dict(sorted(found.items(), key=lambda item: (_rank(item[1]), item[0])))
 
 
-def _thread_rows(
-    tables: Tables, processes: Mapping[int, Mapping[str, Any]]
-) -> dict[tuple[int, int], dict[str, Any]]:
+def _thread_rows(tables: Tables, processes: Mapping[int, Mapping[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
     found: dict[tuple[int, int], dict[str, Any]] = {
         (int(pid), int(tid)): {"role": _text(role), "worker": whole(worker), "name": _text(name)}
         for pid, tid, role, worker, name in rows_of(tables.threads, "pid", "tid", "role", "worker", "name")

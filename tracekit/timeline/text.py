@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 _LONGEST = 500
+_PLACE = re.compile(r" \((?:[^()]*[/\\])?([^/\\()]+[/\\][^/\\()]+:\d+)\)$")
 # A NUL ends a string inside the trace processor, so control characters become their visible pictures.
 _PICTURES = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 
@@ -18,6 +20,14 @@ def visible(text: str) -> str:
     if len(whole) > _LONGEST:
         whole = whole[: _LONGEST - 1] + "…"
     return whole or "[no name]"
+
+
+def short_place(name: str) -> str:
+    """A call's name with the last two parts of its path: `run (/a/b/futures/thread.py:69)` has `futures/thread.py:69`.
+
+    One part would not tell multiprocessing/process.py from futures/process.py; more would not fit a slice.
+    """
+    return _PLACE.sub(r" (\1)", name)
 
 
 def quoted(text: str) -> str:

@@ -16,6 +16,7 @@ from tracekit.timeline.bars import bars_of
 from tracekit.timeline.events import calls, integers, process_metadata, readings, thread_metadata, track
 from tracekit.timeline.file import TraceFile
 from tracekit.timeline.people import Cast, Person, cast_of, whole
+from tracekit.timeline.text import visible
 
 EVENT_LIMIT = 3_000_000
 """How many calls a trace may hold. A browser tab opens about 1 GB of JSON; three million calls are 0.4 GB."""
@@ -42,6 +43,8 @@ class TraceFacts:
     """0, or: shorter calls were left out because there were more than the limit."""
     processes: tuple[str, ...]
     """The titles of the process groups as the UI shows them (`worker 1 (spawn) 4711`), in reading order."""
+    overview: tuple[str, ...]
+    """The titles of the tracks that tell the run in short, in reading order: phases and each worker's tasks."""
 
 
 def build_run(tables: Tables, run_id: str, path: Path, *, limit: int = EVENT_LIMIT) -> TraceFacts:
@@ -59,7 +62,7 @@ def build_suite(parts: Iterable[SuitePart], path: Path, *, limit: int = EVENT_LI
     Only one part is held at a time, so a generator that loads run after run keeps memory at one run's.
     `limit` holds per run; ids are renumbered, because two runs may have had the same.
     """
-    total = TraceFacts(calls=0, shortest_ns=0, processes=())
+    total = TraceFacts(calls=0, shortest_ns=0, processes=(), overview=())
     next_id: int | None = None
     with TraceFile(path, {"tracekit": "all runs, each from its own start"}) as file:
         for part in parts:
@@ -67,22 +70,25 @@ def build_suite(parts: Iterable[SuitePart], path: Path, *, limit: int = EVENT_LI
             run = _run_row(mine)
             cast = cast_of(mine, run, prefix=part.name, first_id=next_id or 1000)
             next_id = cast.next_id()
-            facts = _add(file, mine, run, cast, limit)
+            facts = _add(file, mine, run, cast, limit, f"{part.name} · ")
             total = replace(
                 total,
                 calls=total.calls + facts.calls,
                 shortest_ns=max(total.shortest_ns, facts.shortest_ns),
                 processes=total.processes + facts.processes,
+                overview=total.overview + facts.overview,
             )
     return total
 
 
-def _add(file: TraceFile, tables: Tables, run: dict[str, Any], cast: Cast, limit: int) -> TraceFacts:
+def _add(file: TraceFile, tables: Tables, run: dict[str, Any], cast: Cast, limit: int, prefix: str = "") -> TraceFacts:
     origin = _origin(tables, run)
     file.add(process_metadata(person) for person in cast.processes.values())
     file.add(thread_metadata(person) for person in cast.threads.values())
+    overview = []
     for (owner, name), bars in bars_of(tables, cast, origin).items():
-        file.add(track(cast.processes[owner], name, bars))
+        overview.append(visible(prefix + name))
+        file.add(track(cast.processes[owner], overview[-1], bars))
     file.add(_curves(tables.counters, cast, origin))
     slices, shortest = _longest(_whole_slices(tables.slices, origin), limit)
     for (pid, tid), person in cast.threads.items():
@@ -91,7 +97,8 @@ def _add(file: TraceFile, tables: Tables, run: dict[str, Any], cast: Cast, limit
     return TraceFacts(
         calls=len(slices),
         shortest_ns=shortest,
-        processes=tuple(f"{person.label} {person.shown_pid}" for person in cast.processes.values()),
+        processes=tuple(f"{visible(person.label)} {person.shown_pid}" for person in cast.processes.values()),
+        overview=tuple(overview),
     )
 
 
@@ -134,9 +141,7 @@ def _origin(tables: Tables, run: dict[str, Any]) -> int:
     start = whole(run["start_ns"])
     if start is not None:
         return start
-    stamps = [
-        frame["start_ns"].min() for frame in (tables.spans, tables.slices, tables.threads) if len(frame) > 0
-    ]
+    stamps = [frame["start_ns"].min() for frame in (tables.spans, tables.slices, tables.threads) if len(frame) > 0]
     known = [whole(stamp) for stamp in stamps]
     return min((stamp for stamp in known if stamp is not None), default=0)
 

@@ -41,6 +41,8 @@ class ViewItem:
     """Python calls in the trace; None for a file that was not built here."""
     processes: tuple[str, ...] = ()
     """Titles of the process groups in reading order; the UI alone would sort them by number of calls."""
+    overview: tuple[str, ...] = ()
+    """Titles of the tracks that come first, above the groups."""
 
     @property
     def size_bytes(self) -> int:
@@ -143,7 +145,9 @@ def _item(
     spec: RunSpec | None = None,
     wall_ns: int | None = None,
 ) -> ViewItem:
-    item = ViewItem(title=title, path=path, suite_id=suite_id, calls=facts.calls, processes=facts.processes)
+    item = ViewItem(
+        title=title, path=path, suite_id=suite_id, calls=facts.calls, processes=facts.processes, overview=facts.overview
+    )
     if facts.shortest_ns:
         item = replace(item, detail=f"calls shorter than {facts.shortest_ns / 1000:.1f} us are left out")
     if spec is None:

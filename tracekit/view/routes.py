@@ -129,7 +129,7 @@ def _file_name(item: ViewItem) -> str:
 
 def _linker(name: str, item: ViewItem) -> Callable[[str], str]:
     """The address of the UI with this trace open, all groups unfolded, in reading order."""
-    commands = quote(json.dumps(_commands(item.processes), ensure_ascii=False), safe="") if item.processes else ""
+    commands = quote(json.dumps(_commands(item), ensure_ascii=False), safe="") if item.processes else ""
 
     def link(origin: str) -> str:
         address = f"{UI}#!/?hideSidebar=true&url={quote(origin + name, safe='')}"
@@ -138,10 +138,11 @@ def _linker(name: str, item: ViewItem) -> Callable[[str], str]:
     return link
 
 
-def _commands(processes: Sequence[str]) -> list[dict[str, object]]:
-    """Commands for the UI: a workspace with the processes in our order. Its own is sorted by slice count."""
+def _commands(item: ViewItem) -> list[dict[str, object]]:
+    """Commands for the UI: a workspace in our order, overview first. Its own is sorted by slice count."""
     copies = [
-        ("dev.perfetto.CopyTracksToWorkspaceByRegex", [f"^{re.escape(title)}$", _WORKSPACE]) for title in processes
+        ("dev.perfetto.CopyTracksToWorkspaceByRegex", [f"^{re.escape(title)}$", _WORKSPACE])
+        for title in (*item.overview, *item.processes)
     ]
     commands: list[tuple[str, list[str]]] = [
         ("dev.perfetto.CreateWorkspace", [_WORKSPACE]),

@@ -156,7 +156,7 @@ def _parts(milliseconds: Mapping[str, float]) -> dict[str, tuple[Interval, str]]
 def _common(start_ms: float, voluntary: float, involuntary: float) -> dict[str, tuple[Interval, str]]:
     return {
         "spawn_first_instruction_ns": ((start_ms * MS, start_ms * 0.9 * MS, start_ms * 1.1 * MS), "ns"),
-        "spawn_total_ns": (((start_ms + 2) * MS, (start_ms + 1) * MS, (start_ms + 3) * MS), "ns"),
+        "teardown_ns": ((2.0 * MS, 1.0 * MS, 3.0 * MS), "ns"),
         "voluntary_switches_per_s": ((voluntary, voluntary, voluntary), "1/s"),
         "involuntary_switches_per_s": ((involuntary, involuntary, involuntary), "1/s"),
     }

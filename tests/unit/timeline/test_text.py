@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit.timeline.text import micros, quoted, visible
+from tracekit.timeline.text import micros, quoted, short_place, visible
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,21 @@ from tracekit.timeline.text import micros, quoted, visible
 def test_names_stay_readable_and_lose_what_breaks_a_reader(name: str, shown: str) -> None:
     assert visible(name) == shown
     assert json.loads(quoted(name)) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("run (/usr/lib/python3.11/concurrent/futures/process.py:338)", "run (futures/process.py:338)"),
+        ("run (C:\\Python\\Lib\\threading.py:971)", "run (Lib\\threading.py:971)"),
+        ("task (matmul.py:10)", "task (matmul.py:10)"),
+        ("_thread.lock.acquire", "_thread.lock.acquire"),
+        ("f (<string>:1)", "f (<string>:1)"),
+        ("odd (a) (/b/c/d.py:1)", "odd (a) (c/d.py:1)"),
+    ],
+)
+def test_a_call_shows_the_end_of_its_path(name: str, shown: str) -> None:
+    assert short_place(name) == shown
 
 
 def test_a_name_that_nobody_reads_to_its_end_is_cut() -> None:

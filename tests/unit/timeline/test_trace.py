@@ -79,10 +79,12 @@ def test_pool_threads_are_named_for_people(tmp_path: Path) -> None:
 def test_a_worker_shows_its_start_and_then_its_tasks_from_the_runs_begin(tmp_path: Path) -> None:
     maker, run = made("spawn", items=4)
     found = built(maker.tables(), run["run_id"], tmp_path)
-    assert bars(found, "tasks") == [
+    assert bars(found, "tasks · worker 1") == [
         ("starting worker 1", 0, 90_000),
         ("task 0", 90_000, 190_000),
         ("task 2", 190_000, 290_000),
+    ]
+    assert bars(found, "tasks · worker 2") == [
         ("starting worker 2", 0, 90_000),
         ("task 1", 90_000, 190_000),
         ("task 3", 190_000, 290_000),
@@ -210,7 +212,15 @@ def test_several_runs_begin_together_and_share_no_id(tmp_path: Path) -> None:
     assert [event["ts"] for event in found if event["ph"] == "b" and event["name"] == "run"] == [0, 0]
     owners = {event["tid"]: event["pid"] for event in found}
     assert all(owners[event["tid"]] == event["pid"] for event in found)
-    assert facts.processes[0].startswith("threads · main ")
+    assert facts.processes == tuple(f"{name} {pid}" for pid, name in names(found, "process_name").items())
+    assert facts.overview == (
+        "threads · phases",
+        "threads · tasks · worker 1",
+        "threads · tasks · worker 2",
+        "spawn · phases",
+        "spawn · tasks · worker 1",
+        "spawn · tasks · worker 2",
+    )
     assert facts.calls == 2
 
 

@@ -1,4 +1,4 @@
-"""What having workers costs: from the request to a first instruction, and with the end of all of them."""
+"""What having workers costs: from the request to a first instruction, and and the end of all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracekit.units import format_ns
 TITLE = "What starting a worker costs"
 SLUG = "worker-start"
 FIRST = "spawn_first_instruction_ns"
-ALL = "spawn_total_ns"
+END = "teardown_ns"
 
 
 def figure(groups: tuple[Group, ...], workload: str) -> FigureView | MissingFigure:
@@ -44,37 +44,37 @@ def _draw(rows: list[tuple[Group, Cell]], workload: str, named: bool) -> Figure:
     counts = sorted({cell.number(FIRST).n for _, cell in rows})
     workers = workers_text(cell.workers for _, cell in rows)
     n = "/".join(str(count) for count in counts)
-    subtitle = f"{workload}, {workers}, median of n = {n} starts"
+    subtitle = f"{style.short(workload)}, {workers}, median of n = {n} starts"
     figure, axes = style.canvas(TITLE, subtitle, 1.62 + (0.52 if named else 0.4) * len(rows))
     labels = [f"{cell.variant}\n{group.label}" if named else cell.row_label for group, cell in rows]
     style.rows(figure, axes, labels, [style.colour(cell.family) for _, cell in rows])
-    pairs = [(cell.number(FIRST).centre or 1.0, _whole(cell)) for _, cell in rows]
+    pairs = [(cell.number(FIRST).centre or 1.0, _end(cell)) for _, cell in rows]
     ends = [end for pair in pairs for end in pair if end is not None]
-    for row, ((_, cell), (start, whole)) in enumerate(zip(rows, pairs, strict=True)):
+    for row, ((_, cell), (start, end)) in enumerate(zip(rows, pairs, strict=True)):
         tint = style.colour(cell.family)
-        rows_of_points.pair(axes, row, start, whole, tint, style.marker(cell.start_method), cell.variant)
+        rows_of_points.pair(axes, row, start, end, tint, style.marker(cell.start_method), cell.variant)
         text = value_text(cell.number(FIRST))
-        if whole is not None:
-            text += f" / {format_ns(whole)}"
-        rows_of_points.text_beside(axes, max(start, whole or start), row, text, tint)
+        if end is not None:
+            text += f" / {format_ns(end)}"
+        rows_of_points.text_beside(axes, max(start, end or start), row, text, tint)
     rows_of_points.log_time_axis(axes, min(ends) / 1.6, max(ends) * 1.6)
-    rows_of_points.key(figure, axes, ("start of a worker", "plus the end of all"))
+    rows_of_points.key(figure, axes, ("start of a worker", "end of all workers"))
     style.make_room_right(figure, 0.73)
     return figure
 
 
-def _whole(cell: Cell) -> float | None:
-    number = cell.number(ALL)
+def _end(cell: Cell) -> float | None:
+    number = cell.number(END)
     return number.centre if number.available and (number.centre or 0) > 0 else None
 
 
 def _alt(rows: list[tuple[Group, Cell]], named: bool) -> str:
     parts = []
     for group, cell in rows:
-        first, whole = cell.number(FIRST), cell.number(ALL)
+        first, end = cell.number(FIRST), cell.number(END)
         where = f" on {group.label}" if named else ""
         interval = f" ({interval_text(first)})" if first.interval and first.quality != "bound" else ""
-        total = f", with the end of all {value_text(whole)}" if whole.available else ""
+        total = f", end of all workers {value_text(end)}" if end.available else ""
         parts.append(f"{cell.counted}{where} {value_text(first)}{interval}{total}")
     return f"Time from the request to a worker's first instruction: {'; '.join(parts)}."
 

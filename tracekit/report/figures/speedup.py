@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tracekit.report import style
 from tracekit.report.cells import Cell, Group, Number, left_out
@@ -49,7 +50,18 @@ def _over_workers(cells: list[Cell], workload: str, ceiling: dict[int, float]) -
     ends.append((float(last), "ideal", style.MUTED))
     shown = {count: ceiling[count] for count in counts if count in ceiling}
     if shown:
-        axes.plot(list(shown), list(shown.values()), color=style.INK, lw=1.2, ls=":", label="ceiling", zorder=1)
+        axes.plot(
+            list(shown),
+            list(shown.values()),
+            color=style.INK,
+            lw=1.2,
+            ls=":",
+            # One point makes no line.
+            marker="_" if len(shown) == 1 else "",
+            ms=14,
+            label="ceiling",
+            zorder=1,
+        )
         ends.append((list(shown.values())[-1], "ceiling", style.INK))
     axes.axhline(1, color=style.RULE, lw=1, zorder=0)
     for variant in dict.fromkeys(cell.variant for cell in cells):
@@ -68,9 +80,10 @@ def _over_workers(cells: list[Cell], workload: str, ceiling: dict[int, float]) -
             capsize=3,
             label=variant,
         )
-        ends.append((middle[-1], f"{variant} {times(middle[-1])}", style.colour(line[0].family)))
+        ends.append((middle[-1], f"{style.short(variant)} {times(middle[-1])}", style.colour(line[0].family)))
     axes.set_xlabel("workers")
-    axes.set_ylabel("speed-up (x)")
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.set_xticks(counts)
     axes.set_ylim(0, max(last, *(item[0] for item in ends)) * 1.08)
     axes.set_xlim(first - 0.04 * (last - first), last + 0.02 * (last - first))
@@ -172,7 +185,7 @@ def _subtitle(cells: list[Cell], workload: str) -> str:
     counts = sorted({cell.number("speedup").n for cell in cells})
     n = listed([str(count) for count in counts])
     bars = "95 % intervals" if any(cell.number("speedup").interval for cell in cells) else "no intervals"
-    return f"{workload}, median of n = {n} repeats, {bars}"
+    return f"{style.short(workload)}, median of n = {n} repeats, {bars}"
 
 
 def _caption(cells: list[Cell], ceiling: dict[int, float]) -> str:

@@ -39,7 +39,9 @@ def _rates(cell: Cell) -> dict[str, float]:
 
 def _draw(cells: list[Cell], workload: str) -> Figure:
     counts = sorted({cell.number(VOLUNTARY).n for cell in cells})
-    subtitle = f"{workload}, {of_models(cells)}, n = {'/'.join(str(count) for count in counts)} repeats pooled"
+    subtitle = (
+        f"{style.short(workload)}, {of_models(cells)}, n = {'/'.join(str(count) for count in counts)} repeats pooled"
+    )
     figure, axes = style.canvas(TITLE, subtitle, 1.62 + 0.42 * len(cells))
     style.rows(figure, axes, [cell.row_label for cell in cells], [style.colour(cell.family) for cell in cells])
     highest = max(max(_rates(cell).values()) for cell in cells)
@@ -48,7 +50,7 @@ def _draw(cells: list[Cell], workload: str) -> Figure:
         # Linear below 1 a second, so that 0 has a place.
         axes.set_xscale("symlog", linthresh=1, linscale=0.5)
         axes.minorticks_off()
-    axes.set_xlim(0, highest * 1.03)
+    axes.set_xlim(-0.1 if logarithmic else 0, highest * 1.03)
     for row, cell in enumerate(cells):
         tint = style.colour(cell.family)
         rates = _rates(cell)

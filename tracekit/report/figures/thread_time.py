@@ -46,7 +46,7 @@ def _parts(cell: Cell) -> dict[str, float]:
 
 
 def _draw(cells: list[Cell], workload: str) -> Figure:
-    subtitle = f"{workload}, {of_models(cells)}, mean of n = {_n(cells)} repeats"
+    subtitle = f"{style.short(workload)}, {of_models(cells)}, mean of n = {_n(cells)} repeats"
     figure, axes = style.canvas(TITLE, subtitle, 1.85 + 0.42 * len(cells))
     style.rows(figure, axes, [cell.row_label for cell in cells], [style.colour(cell.family) for cell in cells])
     present = [name for name in THREAD_TIME if any(_parts(cell).get(name, 0) > 0 for cell in cells)]
@@ -95,8 +95,13 @@ def _n(cells: list[Cell]) -> str:
 
 
 def _caption(cells: list[Cell]) -> str:
-    text = "Threads of one interpreter that are blocked in a task of pure computing wait for the GIL."
-    if any(cell.kind in ("io", "mixed", "ipc") for cell in cells):
+    text = "Absolute sums stand at the right."
+    blocked = [
+        cell for cell in cells if _parts(cell).get("thread_task_blocked_ns", 0) > 0.02 * sum(_parts(cell).values())
+    ]
+    if any(cell.family == "threads" and cell.gil_enabled is not False for cell in blocked):
+        text = "Threads that are blocked in a task of pure computing wait for the GIL."
+    if blocked and any(cell.kind in ("io", "mixed", "ipc") for cell in cells):
         text = "Blocked in a task is sleep, I/O, locks and GIL wait together; the table bounds the GIL wait."
     if any(_parts(cell).get("unattributed_ns", 0) > 0 for cell in cells):
         text += " Unattributed time is known to have passed, but not on what."

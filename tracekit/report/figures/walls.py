@@ -35,7 +35,7 @@ def figure(group: Group, workload: str) -> FigureView | MissingFigure:
 
 def _draw(cells: list[Cell], workload: str) -> Figure:
     counts = sorted({len(cell.walls_ns) for cell in cells})
-    subtitle = f"{workload}, {of_models(cells)}, untraced, n = {'/'.join(str(count) for count in counts)}"
+    subtitle = f"{style.short(workload)}, {of_models(cells)}, untraced, n = {'/'.join(str(count) for count in counts)}"
     figure, axes = style.canvas(TITLE, subtitle, 1.35 + 0.42 * len(cells))
     style.rows(figure, axes, [cell.row_label for cell in cells], [style.colour(cell.family) for cell in cells])
     rows_of_points.wall_axis(axes, max(max(cell.walls_ns) for cell in cells))

@@ -1,0 +1,192 @@
+"""One real suite from the command to its numbers: what must be there, what must hold on any machine."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from tests.conftest import RealSuite
+
+MODELS = {"serial", "threads", "fork", "spawn", "forkserver"}
+PROCESS_MODELS = {"fork", "spawn", "forkserver"}
+
+
+@pytest.fixture(scope="module")
+def cells(real_suite: RealSuite) -> dict[tuple[str, str, int, str], dict[str, Any]]:
+    """Metric rows of scope cell: (workload, model, workers, capture) -> metric -> row."""
+    said = real_suite.call("export", "latest", "metrics", "--format", "json")
+    assert said.code == 0, said.err
+    found: dict[tuple[str, str, int, str], dict[str, Any]] = defaultdict(dict)
+    for row in said.rows():
+        if row["scope"] == "cell":
+            found[row["workload"], row["model"], row["workers"], row["capture"]][row["metric"]] = row
+    return found
+
+
+def test_every_model_has_the_promised_metrics(cells: dict[Any, dict[str, Any]]) -> None:
+    for model in MODELS:
+        workers = 1 if model == "serial" else 2
+        rows = cells["matmul", model, workers, "none"]
+        for metric in ("wall_ns", "cpu_ns", "speedup", "gil_wait_ns", "voluntary_switches", "involuntary_switches"):
+            row = rows[metric]
+            assert row["quality"] in ("measured", "bound"), (model, metric, row)
+            assert row["method"], (model, metric)
+            assert row["value"] is not None, (model, metric)
+        wall = rows["wall_ns"]
+        assert wall["n"] == 3
+        assert wall["lower"] <= wall["value"] <= wall["upper"]
+        gil = rows["gil_wait_ns"]
+        assert 0 <= gil["lower"] <= gil["value"] <= gil["upper"]
+        for capture in ("viztracer", "py-spy"):
+            effect = cells["matmul", model, workers, capture]["probe_effect"]
+            assert effect["quality"] == "measured"
+            assert effect["value"] > 0
+
+
+def test_process_models_tell_what_a_worker_costs(cells: dict[Any, dict[str, Any]]) -> None:
+    for model in PROCESS_MODELS | {"threads"}:
+        rows = cells["matmul", model, 2, "none"]
+        first = rows["spawn_first_instruction_ns"]
+        assert first["quality"] == "measured"
+        assert 0 < first["value"] < rows["spawn_total_ns"]["value"]
+    serial = cells["matmul", "serial", 1, "none"]["spawn_first_instruction_ns"]
+    assert (serial["quality"], serial["value"]) == ("unavailable", None)
+    assert serial["reason"]
+
+
+def test_starting_threads_is_cheaper_than_fork_and_fork_than_spawn(cells: dict[Any, dict[str, Any]]) -> None:
+    """The order of magnitude between them is the reason the tool exists; it holds on every Linux."""
+    cost = {
+        m: cells["matmul", m, 2, "none"]["spawn_first_instruction_ns"]["value"] for m in ("threads", "fork", "spawn")
+    }
+    assert cost["threads"] < cost["fork"] < cost["spawn"]
+
+
+def test_threads_wait_for_the_gil_and_processes_do_not(cells: dict[Any, dict[str, Any]]) -> None:
+    threads = cells["matmul", "threads", 2, "none"]
+    # Two threads that both want it all the time: each waits about half of the wall, one wall together.
+    assert threads["gil_wait_ns"]["upper"] > 0.4 * threads["wall_ns"]["value"]
+    for model in PROCESS_MODELS:
+        row = cells["matmul", model, 2, "none"]["gil_wait_ns"]
+        assert (row["upper"], row["method"]) == (0, "single-thread")
+
+
+def test_a_sleeping_thread_needs_no_gil(cells: dict[Any, dict[str, Any]]) -> None:
+    assert cells["sleep", "threads", 2, "none"]["speedup"]["value"] > 1.5
+
+
+def test_a_gil_waiter_wakes_again_and_again(cells: dict[Any, dict[str, Any]]) -> None:
+    """Two spinning threads ask for the GIL every 5 ms; one thread asks nobody."""
+    switches = {
+        workers: cells["matmul", "threads", workers, "none"]["voluntary_switches_per_s"]["value"] for workers in (1, 2)
+    }
+    assert switches[2] > 2 * switches[1]
+
+
+def test_memory_is_read_once_in_the_warm_up(cells: dict[Any, dict[str, Any]]) -> None:
+    for model in MODELS:
+        workers = 1 if model == "serial" else 2
+        row = cells["matmul", model, workers, "none"]["uss_bytes"]
+        assert row["quality"] == "measured", (model, row)
+        assert row["value"] > 1_000_000
+    spawn = cells["matmul", "spawn", 2, "none"]["uss_bytes"]["value"]
+    assert spawn > cells["matmul", "threads", 2, "none"]["uss_bytes"]["value"]
+
+
+def test_results_agree(real_suite: RealSuite) -> None:
+    runs = real_suite.call("export", "latest", "runs", "--format", "json").rows()
+    sums = defaultdict(set)
+    for row in runs:
+        sums[row["workload"]].add(row["checksum"])
+    assert {name: len(found) for name, found in sums.items()} == {"matmul": 1, "spin": 1, "sleep": 1}
+
+
+def test_start_methods_are_recorded(real_suite: RealSuite) -> None:
+    runs = real_suite.call("export", "latest", "runs", "--format", "json").rows()
+    for row in runs:
+        assert row["start_method"] == (row["model"] if row["model"] in PROCESS_MODELS else "")
+
+
+def test_the_environment_is_known(real_suite: RealSuite) -> None:
+    manifest = json.loads(next(real_suite.root.glob("*-threads-w2-*-r1/manifest.json")).read_text())
+    environment = manifest["environment"]
+    assert environment["os"] == "Linux"
+    assert environment["kernel"]
+    assert 1 <= environment["usable_cpus"] <= environment["logical_cpus"]
+    meta = next(
+        record
+        for path in real_suite.root.glob("*-threads-w2-*-r1/streams/*.jsonl")
+        for record in [json.loads(path.read_text().splitlines()[0])]
+        if record.get("role") == "main"
+    )
+    assert meta["python"]["gil_enabled"] is True
+    assert meta["python"]["start_method_default"] in ("fork", "forkserver", "spawn")
+
+
+@pytest.mark.parametrize("table", ["metrics", "runs", "processes", "threads", "spans", "counters", "slices", "samples"])
+def test_every_table_can_be_exported_in_every_format(real_suite: RealSuite, table: str) -> None:
+    target = real_suite.folder / "out.parquet"
+    said = real_suite.call("export", "latest", table, "--format", "parquet", "-o", str(target))
+    assert said.code == 0, said.err
+    assert target.read_bytes()[:4] == b"PAR1"
+    csv = real_suite.call("export", "latest", table).out
+    rows = real_suite.call("export", "latest", table, "--format", "json").rows()
+    assert csv.count("\n") >= len(rows) + 1
+    assert csv.splitlines()[0].split(",") == list(rows[0])
+
+
+def test_slices_come_from_every_process(real_suite: RealSuite) -> None:
+    slices = real_suite.call("export", "latest", "slices", "--format", "json").rows()
+    pids = defaultdict(set)
+    for row in slices:
+        if "_multiply" in row["name"]:
+            pids[row["run_id"].split("-")[2]].add((row["pid"], row["tid"]))
+    assert {model: len(found) for model, found in pids.items()} == {
+        "serial": 1,
+        "threads": 2,
+        "fork": 2,
+        "spawn": 2,
+        "forkserver": 2,
+    }
+
+
+def test_the_report_is_there(real_suite: RealSuite) -> None:
+    folder = real_suite.folder / "reports" / real_suite.suite_id
+    names = {path.name for path in folder.iterdir()}
+    assert {"index.html", "report.md", "metrics.csv", "metrics.json"} <= names
+    assert len([name for name in names if name.endswith(".png")]) >= 4
+    assert json.loads((folder / "metrics.json").read_text())
+
+
+def test_portable_counters_give_a_wider_interval(real_suite: RealSuite) -> None:
+    """What macOS and Windows would use, forced on this machine."""
+    words = ("--size", "small", "--runs", "1", "--warmup", "0", "--no-controls", "--capture", "none", "--workers", "2")
+    said = real_suite.call(
+        "run", "matmul", *words, "--models", "serial,threads", "--counters", "portable", "--json", "--store", "portable"
+    )
+    assert said.code == 0, said.err
+    rows = [
+        row for row in json.loads(said.out)["metrics"] if row["metric"] == "gil_wait_ns" and row["model"] == "threads"
+    ]
+    assert [(row["method"], row["quality"], row["lower"]) for row in rows] == [("portable", "bound", 0)]
+    assert rows[0]["upper"] > 0
+
+
+def test_dry_run_shows_the_matrix_and_measures_nothing(real_suite: RealSuite) -> None:
+    before = sorted(real_suite.folder.glob(".tracekit/*"))
+    said = real_suite.call("run", "matmul", "--size", "small", "--dry-run")
+    assert said.code == 0, said.err
+    assert "estimated time" in said.out
+    assert "forkserver" in said.out
+    assert f"from the runs of {real_suite.suite_id}" in said.out
+    document = json.loads(real_suite.call("run", "matmul", "--dry-run", "--json").out)
+    assert len(document["runs"]) > 50
+    assert sorted(real_suite.folder.glob(".tracekit/*")) == before
+
+
+def test_without_a_terminal_progress_is_plain(real_suite: RealSuite) -> None:
+    assert "\x1b" not in real_suite.said.err
+    assert "run 1 of" in real_suite.said.err

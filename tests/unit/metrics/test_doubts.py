@@ -1,0 +1,93 @@
+"""When a doubt is voiced, and when not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests import made_tables
+from tests.made_tables import ENVIRONMENT, MS, Maker, full_run
+from tracekit.metrics.compute import compute_all
+from tracekit.metrics.doubts import find_notices
+from tracekit.tables import Tables
+
+
+def codes(tables: Tables) -> list[str]:
+    return [item.code for item in find_notices(tables, compute_all(tables))]
+
+
+def small(*, repeats: int = 3, task_ms: int = 100, **environment: Any) -> Maker:
+    """serial and fork with warm-ups and the spin control: nothing to complain about."""
+    maker = Maker()
+    maker.facts["environments"] = [{**ENVIRONMENT, **environment}]
+    for workload, control in (("matmul", False), ("spin", True)):
+        for repeat in range(repeats + 1):
+            for model in ("serial", "fork"):
+                values: dict[str, Any] = {"workload": workload, "control": control, "repeat": repeat}
+                full_run(maker, model, task_ns=task_ms * MS, warmup=repeat == 0, **values)
+    return maker
+
+
+def test_a_good_suite_has_no_notice() -> None:
+    assert codes(small().tables()) == []
+    assert codes(made_tables.suite()) == []
+
+
+def test_few_repeats_are_named_once_per_workload() -> None:
+    tables = small(repeats=2).tables()
+    found = [item for item in find_notices(tables, compute_all(tables)) if item.code == "few-repeats"]
+    assert len(found) == 2
+    assert found[0].text.startswith("matmul (2 of 2 cells) has 2 usable repeats")
+
+
+@pytest.mark.parametrize(("stolen_ms", "expected"), [(60, []), (400, ["steal"])])
+def test_steal_is_worth_a_word_beyond_2_percent(stolen_ms: int, expected: list[str]) -> None:
+    tables = small().tables()
+    # The runs used 12 times 800 ms; all the steal comes in one of them.
+    first = tables.runs.loc[~tables.runs["warmup"], "run_id"].iloc[0]
+    hit = (tables.counters["run_id"] == first) & (tables.counters["counter"] == "steal_ns")
+    tables.counters.loc[hit & (tables.counters["at"] == "end"), "value"] = stolen_ms * MS
+    assert codes(tables) == expected
+
+
+def test_throttling_is_always_worth_a_word() -> None:
+    tables = small().tables()
+    hit = (tables.counters["counter"] == "throttled_ns") & (tables.counters["at"] == "end")
+    tables.counters.loc[hit, "value"] = 3 * MS
+    assert codes(tables) == ["throttled"]
+
+
+@pytest.mark.parametrize(("load", "expected"), [(0.4, []), (1.6, ["load"])])
+def test_a_busy_machine(load: float, expected: list[str]) -> None:
+    assert codes(small(load_before=load).tables()) == expected
+
+
+def test_short_serial_runs() -> None:
+    tables = small(task_ms=10).tables()
+    assert codes(tables) == ["short-runs", "short-runs"]
+
+
+def test_no_control() -> None:
+    tables = small().tables()
+    tables.runs = tables.runs[tables.runs["workload"] == "matmul"].reset_index(drop=True)
+    found = find_notices(tables, compute_all(tables))
+    assert [item.code for item in found] == ["no-control"]
+    assert "no spin control at 2 workers" in found[0].text
+
+
+def test_no_schedstat_names_the_source() -> None:
+    tables = small().tables()
+    tables.counters = tables.counters[tables.counters["counter"] != "run_queue_wait_ns"].assign(source="portable")
+    found = find_notices(tables, compute_all(tables))
+    assert [item.code for item in found] == ["no-schedstat"]
+    assert "source portable" in found[0].text
+
+
+def test_no_memory() -> None:
+    tables = small().tables()
+    tables.counters = tables.counters[~tables.counters["counter"].isin(["uss_bytes", "pss_bytes"])]
+    assert codes(tables) == ["no-memory"]
+    one_left = small().tables()
+    one_left.counters = one_left.counters[one_left.counters["counter"] != "pss_bytes"]
+    assert codes(one_left) == []

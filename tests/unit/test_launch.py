@@ -1,0 +1,111 @@
+"""Starting a measured process and leaving nothing of it behind: with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tracekit.launch import launch, link_packages, measured_environment
+
+FAMILY = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+grandchild = subprocess.Popen(
+    [sys.executable, "-c", "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', "
+     "'import time; time.sleep(600)'], stdout=subprocess.DEVNULL).pid)"], stdout=subprocess.PIPE, text=True)
+print(child.pid, grandchild.communicate()[0].strip(), flush=True)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def run_code(code: str, folder: Path, timeout_s: float = 60.0) -> object:
+    return launch([sys.executable, "-c", textwrap.dedent(code)], env=os.environ, folder=folder, timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"), [("", 0), ("sys.exit(3)", 3), ("os.kill(os.getpid(), 9)", -signal.SIGKILL)]
+)
+def test_orphans_end_with_the_leader_however_it_ends(tmp_path: Path, ending: str, code: int) -> None:
+    ended = launch([sys.executable, "-c", FAMILY + ending], env=os.environ, folder=tmp_path, timeout_s=60)
+    assert ended.exit_code == code
+    assert not ended.timed_out
+    pids = [int(word) for word in (tmp_path / "stdout.log").read_text().split()]
+    assert len(pids) == 2
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_the_timeout_ends_all_of_them(tmp_path: Path) -> None:
+    code = FAMILY + "time.sleep(600)"
+    ended = launch([sys.executable, "-c", code], env=os.environ, folder=tmp_path, timeout_s=3)
+    assert ended.timed_out
+    pids = [int(word) for word in (tmp_path / "stdout.log").read_text().split()]
+    assert len(pids) == 2
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_an_interrupt_of_the_parent_ends_all_of_them(tmp_path: Path) -> None:
+    def interrupt(pid: int) -> bool:
+        if (tmp_path / "stdout.log").read_text().count("\n"):
+            raise KeyboardInterrupt
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        launch(
+            [sys.executable, "-c", FAMILY + "time.sleep(600)"],
+            env=os.environ,
+            folder=tmp_path,
+            timeout_s=60,
+            while_running=interrupt,
+        )
+    assert not any(alive(int(word)) for word in (tmp_path / "stdout.log").read_text().split())
+
+
+def test_the_tracker_still_removes_what_killed_processes_leave(tmp_path: Path) -> None:
+    code = """
+    import os, sys
+    from multiprocessing import shared_memory
+    segment = shared_memory.SharedMemory(create=True, size=64)
+    print(segment.name, flush=True)
+    os.kill(os.getpid(), 9)
+    """
+    run_code(code, tmp_path)
+    name = (tmp_path / "stdout.log").read_text().strip()
+    assert name
+    limit = time.monotonic() + 5
+    while Path("/dev/shm", name.lstrip("/")).exists():
+        assert time.monotonic() < limit, f"{name} was left in /dev/shm"
+        time.sleep(0.02)
+
+
+def test_the_measured_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPATH", "/theirs")
+    monkeypatch.setenv("PYTHON_GIL", "0")
+    made = measured_environment(tmp_path)
+    assert "PYTHONDONTWRITEBYTECODE" not in made
+    assert made["PYTHONPATH"] == f"{tmp_path}{os.pathsep}/theirs"
+    assert made["PYTHON_GIL"] == "0"
+
+
+def test_only_the_linked_packages_are_importable(tmp_path: Path) -> None:
+    source = tmp_path / "site" / "wanted"
+    source.mkdir(parents=True)
+    (source / "__init__.py").write_text("")
+    (tmp_path / "site" / "unwanted.py").write_text("")
+    folder = tmp_path / "import"
+    link_packages(folder, {"wanted": source})
+    link_packages(folder, {"wanted": source})
+    assert [path.name for path in folder.iterdir()] == ["wanted"]

@@ -1,0 +1,85 @@
+"""Which runs, how often, in which order."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracekit.interpreters import Interpreter
+from tracekit.plan import Request, cells, default_workers, plan
+from tracekit.spec import Suite
+
+PYTHON = Interpreter(executable="/p", version="3.11.7", free_threaded=False, build="", label="3.11.7")
+OTHER = Interpreter(executable="/q", version="3.9.1", free_threaded=False, build="", label="3.9.1")
+REQUEST = Request(workload="matmul", models=("serial", "threads", "fork"), workers=(1, 2), runs=4)
+
+
+def planned(request: Request = REQUEST, captures: dict[tuple[str, str], str] | None = None) -> Suite:
+    return plan(request, [PYTHON], "s", captures or {}, ())
+
+
+@pytest.mark.parametrize(
+    ("usable", "expected"), [(1, (1, 2)), (2, (1, 2)), (4, (1, 2, 4)), (6, (1, 2, 4, 6)), (16, (1, 2, 4, 8, 16))]
+)
+def test_default_worker_counts(usable: int, expected: tuple[int, ...]) -> None:
+    assert default_workers(usable) == expected
+
+
+def test_the_cells_hold_the_models_and_the_controls() -> None:
+    found = {(cell.workload, cell.model, cell.workers) for cell in cells(REQUEST, [PYTHON])}
+    assert {item for item in found if item[0] == "matmul"} == {
+        ("matmul", "serial", 1),
+        ("matmul", "threads", 1),
+        ("matmul", "threads", 2),
+        ("matmul", "fork", 1),
+        ("matmul", "fork", 2),
+    }
+    assert {item for item in found if item[0] == "spin"} == {
+        ("spin", "serial", 1),
+        ("spin", "threads", 2),
+        ("spin", "fork", 2),
+    }
+    assert {item[0] for item in found} == {"matmul", "spin", "sleep"}
+
+
+def test_a_control_that_is_the_workload_is_not_run_twice() -> None:
+    request = Request(workload="spin", models=("serial", "fork"), workers=(2,))
+    found = [(cell.workload, cell.model, cell.workers) for cell in cells(request, [PYTHON])]
+    assert len(found) == len(set(found))
+    assert ("spin", "fork", 2) in found
+
+
+def test_every_round_runs_every_cell_once_and_starts_elsewhere() -> None:
+    suite = planned()
+    count = len(cells(REQUEST, [PYTHON]))
+    timed = [spec for spec in suite.specs if not spec.warmup]
+    rounds = [timed[start : start + count] for start in range(0, len(timed), count)]
+    assert len(rounds) == REQUEST.runs
+    for number, of_round in enumerate(rounds, start=1):
+        assert {spec.repeat for spec in of_round} == {number}
+        assert len({spec.cell for spec in of_round}) == count
+    assert len({of_round[0].cell for of_round in rounds}) > 1
+
+
+def test_the_warm_up_comes_first_and_the_traced_runs_last() -> None:
+    suite = planned(captures={("viztracer", "3.11.7"): "/extra"})
+    kinds = ["warmup" if spec.warmup else spec.capture for spec in suite.specs]
+    assert kinds == sorted(kinds, key=["warmup", "none", "viztracer"].index)
+    traced = [spec for spec in suite.specs if spec.capture == "viztracer"]
+    assert {(spec.model, spec.workers) for spec in traced} == {("serial", 1), ("threads", 2), ("fork", 2)}
+    assert {spec.extra_path for spec in traced} == {"/extra"}
+    assert {spec.workload for spec in traced} == {"matmul"}
+
+
+def test_run_ids_are_unique_and_sort_in_the_order_of_the_runs() -> None:
+    names = [spec.run_id for spec in planned().specs]
+    assert len(set(names)) == len(names)
+    assert names == sorted(names)
+
+
+def test_start_methods_are_always_explicit() -> None:
+    assert {spec.model: spec.start_method for spec in planned().specs} == {"serial": "", "threads": "", "fork": "fork"}
+
+
+def test_every_interpreter_gets_every_cell() -> None:
+    both = cells(REQUEST, [PYTHON, OTHER])
+    assert len(both) == 2 * len(cells(REQUEST, [PYTHON]))

@@ -25,12 +25,13 @@ from tracekit.estimate import Estimate, estimate
 from tracekit.interpreters import Interpreter
 from tracekit.load import load_suite
 from tracekit.metrics.compute import compute_all
+from tracekit.metrics.doubts import find_notices
 from tracekit.notices import Notice, notice
 from tracekit.plan import Request, default_workers
 from tracekit.report.write import ReportFiles, write
 from tracekit.run import Outcome, SuiteOutcome, run_suite
 from tracekit.spec import RunSpec, Suite
-from tracekit.tables import COLUMNS, Tables
+from tracekit.tables import COLUMNS, Tables, from_rows
 
 __all__ = [
     "Estimate",
@@ -113,6 +114,9 @@ def analyse(folder: SuiteFolder) -> Tables:
     """The suite's tables, metrics and notices included. Raises BundleUnfinished, BundleCorrupt, BundleTooNew."""
     tables = load_suite(folder)
     tables.metrics = compute_all(tables)
+    found = [item._asdict() for item in find_notices(tables, tables.metrics)]
+    if found:
+        tables.notices = pd.concat([tables.notices, from_rows("notices", found)], ignore_index=True)
     return tables
 
 

@@ -29,10 +29,10 @@ def report(ctx: click.Context, /, suite: str, reports: Path, store: Path | None)
       tracekit report 20261123 --reports /tmp/reports
     """
     from tracekit import api
-    from tracekit.report import verdict_lines
+    from tracekit.report.terminal import to_text
 
     tables = api.analyse(store_of(ctx).suite(suite))
     files = api.write_report(tables, reports)
-    click.echo("\n".join(verdict_lines(tables)))
+    click.echo(to_text(files.view))
     click.echo("")
     click.echo(f"report  {files.html}")

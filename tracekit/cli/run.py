@@ -105,7 +105,7 @@ def run(
     from tracekit import api
     from tracekit.cli import colour, dry
     from tracekit.cli.progress import progress
-    from tracekit.report import verdict_lines
+    from tracekit.report.terminal import to_text
 
     request = api.Request(
         workload=workload,
@@ -148,7 +148,7 @@ def run(
     if as_json:
         click.echo(api.outcome_document(outcome, tables, files))
     else:
-        click.echo("\n".join(verdict_lines(tables)))
+        click.echo(to_text(files.view))
         click.echo("")
         click.echo(f"report  {files.html}")
         click.echo(f"view    {_view_command(outcome.folder.suite_id, store)}")

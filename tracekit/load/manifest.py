@@ -36,18 +36,14 @@ class Manifest(Struct, kw_only=True):
         return [Notice(*(text(part) for part in parts)) for parts in self.notices]
 
 
-class _Kind(Struct):
-    kind: str = ""
-
-
-def read_spec(bundle: Bundle) -> tuple[RunSpec, str]:
-    """What was asked for, and the workload's kind. Raises BundleCorrupt or BundleTooNew."""
+def read_spec(bundle: Bundle) -> RunSpec:
+    """What was asked for. Raises BundleCorrupt or BundleTooNew."""
     path = bundle.root / "spec.json"
     data = read_json(path)
     spec = convert(data, RunSpec, path)
     if spec.run_id != bundle.root.name:
         raise BundleCorrupt(f"{path} is the spec of run {spec.run_id[:80]!r}, not of this folder", HINT)
-    return spec, convert(data, _Kind, path).kind
+    return spec
 
 
 def read_manifest(bundle: Bundle) -> Manifest | None:

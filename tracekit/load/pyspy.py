@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from tracekit.errors import BundleCorrupt
-from tracekit.load.parse import HINT, Count, Seconds, Struct, decode_file, decoder, default, text
+from tracekit.load.parse import HINT, Count, Seconds, Struct, decode_file, decoder, default
 from tracekit.tables import from_columns
 
 _THREAD = re.compile(r'Process (\d{1,18}) Thread (0[xX][0-9a-fA-F]{1,15}|\d{1,18}) "(.*)"', re.DOTALL)
@@ -98,4 +98,4 @@ def _place(profile: _Profile, path: Path) -> tuple[int, int]:
 def _label(frame: _Frame) -> str:
     """`function (file:line)`; native frames have no line, and without symbols only an address for a name."""
     where = "" if not frame.file else f" ({frame.file}:{frame.line})" if frame.line else f" ({frame.file})"
-    return text(frame.name + where)
+    return frame.name + where

@@ -23,17 +23,17 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     A run that did not end ok becomes a row with its status and what its streams have, and a notice. Raises
     BundleCorrupt or BundleTooNew.
     """
-    spec, kind = read_spec(bundle)
+    spec = read_spec(bundle)
     manifest = read_manifest(bundle)
     if manifest is None:
         # Its files are not sealed: they may be half written, so nothing is read from them.
-        _add_row(columns, spec, kind, None, [])
+        _add_row(columns, spec, None, [])
         _add_failure(columns, bundle, spec, UNFINISHED, "no manifest was written")
         return None
     streams = _read_streams(bundle)
     window = Window(manifest.started_ns, manifest.ended_ns)
     check_streams(streams, window)
-    _add_row(columns, spec, kind, manifest, streams)
+    _add_row(columns, spec, manifest, streams)
     for stream in streams:
         add_stream(columns, spec.run_id, stream)
     _add_notices(columns, bundle, spec, manifest, streams)
@@ -56,7 +56,7 @@ def _read_streams(bundle: Bundle) -> list[Stream]:
     return streams
 
 
-def _add_row(columns: Columns, spec: RunSpec, kind: str, manifest: Manifest | None, streams: list[Stream]) -> None:
+def _add_row(columns: Columns, spec: RunSpec, manifest: Manifest | None, streams: list[Stream]) -> None:
     main = _main(streams)
     window = _run_span(main)
     result = None if main is None else main.result
@@ -75,7 +75,7 @@ def _add_row(columns: Columns, spec: RunSpec, kind: str, manifest: Manifest | No
         capture=spec.capture,
         os=None if manifest is None else manifest.system,
         python=spec.python_label,
-        kind=kind,
+        kind="" if result is None else result.workload_kind,
         control=spec.control,
         repeat=spec.repeat,
         warmup=spec.warmup,

@@ -71,6 +71,7 @@ class Counter(Struct, kw_only=True):
 class Result(Struct, kw_only=True):
     checksum: str
     items: Count
+    workload_kind: str = ""
 
 
 class Failure(Struct, kw_only=True):

@@ -61,7 +61,7 @@ def load_run(bundle: Bundle, *, traces: bool = True) -> Tables:
     environment = add_run(bundle, columns, traces=traces)
     if environment is None:
         raise BundleUnfinished(f"run {bundle.root.name} has no manifest: it did not finish", f"ls {bundle.root}")
-    spec, _ = read_spec(bundle)
+    spec = read_spec(bundle)
     about = {
         "suite_id": spec.suite_id,
         "workload": spec.workload,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracekit.load.parse import Count, Microseconds, Struct, decode_file, decoder, text
+from tracekit.load.parse import Count, Microseconds, Struct, decode_file, decoder
 from tracekit.tables import from_columns
 
 CATEGORIES = {"fee": "python"}
@@ -72,8 +72,8 @@ def read_viztracer(path: Path, run_id: str) -> VizTracerFile:
         # A double holds microseconds with three decimals exactly enough for 104 days of uptime.
         "start_ns": np.rint(np.array([event.ts for event in events], dtype=np.float64) * 1_000).astype(np.int64),
         "dur_ns": np.rint(np.array([event.dur for event in events], dtype=np.float64) * 1_000).astype(np.int64),
-        "name": np.array([names.setdefault(event.name, text(event.name)) for event in events], dtype=object),
-        "category": np.array([CATEGORIES.get(event.cat.lower(), text(event.cat)) for event in events], dtype=object),
+        "name": np.array([names.setdefault(event.name, event.name) for event in events], dtype=object),
+        "category": np.array([CATEGORIES.get(event.cat.lower(), event.cat) for event in events], dtype=object),
     }
     # Of calls that begin together the longer is the outer one.
     order = np.lexsort((-columns["dur_ns"], columns["start_ns"], columns["tid"], columns["pid"]))

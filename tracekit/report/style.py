@@ -79,8 +79,8 @@ def canvas(title: str, subtitle: str, height_in: float) -> tuple[Figure, Axes]:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(length=3, width=0.8)
         inch = 1 / height_in
-        figure.text(0.015, 1 - 0.09 * inch, title, ha="left", va="top", fontsize=12, fontweight="bold")
-        figure.text(0.015, 1 - 0.33 * inch, subtitle, ha="left", va="top", fontsize=9.5, color=MUTED)
+        figure.text(0.004, 1 - 0.09 * inch, title, ha="left", va="top", fontsize=12, fontweight="bold")
+        figure.text(0.004, 1 - 0.33 * inch, subtitle, ha="left", va="top", fontsize=9.5, color=MUTED)
         lines = subtitle.count("\n") + 1
         figure.subplots_adjust(top=1 - (0.46 + 0.165 * lines) * inch, bottom=0.52 * inch, left=0.12, right=0.96)
     return figure, axes

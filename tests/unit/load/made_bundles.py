@@ -32,7 +32,7 @@ def main_stream() -> list[Record]:
         {"kind": "span", "tid": MAIN, "name": "run", "start_ns": BOOT_NS, "dur_ns": 100 * MS},
         {"kind": "thread", "tid": MAIN, "name": "MainThread", "role": "main", "start_ns": BOOT_NS,
          "end_ns": BOOT_NS + 100 * MS},
-        {"kind": "result", "checksum": "c0ffee", "items": 1},
+        {"kind": "result", "checksum": "c0ffee", "items": 1, "workload_kind": "cpu"},
         {"kind": "gil", "enabled": True, "module": None},
     ]  # fmt: skip
 

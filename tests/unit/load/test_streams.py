@@ -39,7 +39,8 @@ def read_to_tables(tmp_path: Path, data: bytes) -> None:
     try:
         stream = read(tmp_path, data)
     except (BundleCorrupt, BundleTooNew) as error:
-        assert "100.jsonl" in str(error)
+        if "100.jsonl" not in str(error):
+            raise
         return
     if stream is not None:
         columns = Columns()
@@ -142,9 +143,9 @@ def test_the_first_record_is_meta(tmp_path: Path) -> None:
 
 
 def test_text_that_no_table_can_hold_is_made_holdable(tmp_path: Path) -> None:
-    odd = b'{"kind":"thread","tid":1,"role":"other","name":"\\ud800 \\u0000 \xf0\x9f\x90\x8d"}\n'
+    odd = b'{"kind":"thread","tid":1,"role":"other","name":"\\ud800 \\\\ud800 \\u0000 \xf0\x9f\x90\x8d"}\n'
     stream = read(tmp_path, lines([META], end=False) + odd)
     assert stream is not None
     columns = Columns()
     add_stream(columns, "r", stream)
-    assert columns.frame("threads")["name"][0].endswith("\0 \N{SNAKE}")
+    assert columns.frame("threads")["name"][0] == "\N{REPLACEMENT CHARACTER} \\ud800 \0 \N{SNAKE}"

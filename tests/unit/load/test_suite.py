@@ -53,7 +53,7 @@ def test_a_run_becomes_a_row(tmp_path: Path) -> None:
         "capture": "none",
         "os": "Linux",
         "python": "3.13",
-        "kind": "",
+        "kind": "cpu",
         "control": False,
         "repeat": 0,
         "warmup": False,

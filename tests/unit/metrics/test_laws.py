@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -31,7 +32,7 @@ def metrics(suite: Tables) -> pd.DataFrame:
     return compute_all(suite)
 
 
-def with_frames(tables: Tables, **frames: pd.DataFrame) -> Tables:
+def with_frames(tables: Tables, **frames: Any) -> Tables:
     return dataclasses.replace(tables, **frames)
 
 

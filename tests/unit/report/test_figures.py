@@ -1,8 +1,11 @@
 """The figures, by their artists and their words."""
 
+import numpy as np
 import pytest
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer, ErrorbarContainer
+from matplotlib.lines import Line2D
 
 from tests.unit.report.made_numbers import MS, Suite, typical
 from tracekit.report import style
@@ -22,6 +25,16 @@ def drawn(made: FigureView | MissingFigure) -> tuple[FigureView, Axes]:
     return made, made.figure.axes[0]
 
 
+def along(line: Artist) -> list[float]:
+    assert isinstance(line, Line2D)
+    return [float(x) for x in np.asarray(line.get_xdata())]
+
+
+def up(line: Artist) -> list[float]:
+    assert isinstance(line, Line2D)
+    return [float(y) for y in np.asarray(line.get_ydata())]
+
+
 def texts(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
@@ -39,16 +52,19 @@ def scaling() -> Suite:
 def test_speedup_over_workers_has_error_bars_the_ideal_and_the_ceiling() -> None:
     view, axes = drawn(speedup.figure(the_group(scaling()), "matmul"))
     lines = {line.get_label(): line for line in axes.lines}
-    assert list(lines["ideal"].get_xdata()) == list(lines["ideal"].get_ydata()) == [1, 4]
-    assert list(lines["ceiling"].get_ydata()) == pytest.approx([0.98, 1.96, 3.92])
+    assert along(lines["ideal"]) == up(lines["ideal"]) == [1, 4]
+    assert up(lines["ceiling"]) == pytest.approx([0.98, 1.96, 3.92])
     bars = {item.get_label(): item for item in axes.containers if isinstance(item, ErrorbarContainer)}
     assert set(bars) == {"threads", "processes (fork)"}
-    assert list(bars["processes (fork)"].lines[0].get_ydata()) == [0.99, 1.9, 3.5]
+    assert up(bars["processes (fork)"].lines[0]) == [0.99, 1.9, 3.5]
     (collection,) = bars["processes (fork)"].lines[2]
     segments = [sorted(float(y) for _, y in segment) for segment in collection.get_segments()]
     assert segments == [pytest.approx(ends) for ends in ([0.89, 1.19], [1.8, 2.1], [3.4, 3.7])]
     assert "processes (fork) 3.50x" in texts(axes)
     assert "n = 5" in view.figure.texts[1].get_text()
+    assert "2 threads" not in view.alt
+    assert "4 threads 1.00x (0.90–1.10)" in view.alt
+    assert "0.98x with 1 worker, 1.96x with 2 workers" in view.alt
 
 
 def test_speedup_at_one_worker_count_is_a_row_per_model() -> None:
@@ -100,7 +116,7 @@ def test_worker_start_is_logarithmic_with_its_values_written() -> None:
     view, axes = drawn(spawn.figure(groups(typical().tables()), "matmul"))
     assert axes.get_xscale() == "log"
     assert texts(axes) == ["200 us / 2.00 ms", "3.00 ms / 2.00 ms", "90.0 ms / 2.00 ms"]
-    marks = {line.get_label(): line.get_xdata()[0] for line in axes.lines}
+    marks = {line.get_label(): along(line)[0] for line in axes.lines}
     assert marks["threads, filled"] == pytest.approx(0.2 * MS)
     assert marks["processes (spawn), filled"] == pytest.approx(90 * MS)
     assert "2 threads 200 us" in view.alt
@@ -120,19 +136,19 @@ def test_switches_that_never_happened_have_a_place() -> None:
     view, axes = drawn(switches.figure(the_group(typical()), "matmul"))
     assert axes.get_xscale() == "symlog"
     assert texts(axes) == ["298 / 11", "25 / 0", "25 / 0"]
-    marks = {line.get_label(): line.get_xdata()[0] for line in axes.lines}
+    marks = {line.get_label(): along(line)[0] for line in axes.lines}
     assert marks["processes (fork), hollow"] == 0
     assert "serial (not part of this suite)" in view.caption
 
 
 def test_every_repeat_is_a_point_and_the_median_a_tick() -> None:
     view, axes = drawn(walls.figure(the_group(typical()), "matmul"))
-    points = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
+    points = {line.get_label(): along(line) for line in axes.lines}
     assert points["processes (fork)"] == [wall * MS for wall in (438, 439, 440, 441, 442)]
     assert axes.get_xlim()[0] == 0
     assert axes.get_xlabel() == "wall (ms)"
     assert "440 ms" in texts(axes)
-    assert "5 runs from 438–442 ms" in view.alt
+    assert "5 runs: 438–442 ms" in view.alt
 
 
 def test_what_cannot_be_drawn_says_why() -> None:

@@ -12,7 +12,7 @@ from tracekit.report import style
 from tracekit.report.cells import Cell, Group, Number, left_out
 from tracekit.report.shares import ceiling as ceiling_of
 from tracekit.report.views import FigureView, MissingFigure
-from tracekit.report.wording import interval_text, listed, times
+from tracekit.report.wording import interval_text, listed, plural, times
 
 TITLE = "Speed-up against serial"
 SLUG = "speedup"
@@ -199,13 +199,14 @@ def _caption(cells: list[Cell], ceiling: dict[int, float]) -> str:
 
 def _alt(cells: list[Cell], workload: str, ceiling: dict[int, float]) -> str:
     parts = []
-    for cell in cells:
+    # Per model the largest worker count: the table has the others, and nobody listens to thirty numbers.
+    for cell in {cell.variant: cell for cell in cells}.values():
         number = cell.number("speedup")
         interval = f" ({interval_text(number)})" if number.interval else ""
         parts.append(f"{cell.counted} {times(number.centre or 0.0)}{interval}")
     text = f"Speed-up of {workload} against serial: {'; '.join(parts)}."
     if ceiling:
-        reached = [f"{times(value)} with {workers} workers" for workers, value in sorted(ceiling.items())]
+        reached = [f"{times(value)} with {plural(workers, 'worker')}" for workers, value in sorted(ceiling.items())]
         text += f" Ceiling measured with a control: {listed(reached)}."
     return text
 

@@ -66,7 +66,7 @@ def _draw(cells: list[Cell], workload: str) -> Figure:
 def _alt(cells: list[Cell], workload: str) -> str:
     parts = [
         f"{cell.counted} median {format_ns(median(cell.walls_ns))}, "
-        f"{len(cell.walls_ns)} runs from {range_text(min(cell.walls_ns), max(cell.walls_ns), 'ns')}"
+        f"{len(cell.walls_ns)} runs: {range_text(min(cell.walls_ns), max(cell.walls_ns), 'ns')}"
         for cell in cells
     ]
     return f"Wall of every untraced run of {workload}: {'; '.join(parts)}."

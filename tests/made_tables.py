@@ -3,7 +3,8 @@
 `suite()` is a whole suite as `load_suite` would return it: 2 workers, matmul, five models, two controls, five
 repeats and a warm-up each, two captures. `Maker` is what it is made of, for a test that needs three runs and
 no more. Stamps are nanoseconds of a CLOCK_MONOTONIC that began at BOOT_NS; every run starts a second after
-the one before it."""
+the one before it.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ ENVIRONMENT: dict[str, Any] = {
 
 class Maker:
     """Collects rows and makes them a Tables. Every method takes what a test cares about and fills in the
-    rest."""
+    rest.
+    """
 
     def __init__(self, suite_id: str = "20250101-000000-matmul", workload: str = "matmul") -> None:
         self.facts: dict[str, Any] = {
@@ -87,7 +89,8 @@ class Maker:
 
     def run(self, model: str, wall_ns: int, **values: Any) -> dict[str, Any]:
         """One run with its `run` span and its main process; returns the run's row (with `main_pid`, not a
-        column)."""
+        column).
+        """
         main_pid = self.pid()
         start = self._next_start
         self._next_start += max(wall_ns, 0) + SECOND
@@ -154,7 +157,8 @@ class Maker:
         **values: Any,
     ) -> None:
         """The two readings of one counter, at the ends of the run window; a None is a reading that was not
-        taken."""
+        taken.
+        """
         unit = values.pop("unit", "ns" if counter.endswith("_ns") else "count")
         defaults = {"scope": "process", "source": "linux", "unit": unit, "counter": counter}
         times = {"start": run["start_ns"], "end": run["start_ns"] + run["wall_ns"]}
@@ -216,7 +220,8 @@ def suite(
     kind: str = "cpu",
 ) -> Tables:
     """A suite of 2 workers: serial takes 800 ms, threads do not speed up (GIL), processes do, minus their
-    start-up."""
+    start-up.
+    """
     maker = Maker(workload=workload)
     named: list[tuple[str, str, bool]] = [(workload, kind, False)]
     if controls:

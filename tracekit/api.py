@@ -75,11 +75,10 @@ def prepare(
     EnvironmentLacks.
     """
     plan.check(request)
-    names = CAPTURES.check_all(list(request.captures))
     chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
     allowed: dict[tuple[str, str], str] = {}
     notices: list[Notice] = []
-    for name in names:
+    for name in dict.fromkeys(request.captures):
         if name == "none":
             continue
         for interpreter in chosen:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from tracekit.capture import CAPTURES
+from tracekit.counters import COUNTERS
 from tracekit.errors import UsageError
 from tracekit.interpreters import Interpreter
 from tracekit.models import MODELS, START_METHODS
@@ -124,8 +126,10 @@ def plan(
 def check(request: Request) -> None:
     """Raise UsageError when the request cannot be meant."""
     WORKLOADS.target(request.workload)
-    for model in request.models:
-        MODELS.target(model)
+    MODELS.check_all(list(request.models))
+    CAPTURES.check_all(list(request.captures))
+    if request.counters != "auto":
+        COUNTERS.target(request.counters)
     if not request.models:
         raise UsageError("no model is left to run", "tracekit list models")
     for count in request.workers:

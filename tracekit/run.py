@@ -69,19 +69,25 @@ def run_suite(
         link_packages(import_folder, {name: package.parent / name for name in ("tracekit", "workloads")})
     facts = environment.describe()
     outcomes: list[Outcome] = []
+    failed: set[tuple[object, ...]] = set()
+    ways = {_way(spec) for spec in suite.specs if spec.workload == suite.workload}
     found = list(notices)
     status = "interrupted"
     try:
         for number, spec in enumerate(suite.specs):
-            if any(outcome.status != "ok" and outcome.spec.cell == spec.cell for outcome in outcomes):
+            if _way(spec) in failed:
                 continue
             if on_start is not None:
                 on_start(number, spec)
             outcome = run_one(spec, folder.bundle(spec.run_id), import_folder, facts)
             outcomes.append(outcome)
+            if outcome.status != "ok":
+                failed.add(_way(spec))
             if on_end is not None:
                 on_end(number, outcome)
             _check_results(outcomes)
+            if failed >= ways:
+                break
         status = "ok" if all(outcome.status == "ok" for outcome in outcomes) else "failed"
     except ChecksumMismatch:
         status = "failed"
@@ -95,6 +101,11 @@ def run_suite(
             f"cat {folder.bundle(first.spec.run_id).root / 'stderr.log'}",
         )
     return SuiteOutcome(folder=folder, status=status, outcomes=tuple(outcomes), notices=tuple(found))
+
+
+def _way(spec: RunSpec) -> tuple[object, ...]:
+    """What a failure condemns: this work under this model, workers and interpreter, watched or not."""
+    return (spec.workload, spec.model, spec.workers, spec.python_label)
 
 
 def run_one(spec: RunSpec, bundle: Bundle, import_folder: Path, facts: dict[str, Any]) -> Outcome:

@@ -31,7 +31,7 @@ class Progress:
         self._took[outcome.spec.cell] = outcome.took_ns
         if outcome.status != "ok":
             self._skipped.add(outcome.spec.cell)
-            self.say(f"{_describe(outcome.spec)} {outcome.reason}; its other runs are left out")
+            self.say(f"{_describe(outcome.spec)} {outcome.reason}; its other runs are skipped")
 
     def show(self, line: str) -> None:
         """A line that the next may replace."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from tracekit import plan
 from tracekit.cli.words import CommaList, complete_workloads, store_of, store_option
 from tracekit.environment import usable_cpus
 from tracekit.models import MODELS
@@ -102,15 +103,10 @@ def run(
       tracekit run matmul --python python3.9,python3.13 --capture none
       tracekit run matmul --dry-run
     """
-    from tracekit import api
-    from tracekit.cli import colour, dry
-    from tracekit.cli.progress import progress
-    from tracekit.report.terminal import to_text
-
-    request = api.Request(
+    request = plan.Request(
         workload=workload,
         models=models,
-        workers=workers or api.default_workers(usable_cpus()),
+        workers=workers or plan.default_workers(usable_cpus()),
         size=size,
         captures=captures,
         runs=runs,
@@ -121,6 +117,13 @@ def run(
         rate_hz=rate,
         counters=counters,
     )
+    # A misspelt word is answered before pandas and matplotlib are imported.
+    plan.check(request)
+    from tracekit import api
+    from tracekit.cli import colour, dry
+    from tracekit.cli.progress import progress
+    from tracekit.report.terminal import to_text
+
     api.check_writable(reports)
     home = store_of(ctx)
     prepared = api.prepare(

@@ -5,7 +5,8 @@ capture tools are read on request only (`traces=True`): a report needs none of t
 
 What is wrong is never a traceback: a run without an end becomes a row and a notice, a file that is not what
 was sealed raises BundleCorrupt, one of a newer tracekit BundleTooNew, and a suite without any finished run
-BundleUnfinished."""
+BundleUnfinished.
+"""
 
 from __future__ import annotations
 

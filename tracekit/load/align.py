@@ -8,7 +8,8 @@ outside by more than a moment.
 
 Streams outside: BundleCorrupt, for every number comes from them. A trace outside: its calls are left out and
 a notice says so, for the numbers do not come from it. py-spy's profiles have no clock at all: their stamps
-stay missing."""
+stay missing.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +21,14 @@ from tracekit.load.streams import Stream
 
 TOLERANCE_NS = 1_000_000_000
 """How far outside still counts as the same clock: more than starting or ending a process is late on a busy
-machine."""
+machine.
+"""
 
 
 class Window:
     """When the measured processes of one run lived, by the parent's clock; open where the manifest does not
-    say."""
+    say.
+    """
 
     def __init__(self, started_ns: int | None, ended_ns: int | None) -> None:
         self._started_ns = started_ns

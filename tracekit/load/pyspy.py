@@ -7,7 +7,8 @@ with a weight in seconds.
 
 What the format does not have stays missing: the moment of a sample (a profile begins at 0 when its thread is
 first seen, on no clock) and whether the thread was running or idle. The first two frames, which py-spy makes
-up for the process and the thread, are left out of the stacks: a row has pid and tid."""
+up for the process and the thread, are left out of the stacks: a row has pid and tid.
+"""
 
 from __future__ import annotations
 

@@ -99,7 +99,8 @@ def _run_span(main: Stream | None) -> Span | None:
 
 def _gil_enabled(main: Stream | None) -> bool | None:
     """The state at the end, since a module imported by the work can switch the GIL on; else the one at the
-    start."""
+    start.
+    """
     if main is None:
         return None
     return main.gil.enabled if main.gil is not None else _gil_at_start(main)

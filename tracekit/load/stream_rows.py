@@ -63,7 +63,8 @@ def _add_process(columns: Columns, run_id: str, stream: Stream) -> None:
 
 def _add_threads(columns: Columns, run_id: str, stream: Stream) -> None:
     """The threads of a process. A worker process writes no record of its main thread, which its `meta`
-    describes."""
+    describes.
+    """
     meta = stream.meta
     for thread in stream.threads:
         columns.add(

@@ -3,7 +3,8 @@
 A process that was killed leaves no `end` record and perhaps half a last line: its stream is read as far as it
 goes and says so (`truncated`). Anything else that does not fit is not a crash of the measured process but a
 file that nobody should compute with: BundleCorrupt, with the line's number. Unknown kinds and keys are
-ignored."""
+ignored.
+"""
 
 from __future__ import annotations
 

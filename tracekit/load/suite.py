@@ -15,7 +15,8 @@ from tracekit.tables import COLUMNS, Tables, check
 
 VARIES = ("load_before", "load_after", "steal_before_ns", "steal_after_ns", "clocks")
 """What every run reads anew: two environments that differ only here are one. The first run's readings are
-kept."""
+kept.
+"""
 
 
 class _Facts(Struct, kw_only=True):
@@ -34,7 +35,8 @@ def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
 
     `traces` also reads calls and samples, which can be hundreds of megabytes. Raises BundleUnfinished when no
     run is finished, BundleCorrupt when a file is not what was sealed, BundleTooNew when a newer tracekit
-    wrote it; each names the file."""
+    wrote it; each names the file.
+    """
     path = folder.root / "suite.json"
     facts = convert(folder.facts(), _Facts, path)
     columns = Columns()

@@ -6,7 +6,8 @@ and `run` rows say what one of them did; `cell` rows pool the repeats of one cel
 prints.
 
 Cells are made of untraced runs that ended ok, without the warm-up. A traced run gives `run` rows and
-`probe_effect`."""
+`probe_effect`.
+"""
 
 from __future__ import annotations
 

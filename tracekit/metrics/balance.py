@@ -2,7 +2,8 @@
 
 Mean CPU time of a worker's tasks over that of the busiest worker (the POP project's load balance): 1 is even,
 1/N means that one worker did everything. CPU time and not wall, so that waiting for one another does not look
-like work."""
+like work.
+"""
 
 from __future__ import annotations
 

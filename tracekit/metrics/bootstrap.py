@@ -6,7 +6,8 @@ results. For a ratio numerator and denominator are each resampled over their own
 both is in it.
 
 The seed is fixed and values are sorted first: the same runs give the same interval, in whatever order they
-come."""
+come.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 def resampled_medians(values: Sequence[float], stream: int = 0) -> Floats:
     """RESAMPLES medians; all NaN for fewer than LEAST values. Samples that meet in one ratio need different
-    streams."""
+    streams.
+    """
     if len(values) < LEAST:
         return np.full(RESAMPLES, np.nan)
     medians: Floats = np.median(_drawn(values, stream), axis=1)
@@ -48,7 +50,8 @@ def resampled_medians(values: Sequence[float], stream: int = 0) -> Floats:
 
 def pooled_median_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
     """95 % interval of the median over all values, resampled over groups: workers of one run share its bad
-    luck."""
+    luck.
+    """
     kept = sorted(sorted(group) for group in groups if group)
     if len(kept) < LEAST:
         return (np.nan, np.nan)
@@ -61,7 +64,8 @@ def pooled_median_interval(groups: Sequence[Sequence[float]]) -> tuple[float, fl
 
 def sum_ratio_interval(tops: Sequence[float], bottoms: Sequence[float]) -> tuple[float, float]:
     """95 % interval of sum(tops) / sum(bottoms), resampled over pairs; NaN, NaN for fewer than LEAST
-    pairs."""
+    pairs.
+    """
     pairs = np.array(sorted(zip(tops, bottoms, strict=True)), dtype=np.float64)
     if len(pairs) < LEAST:
         return (np.nan, np.nan)

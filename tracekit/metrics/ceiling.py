@@ -7,7 +7,8 @@ CPU gives 1.65. So each suite measures its ceiling with controls that have nothi
 Which control: `sleep` for kinds io and mixed, whose tasks wait and so are not limited by the number of CPUs;
 `spin` for all others. Which of the control's models: the fastest one that no GIL holds back, that is process
 models, and all models where the GIL is off; for `sleep` any model but serial. `method` names it. All four
-medians are resampled."""
+medians are resampled.
+"""
 
 from __future__ import annotations
 

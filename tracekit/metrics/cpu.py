@@ -2,7 +2,8 @@
 
 User and system time of the main process in the run window plus that of each worker process since its birth,
 summed. Compare it with wall_ns: wall says how long one waited, CPU time what it used up. Processes that
-multiprocessing keeps for itself (the fork server, the resource tracker) are not measured and not in it."""
+multiprocessing keeps for itself (the fork server, the resource tracker) are not measured and not in it.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ SHORT_NS = 100_000_000
 
 def find_notices(tables: Tables, metrics: pd.DataFrame) -> list[Notice]:
     """What is to be said about this suite beside what its bundles said already. `metrics` is compute_all's
-    result."""
+    result.
+    """
     cells = metrics[metrics["scope"] == "cell"]
     return [
         *_steal(tables, metrics),

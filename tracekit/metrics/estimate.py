@@ -17,7 +17,8 @@ NO_INTERVAL = f"n < {bootstrap.LEAST}: no interval"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """A value and its interval, as one row of the metrics table has them. `quality` is one of
-    tables.QUALITIES."""
+    tables.QUALITIES.
+    """
 
     value: float
     lower: float
@@ -41,7 +42,8 @@ def measured(
     reason: str | None = None,
 ) -> Estimate:
     """A number read off a clock or counter. Without an interval a single reading is its own: lower = value =
-    upper."""
+    upper.
+    """
     lower, upper = (value, value) if interval is None else interval
     if math.isnan(lower) or math.isnan(upper):
         lower = upper = math.nan
@@ -69,7 +71,8 @@ def pooled_median(estimates: Sequence[Estimate]) -> Estimate:
 
     Measured runs get the bootstrap interval of their median. Bounds keep being bounds: the true median lies
     between the median of the lower and the median of the upper ends, since each run's truth lies between its
-    own."""
+    own.
+    """
     return _pooled(estimates, np.median, bootstrap.median_interval)
 
 

@@ -39,7 +39,8 @@ model's (a BLAS pool), the residual can be something else altogether: the lower 
 
 Only task spans count: a worker that waits for work waits for no GIL worth speaking of. The wait of the main
 thread and of threads a task starts is not in it. Over the repeats of a cell: the medians of the ends and of
-the value."""
+the value.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +138,8 @@ def _other_waits(run: Mapping[str, Any], threads: list[dict[str, Any]]) -> str |
 
 def _with_threads(tables: Tables, threads: pd.DataFrame) -> pd.DataFrame:
     """Add `process_threads`, the most threads the process was seen with, and `known`, how many of them are
-    recorded."""
+    recorded.
+    """
     seen = tables.counters[(tables.counters["counter"] == "threads") & (tables.counters["scope"] == "process")]
     most = seen.groupby(["run_id", "pid"])["value"].max().rename("process_threads").reset_index()
     known = tables.threads.groupby(["run_id", "pid"])["tid"].nunique().rename("known").reset_index()

@@ -3,7 +3,8 @@
 Read once by the parent in the warm-up run, while every worker is alive and idle, so that no timed run is
 touched. USS is memory that only that process holds; PSS divides each shared page by the number of its users,
 so PSS may be summed over processes and the sum is what the model costs. RSS counts a shared page once per
-process: its sum is too large."""
+process: its sum is too large.
+"""
 
 from __future__ import annotations
 

@@ -31,4 +31,5 @@ class Metric:
     """How it is computed, and what it leaves out."""
     compute: Callable[[Tables], pd.DataFrame]
     """Tables -> rows of the table `metrics`, of this metric only. Changes nothing, raises nothing on missing
-    data."""
+    data.
+    """

@@ -19,7 +19,8 @@ def totals(
 
     A run's total is only given when each of its main and worker processes has a value: a sum that silently
     lacks a worker would be the most flattering number of the report. `missing` says why there may be none at
-    all; `method` is the counters' source unless given."""
+    all; `method` is the counters' source unless given.
+    """
     known: dict[tuple[str, int], tuple[float, str]] = {}
     for row in records(found):
         if row["value"] is not None:

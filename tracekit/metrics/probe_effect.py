@@ -2,7 +2,8 @@
 
 Median traced wall over median untraced wall of the same cell. It is why timings never come from traced runs,
 and it says how far to trust a picture: VizTracer pays per call, so code of many small calls looks worse than
-it is."""
+it is.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ def changes(tables: Tables, counter: str, scope: str, since: Since = Since.BIRTH
     """One row per run, process (and thread): run_id, pid, tid, role, source, value.
 
     `value` is missing (NaN) when the last reading was not taken (the process was killed), when a process
-    lacks the first one, or when the counter went backwards."""
+    lacks the first one, or when the counter went backwards.
+    """
     found = tables.counters
     found = found[(found["counter"] == counter) & (found["scope"] == scope) & found["at"].notna()]
     keys = ["run_id", "pid", "tid"] if scope == "thread" else ["run_id", "pid"]
@@ -51,7 +52,8 @@ def changes(tables: Tables, counter: str, scope: str, since: Since = Since.BIRTH
 
 def machine_changes(tables: Tables, counter: str) -> pd.DataFrame:
     """The same for a counter of the whole machine, as the main process read it: run_id, value and the last
-    `reading`."""
+    `reading`.
+    """
     frame = changes(tables, counter, "machine", Since.WINDOW)
     found = tables.counters
     last = found[(found["counter"] == counter) & (found["scope"] == "machine") & (found["at"] == "end")]

@@ -2,7 +2,8 @@
 
 Linux counts both per thread in /proc/<pid>/task/<tid>/schedstat: nanoseconds of run-queue delay, and how
 often the thread was put on a CPU. They are summed over the threads that were alive when the counters were
-read, at the end of the run window in the main process and at the end of life in a worker."""
+read, at the end of the run window in the main process and at the end of life in a worker.
+"""
 
 from __future__ import annotations
 

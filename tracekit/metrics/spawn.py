@@ -82,7 +82,8 @@ def compute_total(tables: Tables) -> pd.DataFrame:
 
 def _starts(tables: Tables) -> Starts:
     """Per run: request to first instruction of each worker process or, where there is none, of each worker
-    thread."""
+    thread.
+    """
     processes = tables.processes[tables.processes["role"] == "worker"]
     threads = tables.threads[tables.threads["role"] == "worker"]
     # A worker process has a main thread, which is not started a second time.

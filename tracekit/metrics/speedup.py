@@ -1,7 +1,8 @@
 """speedup: how many times faster than serial, S = T_serial / T_cell (Amdahl 1967 and everybody since).
 
 Medians of the walls of the serial cell and of this cell, of the same workload, size, interpreter and system.
-The interval resamples both over their runs. Serial itself is 1 by definition."""
+The interval resamples both over their runs. Serial itself is 1 by definition.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def speedup(cell: Cell, walls: list[tuple[Cell, list[float]]]) -> Estimate:
 
 def ratio(top: list[float], bottom: list[float], stream: int = 0) -> tuple[float, bootstrap.Floats]:
     """median(top) / median(bottom), and the resampled ones (NaN for too few). Uses streams `stream` and
-    `stream + 1`."""
+    `stream + 1`.
+    """
     value = float(np.median(top) / np.median(bottom))
     resampled = bootstrap.resampled_medians(top, stream) / bootstrap.resampled_medians(bottom, stream + 1)
     return (value if math.isfinite(value) else math.nan), resampled

@@ -1,7 +1,8 @@
 """steal_ns: CPU time that the hypervisor gave to somebody else while our processes wanted it.
 
 /proc/stat counts it for the whole machine in ticks of 10 ms, so other programs' share is in it as well. It is
-summed over the runs of a cell: it comes in bursts, and a median would hide them."""
+summed over the runs of a cell: it comes in bursts, and a median would hide them.
+"""
 
 from __future__ import annotations
 

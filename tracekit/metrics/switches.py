@@ -7,7 +7,8 @@ wakes every 5 ms to ask. Totals are over the main process in the run window and 
 Rates are made of sums, counts of all runs over seconds (or tasks) of all runs, never averages of rates.
 
 macOS and Windows: Windows has no such count inside the process; macOS reports every switch as voluntary
-there, so the split between the two is Linux's (and other POSIX systems') only."""
+there, so the split between the two is Linux's (and other POSIX systems') only.
+"""
 
 from __future__ import annotations
 

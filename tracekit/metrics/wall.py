@@ -2,7 +2,8 @@
 
 The span `run` of the main process: from before the first worker is started until the last one is joined.
 CLOCK_MONOTONIC in nanoseconds. Over the repeats of a cell: the median, with the 95 % bootstrap interval of
-the median."""
+the median.
+"""
 
 from __future__ import annotations
 

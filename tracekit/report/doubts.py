@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from tracekit.report.cells import Cell, Group
+from tracekit.report.shares import thread_time_ns
 from tracekit.report.views import NoticeView
 from tracekit.report.wording import listed
 from tracekit.tables import Tables
+from tracekit.units import format_ns, format_value
 
+_BUSY = 0.05
+"""More of serial's time than this in the run queue means that the machine was doing something else."""
 _SEVERITIES = ("error", "warning", "info")
 
 
@@ -30,6 +34,7 @@ def doubts(groups: tuple[Group, ...]) -> tuple[str, ...]:
     cells = [cell for group in groups for cell in group.cells]
     found = [
         _failed(cells),
+        _busy(cells),
         _few(cells),
         _wide_bound(cells),
         _short(cells),
@@ -52,6 +57,19 @@ def _failed(cells: list[Cell]) -> str:
 
 def _lost(cell: Cell) -> bool:
     return cell.runs > len(cell.walls_ns)
+
+
+def _busy(cells: list[Cell]) -> str:
+    """Serial has one thread: it waits for a CPU only when something else runs on it."""
+    for cell in cells:
+        waited, whole = cell.number("thread_run_queue_ns").centre, thread_time_ns(cell)
+        if cell.family == "serial" and waited and whole and waited > _BUSY * whole:
+            share = format_value(waited / whole, "share")
+            return (
+                f"As a property of the models: serial waited for a CPU {share} of its time ({format_ns(waited)}), so "
+                "other work was running on this machine."
+            )
+    return ""
 
 
 def _few(cells: list[Cell]) -> str:

@@ -6,15 +6,19 @@ overlap. Without an interval (fewer than three repeats) the sentence says so ins
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tracekit.report.cells import Cell, Group, Number
 from tracekit.report.change import change
-from tracekit.report.shares import gil_wait_share
+from tracekit.report.shares import ceiling, gil_wait_share
 from tracekit.report.views import Verdict
 from tracekit.report.wording import interval_text, listed, plural, range_text, times, value_text
 
 _NOTABLE_WAIT = 0.10
 """A GIL wait is given as the reason when at least this part of the thread time is certain to be one."""
 _SMALL_WAIT = 0.05
+_FREE_MACHINE = 0.7
+"""Below this part of the ideal speed-up the control says more about the machine than about the models."""
 
 
 def verdict(group: Group, workload: str, cpus: int | None) -> Verdict:
@@ -30,7 +34,8 @@ def verdict(group: Group, workload: str, cpus: int | None) -> Verdict:
     judged = [cell for cell in models if cell.number("speedup").available]
     if not judged:
         return _without_serial(group, workload, where, models)
-    return _against_serial(group, workload, where, judged)
+    found = _against_serial(group, workload, where, judged)
+    return replace(found, rest=f"{found.rest}{_low_ceiling(judged, cpus)}")
 
 
 def _against_serial(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
@@ -61,6 +66,22 @@ def _nothing_wins(group: Group, workload: str, where: str, judged: list[Cell]) -
     each = [f"{_reaching(cell)}{_why(cell)}" for cell in _best_of_each_family(judged)]
     rest = f" (95 % intervals, {_n(judged)}). {'; '.join(each)}."
     return _say(group, outcome, _capital(f"{where}{lead} than serial"), rest)
+
+
+def _low_ceiling(judged: list[Cell], cpus: int | None) -> str:
+    """A sentence when even the control, which shares nothing, was far from ideal: then the machine was not free."""
+    ceilings = [(value, cell) for cell in judged if (value := ceiling(cell)) is not None]
+    if not ceilings:
+        return ""
+    reached, cell = max(ceilings, key=lambda item: (item[1].workers, item[0]))
+    # Tasks that wait need no CPU, so there the number of CPUs is no limit.
+    possible = cell.workers if cell.kind in ("io", "mixed") or not cpus else min(cell.workers, cpus)
+    if possible < 2 or reached >= _FREE_MACHINE * possible:
+        return ""
+    return (
+        f" Even the control, whose {cell.workers} workers share nothing, reached only {times(reached)}: "
+        "this machine was not free to show a speed-up."
+    )
 
 
 def _compared(others: list[Cell], best: Cell) -> str:

@@ -95,7 +95,7 @@ def test_a_thread_without_an_end_makes_the_run_unavailable() -> None:
     assert part(tables, "thread_wall_ns")["quality"] == "unavailable"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(task=st.integers(0, 400), cpu=st.integers(0, 400), queue=st.integers(0, 400))
 def test_parts_add_up_to_the_whole(task: int, cpu: int, queue: int) -> None:
     found = compute_all(one_worker(task, cpu, queue), ["thread_wall_ns", *PARTS])

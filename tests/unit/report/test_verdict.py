@@ -146,6 +146,21 @@ def test_several_systems_get_a_verdict_each() -> None:
     assert [item.label.split(" · ")[0] for item in build(suite.tables()).verdicts] == ["Linux", "Darwin"]
 
 
+def test_a_machine_that_was_not_free_is_said_to_have_been_so() -> None:
+    suite = Suite().cell("serial", speedup=ONE)
+    suite.cell("fork", speedup=(0.88, 0.42, 1.2), numbers={"ceiling_share": ((0.8, 0.6, 1.0), "share")})
+    assert the_verdict(suite).rest == (
+        " (0.88x, 95 % interval 0.42–1.20, n = 5). Even the control, whose 2 workers share nothing, reached only "
+        "1.10x: this machine was not free to show a speed-up."
+    )
+
+
+def test_more_workers_than_cpus_lower_no_ceiling() -> None:
+    suite = Suite(cpus=2).cell("serial", speedup=ONE)
+    suite.cell("fork", 8, speedup=(1.8, 1.7, 1.9), numbers={"ceiling_share": ((0.9, 0.8, 1.0), "share")})
+    assert "control" not in the_verdict(suite).sentence
+
+
 def test_unknown_cpus_are_not_guessed() -> None:
     suite = Suite(cpus=None).cell("serial", speedup=ONE).cell("fork", speedup=(1.8, 1.7, 1.9))
     assert the_verdict(suite).lead == "2 processes (fork) run matmul 1.80x as fast as serial"

@@ -18,6 +18,11 @@ from tests.browser import *  # noqa: F403 - fixtures for the browser tests
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--accept`: see tests/golden/conftest.py. Declared here because pytest asks only the outermost conftest."""
+    parser.addoption("--accept", action="store_true", help="golden tests: write what is seen now as what is wanted")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """What a command said."""

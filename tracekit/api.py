@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -28,7 +29,6 @@ from tracekit.metrics.compute import compute_all
 from tracekit.metrics.doubts import find_notices
 from tracekit.notices import Notice, notice
 from tracekit.plan import Request, default_workers
-from tracekit.report.write import ReportFiles, write
 from tracekit.run import Outcome, SuiteOutcome, run_suite
 from tracekit.spec import RunSpec, Suite
 from tracekit.tables import COLUMNS, Tables, from_rows
@@ -47,6 +47,9 @@ __all__ = [
     "prepare",
     "write_report",
 ]
+
+if TYPE_CHECKING:
+    from tracekit.report.write import ReportFiles
 
 EXPORT_FORMATS = ("csv", "json", "parquet")
 
@@ -121,6 +124,9 @@ def analyse(folder: SuiteFolder) -> Tables:
 
 def write_report(tables: Tables, folder: Path) -> ReportFiles:
     """Write the suite's report to `folder`/<suite id>/. Raises OutputUnwritable."""
+    # matplotlib takes half a second to import, which `tracekit export` has no use for.
+    from tracekit.report.write import write  # noqa: PLC0415
+
     return write(tables, folder / str(tables.suite["suite_id"]))
 
 

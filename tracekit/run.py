@@ -20,6 +20,7 @@ from tracekit import clock, environment
 from tracekit.bundle import Bundle, SuiteFolder, explained_os_errors
 from tracekit.capture import CAPTURES, Capture
 from tracekit.errors import ChecksumMismatch, RunFailed
+from tracekit.guard import guarded
 from tracekit.launch import Ended, launch, link_packages, measured_environment
 from tracekit.notices import Notice, notice
 from tracekit.spec import FORMAT, RunSpec, Suite
@@ -74,20 +75,22 @@ def run_suite(
     found = list(notices)
     status = "interrupted"
     try:
-        for number, spec in enumerate(suite.specs):
-            if _way(spec) in failed:
-                continue
-            if on_start is not None:
-                on_start(number, spec)
-            outcome = run_one(spec, folder.bundle(spec.run_id), import_folder, facts)
-            outcomes.append(outcome)
-            if outcome.status != "ok":
-                failed.add(_way(spec))
-            if on_end is not None:
-                on_end(number, outcome)
-            _check_results(outcomes)
-            if failed >= ways:
-                break
+        with guarded() as guard:
+            for number, spec in enumerate(suite.specs):
+                if _way(spec) in failed:
+                    continue
+                if on_start is not None:
+                    on_start(number, spec)
+                outcome = run_one(spec, folder.bundle(spec.run_id), import_folder, facts, guard.watch)
+                guard.rest()
+                outcomes.append(outcome)
+                if outcome.status != "ok":
+                    failed.add(_way(spec))
+                if on_end is not None:
+                    on_end(number, outcome)
+                _check_results(outcomes)
+                if failed >= ways:
+                    break
         status = "ok" if all(outcome.status == "ok" for outcome in outcomes) else "failed"
     except ChecksumMismatch:
         status = "failed"
@@ -108,8 +111,17 @@ def _way(spec: RunSpec) -> tuple[object, ...]:
     return (spec.workload, spec.model, spec.workers, spec.python_label)
 
 
-def run_one(spec: RunSpec, bundle: Bundle, import_folder: Path, facts: dict[str, Any]) -> Outcome:
-    """Make one run and seal its bundle. `facts` is the suite's environment. Raises OutputUnwritable."""
+def run_one(
+    spec: RunSpec,
+    bundle: Bundle,
+    import_folder: Path,
+    facts: dict[str, Any],
+    started: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Make one run and seal its bundle.
+
+    `facts` is the suite's environment; `started` gets the measured process's id at once. Raises OutputUnwritable.
+    """
     capture: Capture = CAPTURES.load(spec.capture)
     bundle.create(spec)
     before = environment.busy()
@@ -122,6 +134,7 @@ def run_one(spec: RunSpec, bundle: Bundle, import_folder: Path, facts: dict[str,
                 env=measured_environment(import_folder.resolve()),
                 folder=bundle.root,
                 timeout_s=spec.timeout_s,
+                started=started,
                 while_running=reader,
             )
     except BaseException:

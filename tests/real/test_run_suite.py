@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import defaultdict
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.conftest import RealSuite
+from tracekit.tables import COLUMNS
 
 MODELS = {"serial", "threads", "fork", "spawn", "forkserver"}
 PROCESS_MODELS = {"fork", "spawn", "forkserver"}
@@ -79,11 +82,11 @@ def test_a_sleeping_thread_needs_no_gil(cells: dict[Any, dict[str, Any]]) -> Non
 
 
 def test_a_gil_waiter_wakes_again_and_again(cells: dict[Any, dict[str, Any]]) -> None:
-    """Two spinning threads ask for the GIL every 5 ms; one thread asks nobody."""
+    """Two spinning threads ask for the GIL every 5 ms; one shares it only with the main thread, between tasks."""
     switches = {
         workers: cells["matmul", "threads", workers, "none"]["voluntary_switches_per_s"]["value"] for workers in (1, 2)
     }
-    assert switches[2] > 2 * switches[1]
+    assert switches[2] > switches[1] > 0
 
 
 def test_memory_is_read_once_in_the_warm_up(cells: dict[Any, dict[str, Any]]) -> None:
@@ -126,16 +129,16 @@ def test_the_environment_is_known(real_suite: RealSuite) -> None:
     assert meta["python"]["start_method_default"] in ("fork", "forkserver", "spawn")
 
 
-@pytest.mark.parametrize("table", ["metrics", "runs", "processes", "threads", "spans", "counters", "slices", "samples"])
-def test_every_table_can_be_exported_in_every_format(real_suite: RealSuite, table: str) -> None:
+@pytest.mark.parametrize("table", ["metrics", "processes", "slices", "samples"])
+def test_a_table_says_the_same_in_every_format(real_suite: RealSuite, table: str) -> None:
     target = real_suite.folder / "out.parquet"
     said = real_suite.call("export", "latest", table, "--format", "parquet", "-o", str(target))
     assert said.code == 0, said.err
-    assert target.read_bytes()[:4] == b"PAR1"
-    csv = real_suite.call("export", "latest", table).out
+    parquet = pd.read_parquet(target)
+    csv = pd.read_csv(io.StringIO(real_suite.call("export", "latest", table).out))
     rows = real_suite.call("export", "latest", table, "--format", "json").rows()
-    assert csv.count("\n") >= len(rows) + 1
-    assert csv.splitlines()[0].split(",") == list(rows[0])
+    assert list(parquet.columns) == list(csv.columns) == list(rows[0]) == list(COLUMNS[table])
+    assert len(parquet) == len(csv) == len(rows) > 0
 
 
 def test_slices_come_from_every_process(real_suite: RealSuite) -> None:

@@ -48,20 +48,6 @@ def resampled_medians(values: Sequence[float], stream: int = 0) -> Floats:
     return medians
 
 
-def pooled_median_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """95 % interval of the median over all values, resampled over groups: workers of one run share its bad
-    luck.
-    """
-    kept = sorted(sorted(group) for group in groups if group)
-    if len(kept) < LEAST:
-        return (np.nan, np.nan)
-    widest = max(len(group) for group in kept)
-    padded = np.array([[*group, *[np.nan] * (widest - len(group))] for group in kept])
-    chosen = padded[_indices(len(kept), 0)].reshape(RESAMPLES, -1)
-    medians = np.nanmedian(chosen, axis=1) if np.isnan(padded).any() else np.median(chosen, axis=1)
-    return interval(medians)
-
-
 def sum_ratio_interval(tops: Sequence[float], bottoms: Sequence[float]) -> tuple[float, float]:
     """95 % interval of sum(tops) / sum(bottoms), resampled over pairs; NaN, NaN for fewer than LEAST
     pairs.

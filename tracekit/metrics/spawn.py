@@ -5,8 +5,8 @@ instruction of tracekit's code: for `spawn` the interpreter has then started and
 worker thread stamps its first instruction. Both clocks are CLOCK_MONOTONIC, which processes of one machine
 share.
 
-spawn_first_instruction_ns   each worker; of a run and of a cell the median over workers. The interval
-                             of a cell is resampled over runs, whose luck its workers share.
+spawn_first_instruction_ns   each worker; of a run the median of its workers, of a cell the median of its runs:
+                             pooled like spawn_total_ns, which can then not come out smaller.
 spawn_first_worker_ns        worker 0 only. For forkserver it contains starting the server.
 teardown_ns                  the span `shutdown`: from the request to end until all are joined.
 spawn_total_ns               of a run: median spawn_first_instruction_ns + teardown_ns.
@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracekit.metrics import bootstrap
-from tracekit.metrics.cells import SERIAL, Cell, records, untraced_cells, usable_runs
-from tracekit.metrics.estimate import Estimate, measured, pooled_median, unavailable
+from tracekit.metrics.cells import SERIAL, records, usable_runs
+from tracekit.metrics.estimate import Estimate, measured, unavailable
 from tracekit.metrics.metric import EVERYWHERE, Metric
-from tracekit.metrics.rows import Place, Rows, from_runs
+from tracekit.metrics.rows import Place, from_runs
 from tracekit.tables import Tables
 
 NO_WORKER = unavailable("no worker is started")
@@ -40,13 +39,10 @@ Starts = dict[str, dict[Place, Estimate]]
 def compute_first_instruction(tables: Tables) -> pd.DataFrame:
     """Rows of scope process or thread, run and cell."""
     starts = _starts(tables)
-    rows = Rows(tables, FIRST_INSTRUCTION.name, FIRST_INSTRUCTION.unit)
-    for run in usable_runs(tables):
-        rows.run(run, _median_start(run, starts))
-        rows.places(starts.get(run["run_id"], {}))
-    for cell in untraced_cells(tables):
-        rows.cell(cell, _pooled_starts(cell, starts))
-    return rows.frame()
+    runs = {run["run_id"]: run for run in usable_runs(tables)}
+    estimates = {run_id: _median_start(run, starts) for run_id, run in runs.items()}
+    places = {place: start for run_id in runs for place, start in starts.get(run_id, {}).items()}
+    return from_runs(tables, FIRST_INSTRUCTION.name, FIRST_INSTRUCTION.unit, estimates, places=places)
 
 
 def compute_first_worker(tables: Tables) -> pd.DataFrame:
@@ -117,17 +113,6 @@ def _median_start(run: Mapping[str, Any], starts: Starts) -> Estimate:
     return measured(float(np.median(values)), "stamps", n=len(values))
 
 
-def _pooled_starts(cell: Cell, starts: Starts) -> Estimate:
-    if cell.model == SERIAL:
-        return NO_WORKER
-    groups = [values for values in (_values(run_id, starts) for run_id in cell.runs) if values]
-    if not groups:
-        return NO_STAMPS if cell.runs else pooled_median([])
-    values = [value for group in groups for value in group]
-    interval = bootstrap.pooled_median_interval(groups)
-    return measured(float(np.median(values)), "stamps", interval=interval, n=len(values))
-
-
 def _teardowns(tables: Tables) -> dict[str, Estimate]:
     spans = tables.spans[tables.spans["name"] == "shutdown"].merge(
         tables.runs.loc[tables.runs["model"] != SERIAL, ["run_id"]], on="run_id"
@@ -153,8 +138,8 @@ FIRST_INSTRUCTION = Metric(
     valid_on=EVERYWHERE,
     summary="From asking for a worker to its first instruction.",
     method=(
-        "Stamp in the worker - stamp in the parent. Run: median of its workers. Cell: median of all workers "
-        "of all repeats, interval resampled over runs."
+        "Stamp in the worker - stamp in the parent. Run: median of its workers. Cell: median of its runs, "
+        "bootstrap interval of that median."
     ),
     compute=compute_first_instruction,
 )

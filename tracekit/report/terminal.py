@@ -11,11 +11,8 @@ _WIDTH = 100
 
 def to_text(view: ReportView) -> str:
     """Verdict sentences, the summary table with one line per row, and the notices that are not mere information."""
-    parts = [*_verdicts(view), *_table(view.summary)]
-    for item in view.notices:
-        if item.severity != "info":
-            parts.append(f"{item.severity}: {item.text}\n  try: {item.remedy}")
-    return "\n\n".join(parts)
+    doubts = [f"{item.severity}: {item.text}\n  try: {item.remedy}" for item in view.notices if item.severity != "info"]
+    return "\n\n".join([*_verdicts(view), *_table(view.summary), *doubts])
 
 
 def _verdicts(view: ReportView) -> list[str]:

@@ -38,17 +38,6 @@ def test_sum_ratio_is_of_sums_not_a_mean_of_ratios() -> None:
     assert bootstrap.sum_ratio_interval([2.0, 4.0, 60.0], [1.0, 2.0, 30.0]) == (2.0, 2.0)
 
 
-def test_groups_are_resampled_whole() -> None:
-    # Three runs of two workers, the workers of a run alike: resampling single workers would narrow this.
-    lower, upper = bootstrap.pooled_median_interval([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
-    assert (lower, upper) == (1.0, 3.0)
-
-
-def test_groups_of_different_size_are_pooled() -> None:
-    lower, upper = bootstrap.pooled_median_interval([[1.0], [1.0, 1.0], [1.0, 1.0, 1.0]])
-    assert (lower, upper) == (1.0, 1.0)
-
-
 @given(walls)
 def test_order_does_not_matter(values: list[float]) -> None:
     assert bootstrap.median_interval(values) == bootstrap.median_interval(values[::-1])

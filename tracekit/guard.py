@@ -1,0 +1,83 @@
+"""Ends measured processes when tracekit itself is killed and cannot: `python -m tracekit.guard`, reading stdin.
+
+SIGKILL, the out-of-memory killer and a lost terminal leave nobody to reap workers, and the workers of a pool whose
+parent died wait for work for ever. The guard sleeps on a pipe from tracekit; when the pipe ends without a `done`, it
+ends the sessions it was told of. It costs the measured processes nothing: it only runs when a line arrives.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO
+
+import psutil
+
+from tracekit.session import end_session, kill
+
+
+class Guard:
+    """Tracekit's end of the pipe."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def watch(self, leader: int) -> None:
+        """From now on end the session of this process if tracekit dies; the session before it has ended."""
+        self._say(str(leader))
+
+    def rest(self) -> None:
+        """Nobody is to be watched."""
+        self._say("done")
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            # Somebody killed the guard: the measurement is as good as before, only unguarded.
+            return
+
+
+@contextmanager
+def guarded() -> Iterator[Guard]:
+    """A guard for the length of a `with`. Raises OSError when no process can be started."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracekit.guard"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # Ctrl-C at a terminal goes to the whole foreground group, and a guard must outlive it.
+        start_new_session=True,
+    )
+    guard = Guard(process)
+    try:
+        yield guard
+    finally:
+        guard.rest()
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait()
+
+
+def main(lines: TextIO) -> None:
+    """Read what to watch until the pipe ends; then end it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    leader = None
+    for line in lines:
+        leader = None if line.strip() == "done" else int(line)
+    if leader is None:
+        return
+    with suppress(psutil.NoSuchProcess):
+        kill(psutil.Process(leader))
+    end_session(leader)
+
+
+if __name__ == "__main__":
+    main(sys.stdin)

@@ -33,16 +33,12 @@ LOCKS = {
 
 def plain_environment() -> dict[str, str]:
     """The environment without this machine's package settings."""
-    return {
-        key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "VIRTUAL_ENV"))
-    }
+    return {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "VIRTUAL_ENV"))}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "--upgrade", action="store_true", help="take the newest versions instead of the locked ones"
-    )
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions instead of the locked ones")
     upgrade = ("--upgrade",) if parser.parse_args().upgrade else ()
     with tempfile.TemporaryDirectory(prefix="tracekit-lock-") as scratch:
         venv.create(scratch, with_pip=True)
@@ -51,9 +47,7 @@ def main() -> int:
         for name, options in LOCKS.items():
             sys.stderr.write(f"lock: {name}\n")
             command = [str(tools / "uv"), "pip", "compile", "pyproject.toml", "--output-file", name]
-            subprocess.run(
-                [*command, *COMMON, *options, *upgrade], cwd=ROOT, env=plain_environment(), check=True
-            )
+            subprocess.run([*command, *COMMON, *options, *upgrade], cwd=ROOT, env=plain_environment(), check=True)
     return 0
 
 

@@ -171,9 +171,7 @@ def clean_environment() -> "dict[str, str]":
 
 def run_logged(command: "list[str]", log: Path) -> int:
     with log.open("ab") as out:
-        return subprocess.call(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=clean_environment()
-        )
+        return subprocess.call(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=clean_environment())
 
 
 def remove(path: Path) -> None:
@@ -189,11 +187,7 @@ def create(venv: Path) -> None:
     """An empty environment with pip in it, at `venv`, in place of whatever is there."""
     import venv as stdlib_venv  # noqa: PLC0415
 
-    say(
-        "1/3: {} .venv ({} at {})".format(
-            "making anew" if venv.exists() else "creating", version(), sys.executable
-        )
-    )
+    say("1/3: {} .venv ({} at {})".format("making anew" if venv.exists() else "creating", version(), sys.executable))
     remove(venv)
     stdlib_venv.EnvBuilder(with_pip=False, symlinks=True).create(venv)
     put_pip_into(venv)
@@ -216,9 +210,7 @@ def put_pip_into(venv: Path) -> None:
     wheel.write_bytes(download_pip(index_url()))
     command = [python, "-I", f"{wheel}/pip", "install", "--no-index", "--no-deps", str(wheel)]
     if run_logged(command, log) != 0:
-        raise SetUpError(
-            f"pip could not be put into .venv\n{tail(log)}", "apt install python3-venv, then again"
-        )
+        raise SetUpError(f"pip could not be put into .venv\n{tail(log)}", "apt install python3-venv, then again")
     wheel.unlink()
 
 
@@ -252,18 +244,14 @@ def download_pip(index: str) -> bytes:
             text = answer.read().decode()
         link = re.search(rf'href="([^"]*{re.escape(PIP_WHEEL)})[#"]', text)
         if link is None:
-            raise SetUpError(
-                f"{page} has no {PIP_WHEEL}", "apt install python3-venv, then run the same command again"
-            )
+            raise SetUpError(f"{page} has no {PIP_WHEEL}", "apt install python3-venv, then run the same command again")
         url = urllib.parse.urljoin(page, html.unescape(link.group(1)))
         with urllib.request.urlopen(url, timeout=60, context=trust) as answer:
             wheel: bytes = answer.read()
     except (OSError, ValueError) as error:
         raise unreachable(str(error)) from error
     if hashlib.sha256(wheel).hexdigest() != PIP_SHA256:
-        raise SetUpError(
-            f"{url} is not the file it should be: its sha256 is not {PIP_SHA256}", "try another index"
-        )
+        raise SetUpError(f"{url} is not the file it should be: its sha256 is not {PIP_SHA256}", "try another index")
     return wheel
 
 
@@ -412,9 +400,7 @@ def explain(log: Path) -> SetUpError:
     lost = re.findall(r"Retrying \(.*?broken by '(.*)': ", words)
     if (lost and "Could not find a version" in words) or "Max retries exceeded" in words:
         return unreachable(re.sub(r"^.*?: ", "", lost[-1]) if lost else "no answer")
-    return SetUpError(
-        f"pip failed; the end of {log}:\n{tail(log)}", "run the same command again: it goes on from here"
-    )
+    return SetUpError(f"pip failed; the end of {log}:\n{tail(log)}", "run the same command again: it goes on from here")
 
 
 def install_tracekit(root: Path, venv: Path) -> None:
@@ -452,9 +438,7 @@ def bring_up(root: Path, venv: Path, kind: str, held: int) -> None:
         damaged = drop_damaged(site_packages(venv))
         if damaged:
             say(f"1/3: to be installed again: {', '.join(sorted(damaged))}")
-        if any(name.startswith("pip-") for name in damaged) or not list(
-            site_packages(venv).glob("pip-*.dist-info")
-        ):
+        if any(name.startswith("pip-") for name in damaged) or not list(site_packages(venv).glob("pip-*.dist-info")):
             put_pip_into(venv)
     for stamp in stamps:
         remove(stamp)

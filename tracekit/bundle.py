@@ -92,8 +92,8 @@ class Bundle:
     def _check_file(self, name: str, facts: Any) -> None:
         path = self.root / name
         # The manifest is input like any other: it must not make us read outside the bundle.
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            raise BundleCorrupt(f"{self.manifest_path} names a file outside the bundle: {name}", _again())
+        if "\0" in name or not path.resolve().is_relative_to(self.root.resolve()):
+            raise BundleCorrupt(f"{self.manifest_path} names a file outside the bundle: {name!r}", _again())
         try:
             size = path.stat().st_size
             intact = size == facts["bytes"] and _sha256(path) == facts["sha256"]

@@ -97,7 +97,7 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "few-repeats": NoticeKind(
         "warning",
-        "{cell} has {n} usable repeats",
+        "{cell} has too few usable repeats ({n})",
         "an interval of the median needs at least 3, so none is given",
         "tracekit run {workload} --runs 5",
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,6 +97,7 @@ def run_suite(
         status = "failed"
         raise
     finally:
+        shutil.rmtree(import_folder, ignore_errors=True)
         folder.finish(status, list(found))
     if not any(outcome.status == "ok" for outcome in outcomes):
         first = outcomes[0]

@@ -45,8 +45,6 @@ class RunSpec:
     python_label: str = ""
     extra_path: str = ""
     """Folder that holds the capture's packages when the measured interpreter has none of its own."""
-    item_limit: int = 0
-    """Only for tests: use that many items; 0 means all."""
 
     @property
     def cell(self) -> tuple[str, str, str, int, str, str]:

@@ -2,7 +2,8 @@
 
     python -m tests.bench.parse_cost FILE
 
-Printed is JSON: `seconds`, `rows`, and the process's peak resident bytes before (`idle_bytes`) and after (`peak_bytes`).
+Printed is JSON: `seconds`, `rows`, and the process's peak of resident memory before (`idle_bytes`) and after
+(`peak_bytes`).
 """
 
 from __future__ import annotations
@@ -51,9 +52,7 @@ def write_trace(path: Path, events: int) -> None:
             inside = DEPTH - 1 - height
             start, took = 1_000_000 + tower * 25 + inside, 2 * (DEPTH - inside)
             name = f"function_{number % 20} (/somewhere/in/a/program/module_{number % 20}.py:{number % 20 + 1})"
-            file.write(
-                f',{{"pid":7,"tid":7,"ts":{start}.125,"ph":"X","cat":"fee","dur":{took}.250,"name":"{name}"}}'
-            )
+            file.write(f',{{"pid":7,"tid":7,"ts":{start}.125,"ph":"X","cat":"fee","dur":{took}.250,"name":"{name}"}}')
         file.write('], "viztracer_metadata": {"overflow":false}}')
 
 

@@ -24,10 +24,10 @@ import tracekit
 from tests.bench import help_cost
 from tests.bench.parse_cost import write_trace
 from tests.made_tables import suite
-from tracekit import api
 from tracekit.bundle import SuiteFolder
 from tracekit.load import load_suite
 from tracekit.metrics.compute import compute_all
+from tracekit.report.write import write
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "tests" / "golden" / "bundle" / "20250101-000000-matmul"
@@ -107,7 +107,7 @@ def measure_report(values: Values, folder: Path) -> None:
         tables.metrics = compute_all(tables)
 
     values["report.metrics"].append(_milliseconds(compute))
-    values["report.write"].append(_milliseconds(lambda: api.write_report(tables, folder)))
+    values["report.write"].append(_milliseconds(lambda: write(tables, folder / "report")))
 
 
 def measure_parse(values: Values, trace: Path) -> None:

@@ -22,7 +22,8 @@ from tracekit import api
 from tracekit.bundle import Bundle, Store, SuiteFolder, read_json
 from tracekit.spec import RunSpec, Suite
 
-TARGET = Path(__file__).parent / "bundle"
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = ROOT / "tests" / "golden" / "bundle"
 SUITE_ID = "20250101-000000-matmul"
 CALLS_KEPT = 40
 NEUTRAL_REALTIME_NS = 1_735_689_600_000_000_000
@@ -77,6 +78,7 @@ def neutral_names(real: SuiteFolder) -> Mapping[str, str]:
         sys.executable: "/golden/.venv/bin/python",
         sysconfig.get_paths()["stdlib"]: "/usr/lib/python3",
         sys.prefix: "/golden/.venv",
+        str(ROOT): "/golden",
         build: build.split(" ", 1)[0],
     }
     return dict(sorted(names.items(), key=lambda pair: -len(pair[0])))
@@ -108,6 +110,9 @@ def _copy_run(real: Bundle, copied: Bundle, spec: RunSpec, names: Mapping[str, s
     manifest = read_json(real.manifest_path)
     kept = {key: value for key, value in manifest.items() if key not in ("format", "files", "spec")}
     environment = {**_with_date(kept["environment"]), **NEUTRAL_MACHINE}
+    if not any(copied.raw.iterdir()):
+        # git keeps no empty folder: here it would be there, and in a clone not.
+        copied.raw.rmdir()
     copied.seal({**json.loads(neutral(json.dumps(kept), names)), "spec": vars(spec), "environment": environment})
 
 

@@ -104,8 +104,8 @@ class Reader(HTMLParser):
     """A page as it reads: a line per block or table row, pictures by their description; style is left out."""
 
     LINES = frozenset(
-        "article aside body caption details div dt figcaption figure footer h1 h2 h3 h4 header li main nav p pre section "
-        "summary table tbody thead tr".split()
+        {"article", "body", "caption", "details", "div", "dt", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4"}
+        | {"header", "li", "main", "p", "pre", "section", "summary", "table", "tbody", "thead", "tr"}
     )
     SILENT = frozenset({"style", "title"})
 

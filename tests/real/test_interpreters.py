@@ -41,7 +41,9 @@ def test_all_models_agree_on_it(interpreter: interpreters.Interpreter, tracekit:
     workers = [row for row in processes if row["role"] == "worker"]
     assert len(workers) == 3 * 2
     for row in workers:
-        assert row["spawn_requested_ns"] < row["interpreter_ready_ns"] < row["first_task_ns"] < row["exit_ns"]
+        # A worker that started late may have found all items taken.
+        first_task = row["first_task_ns"] or row["exit_ns"]
+        assert row["spawn_requested_ns"] < row["interpreter_ready_ns"] < first_task <= row["exit_ns"]
 
 
 def test_an_older_interpreter_is_refused(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_an_altered_a_lost_and_a_shortened_file_are_found(bundle: Bundle) -> Non
         bundle.manifest()
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "streams/../../secret"])
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "streams/../../secret", "nul\0"])
 def test_a_manifest_cannot_point_outside(bundle: Bundle, name: str) -> None:
     bundle.seal({"status": "ok"})
     data = json.loads(bundle.manifest_path.read_text())

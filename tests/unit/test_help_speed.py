@@ -1,4 +1,4 @@
-"""`tracekit --help` costs hardly more than click itself: completion and every typing mistake wait for the same imports."""
+"""`tracekit --help` costs hardly more than click itself: completion and typing mistakes wait for the same imports."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ py-spy returns 0 whatever its child returned, so the exit code comes from the ch
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -41,7 +42,19 @@ class PySpyCapture(Capture):
         trial = [interpreter.executable, "-c", "import time; time.sleep(0.2)"]
         try:
             done = subprocess.run(
-                [_binary(), "record", "--rate", "50", "--format", "raw", "--output", "-", "--native", "--", *trial],
+                [
+                    _binary(),
+                    "record",
+                    "--rate",
+                    "50",
+                    "--format",
+                    "raw",
+                    "--output",
+                    os.devnull,
+                    "--native",
+                    "--",
+                    *trial,
+                ],
                 capture_output=True,
                 text=True,
                 errors="replace",

@@ -8,6 +8,7 @@ process: its sum is too large.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pandas as pd
@@ -44,9 +45,8 @@ def _of_run(run_id: str, readings: dict[tuple[str, int], float], expected: set[i
     lacking = expected - set(read)
     if lacking:
         return unavailable(f"{len(lacking)} of {len(expected)} processes were not read")
-    return measured(
-        sum(read.values()), "psutil, 1 process" if len(read) == 1 else f"psutil, sum over {len(read)} processes"
-    )
+    method = "psutil, 1 process" if len(read) == 1 else f"psutil, sum over {len(read)} processes"
+    return measured(sum(read.values()), method, interval=(math.nan, math.nan), reason="read once: no interval")
 
 
 def _last(estimates: list[Estimate]) -> Estimate:

@@ -45,9 +45,10 @@ def compute_rate(counter: str, per: str, tables: Tables) -> pd.DataFrame:
     runs = {run["run_id"]: run for run in usable_runs(tables)}
     bases = {run_id: _base(run, per) for run_id, run in runs.items()}
     for run_id, run in runs.items():
-        rows.run(run, _rate([counts.get(run_id)], [bases[run_id]], per))
+        rows.run(run, _rate([counts.get(run_id)], [bases[run_id]], per, pooled=False))
     for cell in untraced_cells(tables):
-        rows.cell(cell, _rate([counts.get(run) for run in cell.runs], [bases[run] for run in cell.runs], per))
+        of_cell = [counts.get(run) for run in cell.runs]
+        rows.cell(cell, _rate(of_cell, [bases[run] for run in cell.runs], per, pooled=True))
     return rows.frame()
 
 
@@ -69,7 +70,7 @@ def _base(run: Mapping[str, Any], per: str) -> float | None:
     return None if not run["wall_ns"] else run["wall_ns"] / 1e9
 
 
-def _rate(counts: list[Estimate | None], bases: list[float | None], per: str) -> Estimate:
+def _rate(counts: list[Estimate | None], bases: list[float | None], per: str, *, pooled: bool) -> Estimate:
     if not counts:
         return unavailable("no run of this cell ended ok")
     known = [
@@ -83,7 +84,7 @@ def _rate(counts: list[Estimate | None], bases: list[float | None], per: str) ->
             reasons[0] if reasons else f"the number of {'seconds' if per == 's' else 'tasks'} is unknown"
         )
     tops, bottoms = [count.value for count, _ in known], [base for _, base in known]
-    interval = bootstrap.sum_ratio_interval(tops, bottoms) if len(counts) > 1 else None
+    interval = bootstrap.sum_ratio_interval(tops, bottoms) if pooled else None
     method = known[0][0].method
     return measured(sum(tops) / sum(bottoms), method, interval=interval, n=len(known))
 

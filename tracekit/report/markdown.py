@@ -21,10 +21,7 @@ def to_markdown(view: ReportView) -> str:
         "## When not to trust it",
         "\n".join(f"- {escaped(text)}" for text in view.doubts),
         "## Environment",
-        "\n".join(
-            f"- {escaped(block.label)}: " + "; ".join(f"{name.lower()} {escaped(value)}" for name, value in block.facts)
-            for block in view.environment
-        ),
+        "\n".join(f"- **{escaped(block.label)}**: {_facts(block.facts)}" for block in view.environment),
         "## How it was made",
         _fenced(view.command or "(the command was not recorded)"),
         f"tracekit {escaped(view.version)}, suite {escaped(view.suite_id)}. Every number: "
@@ -38,6 +35,10 @@ def escaped(text: str) -> str:
     flat = " ".join(text.split())
     safe = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", safe)
+
+
+def _facts(facts: tuple[tuple[str, str], ...]) -> str:
+    return "; ".join(f"{escaped(name)}: {escaped(value)}" for name, value in facts)
 
 
 def _verdicts(view: ReportView) -> list[str]:

@@ -37,12 +37,12 @@ def methods(groups: tuple[Group, ...]) -> tuple[MethodView, ...]:
 
 def _view(metric: str, names: list[str]) -> MethodView:
     if metric not in METRICS:
-        return MethodView(metric=metric, summary="", method="", here=", ".join(names), first=metric in FIRST)
+        return MethodView(metric=metric, summary="", method="", here="; ".join(names), first=metric in FIRST)
     known = load_metric(metric)
     return MethodView(
         metric=metric,
         summary=known.summary,
         method=known.method,
-        here=", ".join(names),
+        here="; ".join(names),
         first=metric in FIRST,
     )

@@ -44,7 +44,7 @@ def test_few_repeats_are_named_once_per_workload() -> None:
     tables = small(repeats=2).tables()
     found = [item for item in find_notices(tables, computed(tables)) if item.code == "few-repeats"]
     assert len(found) == 2
-    assert found[0].text.startswith("matmul (2 of 2 cells) has 2 usable repeats")
+    assert found[0].text.startswith("matmul (2 of 2 cells) has too few usable repeats (2)")
 
 
 @pytest.mark.parametrize(("stolen_ms", "expected"), [(60, []), (400, ["steal"])])

@@ -73,7 +73,8 @@ def _alt(rows: list[tuple[Group, Cell]], named: bool) -> str:
     for group, cell in rows:
         first, end = cell.number(FIRST), cell.number(END)
         where = f" on {group.label}" if named else ""
-        interval = f" ({interval_text(first)})" if first.interval and first.quality != "bound" else ""
+        text = interval_text(first) if first.interval and first.quality != "bound" else ""
+        interval = f" ({text})" if text else ""
         total = f", end of all workers {value_text(end)}" if end.available else ""
         parts.append(f"{cell.counted}{where} {value_text(first)}{interval}{total}")
     return f"Time from the request to a worker's first instruction: {'; '.join(parts)}."

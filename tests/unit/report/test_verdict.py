@@ -155,6 +155,15 @@ def test_a_machine_that_was_not_free_is_said_to_have_been_so() -> None:
     )
 
 
+def test_a_control_that_a_model_outran_does_not_bound_it() -> None:
+    """The control met a bad moment: saying that the machine could show no speed-up would contradict the one shown."""
+    suite = Suite().cell("serial", speedup=ONE)
+    suite.cell("fork", speedup=(1.86, 1.49, 2.48), numbers={"ceiling_share": ((1.5, 1.2, 1.8), "share")})
+    assert the_verdict(suite).sentence.endswith(
+        "The control, whose 2 workers share nothing, reached only 1.24x: this machine's CPUs were not free all the time."
+    )
+
+
 def test_more_workers_than_cpus_lower_no_ceiling() -> None:
     suite = Suite(cpus=2).cell("serial", speedup=ONE)
     suite.cell("fork", 8, speedup=(1.8, 1.7, 1.9), numbers={"ceiling_share": ((0.9, 0.8, 1.0), "share")})

@@ -39,25 +39,45 @@ class Interpreter:
 
 
 def inspect(path: str) -> Interpreter:
-    """Ask the interpreter at `path` (or of that name on PATH) what it is.
+    """Ask the interpreter at `path` (or of that name on PATH or in pyenv) what it is.
 
     Raises UsageError when there is none or it is too old, EnvironmentLacks when it does not answer.
     """
-    found = shutil.which(path)
-    if found is None:
-        raise UsageError(f"no Python at {path!r}", "tracekit list pythons")
+    refused: EnvironmentLacks | None = None
+    for found in _places(path):
+        try:
+            return _ask(found)
+        except EnvironmentLacks as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
+    raise UsageError(f"no Python at {path!r}", "tracekit list pythons")
+
+
+def _places(path: str) -> list[str]:
+    """Where an interpreter may be that somebody calls `path`: a name like python3.9 may also be one of pyenv's, whose
+    shim of that name answers for the chosen versions only."""
+    first = shutil.which(path)
+    others = [str(item) for item in _candidates() if item.name == path] if _NAME.fullmatch(path) else []
+    return list(dict.fromkeys([*([first] if first else []), *others]))
+
+
+def _ask(found: str) -> Interpreter:
     try:
         answer = subprocess.run(
-            [found, "-I", "-c", _ASK], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=True, cwd="/"
+            [found, "-I", "-c", _ASK], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False, cwd="/"
         )
+        if answer.returncode != 0:
+            said = (answer.stderr.strip().splitlines() or ["nothing"])[0]
+            raise ValueError(f"exit code {answer.returncode}, it says: {said}")
         implementation, version, executable, free_threaded, build = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise EnvironmentLacks(f"{path} does not answer like a Python: {error}", "tracekit list pythons") from error
+        raise EnvironmentLacks(f"{found} does not answer like a Python: {error}", "tracekit list pythons") from error
     if implementation != "CPython":
-        raise UsageError(f"{path} is {implementation}; only CPython is measured", "tracekit list pythons")
+        raise UsageError(f"{found} is {implementation}; only CPython is measured", "tracekit list pythons")
     if tuple(version[:2]) < OLDEST:
         shown = ".".join(map(str, version))
-        raise UsageError(f"{path} is Python {shown}; the oldest that can be measured is 3.9", "tracekit list pythons")
+        raise UsageError(f"{found} is Python {shown}; the oldest that can be measured is 3.9", "tracekit list pythons")
     text = ".".join(map(str, version)) + ("t" if free_threaded else "")
     return Interpreter(
         # The shim of a version manager costs every start some 50 ms: measure the interpreter behind it.

@@ -178,6 +178,13 @@ def test_portable_counters_give_a_wider_interval(real_suite: RealSuite) -> None:
     assert rows[0]["upper"] > 0
 
 
+def test_a_control_can_be_the_workload_itself(real_suite: RealSuite) -> None:
+    words = ("--size", "smoke", "--runs", "3", "--warmup", "0", "--capture", "none", "--models", "serial,threads")
+    said = real_suite.call("run", "sleep", *words, "--workers", "2", "--store", "control")
+    assert said.code == 0, said.err
+    assert "2 threads run sleep" in " ".join(said.out.split())
+
+
 def test_dry_run_shows_the_matrix_and_measures_nothing(real_suite: RealSuite) -> None:
     before = sorted(real_suite.folder.glob(".tracekit/*"))
     said = real_suite.call("run", "matmul", "--size", "small", "--dry-run")

@@ -59,7 +59,7 @@ def _load(tables: Tables) -> Iterator[Notice]:
     """From the environment of the first run: later ones contain the suite's own load."""
     for environment in tables.suite.get("environments", [])[:1]:
         load, cpus = _number(environment, "load_before"), _number(environment, "usable_cpus")
-        if load is not None and cpus and load > max(0.5, cpus / 2):
+        if load is not None and cpus and load > max(0.5, 0.75 * cpus):
             yield notice("load", load=f"{load:.1f}", cpus=f"{cpus:g}")
 
 

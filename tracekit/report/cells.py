@@ -206,7 +206,8 @@ def _cells(tables: Tables) -> list[Cell]:
 def _cell(key: CellKey, runs: list[Mapping[str, Any]], numbers: list[Number], main: object) -> Cell:
     warm = [run for run in runs if not run["warmup"]]
     usable = [run for run in warm if run["status"] == "ok" and run["wall_ns"] is not None]
-    control = all(run["control"] for run in runs) if runs else main is not None and key[0] != main
+    # A control that is itself what was asked for is reported like any other workload.
+    control = key[0] != main and (all(run["control"] for run in runs) if runs else main is not None)
     gil = [run["gil_enabled"] for run in runs if run["gil_enabled"] is not None]
     return Cell(
         workload=key[0],

@@ -53,7 +53,11 @@ def prints(item):
     return item
 
 
-def _workload(task, count=4):
+def _number(results):
+    return len(results)
+
+
+def _workload(task, count=4, combine=_same):
     return Workload(
         name=task.__name__,
         summary="goes wrong on purpose",
@@ -61,7 +65,7 @@ def _workload(task, count=4):
         sizes=dict.fromkeys(("smoke", "small", "default", "large"), count),
         make_items=_items,
         task=task,
-        combine=_same,
+        combine=combine,
     )
 
 
@@ -73,4 +77,5 @@ RESULT_DOES_NOT_PICKLE = _workload(result_does_not_pickle)
 ANSWERS_DIFFER = _workload(answers_differ)
 SLEEPS_A_LITTLE = _workload(sleeps_a_little, 40)
 PRINTS = _workload(prints)
+CHECKSUM_IS_A_NUMBER = _workload(sleeps_a_little, 1, _number)
 NOT_A_WORKLOAD = 3

@@ -85,8 +85,14 @@ class Bundle:
         if not self.manifest_path.is_file():
             raise BundleUnfinished(f"run {self.root.name} has no manifest: it did not finish", f"ls {self.root}")
         manifest = read_json(self.manifest_path)
-        for name, facts in _mapping(manifest, "files", self.manifest_path).items():
+        sealed = _mapping(manifest, "files", self.manifest_path)
+        for name, facts in sealed.items():
             self._check_file(name, facts)
+        for folder in (self.streams, self.raw):
+            for path in folder.glob("**/*"):
+                name = str(path.relative_to(self.root))
+                if name not in sealed and not (path.is_dir() and not path.is_symlink()):
+                    raise BundleCorrupt(f"{path} was added after the run was sealed", _again())
         return manifest
 
     def _check_file(self, name: str, facts: Any) -> None:
@@ -139,7 +145,14 @@ class SuiteFolder:
 
     def facts(self) -> dict[str, Any]:
         """suite.json. Raises BundleCorrupt or BundleTooNew."""
-        return read_json(self.root / "suite.json")
+        path = self.root / "suite.json"
+        facts = read_json(path)
+        if not isinstance(facts.get("runs"), list):
+            raise BundleCorrupt(f"{path} has no list `runs`", _again())
+        if facts.get("suite_id") != self.suite_id:
+            # The id names the report's folder: a foreign suite must not choose where we write.
+            raise BundleCorrupt(f"{path} is of another suite than its folder: {facts.get('suite_id')!r}", _again())
+        return facts
 
     def bundle(self, run_id: str) -> Bundle:
         """The bundle of one run of this suite."""
@@ -147,7 +160,7 @@ class SuiteFolder:
 
     def bundles(self) -> list[Bundle]:
         """The bundles that exist, in the order the suite planned them."""
-        planned = [name for name in self.facts().get("runs", []) if isinstance(name, str)]
+        planned = [name for name in self.facts()["runs"] if isinstance(name, str)]
         return [self.bundle(name) for name in planned if _NAME.fullmatch(name) and (self.root / name).is_dir()]
 
 

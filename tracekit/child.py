@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tracekit import clock, counters, recorder
+from tracekit import clock, counters, recorder, worker
 from tracekit.bundle import Bundle
 from tracekit.models import MODELS, Model, Work
 from tracekit.spec import FORMAT, RunSpec
@@ -25,6 +25,9 @@ from tracekit.viztracer_inside import InsideTracer
 from tracekit.workload import import_workload
 
 _HANDSHAKE_LIMIT_S = 10.0
+
+PRELOADED = worker
+"""A forked worker finds this module imported, as a forked worker of a user's program finds that program's modules."""
 
 
 def main(folder: str) -> int:
@@ -61,7 +64,7 @@ def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: Insi
     items = list(workload.make_items(workload.sizes[spec.size], spec.seed))
     model: Model = MODELS.load(spec.model)
     if spec.warmup:
-        own.window_ended = _Handshake(bundle.root)
+        own.window_ended = _Handshake(bundle.root, own)
     work = Work(
         task=workload.task,
         items=items,
@@ -75,7 +78,8 @@ def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: Insi
             "extra_path": spec.extra_path,
         },
     )
-    own.readings("start")
+    own.calibrate()
+    own.readings("start", machine=True)
     if tracer is not None:
         tracer.start()
     started = clock.now_ns()
@@ -96,10 +100,13 @@ def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: Insi
             end_ns=ended,
             cpu_ns=None,
         )
+    checksum = workload.combine(results)
+    if not isinstance(checksum, str):
+        raise TypeError(f"combine of {spec.workload} returned {type(checksum).__name__}, not str")
     own.record(
         {
             "kind": "result",
-            "checksum": workload.combine(results),
+            "checksum": checksum,
             "items": len(items),
             "workload_kind": workload.kind,
         }
@@ -109,15 +116,18 @@ def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: Insi
 class _Handshake:
     """In the warm-up run only: let the parent read the workers' memory while all of them are alive and idle.
 
+    The first file says how many workers there must be: with little work some may still be starting when all is done.
     Two marker files, because that works the same on every system; it is polled here, not in a run that is timed.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, own: recorder.Recorder) -> None:
+        self._own = own
         self._ready = root / "handshake.ready"
         self._go = root / "handshake.go"
 
     def __call__(self) -> None:
-        self._ready.touch()
+        self._ready.with_suffix(".part").write_text(str(self._own.workers_asked_for), encoding="ascii")
+        self._ready.with_suffix(".part").replace(self._ready)
         limit = time.monotonic() + _HANDSHAKE_LIMIT_S
         while not self._go.exists() and time.monotonic() < limit:
             time.sleep(0.002)

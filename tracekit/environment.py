@@ -67,29 +67,45 @@ def _affinity_cpus() -> int:
 
 
 def _cgroup_cpus() -> float | None:
-    """The CPU quota of the cgroup (version 2) and of those above it, in CPUs; None without one.
+    """The CPU quota of the process's cgroup and of those above it, in CPUs; None without one.
 
-    Source: the kernel's Documentation/admin-guide/cgroup-v2.rst, `cpu.max` = "$MAX $PERIOD".
+    Source: the kernel's Documentation/admin-guide/cgroup-v2.rst, `cpu.max` = "$MAX $PERIOD"; for version 1
+    scheduler/sched-bwc.rst, `cpu.cfs_quota_us` over `cpu.cfs_period_us`.
     """
     try:
         entries = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-        inside = next(line[3:] for line in entries if line.startswith("0::"))
-    except (OSError, StopIteration):
+    except OSError:
         return None
-    root = Path("/sys/fs/cgroup")
-    own = root / inside.lstrip("/")
-    quotas = []
-    for folder in (own, *own.parents):
-        if not folder.is_relative_to(root):
-            break
-        quotas.append(_quota(folder / "cpu.max"))
+    quotas: list[float | None] = []
+    for entry in entries:
+        _, controllers, inside = entry.split(":", 2)
+        if controllers == "":
+            quotas += [_quota(folder / "cpu.max") for folder in _upward(Path("/sys/fs/cgroup"), inside)]
+        elif "cpu" in controllers.split(","):
+            quotas += [_quota_v1(folder) for folder in _upward(Path("/sys/fs/cgroup") / controllers, inside)]
     return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _upward(root: Path, inside: str) -> list[Path]:
+    """The folder of a cgroup and those above it, up to the root."""
+    own = root / inside.lstrip("/")
+    return [folder for folder in (own, *own.parents) if folder.is_relative_to(root)]
 
 
 def _quota(path: Path) -> float | None:
     try:
         limit, period = path.read_text(encoding="ascii").split()
         return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _quota_v1(folder: Path) -> float | None:
+    try:
+        limit, period = (
+            int((folder / name).read_text(encoding="ascii")) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        )
+        return None if limit < 0 else limit / period
     except (OSError, ValueError, ZeroDivisionError):
         return None
 

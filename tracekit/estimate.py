@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
-from tracekit.bundle import Store, SuiteFolder, read_json
+from tracekit.bundle import Bundle, Store, SuiteFolder, read_json
 from tracekit.errors import TracekitError
 from tracekit.spec import RunSpec, Suite
 
@@ -51,14 +52,17 @@ def _durations(folder: SuiteFolder, suite: Suite) -> dict[CellKey, int]:
     """How long that suite's runs of our cells took; damaged bundles are passed over, they only feed an estimate."""
     wanted = {spec.cell for spec in suite.specs}
     found: dict[CellKey, int] = {}
-    try:
-        for bundle in folder.bundles():
-            if not bundle.manifest_path.is_file():
-                continue
+    for bundle in _bundles(folder):
+        with suppress(TracekitError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
             manifest = read_json(bundle.manifest_path)
             spec = RunSpec.from_mapping(manifest["spec"])
             if spec.cell in wanted and manifest.get("status") == "ok":
                 found[spec.cell] = int(manifest["ended_ns"]) - int(manifest["started_ns"])
-    except (TracekitError, KeyError, TypeError, ValueError):
-        return found
     return found
+
+
+def _bundles(folder: SuiteFolder) -> list[Bundle]:
+    try:
+        return folder.bundles()
+    except (TracekitError, TypeError):
+        return []

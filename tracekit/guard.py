@@ -47,7 +47,8 @@ class Guard:
 def guarded() -> Iterator[Guard]:
     """A guard for the length of a `with`. Raises OSError when no process can be started."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tracekit.guard"],
+        # -P: a psutil.py in the current folder must not be taken for the library.
+        [sys.executable, "-P", "-m", "tracekit.guard"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -59,9 +60,11 @@ def guarded() -> Iterator[Guard]:
     try:
         yield guard
     finally:
-        guard.rest()
+        # No `done` here: when an exception leaves a process behind, a second Ctrl-C while it was being ended, say, the
+        # guard ends it.
         assert process.stdin is not None
-        process.stdin.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         process.wait()
 
 

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from tracekit.errors import EnvironmentLacks
 from tracekit.session import end_session
 
 _POLL_S = 0.005
+
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 _DISTURBING = (
     "PYTHONASYNCIODEBUG",
@@ -72,6 +80,7 @@ def launch(
     argv: list[str],
     *,
     env: Mapping[str, str],
+    cwd: Path,
     folder: Path,
     timeout_s: float,
     started: Callable[[int], None] | None = None,
@@ -81,25 +90,65 @@ def launch(
 
     `started(pid)` is called at once, `while_running(pid)` every few milliseconds until it returns False; runs that are
     timed have no `while_running`.
-    Whatever happens, Ctrl-C included, no process of the family is left. Raises OSError when it cannot be started.
+    It has a TMPDIR of its own, because multiprocessing's sockets stay there when their owner is killed. Whatever
+    happens, Ctrl-C included, no process of the family is left. Raises EnvironmentLacks when it cannot be started.
     """
-    with (folder / "stdout.log").open("wb") as out, (folder / "stderr.log").open("wb") as err:
+    with (
+        (folder / "stdout.log").open("wb") as out,
+        (folder / "stderr.log").open("wb") as err,
+        tempfile.TemporaryDirectory(prefix="tk-", ignore_cleanup_errors=True) as scratch,
+    ):
+        process = None
         started_ns = time.monotonic_ns()
-        process = subprocess.Popen(
-            argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
-        )
         try:
-            if started is not None:
-                started(process.pid)
+            with _interrupts_deferred():
+                process = _start(argv, env={**env, "TMPDIR": scratch}, cwd=cwd, out=out, err=err)
+                if started is not None:
+                    started(process.pid)
             timed_out = not _wait(process, timeout_s, while_running)
-            ended = time.monotonic_ns()
+            ended_ns = time.monotonic_ns()
         finally:
-            if process.poll() is None:
-                # The leader first: alone it could start further members.
-                process.kill()
-            process.wait()
-            end_session(process.pid)
-    return Ended(exit_code=process.returncode, timed_out=timed_out, started_ns=started_ns, ended_ns=ended)
+            if process is not None:
+                _end(process)
+    return Ended(exit_code=process.returncode, timed_out=timed_out, started_ns=started_ns, ended_ns=ended_ns)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Leave nothing of it."""
+    if process.poll() is None:
+        # The leader first: alone it could start further members.
+        process.kill()
+    process.wait()
+    end_session(process.pid)
+
+
+def _start(
+    argv: list[str], *, env: Mapping[str, str], cwd: Path, out: BinaryIO, err: BinaryIO
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+        )
+    except OSError as error:
+        raise EnvironmentLacks(f"cannot start {argv[0]}: {error.strerror}", "tracekit list pythons") from error
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the process that is being started is known: between fork and return it would
+    belong to nobody. Handlers and not a signal mask, which the new process would inherit."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    before = {number: signal.signal(number, lambda got, _frame: arrived.append(got)) for number in _INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for got in arrived:
+        signal.raise_signal(got)
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float, while_running: Callable[[int], bool] | None) -> bool:
@@ -111,20 +160,27 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, while_running: Cal
         if not while_running(process.pid):
             break
         time.sleep(_POLL_S)
-    remaining = max(0.0, limit - time.monotonic())
-    open_pidfd = getattr(os, "pidfd_open", None)
-    if open_pidfd is not None:
-        # Sleeping until the kernel says so costs the measured processes nothing and notices the end at once.
-        fd = open_pidfd(process.pid)
-        try:
-            poller = select.poll()
-            poller.register(fd, select.POLLIN)
-            poller.poll(remaining * 1000)
-        finally:
-            os.close(fd)
-        remaining = 0.0
+    _sleep_until_end(process, limit - time.monotonic())
     try:
-        process.wait(remaining)
+        process.wait(max(0.0, limit - time.monotonic()))
     except subprocess.TimeoutExpired:
         return process.poll() is not None
     return True
+
+
+def _sleep_until_end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Sleep until the kernel says that the process ended: costs it nothing, and is noticed at once. Returns early where
+    the system has no such thing (pidfd_open came with Linux 5.3, and some sandboxes refuse it)."""
+    open_pidfd = getattr(os, "pidfd_open", None)
+    if open_pidfd is None or seconds <= 0:
+        return
+    try:
+        fd = open_pidfd(process.pid)
+    except OSError:
+        return
+    try:
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        poller.poll(seconds * 1000)
+    finally:
+        os.close(fd)

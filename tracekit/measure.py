@@ -1,4 +1,4 @@
-"""The measured program: `python -m tracekit.measure SPEC_FOLDER`.
+"""The measured program: `python -m tracekit.measure RUN_FOLDER USERS_FOLDER`.
 
 This file is deliberately empty of everything else: spawned workers and the fork server import the main module again,
 and what it imports would be added to the spawn cost that is being measured. The life of the process is in child.py.
@@ -10,10 +10,10 @@ if __name__ == "__main__":
     import os
     import sys
 
-    # `-m` puts the current folder first: a `random.py` or a `workloads` package of the user's would be taken for ours.
-    # Last it still serves a workload that lives there.
-    if sys.path[0] in ("", os.getcwd()):  # noqa: PTH109 - pathlib would be imported for this alone
-        sys.path.append(sys.path.pop(0))
+    # `-m` puts the folder it starts in first on the path. Started in the user's own, a `random.py` there, or another
+    # checkout of tracekit, would be taken for ours; last on the path it still serves a workload that lives there.
+    os.chdir(sys.argv[2])
+    sys.path.append(sys.argv[2])
 
     from tracekit.child import main
 

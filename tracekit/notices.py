@@ -98,7 +98,7 @@ NOTICES: dict[str, NoticeKind] = {
     "few-repeats": NoticeKind(
         "warning",
         "{cell} has too few usable repeats ({n})",
-        "an interval of the median needs at least 3, so none is given",
+        "an interval of the median needs at least 5, so none is given",
         "tracekit run {workload} --runs 5",
     ),
     "no-memory": NoticeKind(

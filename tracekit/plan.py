@@ -21,6 +21,9 @@ from tracekit.workload import SIZES
 MAX_WORKERS = 1024
 """More is a typing error: each worker is a process or thread that exists at the same time."""
 
+MAX_TIMEOUT_S = 1e6
+"""Eleven days; the system's own timers take little more."""
+
 CONTROLS = ("spin", "sleep")
 
 WORKLOADS = Registry(
@@ -141,6 +144,12 @@ def check(request: Request) -> None:
         raise UsageError(
             f"unknown size {request.size!r}: known are {', '.join(SIZES)}",
             f"tracekit run {request.workload} --size small",
+        )
+    # Written so that a NaN fails as well.
+    if not 0.1 <= request.timeout_s <= MAX_TIMEOUT_S:
+        raise UsageError(
+            f"a timeout of {request.timeout_s:g} s: from 0.1 to {MAX_TIMEOUT_S:g} can be set",
+            f"tracekit run {request.workload} --timeout 120",
         )
     if not 1 <= request.runs <= 1000:
         raise UsageError(f"{request.runs:,} runs: from 1 to 1,000 can be made", "tracekit run --runs 5")

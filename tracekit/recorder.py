@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _FLUSH_EVERY_NS = 500_000_000
+_CALIBRATIONS = 101
 
 
 class Recorder:
@@ -43,7 +44,9 @@ class Recorder:
         self._count = 0
         self._flushed_ns = now_ns()
         self.window_ended: Callable[[], None] = _do_nothing
-        """Called when all results are in and every worker is alive and idle."""
+        """Called when all results are in and no worker was asked to end."""
+        self.workers_asked_for = 0
+        """Worker processes that the model has asked for so far."""
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Keep one record."""
@@ -61,9 +64,14 @@ class Recorder:
         """Keep one thread's record: tid, name, role, worker, spawn_requested_ns, start_ns, end_ns, cpu_ns."""
         self.record({"kind": "thread", **facts})
 
-    def readings(self, at: str) -> dict[int, int]:
-        """Read and keep all counters; `at` is `start` or `end`. Returns each thread's CPU ns by tid."""
+    def readings(self, at: str, *, machine: bool = False) -> dict[int, int]:
+        """Read and keep the process's counters, with `machine` also the machine's; `at` is `start` or `end`.
+
+        Returns each thread's CPU ns by tid.
+        """
         taken = self.source.process_readings()
+        if machine:
+            taken += self.source.machine_readings()
         stamp = now_ns()
         for reading in taken:
             self.record(as_record(reading, stamp, self.source.name, at))
@@ -71,7 +79,7 @@ class Recorder:
 
     def end_window(self) -> dict[int, int]:
         """All results are in and no worker was asked to end: read the counters. Returns as `readings`."""
-        cpu = self.readings("end")
+        cpu = self.readings("end", machine=True)
         self.window_ended()
         return cpu
 
@@ -97,6 +105,21 @@ class Recorder:
         self.record({"kind": "end", "count": self._count, "exit_ns": now_ns(), "exit_code": exit_code})
         self.flush()
         os.close(self._fd)
+
+    def calibrate(self) -> None:
+        """Keep the counter `reading_gap_ns`: the time by which the span of an empty task exceeds the CPU time in it.
+
+        It is our own readings' doing, and would else look like waiting in a workload of many tiny tasks.
+        """
+        read = self.source.task_reading
+        gaps = []
+        for _ in range(_CALIBRATIONS):
+            start = now_ns()
+            before = read()
+            after = read()
+            gaps.append(now_ns() - start - (after[0] - before[0]))
+        gap = max(0, sorted(gaps)[_CALIBRATIONS // 2])
+        self.record(as_record(("process", None, "reading_gap_ns", gap, "ns"), now_ns(), self.source.name, "start"))
 
 
 _current: Recorder | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from tracekit.guard import guarded
 from tracekit.launch import Ended, launch, link_packages, measured_environment
 from tracekit.notices import Notice, notice
 from tracekit.spec import FORMAT, RunSpec, Suite
+
+_LATE_WORKERS_S = 5.0
 
 _GIL_SWITCHED = re.compile(r"global interpreter lock \(GIL\) has been enabled to load module '([^']+)'")
 
@@ -127,13 +130,15 @@ def run_one(
     capture: Capture = CAPTURES.load(spec.capture)
     bundle.create(spec)
     before = environment.busy()
-    argv = capture.wrap([spec.python, "-m", "tracekit.measure", str(bundle.root.resolve())], spec, bundle)
+    measured = [spec.python, "-m", "tracekit.measure", str(bundle.root.resolve()), str(Path.cwd())]
+    argv = capture.wrap(measured, spec, bundle)
     reader = _MemoryReader(bundle) if spec.warmup else None
     try:
         with explained_os_errors(bundle.root):
             ended = launch(
                 argv,
                 env=measured_environment(import_folder.resolve()),
+                cwd=import_folder,
                 folder=bundle.root,
                 timeout_s=spec.timeout_s,
                 started=started,
@@ -287,10 +292,15 @@ class _MemoryReader:
     def __init__(self, bundle: Bundle) -> None:
         self._root = bundle.root
         self._stream = bundle.streams / "parent.jsonl"
+        self._waiting_since: float | None = None
 
     def __call__(self, pid: int) -> bool:
         """Whether to be called again."""
-        if not (self._root / "handshake.ready").exists():
+        try:
+            workers = int((self._root / "handshake.ready").read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return True
+        if self._workers_seen() < workers and time.monotonic() < self._limit():
             return True
         records: list[dict[str, Any]] = [{"kind": "meta", "format": FORMAT, "role": "parent"}]
         try:
@@ -304,6 +314,16 @@ class _MemoryReader:
         self._stream.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
         (self._root / "handshake.go").touch()
         return False
+
+    def _workers_seen(self) -> int:
+        """Workers that have begun their stream, in which they do their first own work."""
+        return len(list(self._stream.parent.glob("[0-9]*.jsonl"))) - 1
+
+    def _limit(self) -> float:
+        """Until when to wait for workers that are still starting: less than the child's own patience."""
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
+        return self._waiting_since + _LATE_WORKERS_S
 
 
 def _memory_records(member: psutil.Process) -> list[dict[str, Any]]:

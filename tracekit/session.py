@@ -22,14 +22,18 @@ def end_session(leader: int) -> None:
     """Kill what is left of the session that `leader`, a process that has ended, was the leader of."""
     # Most end by themselves now that the leader is gone. Who is looked at too early may be a tracker that has not
     # replaced its parent's image yet and cannot be told from a worker.
-    family = _still_alive(_session_members(leader), _SETTLE_S)
-    trackers = [member for member in family if _is_tracker(member)]
-    for member in family:
-        if member not in trackers:
+    _still_alive(_session_members(leader), _SETTLE_S)
+    limit = time.monotonic() + _GRACE_S
+    # Listed anew each time: a member may start another while it is being looked at.
+    while workers := [member for member in _running(_session_members(leader)) if not _is_tracker(member)]:
+        for member in workers:
             kill(member)
-    for member in _still_alive(trackers, _GRACE_S):
+        if time.monotonic() > limit:
+            break
+        time.sleep(_POLL_S)
+    for member in _still_alive(_session_members(leader), _GRACE_S):
         kill(member)
-    _still_alive(family, _GRACE_S)
+    _still_alive(_session_members(leader), _GRACE_S)
 
 
 def kill(member: psutil.Process) -> None:
@@ -43,9 +47,13 @@ def kill(member: psutil.Process) -> None:
 def _still_alive(members: list[psutil.Process], grace_s: float) -> list[psutil.Process]:
     """Those that have not ended by themselves after a grace."""
     limit = time.monotonic() + grace_s
-    while (alive := [member for member in members if _runs(member)]) and time.monotonic() < limit:
+    while (alive := _running(members)) and time.monotonic() < limit:
         time.sleep(_POLL_S)
     return alive
+
+
+def _running(members: list[psutil.Process]) -> list[psutil.Process]:
+    return [member for member in members if _runs(member)]
 
 
 def _runs(member: psutil.Process) -> bool:

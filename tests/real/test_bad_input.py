@@ -67,6 +67,9 @@ def faulty(tmp_path: Path) -> Path:
         (("run", "matmul", "--workers", "two"), ("'two'",)),
         (("run", "matmul", "--size", "huge"), ("unknown size 'huge'",)),
         (("run", "matmul", "--runs", "0"), ("0 runs",)),
+        (("run", "matmul", "--timeout", "nan"), ("a timeout of nan s",)),
+        (("run", "matmul", "--timeout", "inf"), ("a timeout of inf s",)),
+        (("run", "matmul", "--timeout", "0"), ("a timeout of 0 s",)),
         (("run", "matmul", "--python", "/nowhere/python3"), ("/nowhere/python3",)),
         (("export", "latest", "metrics", "--format", "xml"), ("no suite",)),
         (("run",), ()),
@@ -308,3 +311,57 @@ def test_nothing_is_left_when_tracekit_itself_is_killed(faulty: Path) -> None:
     while measured_processes() or not shared_memory() <= before:
         assert time.monotonic() < limit, f"left: {measured_processes()} {shared_memory() - before}"
         time.sleep(0.02)
+
+
+def test_what_lies_in_the_users_folder_is_not_taken_for_ours(tracekit: Tracekit, tmp_path: Path) -> None:
+    """Modules of these names in the current folder would break, or silently replace, what is measured.
+
+    (multiprocessing itself puts the current folder first in its helpers: a `random.py` breaks any fork server.)
+    """
+    for name in ("psutil.py", "dataclasses.py", "tracekit/__init__.py", "workloads/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise RuntimeError('taken for ours')\n")
+    code = "import sys; sys.path.pop(0); from tracekit.cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "matmul", *QUICK, "--models", "serial,fork,spawn,forkserver"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_damaged_old_suite_does_not_hinder_a_new_one(tracekit: Tracekit, tmp_path: Path) -> None:
+    assert tracekit("run", "spin", *QUICK, "--models", "serial").code == 0
+    (old,) = tmp_path.glob(".tracekit/*/001-*/manifest.json")
+    manifest = json.loads(old.read_text())
+    for damage in ({"ended_ns": 1e999}, {"spec": [1]}, {"spec": {"workers": {}}}):
+        old.write_text(json.dumps({**manifest, **damage}))
+        assert tracekit("run", "spin", "--dry-run").code == 0
+    suite = old.parent.parent / "suite.json"
+    suite.write_text('{"format": 1, "runs": 5}')
+    said = tracekit("list", "suites")
+    assert (said.code, "unreadable" in said.out) == (0, True)
+    assert tracekit("run", "spin", "--dry-run").code == 0
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+    """`tracekit list workloads | head -n 1`, with the pipe closed before the first line."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "tracekit", "list", "workloads"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_combine_must_give_text(faulty: Path, tracekit: Tracekit) -> None:
+    said = tracekit("run", "faulty:CHECKSUM_IS_A_NUMBER", *QUICK, "--models", "serial")
+    assert_two_lines(said, 3, "combine", "int, not str")

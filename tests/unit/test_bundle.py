@@ -62,6 +62,20 @@ def test_an_altered_a_lost_and_a_shortened_file_are_found(bundle: Bundle) -> Non
         bundle.manifest()
 
 
+@pytest.mark.parametrize("folder", ["streams", "raw"])
+def test_what_was_added_after_the_sealing_is_found(bundle: Bundle, folder: str, tmp_path: Path) -> None:
+    """A stream that nobody sealed would be counted like the others."""
+    bundle.seal({"status": "ok"})
+    added = bundle.root / folder / "9.jsonl"
+    added.write_text("")
+    with pytest.raises(BundleCorrupt, match="added"):
+        bundle.manifest()
+    added.unlink()
+    added.symlink_to(tmp_path)
+    with pytest.raises(BundleCorrupt, match="added"):
+        bundle.manifest()
+
+
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "streams/../../secret", "nul\0"])
 def test_a_manifest_cannot_point_outside(bundle: Bundle, name: str) -> None:
     bundle.seal({"status": "ok"})
@@ -118,6 +132,15 @@ class TestStore:
     def test_empty(self, tmp_path: Path) -> None:
         with pytest.raises(NothingToDo):
             Store(tmp_path / "none").suite("latest")
+
+    @pytest.mark.parametrize("damage", [{"suite_id": "../../elsewhere"}, {"runs": 5}, {"runs": None}])
+    def test_a_suite_cannot_choose_where_its_report_goes(
+        self, store: Store, tmp_path: Path, damage: dict[str, object]
+    ) -> None:
+        path = tmp_path / "20260102-120000-spin" / "suite.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+        with pytest.raises(BundleCorrupt):
+            store.suite("latest").facts()
 
     def test_a_run_name_cannot_lead_outside(self, store: Store, tmp_path: Path) -> None:
         path = tmp_path / "20260102-120000-spin" / "suite.json"

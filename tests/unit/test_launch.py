@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 import time
@@ -12,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tracekit.launch import launch, link_packages, measured_environment
+from tracekit.errors import EnvironmentLacks
+from tracekit.guard import guarded
+from tracekit.launch import Ended, launch, link_packages, measured_environment
 
 FAMILY = """
 import os, subprocess, sys, time
@@ -31,15 +34,23 @@ def alive(pid: int) -> bool:
         return False
 
 
-def run_code(code: str, folder: Path, timeout_s: float = 60.0) -> object:
-    return launch([sys.executable, "-c", textwrap.dedent(code)], env=os.environ, folder=folder, timeout_s=timeout_s)
+def run_code(code: str, folder: Path, timeout_s: float = 60.0) -> Ended:
+    return launch(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=os.environ,
+        cwd=Path("/"),
+        folder=folder,
+        timeout_s=timeout_s,
+    )
 
 
 @pytest.mark.parametrize(
     ("ending", "code"), [("", 0), ("sys.exit(3)", 3), ("os.kill(os.getpid(), 9)", -signal.SIGKILL)]
 )
 def test_orphans_end_with_the_leader_however_it_ends(tmp_path: Path, ending: str, code: int) -> None:
-    ended = launch([sys.executable, "-c", FAMILY + ending], env=os.environ, folder=tmp_path, timeout_s=60)
+    ended = launch(
+        [sys.executable, "-c", FAMILY + ending], env=os.environ, cwd=Path("/"), folder=tmp_path, timeout_s=60
+    )
     assert ended.exit_code == code
     assert not ended.timed_out
     pids = [int(word) for word in (tmp_path / "stdout.log").read_text().split()]
@@ -49,7 +60,7 @@ def test_orphans_end_with_the_leader_however_it_ends(tmp_path: Path, ending: str
 
 def test_the_timeout_ends_all_of_them(tmp_path: Path) -> None:
     code = FAMILY + "time.sleep(600)"
-    ended = launch([sys.executable, "-c", code], env=os.environ, folder=tmp_path, timeout_s=3)
+    ended = launch([sys.executable, "-c", code], env=os.environ, cwd=Path("/"), folder=tmp_path, timeout_s=3)
     assert ended.timed_out
     pids = [int(word) for word in (tmp_path / "stdout.log").read_text().split()]
     assert len(pids) == 2
@@ -66,6 +77,7 @@ def test_an_interrupt_of_the_parent_ends_all_of_them(tmp_path: Path) -> None:
         launch(
             [sys.executable, "-c", FAMILY + "time.sleep(600)"],
             env=os.environ,
+            cwd=Path("/"),
             folder=tmp_path,
             timeout_s=60,
             while_running=interrupt,
@@ -109,3 +121,86 @@ def test_only_the_linked_packages_are_importable(tmp_path: Path) -> None:
     link_packages(folder, {"wanted": source})
     link_packages(folder, {"wanted": source})
     assert [path.name for path in folder.iterdir()] == ["wanted"]
+
+
+def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentLacks, match="/nowhere/python"):
+        launch(["/nowhere/python"], env=os.environ, cwd=Path("/"), folder=tmp_path, timeout_s=5)
+
+
+def test_without_pidfd_the_end_is_still_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert run_code("import sys; sys.exit(5)", tmp_path).exit_code == 5
+    assert run_code("import time; time.sleep(600)", tmp_path, timeout_s=0.5).timed_out
+
+
+def test_it_has_a_folder_for_temporary_files_that_goes_with_it(tmp_path: Path) -> None:
+    run_code("import os, tempfile; print(tempfile.mkdtemp(), flush=True); os.kill(os.getpid(), 9)", tmp_path)
+    left = Path((tmp_path / "stdout.log").read_text().strip())
+    assert left.name
+    assert not left.exists()
+    assert not left.parent.exists()
+
+
+def test_an_interrupt_while_it_is_being_started_ends_it(tmp_path: Path) -> None:
+    """Between fork and return nobody would know of the new process."""
+
+    def interrupt(pid: int) -> None:
+        (tmp_path / "pid").write_text(str(pid))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        launch(
+            [sys.executable, "-c", "import time; time.sleep(600)"],
+            env=os.environ,
+            cwd=Path("/"),
+            folder=tmp_path,
+            timeout_s=60,
+            started=interrupt,
+        )
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
+def test_members_that_start_others_meanwhile_are_all_found(tmp_path: Path) -> None:
+    """A worker whose tasks call one program after another when the timeout comes."""
+    code = """
+    import subprocess, sys
+    short = "import time; time.sleep(0.03)"
+    again = f"import subprocess, sys\\nwhile True: subprocess.run([sys.executable, '-c', {short!r}])"
+    workers = [subprocess.Popen([sys.executable, "-c", again], stdout=subprocess.DEVNULL) for _ in range(3)]
+    print(workers[0].pid, flush=True)
+    workers[0].wait()
+    """
+    before = {process.pid for process in psutil.process_iter()}
+    assert run_code(code, tmp_path, timeout_s=2).timed_out
+    left = [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if process.pid not in before and "time.sleep(0.03)" in " ".join(process.info["cmdline"] or [])
+    ]
+    assert left == []
+
+
+def test_a_dead_guard_loses_nothing() -> None:
+    with guarded() as guard:
+        guard._process.kill()
+        guard._process.wait()
+        guard.watch(1)
+        guard.rest()
+
+
+def test_the_guard_ends_what_an_exception_leaves() -> None:
+    """As when a second Ctrl-C comes while the first one's processes are being ended."""
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+
+    def leave_it() -> None:
+        with guarded() as guard:
+            guard.watch(sleeper.pid)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        leave_it()
+    assert sleeper.wait(timeout=10) == -signal.SIGKILL

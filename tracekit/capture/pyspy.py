@@ -82,7 +82,7 @@ class PySpyCapture(Capture):
             "--format",
             "speedscope",
             "--output",
-            str(bundle.raw / OUTPUT),
+            str(bundle.raw.resolve() / OUTPUT),
             "--subprocesses",
             "--idle",
             "--threads",

@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 ok, 2 usage, 3 measurement refused or invalid, 4 environment cannot, 5 nothing to do, "
-    "130 interrupted.",
+    "130 interrupted, 143 terminated.",
 )
 @click.version_option(tracekit.__version__, prog_name="tracekit")
 def cli() -> None:
@@ -87,10 +87,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except _Terminated:
+        click.echo("terminated", err=True)
+        sys.exit(_TERMINATED)
+    except SystemExit:
+        if "PacifyFlush" in type(sys.stdout).__name__:
+            # click met a closed pipe and put this wrapper, private to it, in stdout's place: the reader (head, less)
+            # has seen enough, which is no failure.
+            sys.exit(0)
+        raise
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -106,6 +111,10 @@ def colour(stream: Any) -> bool:
     return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     """SIGTERM unwinds like Ctrl-C, so that measured processes are reaped."""
-    raise SystemExit(_TERMINATED)
+    raise _Terminated

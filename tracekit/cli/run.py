@@ -53,7 +53,7 @@ from tracekit.workload import SIZES
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the work items.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1),
+    type=float,
     default=120.0,
     show_default=True,
     help="Seconds after which a run is ended and its processes are reaped.",
@@ -143,7 +143,8 @@ def run(
         try:
             outcome = api.measure(prepared, shown.start, shown.end)
         except KeyboardInterrupt:
-            shown.say(f"interrupted; what was measured is kept: tracekit report {prepared.suite.suite_id}")
+            again = f"tracekit report {prepared.suite.suite_id}{_store_words(store)}"
+            shown.say(f"what was measured is kept: {again}")
             raise
         shown.say("computing the report")
         tables = api.analyse(outcome.folder)
@@ -178,8 +179,11 @@ def _exit_code(outcome: object) -> int:
 
 
 def _view_command(suite_id: str, store: Path | None) -> str:
-    where = "" if store is None else f" --store {shlex.quote(str(store))}"
-    return f"tracekit view {suite_id}{where}"
+    return f"tracekit view {suite_id}{_store_words(store)}"
+
+
+def _store_words(store: Path | None) -> str:
+    return "" if store is None else f" --store {shlex.quote(str(store))}"
 
 
 def _spoken(ctx: click.Context) -> list[str]:

@@ -37,8 +37,12 @@ class CounterSource:
         raise NotImplementedError
 
     def process_readings(self) -> list[Reading]:
-        """The process, each of its threads, and the machine."""
+        """The process and each of its threads."""
         raise NotImplementedError
+
+    def machine_readings(self) -> list[Reading]:
+        """What belongs to no process: steal, throttling. Empty where the system does not tell."""
+        return []
 
 
 COUNTERS = Registry(

@@ -10,6 +10,8 @@ from tracekit.load.parse import HINT, Count, Signed, Struct, convert, default, t
 from tracekit.notices import Notice
 from tracekit.spec import RunSpec
 
+_MOST = 1_000_000
+
 UNFINISHED = "unfinished"
 """Status of a run without a manifest: still running, or its parent was killed."""
 
@@ -43,6 +45,8 @@ def read_spec(bundle: Bundle) -> RunSpec:
     spec = convert(data, RunSpec, path)
     if spec.run_id != bundle.root.name:
         raise BundleCorrupt(f"{path} is the spec of run {spec.run_id[:80]!r}, not of this folder", HINT)
+    if not (1 <= spec.workers <= _MOST and 0 <= spec.repeat <= _MOST):
+        raise BundleCorrupt(f"{path}: {spec.workers} workers, repeat {spec.repeat} cannot be", HINT)
     return spec
 
 

@@ -22,8 +22,9 @@ METRICS = Registry(
         "cpu_ns": (f"{_HERE}.cpu:METRIC", "CPU time of all measured processes"),
         "speedup": (f"{_HERE}.speedup:METRIC", "serial wall over this cell's wall"),
         "ceiling_share": (f"{_HERE}.ceiling:METRIC", "speed-up over the speed-up of the measured control"),
-        "load_balance": (f"{_HERE}.balance:METRIC", "mean CPU time of a worker over that of the busiest one"),
+        "load_balance": (f"{_HERE}.balance:METRIC", "mean work of a worker over that of the busiest one"),
         "gil_wait_ns": (f"{_HERE}.gil_wait:METRIC", "time tasks waited for the GIL, as an interval"),
+        "gil_wait_share": (f"{_HERE}.gil_wait_share:METRIC", "the same as a part of the worker threads' time"),
         "voluntary_switches": (f"{_HERE}.switches:VOLUNTARY", "context switches asked for by waiting"),
         "involuntary_switches": (f"{_HERE}.switches:INVOLUNTARY", "context switches forced by the scheduler"),
         "voluntary_switches_per_s": (

@@ -2,7 +2,7 @@
 
 The percentile bootstrap (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13): draw
 as many values as there are, with replacement, RESAMPLES times; the interval is the middle 95 % of the
-results. For a ratio numerator and denominator are each resampled over their own runs, so that the doubt of
+results. 95 % is its nominal confidence. For a ratio numerator and denominator are each resampled over their own runs, so that the doubt of
 both is in it.
 
 The seed is fixed and values are sorted first: the same runs give the same interval, in whatever order they
@@ -17,8 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 4_000
-LEAST = 3
-"""Fewer values than this have no interval: two points say nothing of a spread."""
+LEAST = 5
+"""Fewer values than this have no interval.
+
+Of so few values the interval of the median reaches from the least to the most: the least is the median of at
+least 2.5 % of the draws up to n = 5 (5.8 % there). It misses the true median when all values lie on one side
+of it, 2 of 2^n cases, so what is called 95 % covers 75 % at n = 3, 88 % at n = 4 and 94 % at n = 5. The first
+two are too far from their name to be shown. Beyond 5 the coverage moves between 88 % (n = 7) and 96 % (n = 9),
+since a median has few places to be; a ratio of two medians has 97 % at n = 5. An interval of a mean (the parts
+of the thread time only) or of a rate covers less, about 80 to 85 % at n = 5. These are for independent runs,
+computed or simulated with normal and log-normal walls.
+"""
 
 _SEED = 20_250_101
 _PERCENTILES = (2.5, 97.5)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -58,7 +59,7 @@ def _throttled(tables: Tables) -> Iterator[Notice]:
 def _load(tables: Tables) -> Iterator[Notice]:
     """From the environment of the first run: later ones contain the suite's own load."""
     for environment in tables.suite.get("environments", [])[:1]:
-        load, cpus = _number(environment, "load_before"), _number(environment, "usable_cpus")
+        load, cpus = finite(environment, "load_before"), finite(environment, "usable_cpus")
         if load is not None and cpus and load > max(0.5, 0.75 * cpus):
             yield notice("load", load=f"{load:.1f}", cpus=f"{cpus:g}")
 
@@ -104,6 +105,13 @@ def _no_memory(cells: pd.DataFrame) -> Iterator[Notice]:
         yield notice("no-memory", reason=sorted(set(memory["reason"].dropna()))[0])
 
 
-def _number(environment: dict[str, Any], key: str) -> float | None:
-    value = environment.get(key)
-    return float(value) if isinstance(value, int | float) else None
+def finite(facts: Mapping[str, Any], key: str) -> float | None:
+    """A number that a file holds, as a float; None when it is absent, no number, or none that a float can
+    hold.
+    """
+    value = facts.get(key)
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

@@ -7,13 +7,15 @@ cut into
 
     thread_on_cpu_ns         in a task, on a CPU                  CPU time of the task
     thread_run_queue_ns      in a task, ready, waiting for a CPU  schedstat's delay, at most what is left
-    thread_task_blocked_ns   in a task, neither of the two        task wall - on-CPU - run queue
-    thread_idle_ns           outside tasks: starting up, waiting for work (CPU spent there included)
+    thread_task_blocked_ns   in a task, neither of the two        task wall - on-CPU - run queue - our readings
+    thread_idle_ns           outside tasks: starting up, waiting for work, our readings at the ends of tasks
+                             (CPU spent there included)
     unattributed_ns          the rest; not 0 only where clocks disagree, and then it may be negative
 
 which add up by construction. The run-queue delay is counted over the thread's whole life, so some of it may
 belong outside tasks: the part shown is the most it can be in tasks, and thread_task_blocked_ns is a bound
-from that to all of task wall - on-CPU. In it are GIL wait and steal, and for tasks that block by themselves
+from that, less our readings once more, to all of task wall - on-CPU; gil_wait.py says what these readings
+are. In it are GIL wait and steal, and for tasks that block by themselves
 also I/O, locks and sleep: `reason` says so, the parts cannot be told apart here.
 
 Pooled by the mean of the runs, because means of parts add up to the mean of the whole and medians do not.
@@ -42,6 +44,7 @@ class _Parts(NamedTuple):
     on_cpu: float
     queue: float | None
     blocked: float
+    least_blocked: float
     most_blocked: float
     idle: float
 
@@ -68,6 +71,17 @@ def compute(part: str, tables: Tables) -> pd.DataFrame:
     return from_runs(tables, part, "ns", estimates, places=places, pool=pooled_mean, missing=lambda _run: missing)
 
 
+def thread_walls(tables: Tables) -> dict[str, float | None]:
+    """Per run with worker threads: the whole of which the parts are parts, None when a thread's life is not
+    known.
+    """
+    walls: dict[str, float | None] = {}
+    for thread in records(_lives(tables)):
+        before = walls.get(thread["run_id"], 0.0)
+        walls[thread["run_id"]] = None if before is None or thread["life"] is None else before + thread["life"]
+    return walls
+
+
 def _lives(tables: Tables) -> pd.DataFrame:
     """Worker threads with `life` ns inside the run window, and their task times."""
     window = tables.runs[["run_id", "model", "start_ns", "wall_ns"]].rename(columns={"start_ns": "opens"})
@@ -91,13 +105,16 @@ def _cut(thread: dict[str, Any]) -> _Parts | None:
         return None
     life = float(thread["life"])
     if thread["tasks"] is None:
-        return _Parts(life, 0.0, 0.0, 0.0, 0.0, max(0.0, life))
+        return _Parts(life, 0.0, 0.0, 0.0, 0.0, 0.0, max(0.0, life))
     if thread["cpu"] is None or thread["overlap"]:
         return None
     wall, cpu, queue = thread["wall"], thread["cpu"], thread["queue"]
     waited = max(0.0, wall - cpu)
     queued = None if queue is None else min(queue, waited)
-    return _Parts(life, cpu, queued, waited - (queued or 0.0), waited, max(0.0, life - wall))
+    left = waited - (queued or 0.0)
+    read = min(thread["gap"], left)
+    least = max(0.0, left - 2 * thread["gap"])
+    return _Parts(life, cpu, queued, left - read, least, waited, max(0.0, life - wall) + read)
 
 
 def _estimate(part: str, threads: list[_Parts | None], kind: str) -> Estimate:
@@ -114,8 +131,8 @@ def _estimate(part: str, threads: list[_Parts | None], kind: str) -> Estimate:
         return bound(0.0, most, most, method, n=count, reason="at most: some of it may lie outside tasks")
     if part == "thread_task_blocked_ns":
         value, most = sum(parts.blocked for parts in known), sum(parts.most_blocked for parts in known)
-        lower = value if queued else 0.0
-        return bound(lower, value, most, method, n=count, reason=_what_blocks(kind, queued))
+        least = sum(parts.least_blocked for parts in known) if queued else 0.0
+        return bound(least, value, most, method, n=count, reason=_what_blocks(kind, queued))
     values = {
         "thread_wall_ns": sum(parts.wall for parts in known),
         "thread_on_cpu_ns": sum(parts.on_cpu for parts in known),
@@ -159,13 +176,14 @@ RUN_QUEUE = _metric(
 BLOCKED = _metric(
     "thread_task_blocked_ns",
     "Worker threads: in a task, neither on a CPU nor waiting for one.",
-    "Task wall - task CPU - run-queue wait; upper end without the last.",
+    "Task wall - task CPU - run-queue wait - our own readings; lower end: less the readings once more; upper end: "
+    "task wall - task CPU.",
     better="lower",
 )
 IDLE = _metric(
     "thread_idle_ns",
     "Worker threads: starting up or waiting for work.",
-    "Life of the thread - its task spans.",
+    "Life of the thread - its task spans + our own readings at their ends.",
 )
 UNATTRIBUTED = _metric(
     "unattributed_ns", "What the clocks leave over of the parts; may be negative.", "Whole - the parts."

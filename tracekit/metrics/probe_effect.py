@@ -44,7 +44,7 @@ def _effect(traced: list[float], untraced: list[float]) -> Estimate:
     value, resampled = ratio(traced, untraced)
     if len(traced) >= bootstrap.LEAST:
         return measured(value, "medians", interval=bootstrap.interval(resampled), n=len(traced))
-    # One traced run has no spread of its own: the interval then holds only the doubt about the untraced runs.
+    # Few traced runs have no spread worth showing: the interval then holds only the doubt about the untraced ones.
     alone = float(np.median(traced)) / bootstrap.resampled_medians(untraced)
     return measured(value, "medians, few traced runs", interval=bootstrap.interval(alone), n=len(traced))
 
@@ -57,8 +57,8 @@ METRIC = Metric(
     valid_on=EVERYWHERE,
     summary="How many times longer the same work takes while this capture watches.",
     method=(
-        "Median traced wall over median untraced wall. With fewer than 3 traced runs the interval holds the "
-        "spread of the untraced runs only."
+        f"Median traced wall over median untraced wall. With fewer than {bootstrap.LEAST} traced runs the interval "
+        "holds the spread of the untraced runs only."
     ),
     compute=compute,
 )

@@ -50,6 +50,19 @@ def changes(tables: Tables, counter: str, scope: str, since: Since = Since.BIRTH
     return frame[["run_id", "pid", "tid", "role", "source", "value"]]
 
 
+def reading_gaps(tables: Tables) -> dict[str, float]:
+    """Per run: how many ns of tracekit's own readings lie between the wall stamps and the CPU readings of one
+    task.
+
+    The main process finds out before the work begins, with tasks that do nothing: `reading_gap_ns` is the
+    median of their wall - CPU. A run that did not record it (older than the counter) is not in the result.
+    """
+    found = tables.counters
+    found = found[(found["counter"] == "reading_gap_ns") & (found["scope"] == "process") & (found["value"] >= 0)]
+    medians = found.groupby("run_id")["value"].median()
+    return {str(run_id): float(value) for run_id, value in medians.items()}
+
+
 def machine_changes(tables: Tables, counter: str) -> pd.DataFrame:
     """The same for a counter of the whole machine, as the main process read it: run_id, value and the last
     `reading`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.metrics.readings import Since, changes
+from tracekit.metrics.readings import Since, changes, reading_gaps
 from tracekit.tables import Tables
 
 KEYS = ["run_id", "pid", "tid"]
@@ -15,7 +15,8 @@ def task_time(tables: Tables) -> pd.DataFrame:
 
     run_id, pid, tid; `tasks` how many; `wall` ns covered by its task spans; `cpu` ns on a CPU within them
     (missing when a span lacks it); `overlap` whether spans of the thread lie over one another, as coroutines
-    do, so that their CPU times contain each other's; `queue` ns the thread was ready but not running over its
+    do, so that their CPU times contain each other's; `gap` ns of our own readings in `wall` that are not in
+    `cpu`, 0 where the run did not measure them (see readings.reading_gaps); `queue` ns the thread was ready but not running over its
     whole life (missing where the system does not tell).
     """
     tasks = tables.spans[tables.spans["name"] == "task"].sort_values([*KEYS, "start_ns", "dur_ns"], kind="stable")
@@ -37,6 +38,7 @@ def task_time(tables: Tables) -> pd.DataFrame:
             "no_cpu": groups["no_cpu"].any(),
         }
     ).reset_index()
+    frame["gap"] = frame["tasks"] * frame["run_id"].map(reading_gaps(tables)).astype("float64").fillna(0.0)
     frame.loc[frame["no_cpu"].astype(bool), "cpu"] = float("nan")
     queue = changes(tables, "run_queue_wait_ns", "thread", Since.WINDOW).rename(columns={"value": "queue"})
     return frame.drop(columns="no_cpu").merge(queue[[*KEYS, "queue"]], on=KEYS, how="left")

@@ -10,7 +10,6 @@ own module is no extra: the worker's main loop lives in it.
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing.context
 import sys
 import time
@@ -75,7 +74,7 @@ class Processes(Model):
     def run(self, work: Work) -> list[Any]:
         from tracekit.recorder import run_task  # noqa: PLC0415 - see the module
 
-        pool = ProcessPoolExecutor(work.workers, mp_context=_stamped_context(self.start_method, work.worker_options))
+        pool = ProcessPoolExecutor(work.workers, mp_context=_stamped_context(self.start_method, work))
         try:
             futures = [pool.submit(run_task, work.task, index, item) for index, item in enumerate(work.items)]
             results = [future.result() for future in futures]
@@ -88,14 +87,14 @@ class Processes(Model):
         return results
 
 
-def _stamped_context(start_method: str, options: dict[str, str]) -> BaseContext:
+def _stamped_context(start_method: str, work: Work) -> BaseContext:
     """A context of that start method whose processes are stamped, numbered and handed their options."""
     context_class, process_class = _METHODS[start_method]
-    numbers = itertools.count()
 
     def make_process(*args: Any, **kwargs: Any) -> Any:
         process = process_class(*args, **kwargs)
-        process.worker_options = {**options, "worker": next(numbers)}
+        process.worker_options = {**work.worker_options, "worker": work.recorder.workers_asked_for}
+        work.recorder.workers_asked_for += 1
         return process
 
     context = context_class()

@@ -88,6 +88,6 @@ class RealSuite:
 def real_suite(tmp_path_factory: pytest.TempPathFactory) -> RealSuite:
     """One suite of every model under both captures, small but real; its folder has a blank in its name."""
     folder = tmp_path_factory.mktemp("real suite")
-    said = run_tracekit("run", "matmul", "--size", "small", "--runs", "3", "--workers", "1,2", "--json", cwd=folder)
+    said = run_tracekit("run", "matmul", "--size", "small", "--runs", "5", "--workers", "1,2", "--json", cwd=folder)
     assert said.code == 0, said.err
     return RealSuite(folder=folder, said=said, suite_id=json.loads(said.out)["suite_id"])

@@ -42,8 +42,8 @@ def view(whole: Tables) -> ReportView:
 
 @pytest.fixture(scope="module")
 def few() -> Tables:
-    """Three models, three repeats, neither controls nor captures: a page and a table that can be read in a diff."""
-    return with_metrics(suite(models=("serial", "threads", "spawn"), repeats=3, captures=(), controls=False))
+    """Three models, neither controls nor captures: a page and a table that can be read in a diff."""
+    return with_metrics(suite(models=("serial", "threads", "spawn"), captures=(), controls=False))
 
 
 def with_metrics(tables: Tables) -> Tables:

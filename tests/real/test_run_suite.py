@@ -39,7 +39,7 @@ def test_every_model_has_the_promised_metrics(cells: dict[Any, dict[str, Any]]) 
             assert row["method"], (model, metric)
             assert row["value"] is not None, (model, metric)
         wall = rows["wall_ns"]
-        assert wall["n"] == 3
+        assert wall["n"] == 5
         assert wall["lower"] <= wall["value"] <= wall["upper"]
         gil = rows["gil_wait_ns"]
         assert 0 <= gil["lower"] <= gil["value"] <= gil["upper"]
@@ -61,10 +61,11 @@ def test_process_models_tell_what_a_worker_costs(cells: dict[Any, dict[str, Any]
 
 
 def test_starting_threads_is_cheaper_than_fork_and_fork_than_spawn(cells: dict[Any, dict[str, Any]]) -> None:
-    """The order of magnitude between them is the reason the tool exists; it holds on every Linux."""
-    cost = {
-        m: cells["matmul", m, 2, "none"]["spawn_first_instruction_ns"]["value"] for m in ("threads", "fork", "spawn")
-    }
+    """The order of magnitude between them is the reason the tool exists; it holds on every Linux.
+
+    Of the first worker: a second thread's first instruction waits for the GIL that the first one holds.
+    """
+    cost = {m: cells["matmul", m, 2, "none"]["spawn_first_worker_ns"]["value"] for m in ("threads", "fork", "spawn")}
     assert cost["threads"] < cost["fork"] < cost["spawn"]
 
 
@@ -179,7 +180,7 @@ def test_portable_counters_give_a_wider_interval(real_suite: RealSuite) -> None:
 
 
 def test_a_control_can_be_the_workload_itself(real_suite: RealSuite) -> None:
-    words = ("--size", "smoke", "--runs", "3", "--warmup", "0", "--capture", "none", "--models", "serial,threads")
+    words = ("--size", "smoke", "--runs", "5", "--warmup", "0", "--capture", "none", "--models", "serial,threads")
     said = real_suite.call("run", "sleep", *words, "--workers", "2", "--store", "control")
     assert said.code == 0, said.err
     assert "2 threads run sleep" in " ".join(said.out.split())

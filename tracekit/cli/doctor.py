@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def doctor(ctx: click.Context, /, as_json: bool, store: Path | None) -> None:
       tracekit doctor
       tracekit doctor --json
     """
+    from tracekit.cli import colour
     from tracekit.doctor import diagnose
 
     findings = diagnose(store_of(ctx))
@@ -34,6 +36,6 @@ def doctor(ctx: click.Context, /, as_json: bool, store: Path | None) -> None:
     width = max(len(item.name) for item in findings)
     for item in findings:
         state = click.style(f"{item.state:<8}", fg=_COLOURS[item.state])
-        click.echo(f"{item.name:<{width}}  {state} {item.detail}")
+        click.echo(f"{item.name:<{width}}  {state} {item.detail}", color=colour(sys.stdout))
         if item.remedy:
             click.echo(f"{'':<{width}}  {'':<8} try: {item.remedy}")

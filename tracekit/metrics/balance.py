@@ -43,8 +43,10 @@ def _balance(run: Mapping[str, Any], threads: list[dict[str, Any]]) -> Estimate:
     known = [item for item in work if item is not None]
     if not known:
         return unavailable("no task was recorded in this run")
-    if len(known) < len(work) or not max(known):
+    if len(known) < len(work):
         return unavailable("the CPU time of the tasks was not read")
+    if not max(known):
+        return unavailable("the tasks took no time that the clock can see")
     # A worker that was asked for and did no task at all counts as one that did nothing.
     workers = max(int(run["workers"] or 1), len(known))
     return measured(sum(known) / workers / max(known), "task wall" if waits else "task CPU time")

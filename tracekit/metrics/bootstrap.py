@@ -2,8 +2,8 @@
 
 The percentile bootstrap (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13): draw
 as many values as there are, with replacement, RESAMPLES times; the interval is the middle 95 % of the
-results. 95 % is its nominal confidence. For a ratio numerator and denominator are each resampled over their own runs, so that the doubt of
-both is in it.
+results, which is its nominal confidence; LEAST says what it is worth. For a ratio numerator and denominator
+are each resampled over their own runs, so that the doubt of both is in it.
 
 The seed is fixed and values are sorted first: the same runs give the same interval, in whatever order they
 come.
@@ -25,8 +25,8 @@ least 2.5 % of the draws up to n = 5 (5.8 % there). It misses the true median wh
 of it, 2 of 2^n cases, so what is called 95 % covers 75 % at n = 3, 88 % at n = 4 and 94 % at n = 5. The first
 two are too far from their name to be shown. Beyond 5 the coverage moves between 88 % (n = 7) and 96 % (n = 9),
 since a median has few places to be; a ratio of two medians has 97 % at n = 5. An interval of a mean (the parts
-of the thread time only) or of a rate covers less, about 80 to 85 % at n = 5. These are for independent runs,
-computed or simulated with normal and log-normal walls.
+of the thread time only) or of a rate covers less, about 80 to 85 % at n = 5. All this is for independent runs;
+those of medians are computed, the others simulated with normal and log-normal walls.
 """
 
 _SEED = 20_250_101

@@ -47,9 +47,10 @@ model's (a BLAS pool), the residual can be something else altogether: the lower 
 Only task spans count: a worker that waits for work waits for no GIL worth speaking of. The wait of the main
 thread and of threads a task starts is not in it. Threads that a task starts itself and ends again are not
 seen at all, because threads are counted at the ends of the run window: a task of a `single-thread` process
-that shares the GIL with its own threads, and a task that they keep waiting, still read 0..0. (The process's
-CPU time beside that of its tasks would not show them either: imports and the executor are in it too.) Over the repeats of a cell: the medians of the ends and of
-the value.
+that shares the GIL with its own threads still reads 0..0. (The process's CPU time beside that of its tasks
+would not tell: imports and the executor are in it too.)
+
+Over the repeats of a cell: the medians of the ends and of the value.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ def _estimate(
 
 def _waited(threads: list[dict[str, Any]], *, gaps: int) -> float:
     """Residual - run-queue wait - that many reading gaps per task, at least 0 for each thread, summed."""
-    return sum(max(0.0, thread["wall"] - thread["cpu"] - thread["queue"] - gaps * thread["gap"]) for thread in threads)
+    left = (thread["wall"] - thread["cpu"] - thread["queue"] - gaps * thread["gap"] for thread in threads)
+    return sum((max(0.0, float(each)) for each in left), start=0.0)
 
 
 def _alone(run: Mapping[str, Any], thread: Mapping[str, Any]) -> bool:

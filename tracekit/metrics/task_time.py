@@ -16,8 +16,8 @@ def task_time(tables: Tables) -> pd.DataFrame:
     run_id, pid, tid; `tasks` how many; `wall` ns covered by its task spans; `cpu` ns on a CPU within them
     (missing when a span lacks it); `overlap` whether spans of the thread lie over one another, as coroutines
     do, so that their CPU times contain each other's; `gap` ns of our own readings in `wall` that are not in
-    `cpu`, 0 where the run did not measure them (see readings.reading_gaps); `queue` ns the thread was ready but not running over its
-    whole life (missing where the system does not tell).
+    `cpu`, 0 where the run did not measure them (see readings.reading_gaps); `queue` ns the thread was ready but
+    not running over its whole life (missing where the system does not tell).
     """
     tasks = tables.spans[tables.spans["name"] == "task"].sort_values([*KEYS, "start_ns", "dur_ns"], kind="stable")
     # Integers throughout: a stamp after 104 days of uptime no longer fits a float's 53 bits.

@@ -1,4 +1,4 @@
-"""Whether a speed-up is a change at all, judged by the interval as it is printed."""
+"""Whether a ratio is a change at all, judged by the interval as it is printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ def change(speedup: Number) -> str:
     """
     if speedup.interval is None:
         return "unsure"
-    lower, upper = (round(end, 2) for end in speedup.interval)
-    if lower > 1:
-        return "faster"
-    return "slower" if upper < 1 else "level"
+    if contains_one(speedup):
+        return "level"
+    return "faster" if speedup.interval[0] > 1 else "slower"
+
+
+def contains_one(number: Number) -> bool:
+    """Whether 1, or 100 %, lies in the interval as a reader sees it; False without an interval."""
+    if number.interval is None:
+        return False
+    lower, upper = (round(end, 2) for end in number.interval)
+    return lower <= 1 <= upper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracekit.metrics.bootstrap import LEAST
 from tracekit.report.cells import Cell, Group
 from tracekit.report.shares import thread_time_ns
 from tracekit.report.views import NoticeView
@@ -73,7 +74,7 @@ def _busy(cells: list[Cell]) -> str:
 
 
 def _few(cells: list[Cell]) -> str:
-    few = sorted({len(cell.walls_ns) for cell in cells if 0 < len(cell.walls_ns) < 3})
+    few = sorted({len(cell.walls_ns) for cell in cells if 0 < len(cell.walls_ns) < LEAST})
     if not few:
         return ""
     return (

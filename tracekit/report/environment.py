@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from tracekit.metrics.doubts import finite
 from tracekit.report.views import FactGroup
 from tracekit.units import format_ns, significant
 
@@ -18,17 +20,18 @@ def environments(suite: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
 
 def cpus(environment: Mapping[str, Any]) -> int | None:
     """How many CPUs the runs could use at once (affinity and quota applied)."""
-    value = environment.get("usable_cpus") or environment.get("logical_cpus")
-    return int(value) if isinstance(value, int | float) and value >= 1 else None
+    value = finite(environment, "usable_cpus") or finite(environment, "logical_cpus")
+    return int(value) if value is not None and value >= 1 else None
 
 
 def began(suite: Mapping[str, Any]) -> str:
     """When the first environment was recorded, as a date and time in UTC; empty when it was not."""
     for environment in environments(suite):
         clocks = environment.get("clocks")
-        stamp = clocks.get("realtime_ns") if isinstance(clocks, dict) else None
-        if isinstance(stamp, int) and stamp > 0:
-            return datetime.fromtimestamp(stamp // 10**9, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
+        stamp = finite(clocks, "realtime_ns") if isinstance(clocks, dict) else None
+        # Until the year 9999, which is all that datetime can say.
+        if stamp is not None and 0 < stamp < 2.5e20:
+            return datetime.fromtimestamp(stamp // 1e9, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
     return ""
 
 
@@ -64,7 +67,7 @@ def _machine(environment: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _python(python: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    interval = python.get("switch_interval_s")
+    interval = finite(python, "switch_interval_s")
     return (
         ("Version", _joined(python, "implementation", "version")),
         ("Build", _text(python.get("build"))),
@@ -72,7 +75,7 @@ def _python(python: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("GIL", _gil(python)),
         (
             "Switch interval",
-            format_ns(interval * 1e9) if isinstance(interval, int | float) else "not recorded",
+            "not recorded" if interval is None else format_ns(interval * 1e9),
         ),
         ("Start method by default", _text(python.get("start_method_default"))),
     )
@@ -85,15 +88,15 @@ def _gil(python: Mapping[str, Any]) -> str:
 
 
 def _stolen(environment: Mapping[str, Any]) -> str:
-    before, after = environment.get("steal_before_ns"), environment.get("steal_after_ns")
-    if not isinstance(before, int | float) or not isinstance(after, int | float):
+    before, after = finite(environment, "steal_before_ns"), finite(environment, "steal_after_ns")
+    if before is None or after is None:
         return "not recorded"
-    return f"{format_ns(max(0.0, float(after - before)))} between the first and the last run"
+    return f"{format_ns(max(0.0, after - before))} between the first and the last run"
 
 
 def _pair(environment: Mapping[str, Any], before: str, after: str) -> str:
-    values = (environment.get(before), environment.get(after))
-    return " and ".join(f"{value:.2f}" if isinstance(value, int | float) else "not recorded" for value in values)
+    values = (finite(environment, before), finite(environment, after))
+    return " and ".join("not recorded" if value is None else f"{value:.2f}" for value in values)
 
 
 def _joined(facts: Mapping[str, Any], *keys: str) -> str:
@@ -105,6 +108,6 @@ def _joined(facts: Mapping[str, Any], *keys: str) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None or value == "":
+    if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return "not recorded"
     return significant(value) if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ FIRST = (
     "speedup",
     "ceiling_share",
     "gil_wait_ns",
+    "gil_wait_share",
     "spawn_first_instruction_ns",
     "teardown_ns",
     "cpu_ns",

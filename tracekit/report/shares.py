@@ -1,4 +1,4 @@
-"""Shares and the ceiling: each from summed nanoseconds or from medians, never from averaged percentages.
+"""Thread time, the share of it that was GIL wait, and the ceiling.
 
     thread time = on-CPU + blocked in a task + run-queue wait + idle + unattributed, of all worker threads
 
@@ -32,12 +32,10 @@ def thread_time_ns(cell: Cell) -> float | None:
 
 def gil_wait_share(cell: Cell) -> tuple[float, float] | None:
     """The part of the thread time spent waiting for the GIL, lower and upper (0..1); None when unknown."""
-    wait = cell.number("gil_wait_ns")
-    whole = thread_time_ns(cell)
-    if not wait.available or not whole or wait.centre is None:
+    share = cell.number("gil_wait_share")
+    if not share.available or share.centre is None:
         return None
-    lower, upper = wait.interval or (wait.centre, wait.centre)
-    return (min(1.0, max(0.0, lower / whole)), min(1.0, max(0.0, upper / whole)))
+    return share.interval or (share.centre, share.centre)
 
 
 def ceiling(cell: Cell) -> float | None:

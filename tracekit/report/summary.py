@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
+from tracekit.metrics.bootstrap import LEAST
 from tracekit.report.cells import Cell, Group, Number
-from tracekit.report.change import change
+from tracekit.report.change import change, contains_one
 from tracekit.report.shares import ceiling, gil_wait_share
 from tracekit.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.report.wording import interval_text, plural, range_text, times, value_text
@@ -17,18 +19,18 @@ COLUMNS = (
     ("Model", "workers"),
     ("Wall", "95 % interval"),
     ("Speed-up", "against serial"),
-    ("Share of ceiling", "control reached"),
+    ("Share of ceiling", "95 % interval, control"),
     ("GIL wait", "of thread time"),
     ("Worker start", "end of all"),
     ("CPU time", "CPUs busy"),
 )
 
-_FEW = re.compile(r"n = [12]")
+_FEW = re.compile(r"n = (\d+)")
 _TAGS = {"bound": "bound", "estimated": "est."}
 _TAG_TEXT = {
     "bound": "only the range is known; the true value lies inside it",
     "est.": "computed from samples, not read off a clock",
-    "~": "no detectable change: the interval of the speed-up contains 1",
+    "~": "no detectable difference from serial (1x) or from the control (100 %), which the interval contains",
 }
 
 
@@ -130,8 +132,15 @@ def _table(chosen: Sequence[tuple[Group, Sequence[Cell]]], *, title: str, captio
     used = {field.tag for block in blocks for row in block.rows for field in row.fields}
     if any(field.main.startswith("~") for block in blocks for row in block.rows for field in row.fields):
         used.add("~")
-    few = {field.sub for block in blocks for row in block.rows for field in row.fields if _FEW.fullmatch(field.sub)}
-    tags = [LegendItem(mark=sub, text="too few repeats for an interval, which takes three") for sub in sorted(few)]
+    few = {
+        int(found[1])
+        for block in blocks
+        for row in block.rows
+        for field in row.fields
+        if (found := _FEW.fullmatch(field.sub)) and int(found[1]) < LEAST
+    }
+    too_few = f"too few repeats for an interval, which takes {LEAST}"
+    tags = [LegendItem(mark=f"n = {count}", text=too_few) for count in sorted(few)]
     tags += [LegendItem(mark=tag, text=text) for tag, text in _TAG_TEXT.items() if tag in used]
     return TableView(title=title, caption=caption, columns=COLUMNS, groups=blocks, legend=(*tags, *notes.legend()))
 
@@ -143,11 +152,10 @@ def _row(cell: Cell, fields: tuple[Field, ...]) -> Row:
 
 def _fields(cell: Cell, notes: _Footnotes) -> tuple[Field, ...]:
     wall = cell.number("wall_ns")
-    ceiling = cell.number("ceiling_share")
     return (
         _field(wall, interval_text(wall), notes),
         _speedup(cell, notes),
-        _field(ceiling, _control(cell), notes) if cell.family != "serial" else Field(main="–"),
+        _share_of_ceiling(cell, notes),
         _gil_wait(cell, notes),
         _worker_start(cell, notes),
         _cpu(cell, notes),
@@ -164,10 +172,15 @@ def _speedup(cell: Cell, notes: _Footnotes) -> Field:
     return Field(main=main, sub=interval_text(number), tag=_TAGS.get(number.quality, ""))
 
 
-def _control(cell: Cell) -> str:
-    """The ceiling itself, which stands beneath the share of it."""
-    reached = ceiling(cell)
-    return "" if reached is None else f"of {times(reached)}"
+def _share_of_ceiling(cell: Cell, notes: _Footnotes) -> Field:
+    """The share, and beneath it its interval and the ceiling itself: more than 100 % is chance unless both ends are."""
+    number, reached = cell.number("ceiling_share"), ceiling(cell)
+    if cell.family == "serial":
+        return Field(main="–")
+    interval = "" if number.interval is None else interval_text(number)
+    control = "" if reached is None else f"of {times(reached)}"
+    field = _field(number, " ".join(part for part in (interval, control) if part), notes)
+    return replace(field, main=f"~{field.main}") if number.available and contains_one(number) else field
 
 
 def _gil_wait(cell: Cell, notes: _Footnotes) -> Field:

@@ -1,7 +1,10 @@
 """The verdict: what the suite found, in one sentence that claims no more than its intervals.
 
 A speed-up is a change only when its interval excludes 1. Two models differ only when their intervals do not
-overlap. Without an interval (fewer than three repeats) the sentence says so instead of judging.
+overlap. Without an interval (fewer repeats than bootstrap.LEAST) the sentence says so instead of judging.
+
+The best model is the fastest of those that are detectably faster, if there is one: a higher median whose
+interval contains 1 is no answer, and neither is one without an interval.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ def verdict(group: Group, workload: str, cpus: int | None) -> Verdict:
 
 
 def _against_serial(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
-    best = max(judged, key=_speedup)
+    best = max(judged, key=_merit)
     others = [cell for cell in _best_of_each_family(judged) if cell.family != best.family]
     if best.number("speedup").interval is None:
         number = best.number("speedup")
@@ -53,7 +56,8 @@ def _against_serial(group: Group, workload: str, where: str, judged: list[Cell])
 
 
 def _nothing_wins(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
-    level = any(change(cell.number("speedup")) == "level" for cell in judged)
+    # Where one has no interval, it cannot be said that every model is slower.
+    level = any(change(cell.number("speedup")) != "slower" for cell in judged)
     outcome = "level" if level else "slower"
     if len(judged) == 1:
         cell = judged[0]
@@ -100,7 +104,9 @@ def _clause(cell: Cell, best: Cell) -> str:
         behind = "their intervals overlap" if _overlap(number, best.number("speedup")) else "detectably behind"
         return f"{_reaching(cell)}, {behind}{_why(cell)}"
     if change(number) == "level":
-        return f"{cell.counted} {verb} no faster {_bracketed(number)}{_why(cell)}"
+        # "No faster (1.90x, 0.95–2.50)" would contradict itself.
+        how = "no faster" if round(_speedup(cell), 2) <= 1 else "not detectably faster"
+        return f"{cell.counted} {verb} {how} {_bracketed(number)}{_why(cell)}"
     return f"{cell.counted} {verb} slower than serial {_bracketed(number)}{_why(cell)}"
 
 
@@ -151,9 +157,15 @@ def _without_serial(group: Group, workload: str, where: str, models: list[Cell])
 def _best_of_each_family(cells: list[Cell]) -> list[Cell]:
     best: dict[str, Cell] = {}
     for cell in cells:
-        if cell.family not in best or _speedup(cell) > _speedup(best[cell.family]):
+        if cell.family not in best or _merit(cell) > _merit(best[cell.family]):
             best[cell.family] = cell
     return list(best.values())
+
+
+def _merit(cell: Cell) -> tuple[int, float]:
+    """Sorts the detectably faster before the others with an interval, and those before what cannot be judged."""
+    rank = {"faster": 2, "level": 1, "slower": 1, "unsure": 0}[change(cell.number("speedup"))]
+    return (rank, _speedup(cell))
 
 
 def _speedup(cell: Cell) -> float:

@@ -11,22 +11,39 @@ from hypothesis import strategies as st
 
 from tracekit.metrics import bootstrap
 
-walls = st.lists(st.floats(1.0, 1e12), min_size=3, max_size=12)
+walls = st.lists(st.floats(1.0, 1e12), min_size=bootstrap.LEAST, max_size=12)
 
 
-def test_three_values_span_from_least_to_most() -> None:
-    # Of 27 equally likely draws 7 have the least value as median (7/27 = 26 % > 2.5 %), and 7 the most.
-    assert bootstrap.median_interval([30.0, 10.0, 20.0]) == (10.0, 30.0)
+def test_five_values_span_from_least_to_most() -> None:
+    # Of 5**5 equally likely draws 181 hold the least value at least three times: 5.8 % > 2.5 %. So does the most.
+    assert bootstrap.median_interval([30.0, 10.0, 20.0, 50.0, 40.0]) == (10.0, 50.0)
 
 
 def test_probabilities_of_medians_are_those_of_the_binomial_law() -> None:
-    medians = bootstrap.resampled_medians([10.0, 20.0, 30.0])
-    assert np.mean(medians == 10.0) == pytest.approx(7 / 27, abs=0.03)
-    assert np.mean(medians == 20.0) == pytest.approx(13 / 27, abs=0.03)
+    medians = bootstrap.resampled_medians([10.0, 20.0, 30.0, 40.0, 50.0])
+    assert np.mean(medians == 10.0) == pytest.approx(181 / 3125, abs=0.015)
+    # P(at least 3 of 5 are 10 or 20) - P(at least 3 are 10) = 992/3125 - 181/3125.
+    assert np.mean(medians == 20.0) == pytest.approx(811 / 3125, abs=0.03)
 
 
-def test_two_values_have_no_interval() -> None:
-    assert all(math.isnan(end) for end in bootstrap.median_interval([1.0, 2.0]))
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_four_values_have_no_interval(count: int) -> None:
+    values = [float(value) for value in range(1, count + 1)]
+    intervals = (
+        bootstrap.median_interval(values),
+        bootstrap.mean_interval(values),
+        bootstrap.sum_ratio_interval(values, values),
+    )
+    assert all(math.isnan(end) for ends in intervals for end in ends)
+    assert np.isnan(bootstrap.resampled_medians(values)).all()
+
+
+def test_the_interval_of_the_least_number_of_runs_covers_the_median_94_times_in_100() -> None:
+    draw = np.random.default_rng(1)
+    found = [bootstrap.median_interval(list(draw.normal(100.0, 5.0, bootstrap.LEAST))) for _ in range(1_000)]
+    covered = np.mean([lower <= 100.0 <= upper for lower, upper in found])
+    # All five on one side of the true median: 2 of 32 cases.
+    assert covered == pytest.approx(30 / 32, abs=0.025)
 
 
 def test_equal_values_have_no_width() -> None:
@@ -35,7 +52,7 @@ def test_equal_values_have_no_width() -> None:
 
 def test_sum_ratio_is_of_sums_not_a_mean_of_ratios() -> None:
     # All pairs have the ratio 2, so has every resampled sum.
-    assert bootstrap.sum_ratio_interval([2.0, 4.0, 60.0], [1.0, 2.0, 30.0]) == (2.0, 2.0)
+    assert bootstrap.sum_ratio_interval([2.0, 4.0, 60.0, 6.0, 8.0], [1.0, 2.0, 30.0, 3.0, 4.0]) == (2.0, 2.0)
 
 
 @given(walls)

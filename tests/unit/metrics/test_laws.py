@@ -24,7 +24,7 @@ FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck
 
 @pytest.fixture(scope="module")
 def suite() -> Tables:
-    return made_tables.suite(repeats=3, models=("serial", "threads", "fork"))
+    return made_tables.suite(repeats=5, models=("serial", "threads", "fork"))
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ PARTS = (
 )
 
 
-def one_worker(task_ms: int, cpu_ms: int, queue_ms: int | None, **values: Any) -> Tables:
+def one_worker(task_ms: int, cpu_ms: int, queue_ms: int | None, gap_ms: int = 0, **values: Any) -> Tables:
     """A worker thread asked for at once, that starts after 10 ms, works task_ms from 20 ms on, and ends at 200 ms."""
     maker = Maker()
     run = maker.run("threads", 210 * MS, **values)
@@ -32,6 +32,8 @@ def one_worker(task_ms: int, cpu_ms: int, queue_ms: int | None, **values: Any) -
     maker.span(run, main, tid, "task", begin + 20 * MS, task_ms * MS, item=0, cpu_ns=cpu_ms * MS)
     if queue_ms is not None:
         maker.counter(run, main, "run_queue_wait_ns", None, queue_ms * MS, tid=tid, scope="thread")
+    if gap_ms:
+        maker.counter(run, main, "reading_gap_ns", gap_ms * MS, None)
     return maker.tables()
 
 
@@ -48,6 +50,19 @@ def test_parts_of_one_thread() -> None:
     assert part(tables, "thread_idle_ns")["value"] == 50 * MS
     assert part(tables, "unattributed_ns")["value"] == 0
     assert part(tables, "thread_task_blocked_ns")["reason"] == "GIL wait or steal"
+
+
+def test_our_own_readings_are_outside_the_task() -> None:
+    tables = one_worker(150, 90, 20, gap_ms=3)
+    assert ends(part(tables, "thread_task_blocked_ns")) == (34 * MS, 37 * MS, 60 * MS)
+    assert part(tables, "thread_idle_ns")["value"] == 53 * MS
+    assert part(tables, "unattributed_ns")["value"] == 0
+
+
+def test_no_more_is_taken_for_readings_than_there_was() -> None:
+    tables = one_worker(150, 130, 19, gap_ms=3)
+    assert ends(part(tables, "thread_task_blocked_ns")) == (0, 0, 20 * MS)
+    assert part(tables, "thread_idle_ns")["value"] == 51 * MS
 
 
 def test_what_blocks_is_named_for_work_that_waits() -> None:
@@ -96,9 +111,9 @@ def test_a_thread_without_an_end_makes_the_run_unavailable() -> None:
 
 
 @settings(max_examples=12, deadline=None)
-@given(task=st.integers(0, 400), cpu=st.integers(0, 400), queue=st.integers(0, 400))
-def test_parts_add_up_to_the_whole(task: int, cpu: int, queue: int) -> None:
-    found = compute_all(one_worker(task, cpu, queue), ["thread_wall_ns", *PARTS])
+@given(task=st.integers(0, 400), cpu=st.integers(0, 400), queue=st.integers(0, 400), gap=st.integers(0, 9))
+def test_parts_add_up_to_the_whole(task: int, cpu: int, queue: int, gap: int) -> None:
+    found = compute_all(one_worker(task, cpu, queue, gap), ["thread_wall_ns", *PARTS])
     for scope in ("thread", "run", "cell"):
         values = found[found["scope"] == scope].set_index("metric")["value"]
         assert sum(values[name] for name in PARTS) == pytest.approx(values["thread_wall_ns"])

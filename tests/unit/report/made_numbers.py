@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.made_tables import ENVIRONMENT, PROCESS_MODELS
+from tracekit.metrics.bootstrap import LEAST
+from tracekit.report.shares import THREAD_TIME
 from tracekit.tables import COLUMNS, Tables, from_rows
 
 MS = 1_000_000.0
@@ -53,7 +55,7 @@ class Suite:
             wall = int((wall_ms + (repeat - (n + 1) / 2)) * MS) if ok else None
             self._run(cell, repeat, wall, "ok" if ok else "failed", gil_enabled)
         if n:
-            spread = (wall_ms * 0.98 * MS, wall_ms * 1.02 * MS) if n >= 3 else (None, None)
+            spread = (wall_ms * 0.98 * MS, wall_ms * 1.02 * MS) if n >= LEAST else (None, None)
             self._number(cell, "wall_ns", (wall_ms * MS, *spread), "ns", n)
         if speedup is not None:
             self._number(cell, "speedup", speedup, "ratio", n)
@@ -61,6 +63,9 @@ class Suite:
             ends = tuple(None if end is None else end * MS for end in gil_wait_ms)
             bound = {"quality": "bound", "method": gil_method}
             self._number(cell, "gil_wait_ns", ends, "ns", n, **bound)  # type: ignore[arg-type]
+            whole = _thread_time_ms(numbers or {}) or wall_ms * cell["workers"]
+            share = tuple(None if end is None else end / whole for end in gil_wait_ms)
+            self._number(cell, "gil_wait_share", share, "share", n, **bound)  # type: ignore[arg-type]
         for metric, (interval, unit) in (numbers or {}).items():
             self._number(cell, metric, interval, unit, n)
         for metric, reason in (lacks or {}).items():
@@ -147,6 +152,10 @@ def typical() -> Suite:
             },
         )
     return suite
+
+
+def _thread_time_ms(numbers: Mapping[str, tuple[Interval, str]]) -> float:
+    return sum(interval[0] or 0.0 for name, (interval, _) in numbers.items() if name in THREAD_TIME) / MS
 
 
 def _parts(milliseconds: Mapping[str, float]) -> dict[str, tuple[Interval, str]]:

@@ -24,7 +24,7 @@ def test_no_detectable_change_is_marked_and_explained() -> None:
     table = build(typical().tables()).summary
     assert [field.main for field in column(table, "Speed-up")] == ["1x", "~0.99x", "1.82x", "1.51x"]
     assert [item.text for item in table.legend if item.mark == "~"] == [
-        "no detectable change: the interval of the speed-up contains 1"
+        "no detectable difference from serial (1x) or from the control (100 %), which the interval contains"
     ]
 
 
@@ -33,9 +33,42 @@ def test_gil_wait_is_seconds_first_then_its_share_marked_as_a_bound() -> None:
     assert (threads.main, threads.sub, threads.tag) == ("780–830 ms", "48–51 %", "bound")
 
 
-def test_the_share_of_the_ceiling_names_the_ceiling() -> None:
-    fork = column(build(typical().tables()).summary, "Share of ceiling")[2]
-    assert (fork.main, fork.sub) == ("93 %", "of 1.95x")
+def test_the_share_of_the_ceiling_has_its_interval_and_names_the_ceiling() -> None:
+    shares = {
+        "fork": (1.36, 0.77, 1.36),
+        "forkserver": (0.93, 0.90, 0.97),
+        "spawn": (1.2, 1.1, 1.3),
+        "threads": (0.5, None, None),
+    }
+    suite = Suite().cell("serial", speedup=(1.0, 1.0, 1.0))
+    for model, share in shares.items():
+        speedup = 1.66 * (share[0] or 0.0)
+        suite.cell(model, speedup=(speedup, speedup, speedup), numbers={"ceiling_share": (share, "share")})
+    _, *found = column(build(suite.tables()).summary, "Share of ceiling")
+    assert [(field.main, field.sub) for field in found] == [
+        ("50 %", "of 1.66x"),
+        ("~136 %", "77–136 % of 1.66x"),
+        ("93 %", "90–97 % of 1.66x"),
+        ("120 %", "110–130 % of 1.66x"),
+    ]
+
+
+def test_an_interval_of_the_ceiling_that_reads_as_100_percent_contains_it() -> None:
+    suite = Suite().cell("serial", speedup=(1.0, 1.0, 1.0))
+    suite.cell("fork", speedup=(1.9, 1.9, 1.9), numbers={"ceiling_share": ((0.97, 0.95, 0.996), "share")})
+    table = build(suite.tables()).summary
+    assert column(table, "Share of ceiling")[1].main == "~97 %"
+    assert "~" in {item.mark for item in table.legend}
+
+
+def test_the_share_of_gil_wait_is_that_of_the_runs_and_not_a_quotient_of_pooled_numbers() -> None:
+    """Five runs that wait half the time, one three times as long: median wait 200 ms, mean thread time 560 ms."""
+    half = {"thread_wall_ns": ((560e6, 560e6, 560e6), "ns"), "thread_on_cpu_ns": ((560e6, 560e6, 560e6), "ns")}
+    suite = Suite().cell("threads", gil_wait_ms=(200.0, 200.0, 200.0), numbers=half)
+    tables = suite.tables()
+    share = tables.metrics["metric"] == "gil_wait_share"
+    tables.metrics.loc[share, ["value", "lower", "upper"]] = 0.5
+    assert column(build(tables).summary, "GIL wait")[0].sub == "50 %"
 
 
 def test_an_absent_number_has_a_footnote_with_its_reason() -> None:
@@ -47,11 +80,12 @@ def test_an_absent_number_has_a_footnote_with_its_reason() -> None:
 
 
 def test_few_repeats_are_explained_once() -> None:
-    suite = Suite().cell("serial", n=2, speedup=(1.0, None, None)).cell("fork", n=2, speedup=(1.8, None, None))
+    suite = Suite().cell("serial", n=2, speedup=(1.0, None, None)).cell("fork", n=4, speedup=(1.8, None, None))
     table = build(suite.tables()).summary
-    assert column(table, "Speed-up")[1].sub == "n = 2"
-    assert [item.text for item in table.legend if item.mark == "n = 2"] == [
-        "too few repeats for an interval, which takes three"
+    assert column(table, "Speed-up")[1].sub == "n = 4"
+    assert [(item.mark, item.text) for item in table.legend if item.mark.startswith("n")] == [
+        ("n = 2", "too few repeats for an interval, which takes 5"),
+        ("n = 4", "too few repeats for an interval, which takes 5"),
     ]
 
 

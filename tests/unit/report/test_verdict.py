@@ -72,6 +72,46 @@ def test_an_interval_that_reads_as_1_contains_1() -> None:
     assert "2 threads are no faster (0.98x, 0.96–1.00)" in the_verdict(suite).sentence
 
 
+def test_a_higher_median_that_proves_nothing_does_not_hide_one_that_does() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("threads", speedup=(0.98, 0.95, 1.02))
+    suite.cell("fork", speedup=(1.75, 0.97, 1.90)).cell("forkserver", speedup=(1.70, 1.66, 1.74))
+    found = the_verdict(suite)
+    assert found.outcome == "processes"
+    assert found.sentence == (
+        "On 2 CPUs, 2 processes (forkserver) run matmul 1.70x as fast as serial (95 % interval 1.66–1.74, n = 5); "
+        "2 threads are no faster (0.98x, 0.95–1.02)."
+    )
+
+
+def test_the_best_of_a_family_is_detectably_faster_if_one_is() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("threads", speedup=(1.95, 1.9, 2.0))
+    suite.cell("fork", speedup=(1.75, 0.97, 1.90)).cell("forkserver", speedup=(1.70, 1.66, 1.74))
+    assert the_verdict(suite).rest.endswith("; 2 processes (forkserver) reach 1.70x (1.66–1.74), detectably behind.")
+
+
+def test_another_family_with_a_higher_median_is_not_called_no_faster() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("threads", speedup=(1.9, 0.95, 2.5))
+    suite.cell("fork", speedup=(1.7, 1.65, 1.75))
+    assert the_verdict(suite).rest.endswith("; 2 threads are not detectably faster (1.90x, 0.95–2.50).")
+
+
+def test_a_best_cell_of_too_few_repeats_does_not_hide_a_usable_one() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("fork", n=2, failed=3, speedup=(1.9, None, None))
+    suite.cell("spawn", speedup=(1.5, 1.4, 1.6)).cell("threads", speedup=(0.98, 0.95, 1.02))
+    assert the_verdict(suite).lead == "On 2 CPUs, 2 processes (spawn) run matmul 1.50x as fast as serial"
+
+
+def test_without_an_interval_nothing_is_said_to_be_slower() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("fork", n=2, failed=3, speedup=(1.9, None, None))
+    suite.cell("threads", speedup=(0.8, 0.75, 0.85))
+    found = the_verdict(suite)
+    assert found.outcome == "level"
+    assert found.sentence == (
+        "On 2 CPUs, no model runs matmul detectably faster than serial (95 % intervals, n = 2 and 5). "
+        "2 threads reach 0.80x (0.75–0.85); 2 processes (fork) reach 1.90x (n = 2)."
+    )
+
+
 def test_slower_threads_are_called_slower() -> None:
     suite = Suite().cell("serial", speedup=ONE).cell("fork", speedup=(1.8, 1.7, 1.9))
     suite.cell("threads", speedup=(0.8, 0.75, 0.85))
@@ -87,13 +127,13 @@ def test_threads_only() -> None:
     )
 
 
-def test_two_repeats_give_no_interval_and_no_judgement() -> None:
-    suite = Suite().cell("serial", n=2, speedup=(1.0, None, None))
-    suite.cell("threads", n=2, speedup=(0.98, None, None)).cell("fork", n=2, speedup=(1.8, None, None))
+def test_four_repeats_give_no_interval_and_no_judgement() -> None:
+    suite = Suite().cell("serial", n=4, speedup=(1.0, None, None))
+    suite.cell("threads", n=4, speedup=(0.98, None, None)).cell("fork", n=4, speedup=(1.8, None, None))
     found = the_verdict(suite)
     assert found.outcome == "unsure"
     assert found.sentence == (
-        "On 2 CPUs, 2 processes (fork) ran matmul 1.80x as fast as serial, but 2 repeats are too few for an "
+        "On 2 CPUs, 2 processes (fork) ran matmul 1.80x as fast as serial, but 4 repeats are too few for an "
         "interval; 2 threads: 0.98x, without an interval."
     )
 
@@ -160,7 +200,8 @@ def test_a_control_that_a_model_outran_does_not_bound_it() -> None:
     suite = Suite().cell("serial", speedup=ONE)
     suite.cell("fork", speedup=(1.86, 1.49, 2.48), numbers={"ceiling_share": ((1.5, 1.2, 1.8), "share")})
     assert the_verdict(suite).sentence.endswith(
-        "The control, whose 2 workers share nothing, reached only 1.24x: this machine's CPUs were not free all the time."
+        "The control, whose 2 workers share nothing, reached only 1.24x: this machine's CPUs were not free all the "
+        "time."
     )
 
 

@@ -79,6 +79,20 @@ def test_a_suite_that_lost_its_environment_says_so() -> None:
     assert view.command == ""
 
 
+@pytest.mark.parametrize("absurd", [10**400, float("inf"), float("nan"), "2", True, None])
+def test_an_environment_of_absurd_numbers_still_has_a_report(absurd: object) -> None:
+    suite = typical()
+    numbers = dict.fromkeys(("load_before", "load_after", "steal_before_ns", "steal_after_ns"), absurd)
+    clocks = {"realtime_ns": absurd}
+    python = {**suite.facts["environments"][0]["python"], "switch_interval_s": absurd}
+    cpus = {"usable_cpus": absurd, "logical_cpus": absurd, "cgroup_cpus": absurd}
+    suite.facts["environments"] = [
+        {**suite.facts["environments"][0], **numbers, **cpus, "clocks": clocks, "python": python}
+    ]
+    facts = dict(build(suite.tables()).environment[0].facts)
+    assert facts["Operating system"] == "Debian GNU/Linux 12"
+
+
 def test_doubts_name_what_this_suite_lacks() -> None:
     suite = Suite().cell("serial", n=2, wall_ms=50).cell("threads", n=2, failed=1, gil_wait_ms=(5.0, 0.0, 9.0))
     text = " ".join(build(suite.tables()).doubts)

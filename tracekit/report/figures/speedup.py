@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from tracekit.metrics.bootstrap import LEAST
 from tracekit.report import style
 from tracekit.report.cells import Cell, Group, Number, left_out
 from tracekit.report.shares import ceiling as ceiling_of
@@ -193,7 +194,7 @@ def _caption(cells: list[Cell], ceiling: dict[int, float]) -> str:
     if ceiling:
         line += " The ceiling is what a control reached on this machine, whose workers share nothing."
     if any(cell.number("speedup").interval is None for cell in cells):
-        line += " Points without a bar have fewer than three repeats."
+        line += f" Points without a bar have fewer than {LEAST} repeats."
     return line
 
 

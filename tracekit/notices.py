@@ -99,7 +99,7 @@ NOTICES: dict[str, NoticeKind] = {
         "warning",
         "{cell} has too few usable repeats ({n})",
         "an interval of the median needs at least 5, so none is given",
-        "tracekit run {workload} --runs 5",
+        "tracekit run {workload} --runs 7",
     ),
     "no-memory": NoticeKind(
         "info",

@@ -2,7 +2,7 @@
 
 The request is stamped in the parent just before it asks for the worker. A worker process stamps its first
 instruction of tracekit's code: for `spawn` the interpreter has then started and imported the main module. A
-worker thread stamps its first instruction. Both clocks are CLOCK_MONOTONIC, which processes of one machine
+worker thread stamps its first instruction, for which it needs the GIL. Both clocks are CLOCK_MONOTONIC, which processes of one machine
 share.
 
 spawn_first_instruction_ns   each worker; of a run the median of its workers, of a cell the median of its runs:
@@ -139,7 +139,8 @@ FIRST_INSTRUCTION = Metric(
     summary="From asking for a worker to its first instruction.",
     method=(
         "Stamp in the worker - stamp in the parent. Run: median of its workers. Cell: median of its runs, "
-        "bootstrap interval of that median."
+        "bootstrap interval of that median. A thread's first instruction needs the GIL: beside a worker that computes "
+        "it waits for it, and that is in the number; spawn_first_worker_ns has no such neighbour."
     ),
     compute=compute_first_instruction,
 )

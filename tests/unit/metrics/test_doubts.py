@@ -70,7 +70,7 @@ def test_a_busy_machine(load: float, expected: list[str]) -> None:
     assert codes(small(load_before=load).tables()) == expected
 
 
-@pytest.mark.parametrize("load", [10**400, float("inf"), float("nan"), "3.0", None])
+@pytest.mark.parametrize("load", [pytest.param(10**400, id="huge"), float("inf"), float("nan"), "3.0", None])
 def test_a_load_that_is_no_number_is_absent(load: Any) -> None:
     assert codes(small(load_before=load).tables()) == []
     assert codes(small(load_before=3.0, usable_cpus=load).tables()) == []

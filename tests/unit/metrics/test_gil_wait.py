@@ -229,7 +229,7 @@ def test_unread_task_cpu_is_unavailable_not_zero() -> None:
     queue=st.integers(0, 10**12),
     steal=st.integers(0, 10**12),
     gil=st.integers(0, 10**12),
-    gap=st.integers(0, 10**6),
+    gap=st.integers(0, 10**10),
     read_share=st.floats(0, 2),
 )
 def test_the_truth_is_always_inside(

@@ -79,7 +79,7 @@ def test_a_suite_that_lost_its_environment_says_so() -> None:
     assert view.command == ""
 
 
-@pytest.mark.parametrize("absurd", [10**400, float("inf"), float("nan"), "2", True, None])
+@pytest.mark.parametrize("absurd", [pytest.param(10**400, id="huge"), float("inf"), float("nan"), "2", True, None])
 def test_an_environment_of_absurd_numbers_still_has_a_report(absurd: object) -> None:
     suite = typical()
     numbers = dict.fromkeys(("load_before", "load_after", "steal_before_ns", "steal_after_ns"), absurd)

@@ -2,8 +2,8 @@
 
 The request is stamped in the parent just before it asks for the worker. A worker process stamps its first
 instruction of tracekit's code: for `spawn` the interpreter has then started and imported the main module. A
-worker thread stamps its first instruction, for which it needs the GIL. Both clocks are CLOCK_MONOTONIC, which processes of one machine
-share.
+worker thread stamps its first instruction, for which it needs the GIL. Both clocks are CLOCK_MONOTONIC, which
+processes of one machine share.
 
 spawn_first_instruction_ns   each worker; of a run the median of its workers, of a cell the median of its runs:
                              pooled like spawn_total_ns, which can then not come out smaller.

@@ -21,7 +21,9 @@ from pathlib import Path
 
 from tests.bench.stamp import first_instruction, stamp_first_instruction
 from tracekit.counters import choose
-from tracekit.models.processes import _stamped_context
+from tracekit.models import Work
+from tracekit.models.processes import stamped_context
+from tracekit.recorder import Recorder
 
 
 def main() -> None:
@@ -44,8 +46,12 @@ def _bare() -> int:
 
 def _stamped() -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
-        options = {"streams": folder, "raw": folder, "counters": choose("auto").name, "capture": "none"}
-        pid, took = _start(_stamped_context("spawn", {**options, "extra_path": ""}))
+        source = choose("auto")
+        options = {"streams": folder, "raw": folder, "counters": source.name, "capture": "none", "extra_path": ""}
+        recorder = Recorder(folder, source, periodic=False)
+        work = Work(task=abs, items=[], workers=1, recorder=recorder, worker_options=options)
+        pid, took = _start(stamped_context("spawn", work))
+        recorder.close(0)
         meta = json.loads((Path(folder) / f"{pid}.jsonl").read_text(encoding="ascii").split("\n", 1)[0])
     return {"reported_ns": meta["interpreter_ready_ns"] - meta["spawn_requested_ns"], "stamped_ns": took}
 

@@ -29,7 +29,7 @@ else:
 
 
 class _Stamped(_Mixed):
-    """A worker process that stamps its own start. `worker_options` is set by `_stamped_context`."""
+    """A worker process that stamps its own start. `worker_options` is set by `stamped_context`."""
 
     worker_options: dict[str, Any]
 
@@ -74,7 +74,7 @@ class Processes(Model):
     def run(self, work: Work) -> list[Any]:
         from tracekit.recorder import run_task  # noqa: PLC0415 - see the module
 
-        pool = ProcessPoolExecutor(work.workers, mp_context=_stamped_context(self.start_method, work))
+        pool = ProcessPoolExecutor(work.workers, mp_context=stamped_context(self.start_method, work))
         try:
             futures = [pool.submit(run_task, work.task, index, item) for index, item in enumerate(work.items)]
             results = [future.result() for future in futures]
@@ -87,7 +87,7 @@ class Processes(Model):
         return results
 
 
-def _stamped_context(start_method: str, work: Work) -> BaseContext:
+def stamped_context(start_method: str, work: Work) -> BaseContext:
     """A context of that start method whose processes are stamped, numbered and handed their options."""
     context_class, process_class = _METHODS[start_method]
 

@@ -9,25 +9,21 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 import tracekit
-from tracekit import clock, environment
+from tracekit import environment
 from tracekit.bundle import Bundle, SuiteFolder, explained_os_errors
 from tracekit.capture import CAPTURES, Capture
 from tracekit.errors import ChecksumMismatch, RunFailed
 from tracekit.guard import guarded
 from tracekit.launch import Ended, launch, link_packages, measured_environment
 from tracekit.notices import Notice, notice
-from tracekit.spec import FORMAT, RunSpec, Suite
-
-_LATE_WORKERS_S = 5.0
+from tracekit.spec import RunSpec, Suite
+from tracekit.worker_memory import MemoryReader
 
 _GIL_SWITCHED = re.compile(r"global interpreter lock \(GIL\) has been enabled to load module '([^']+)'")
 
@@ -132,7 +128,7 @@ def run_one(
     before = environment.busy()
     measured = [spec.python, "-m", "tracekit.measure", str(bundle.root.resolve()), str(Path.cwd())]
     argv = capture.wrap(measured, spec, bundle)
-    reader = _MemoryReader(bundle) if spec.warmup else None
+    reader = MemoryReader(bundle) if spec.warmup else None
     try:
         with explained_os_errors(bundle.root):
             ended = launch(
@@ -280,71 +276,3 @@ def _check_results(outcomes: list[Outcome]) -> None:
                 f"and {other.checksum} under {other.spec.model}",
                 f"compare the runs {other.spec.run_id} and {newest.spec.run_id} of {newest.spec.suite_id}",
             )
-
-
-class _MemoryReader:
-    """In a warm-up run: when the child says that all workers are alive and idle, read their memory, once.
-
-    Private (USS) and proportional (PSS) bytes, never RSS, which counts shared pages once per process. Source: psutil's
-    memory_full_info, on Linux /proc/<pid>/smaps_rollup.
-    """
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._root = bundle.root
-        self._stream = bundle.streams / "parent.jsonl"
-        self._waiting_since: float | None = None
-
-    def __call__(self, pid: int) -> bool:
-        """Whether to be called again."""
-        try:
-            workers = int((self._root / "handshake.ready").read_text(encoding="ascii"))
-        except FileNotFoundError:
-            return True
-        if self._workers_seen() < workers and time.monotonic() < self._limit():
-            return True
-        records: list[dict[str, Any]] = [{"kind": "meta", "format": FORMAT, "role": "parent"}]
-        try:
-            leader = psutil.Process(pid)
-            family = [leader, *leader.children(recursive=True)]
-        except psutil.Error:
-            family = []
-        for member in family:
-            records += _memory_records(member)
-        records.append({"kind": "end", "count": len(records)})
-        self._stream.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-        (self._root / "handshake.go").touch()
-        return False
-
-    def _workers_seen(self) -> int:
-        """Workers that have begun their stream, in which they do their first own work."""
-        return len(list(self._stream.parent.glob("[0-9]*.jsonl"))) - 1
-
-    def _limit(self) -> float:
-        """Until when to wait for workers that are still starting: less than the child's own patience."""
-        if self._waiting_since is None:
-            self._waiting_since = time.monotonic()
-        return self._waiting_since + _LATE_WORKERS_S
-
-
-def _memory_records(member: psutil.Process) -> list[dict[str, Any]]:
-    try:
-        memory = member.memory_full_info()
-    except psutil.Error:
-        return []
-    stamp = clock.now_ns()
-    return [
-        {
-            "kind": "counter",
-            "pid": member.pid,
-            "tid": None,
-            "ts_ns": stamp,
-            "counter": f"{name}_bytes",
-            "value": getattr(memory, name),
-            "unit": "bytes",
-            "scope": "process",
-            "source": "psutil",
-            "at": "end",
-        }
-        for name in ("uss", "pss")
-        if hasattr(memory, name)
-    ]

@@ -40,6 +40,11 @@ class Outcome:
     took_ns: int
     """From launch to end, with interpreter start: what the time left is estimated from."""
 
+    @property
+    def failed(self) -> bool:
+        """Whether a number is missing. A traced run that failed costs a picture, and the report says so."""
+        return self.status != "ok" and self.spec.capture == "none"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteOutcome:
@@ -84,14 +89,14 @@ def run_suite(
                 outcome = run_one(spec, folder.bundle(spec.run_id), import_folder, facts, guard.watch)
                 guard.rest()
                 outcomes.append(outcome)
-                if outcome.status != "ok":
+                if outcome.failed:
                     failed.add(_way(spec))
                 if on_end is not None:
                     on_end(number, outcome)
                 _check_results(outcomes)
                 if failed >= ways:
                     break
-        status = "ok" if all(outcome.status == "ok" for outcome in outcomes) else "failed"
+        status = "failed" if any(outcome.failed for outcome in outcomes) else "ok"
     except ChecksumMismatch:
         status = "failed"
         raise
@@ -108,7 +113,7 @@ def run_suite(
 
 
 def _way(spec: RunSpec) -> tuple[object, ...]:
-    """What a failure condemns: this work under this model, workers and interpreter, watched or not."""
+    """What a failed timed run condemns: this work under this model, workers and interpreter, watched or not."""
     return (spec.workload, spec.model, spec.workers, spec.python_label)
 
 

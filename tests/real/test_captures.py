@@ -146,3 +146,28 @@ def test_a_missing_tool_is_a_notice_and_the_suite_goes_on(tracekit: Tracekit, tm
     assert "pip install py-spy" in done.stderr
     report = next(tmp_path.glob("reports/*/report.md")).read_text()
     assert "py-spy is not installed" in report.replace("\\", "")
+
+
+def test_a_tool_that_fails_during_the_run_costs_its_picture_only(tmp_path: Path) -> None:
+    """py-spy passes its trial and then refuses every real run, as when a sandbox looks at the arguments."""
+    tool = tmp_path / "py-spy"
+    tool.write_text('#!/bin/sh\ncase "$*" in *speedscope*) echo refused >&2; exit 1;; esac\n')
+    tool.chmod(0o755)
+    code = (
+        "import sys, types; from tracekit.capture import pyspy; "
+        f"pyspy.shutil = types.SimpleNamespace(which=lambda *a, **k: {str(tool)!r}); "
+        "from tracekit.cli import main; main(sys.argv[1:])"
+    )
+    words = ("run", "spin", "--size", "smoke", "--runs", "1", "--warmup", "0", "--no-controls", "--models", "serial")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, "--capture", "py-spy,viztracer"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "its picture is missing" in done.stderr
+    report = next(tmp_path.glob("reports/*/report.md")).read_text()
+    assert "serial-w1" in report
+    assert len(list(tmp_path.glob(".tracekit/*/*-viztracer/raw/viztracer-*.json"))) == 1

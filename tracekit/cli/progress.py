@@ -29,9 +29,11 @@ class Progress:
 
     def end(self, number: int, outcome: Outcome) -> None:
         self._took[outcome.spec.cell] = outcome.took_ns
-        if outcome.status != "ok":
+        if outcome.failed:
             self._skipped.add(outcome.spec.cell)
             self.say(f"{_describe(outcome.spec)} {outcome.reason}; its other runs are skipped")
+        elif outcome.status != "ok":
+            self.say(f"{_describe(outcome.spec)} {outcome.reason}; its picture is missing")
 
     def show(self, line: str) -> None:
         """A line that the next may replace."""

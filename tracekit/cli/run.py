@@ -164,7 +164,7 @@ def _exit_code(outcome: object) -> int:
     from tracekit.run import SuiteOutcome
 
     assert isinstance(outcome, SuiteOutcome)
-    failed = [item for item in outcome.outcomes if item.status != "ok"]
+    failed = [item for item in outcome.outcomes if item.failed]
     if not failed:
         return 0
     first = failed[0]

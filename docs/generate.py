@@ -53,7 +53,7 @@ def notices_part() -> str:
 
 def commands_part() -> str:
     """The help text of every command."""
-    context = click.Context(cli, info_name="tracekit", max_content_width=100, terminal_width=100)
+    context = _context(cli, None, "tracekit")
     parts = [_help(cli, context)]
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
@@ -114,8 +114,15 @@ def main() -> int:
     return 0
 
 
-def _context(command: click.Command, parent: click.Context, name: str) -> click.Context:
-    return click.Context(command, parent=parent, info_name=name, max_content_width=100, terminal_width=100)
+def _context(command: click.Command, parent: click.Context | None, name: str) -> click.Context:
+    return click.Context(
+        command,
+        parent=parent,
+        info_name=name,
+        max_content_width=100,
+        terminal_width=100,
+        help_option_names=["-h", "--help"],
+    )
 
 
 def _help(command: click.Command, context: click.Context) -> str:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from tracekit.workload import Workload
+from tracekit.workload import SIZES, Workload
 
 
 def _items(count, seed):
@@ -57,12 +57,12 @@ def _number(results):
     return len(results)
 
 
-def _workload(task, count=4, combine=_same):
+def _workload(task, count=4, combine=_same, sizes=SIZES):
     return Workload(
         name=task.__name__,
         summary="goes wrong on purpose",
         kind="fault",
-        sizes=dict.fromkeys(("smoke", "small", "default", "large"), count),
+        sizes=dict.fromkeys(sizes, count),
         make_items=_items,
         task=task,
         combine=combine,
@@ -78,4 +78,5 @@ ANSWERS_DIFFER = _workload(answers_differ)
 SLEEPS_A_LITTLE = _workload(sleeps_a_little, 40)
 PRINTS = _workload(prints)
 CHECKSUM_IS_A_NUMBER = _workload(sleeps_a_little, 1, _number)
+ONE_SIZE = _workload(prints, sizes=("smoke",))
 NOT_A_WORKLOAD = 3

@@ -61,6 +61,8 @@ def main(folder: str) -> int:
 
 def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: InsideTracer | None) -> None:
     workload = import_workload(spec.workload_target)
+    if spec.size not in workload.sizes:
+        raise ValueError(f"{spec.workload} has no size {spec.size}: known are {', '.join(workload.sizes)}")
     items = list(workload.make_items(workload.sizes[spec.size], spec.seed))
     model: Model = MODELS.load(spec.model)
     if spec.warmup:

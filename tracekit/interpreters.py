@@ -23,6 +23,7 @@ print(json.dumps([
     bool(sysconfig.get_config_var("Py_GIL_DISABLED")), sys.version,
 ]))
 """
+_VERSION = re.compile(r"3\.\d+t?")
 _NAME = re.compile(r"python3\.\d+t?(\.exe)?")
 _ASK_TIMEOUT_S = 30
 
@@ -57,6 +58,8 @@ def inspect(path: str) -> Interpreter:
 def _places(path: str) -> list[str]:
     """Where an interpreter may be that somebody calls `path`: a name like python3.9 may also be one of pyenv's, whose
     shim of that name answers for the chosen versions only."""
+    if _VERSION.fullmatch(path):
+        path = f"python{path}"
     first = shutil.which(path)
     others = [str(item) for item in _candidates() if item.name == path] if _NAME.fullmatch(path) else []
     return list(dict.fromkeys([*([first] if first else []), *others]))

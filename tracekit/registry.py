@@ -20,11 +20,13 @@ class Registry:
     """Names of one plug point.
 
     `point` is the word users read ("workload"); `rows` maps name -> (target, summary), target being
-    `module:attribute`. A name with a colon is taken as a target itself, so anybody's code can be plugged in.
+    `module:attribute`; `listed` is the command that shows them. A name with a colon is taken as a target itself, so
+    anybody's code can be plugged in.
     """
 
-    def __init__(self, point: str, rows: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, point: str, rows: Mapping[str, tuple[str, str]], listed: str = "") -> None:
         self.point = point
+        self._listed = listed or f"tracekit list {point}s"
         self._rows = dict(rows)
 
     def __iter__(self) -> Iterator[str]:
@@ -62,10 +64,10 @@ class Registry:
 
         close = difflib.get_close_matches(name, self._rows, n=1, cutoff=0.5)
         meant = f"did you mean {close[0]!r}?  " if close else ""
-        raise UsageError(
-            f"unknown {self.point} {name!r}: {meant}known are {', '.join(self._rows)}",
-            f"tracekit list {self.point if self.point.endswith('s') else self.point + 's'}",
-        )
+        known = f"unknown {self.point} {name!r}: {meant}known are {', '.join(self._rows)}"
+        if name.endswith(".py"):
+            raise UsageError(f"{known}, or a name like module:attribute", f"tracekit run {name[:-3]}:WORKLOAD")
+        raise UsageError(known, self._listed)
 
 
 def load_target(target: str, point: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -39,6 +40,9 @@ class Outcome:
     wall_ns: int | None
     took_ns: int
     """From launch to end, with interpreter start: what the time left is estimated from."""
+
+    unloadable: bool = False
+    """The workload raised before its work began: it does not import, or has no such size."""
 
     @property
     def failed(self) -> bool:
@@ -94,7 +98,8 @@ def run_suite(
                 if on_end is not None:
                     on_end(number, outcome)
                 _check_results(outcomes)
-                if failed >= ways:
+                # What fails before the work begins, a module that does not import, say, fails under every model.
+                if failed >= ways or outcome.unloadable:
                     break
         status = "failed" if any(outcome.failed for outcome in outcomes) else "ok"
     except ChecksumMismatch:
@@ -107,7 +112,7 @@ def run_suite(
         first = outcomes[0]
         raise RunFailed(
             f"no run succeeded; the first ({first.spec.model}) {first.reason}",
-            f"cat {folder.bundle(first.spec.run_id).root / 'stderr.log'}",
+            f"cat {shlex.quote(str(folder.bundle(first.spec.run_id).root / 'stderr.log'))}",
         )
     return SuiteOutcome(folder=folder, status=status, outcomes=tuple(outcomes), notices=tuple(found))
 
@@ -162,6 +167,7 @@ def run_one(
         checksum=facts_of.checksum,
         wall_ns=facts_of.wall_ns,
         took_ns=ended.ended_ns - ended.started_ns,
+        unloadable=facts_of.failure is not None and facts_of.wall_ns is None,
     )
 
 

@@ -287,6 +287,8 @@ def test_interrupt_keeps_what_was_measured(faulty: Path, number: signal.Signals)
         [sys.executable, "-m", "tracekit", "report"], cwd=faulty, capture_output=True, text=True, check=False
     )
     assert again.returncode == 0, again.stderr
+    assert "The suite was interrupted after 2 of 6 runs." in " ".join(again.stdout.split())
+    assert "what was measured is kept" in err
 
 
 def test_nothing_is_left_when_tracekit_itself_is_killed(faulty: Path) -> None:
@@ -365,3 +367,28 @@ def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
 def test_combine_must_give_text(faulty: Path, tracekit: Tracekit) -> None:
     said = tracekit("run", "faulty:CHECKSUM_IS_A_NUMBER", *QUICK, "--models", "serial")
     assert_two_lines(said, 3, "combine", "int, not str")
+
+
+def test_a_workload_that_cannot_be_loaded_is_tried_once(faulty: Path, tracekit: Tracekit) -> None:
+    """It would fail in the same way under every model; and a folder with a blank stays one word in the remedy."""
+    for target, words in (("nowhere:W", "nowhere"), ("faulty:MISSING", "MISSING"), ("os:path", "Workload")):
+        said = tracekit("run", target, *QUICK, "--store", "my store")
+        assert_two_lines(said, 3, words)
+        assert "'my store/" in said.err
+        assert said.err.count("its other runs are skipped") == 1
+    said = tracekit("run", "faulty:ONE_SIZE", "--runs", "1")
+    assert_two_lines(said, 3, "has no size default", "known are smoke")
+
+
+def test_a_file_name_is_met_with_the_way_to_run_it(tracekit: Tracekit) -> None:
+    said = tracekit("run", "mine.py")
+    assert_two_lines(said, 2, "unknown workload 'mine.py'")
+    assert "tracekit run mine:WORKLOAD" in said.err
+
+
+def test_the_readmes_own_workload_runs(tracekit: Tracekit, tmp_path: Path) -> None:
+    readme = (FAULTY.parent.parent / "README.md").read_text()
+    code = readme.split("```python\n")[1].split("```")[0]
+    (tmp_path / "mymodule.py").write_text(code)
+    said = tracekit("run", "mymodule:WORKLOAD", "--size", "smoke", "--runs", "1", "--capture", "none")
+    assert said.code == 0, said.err

@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)
-    except _Terminated:
+    except Terminated:
         click.echo("terminated", err=True)
         sys.exit(_TERMINATED)
     except SystemExit:
@@ -111,10 +111,10 @@ def colour(stream: Any) -> bool:
     return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-class _Terminated(BaseException):
+class Terminated(BaseException):
     """SIGTERM arrived."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     """SIGTERM unwinds like Ctrl-C, so that measured processes are reaped."""
-    raise _Terminated
+    raise Terminated

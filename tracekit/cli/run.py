@@ -96,12 +96,15 @@ def run(
 ) -> int:
     """Run WORKLOAD under each model: timed runs first, interleaved and untraced, then one traced run per model.
 
+    WORKLOAD is a name that `tracekit list workloads` shows, or module:attribute in the current folder or on PYTHONPATH.
+
     \b
     Examples:
       tracekit run matmul
       tracekit run hashing --models serial,threads,fork --workers 1,2 --runs 3
       tracekit run matmul --python python3.9,python3.13 --capture none
       tracekit run matmul --dry-run
+      tracekit run mymodule:WORKLOAD --size smoke
     """
     request = plan.Request(
         workload=workload,
@@ -120,7 +123,7 @@ def run(
     # A misspelt word is answered before pandas and matplotlib are imported.
     plan.check(request)
     from tracekit import api
-    from tracekit.cli import colour, dry
+    from tracekit.cli import Terminated, colour, dry
     from tracekit.cli.progress import progress
     from tracekit.report.terminal import to_text
 
@@ -142,7 +145,7 @@ def run(
     with progress(prepared.suite, estimate, sys.stderr, fancy=colour(sys.stderr)) as shown:
         try:
             outcome = api.measure(prepared, shown.start, shown.end)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Terminated):
             again = f"tracekit report {prepared.suite.suite_id}{_store_words(store)}"
             shown.say(f"what was measured is kept: {again}")
             raise

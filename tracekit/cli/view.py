@@ -26,4 +26,8 @@ def view(ctx: click.Context, /, target: str, port: int | None, browser: bool, st
     """
     from tracekit.view import open_view
 
-    open_view(store_of(ctx), target, port=port, open_browser=browser, announce=click.echo)
+    open_view(store_of(ctx), target, port=port, open_browser=browser, announce=click.echo, progress=_progress)
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)

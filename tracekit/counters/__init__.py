@@ -51,6 +51,7 @@ COUNTERS = Registry(
         "linux": ("tracekit.counters.linux:SOURCE", "getrusage and /proc: switches, run-queue delay, steal"),
         "portable": ("tracekit.counters.portable:SOURCE", "CPU time per thread; what macOS and Windows offer"),
     },
+    listed="tracekit doctor",
 )
 
 

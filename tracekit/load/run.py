@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from tracekit.bundle import Bundle
@@ -140,6 +141,8 @@ def _why(streams: list[Stream]) -> str:
 
 
 def _add_failure(columns: Columns, bundle: Bundle, spec: RunSpec, status: str, reason: str) -> None:
-    remedy = f"cat {bundle.root / 'stderr.log'}"
+    remedy = f"cat {shlex.quote(str(bundle.root / 'stderr.log'))}"
+    if status == "interrupted":
+        reason, remedy = "somebody ended the suite", f"tracekit run {spec.workload} --size {spec.size}"
     failed = notice("run-failed", run_id=spec.run_id, status=status, reason=reason, remedy=remedy)
     columns.add_notice(failed, spec.run_id)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tracekit.metrics.bootstrap import LEAST
 from tracekit.metrics.ceiling import NO_CONTROL, control_for
-from tracekit.metrics.cells import SERIAL, records, untraced_cells, usable_runs
+from tracekit.metrics.cells import SERIAL, Cell, records, untraced_cells, usable_runs
 from tracekit.metrics.readings import machine_changes
 from tracekit.notices import Notice, notice
 from tracekit.tables import Tables
@@ -33,7 +33,7 @@ def find_notices(tables: Tables, metrics: pd.DataFrame) -> list[Notice]:
         *_load(tables),
         *_no_schedstat(tables),
         *_few_repeats(tables),
-        *_short_runs(cells),
+        *_short_runs(tables, cells),
         *_no_control(tables, cells),
         *_no_memory(cells),
     ]
@@ -74,7 +74,8 @@ def _no_schedstat(tables: Tables) -> Iterator[Notice]:
 
 def _few_repeats(tables: Tables) -> Iterator[Notice]:
     counts: dict[str, list[int]] = {}
-    for cell in untraced_cells(tables):
+    # Of the suite's own work: what is short or rare there is so in the controls too, and one remedy mends both.
+    for cell in _own(tables):
         counts.setdefault(str(cell.columns["workload"]), []).append(len(cell.runs))
     for workload, of_cells in counts.items():
         few = sorted({count for count in of_cells if count < LEAST})
@@ -84,10 +85,18 @@ def _few_repeats(tables: Tables) -> Iterator[Notice]:
             yield notice("few-repeats", cell=cells, n=" or ".join(map(str, few)), workload=workload)
 
 
-def _short_runs(cells: pd.DataFrame) -> Iterator[Notice]:
+def _own(tables: Tables) -> list[Cell]:
+    """The cells of what the suite was asked about, or all when it does not say."""
+    cells = untraced_cells(tables)
+    return [cell for cell in cells if cell.columns["workload"] == tables.suite.get("workload")] or cells
+
+
+def _short_runs(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:
+    own = {str(cell.columns["workload"]) for cell in _own(tables)}
     serial = cells[(cells["metric"] == "wall_ns") & (cells["model"] == SERIAL) & (cells["value"] < SHORT_NS)]
-    for row in records(serial):
-        yield notice("short-runs", workload=row["workload"], wall=format_ns(row["value"]))
+    for workload, rows in serial[serial["workload"].isin(own)].groupby("workload", sort=True):
+        walls = " or ".join(format_ns(value) for value in sorted(rows["value"]))
+        yield notice("short-runs", workload=workload, wall=walls)
 
 
 def _no_control(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:

@@ -10,7 +10,7 @@ from tracekit.report import doubts, environment, every, methods, summary
 from tracekit.report.cells import Group, groups
 from tracekit.report.figures import spawn, speedup, switches, thread_time, walls
 from tracekit.report.verdict import verdict
-from tracekit.report.views import FigureGroup, FigureView, MissingFigure, ReportView
+from tracekit.report.views import FigureGroup, FigureView, MissingFigure, ReportView, Verdict
 from tracekit.report.wording import plural
 from tracekit.tables import Tables, check
 
@@ -27,7 +27,9 @@ def build(tables: Tables) -> ReportView:
     return ReportView(
         title=workload,
         subtitle=_subtitle(tables, own),
-        verdicts=tuple(verdict(group, workload, _cpus(environments, group)) for group in own or (_nothing(),)),
+        verdicts=tuple(
+            _with_status(verdict(group, workload, _cpus(environments, group)), tables) for group in own or (_nothing(),)
+        ),
         summary=summary.summary_table(own, workload),
         by_workers=summary.tables_by_workers(own),
         captures=summary.captures_table(own),
@@ -42,6 +44,15 @@ def build(tables: Tables) -> ReportView:
         suite_id=_text(tables, "suite_id"),
         version=__version__,
     )
+
+
+def _with_status(found: Verdict, tables: Tables) -> Verdict:
+    """The verdict of a suite that somebody ended says so: what is missing was planned, not left out."""
+    if tables.suite.get("status") != "interrupted":
+        return found
+    planned = tables.suite.get("planned_runs")
+    count = f" after {len(tables.runs)} of {planned} runs" if planned else ""
+    return replace(found, rest=f"{found.rest} The suite was interrupted{count}.")
 
 
 def _figures(own: tuple[Group, ...], workload: str) -> tuple[FigureGroup, ...]:

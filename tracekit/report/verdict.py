@@ -20,6 +20,7 @@ from tracekit.report.wording import interval_text, listed, plural, range_text, t
 _NOTABLE_WAIT = 0.10
 """A GIL wait is given as the reason when at least this part of the thread time is certain to be one."""
 _SMALL_WAIT = 0.05
+_LONG_CONTROL_NS = 200_000_000
 _FREE_MACHINE = 0.7
 """Below this part of the ideal speed-up the control says more about the machine than about the models."""
 
@@ -38,7 +39,7 @@ def verdict(group: Group, workload: str, cpus: int | None) -> Verdict:
     if not judged:
         return _without_serial(group, workload, where, models)
     found = _against_serial(group, workload, where, judged)
-    return replace(found, rest=f"{found.rest}{_low_ceiling(judged, cpus)}")
+    return replace(found, rest=f"{found.rest}{_low_ceiling(group, judged, cpus)}")
 
 
 def _against_serial(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
@@ -72,8 +73,14 @@ def _nothing_wins(group: Group, workload: str, where: str, judged: list[Cell]) -
     return _say(group, outcome, _capital(f"{where}{lead} than serial"), rest)
 
 
-def _low_ceiling(judged: list[Cell], cpus: int | None) -> str:
-    """A sentence when even the control, which shares nothing, was far from ideal: then the machine was not free."""
+def _low_ceiling(group: Group, judged: list[Cell], cpus: int | None) -> str:
+    """A sentence when even the control, which shares nothing, was far from ideal: then the machine was not free.
+
+    A short control says nothing of the kind: starting its workers weighs as much as its work.
+    """
+    serial = [min(cell.walls_ns) for cell in group.controls if cell.model == "serial" and cell.walls_ns]
+    if serial and min(serial) < _LONG_CONTROL_NS:
+        return ""
     ceilings = [(value, cell) for cell in judged if (value := ceiling(cell)) is not None]
     if not ceilings:
         return ""
@@ -134,7 +141,7 @@ def _serial_only(group: Group, workload: str, serial: Cell) -> Verdict:
         group,
         "serial-only",
         f"Only serial was run: {workload} takes {value_text(wall)}",
-        f" {_with_interval(wall)}; a speed-up needs a second model.",
+        f" {_with_interval(wall)}; there is no run of another model to compare it with.",
     )
 
 

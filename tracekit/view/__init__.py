@@ -32,6 +32,7 @@ def open_view(
     port: int | None = None,
     open_browser: bool = True,
     announce: Callable[[str], None],
+    progress: Callable[[str], None] = lambda _text: None,
 ) -> None:
     """Show a suite, a run or a trace file until Ctrl-C or SIGTERM; then return and leave nothing behind.
 
@@ -40,7 +41,7 @@ def open_view(
     builds.
     """
     with _terminate_like_ctrl_c(), tempfile.TemporaryDirectory(prefix="tracekit-view-") as scratch:
-        items = traces_of(store, target, Path(scratch), announce=announce)
+        items = traces_of(store, target, Path(scratch), announce=progress)
         serve(items, port=port, open_browser=open_browser, announce=announce)
 
 

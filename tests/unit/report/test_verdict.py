@@ -152,7 +152,8 @@ def test_serial_only() -> None:
     found = the_verdict(Suite().cell("serial", speedup=ONE))
     assert found.outcome == "serial-only"
     assert found.sentence == (
-        "Only serial was run: matmul takes 800 ms (95 % interval 784–816 ms, n = 5); a speed-up needs a second model."
+        "Only serial was run: matmul takes 800 ms (95 % interval 784–816 ms, n = 5); there is no run of another "
+        "model to compare it with."
     )
 
 

@@ -33,14 +33,27 @@ def assert_two_lines(said: Said, code: int, *words: str) -> None:
         assert word in error, said.err
 
 
-def measured_processes() -> list[int]:
-    """Every living process that looks like one of ours."""
+def measured_processes(folder: Path) -> list[int]:
+    """Every living process that was measured for a suite in `folder`, workers and helpers included: their environment
+    names it. Others may be measuring on this machine at the same time."""
     found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        words = " ".join(process.info["cmdline"] or [])
-        if "tracekit.measure" in words and process.info["status"] != psutil.STATUS_ZOMBIE:
+    for process in psutil.process_iter(["status"]):
+        try:
+            path = process.environ().get("PYTHONPATH", "")
+        except psutil.Error:
+            continue
+        if path.startswith(f"{folder.resolve()}{os.sep}") and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process.pid)
     return found
+
+
+def assert_nothing_left(folder: Path, before: set[str]) -> None:
+    """No measured process of that folder now, and soon no semaphore or segment that was not there before."""
+    assert not measured_processes(folder)
+    limit = time.monotonic() + 20
+    while not shared_memory() <= before:
+        assert time.monotonic() < limit, shared_memory() - before
+        time.sleep(0.05)
 
 
 def shared_memory() -> set[str]:
@@ -149,7 +162,7 @@ def test_full_disk(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", str(small)], check=True)
     assert_two_lines(Said(code=done.returncode, out=done.stdout, err=done.stderr), 4, "no space left")
-    assert not measured_processes()
+    assert not measured_processes(tmp_path)
 
 
 class TestDamagedSuites:
@@ -207,8 +220,7 @@ class TestFaultyTasks:
         before = shared_memory()
         said = tracekit("run", "faulty:HANGS", *QUICK, "--models", model, "--timeout", "3")
         assert_two_lines(said, 3, "was ended after 3 s")
-        assert not measured_processes()
-        assert shared_memory() <= before
+        assert_nothing_left(faulty, before)
 
     @pytest.mark.parametrize(("model", "expected"), [("threads", "exit code 7"), ("fork", "BrokenProcessPool")])
     def test_calls_os_exit(self, faulty: Path, tracekit: Tracekit, model: str, expected: str) -> None:
@@ -219,7 +231,7 @@ class TestFaultyTasks:
     def test_is_killed(self, faulty: Path, tracekit: Tracekit, model: str, expected: str) -> None:
         said = tracekit("run", "faulty:IS_KILLED", *QUICK, "--models", model)
         assert_two_lines(said, 3, expected)
-        assert not measured_processes()
+        assert not measured_processes(faulty)
 
     def test_result_does_not_pickle(self, faulty: Path, tracekit: Tracekit) -> None:
         said = tracekit("run", "faulty:RESULT_DOES_NOT_PICKLE", *QUICK, "--models", "fork")
@@ -280,7 +292,7 @@ def test_interrupt_keeps_what_was_measured(faulty: Path, number: signal.Signals)
     out, err = process.communicate(timeout=60)
     assert process.returncode == (130 if number == signal.SIGINT else 143), err
     assert "Traceback" not in out + err
-    assert not measured_processes()
+    assert not measured_processes(faulty)
     folder = next(faulty.glob(".tracekit/*/suite.json"))
     assert json.loads(folder.read_text())["status"] == "interrupted"
     again = subprocess.run(
@@ -307,12 +319,13 @@ def test_nothing_is_left_when_tracekit_itself_is_killed(faulty: Path) -> None:
     while len(list(faulty.glob(".tracekit/*/001-*/streams/*.jsonl"))) < 3:
         assert time.monotonic() < limit, "the workers never started"
         time.sleep(0.01)
-    assert measured_processes()
+    assert len(measured_processes(faulty)) >= 3
     process.kill()
     process.wait()
-    while measured_processes() or not shared_memory() <= before:
-        assert time.monotonic() < limit, f"left: {measured_processes()} {shared_memory() - before}"
+    while measured_processes(faulty):
+        assert time.monotonic() < limit, f"left: {measured_processes(faulty)}"
         time.sleep(0.02)
+    assert_nothing_left(faulty, before)
 
 
 def test_what_lies_in_the_users_folder_is_not_taken_for_ours(tracekit: Tracekit, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The life of a measured process: read the spec, do the work under its model, record, leave.
 
 It runs on CPython 3.9 and newer with the standard library alone, whatever Python tracekit itself runs on. Nothing here
-starts a helper thread, and nothing is printed: stdout and stderr belong to the workload.
+starts a helper thread, and nothing is printed but a failure's traceback: stdout and stderr belong to the workload.
 """
 
 from __future__ import annotations
@@ -43,12 +43,15 @@ def main(folder: str) -> int:
         _measure(spec, bundle, own, tracer)
         exit_code = 0
     except Exception as error:  # noqa: BLE001 - whatever the workload raises is the run's result
+        told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        # To stderr.log, where the remedy of a failed run sends people.
+        sys.stderr.write(told)
         own.record(
             {
                 "kind": "failure",
                 "type": type(error).__name__,
                 "message": str(error),
-                "traceback": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+                "traceback": told,
             }
         )
         exit_code = 1

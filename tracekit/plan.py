@@ -138,7 +138,8 @@ def check(request: Request) -> None:
     for count in request.workers:
         if not 1 <= count <= MAX_WORKERS:
             raise UsageError(
-                f"{count:,} workers cannot be started: from 1 to {MAX_WORKERS:,} can", "tracekit run --workers 1,2"
+                f"{count:,} workers cannot be started: from 1 to {MAX_WORKERS:,} can",
+                f"tracekit run {request.workload} --workers 1,2",
             )
     if request.size not in SIZES:
         raise UsageError(
@@ -152,7 +153,9 @@ def check(request: Request) -> None:
             f"tracekit run {request.workload} --timeout 120",
         )
     if not 1 <= request.runs <= 1000:
-        raise UsageError(f"{request.runs:,} runs: from 1 to 1,000 can be made", "tracekit run --runs 5")
+        raise UsageError(
+            f"{request.runs:,} runs: from 1 to 1,000 can be made", f"tracekit run {request.workload} --runs 5"
+        )
 
 
 def _controls(request: Request, interpreters: list[Interpreter]) -> list[Cell]:

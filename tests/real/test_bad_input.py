@@ -214,6 +214,9 @@ class TestFaultyTasks:
     def test_raises(self, faulty: Path, tracekit: Tracekit, model: str) -> None:
         said = tracekit("run", "faulty:RAISES", *QUICK, "--models", model)
         assert_two_lines(said, 3, "ValueError: item", "is bad")
+        # Where the remedy sends people, they find the traceback of the task.
+        (log,) = faulty.glob(".tracekit/*/*/stderr.log")
+        assert "in raises" in log.read_text()
 
     @pytest.mark.parametrize("model", ["threads", "fork", "spawn", "forkserver"])
     def test_hangs(self, faulty: Path, tracekit: Tracekit, model: str) -> None:

@@ -15,16 +15,20 @@ _FORMATS = ("csv", "json", "parquet")
 @click.command(no_args_is_help=True)
 @click.argument("suite", shell_complete=complete_suites)
 @click.argument("table", default="metrics")
-@click.option("--format", "file_format", default="csv", show_default=True, help=f"One of {', '.join(_FORMATS)}.")
+@click.option(
+    "--format",
+    "file_format",
+    help=f"One of {', '.join(_FORMATS)}.  [default: what the ending of --output says, else csv]",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: stdout]")
 @store_option
 @click.pass_context
 def export(
-    ctx: click.Context, /, suite: str, table: str, file_format: str, output: Path | None, store: Path | None
+    ctx: click.Context, /, suite: str, table: str, file_format: str | None, output: Path | None, store: Path | None
 ) -> None:
     """Write TABLE of SUITE: metrics (the default), runs, processes, threads, spans, counters, slices, samples, notices.
 
-    JSON is a list of row objects; a missing value is null. Times are integer nanoseconds.
+    JSON is a list of row objects; a missing value is null. Times are nanoseconds.
 
     \b
     Examples:
@@ -35,6 +39,9 @@ def export(
     from tracekit.bundle import explained_os_errors
     from tracekit.errors import UsageError
 
+    if file_format is None:
+        ending = "" if output is None else output.suffix.lstrip(".")
+        file_format = ending if ending in _FORMATS else "csv"
     to_terminal = output is None and sys.stdout.isatty()
     if file_format == "parquet" and to_terminal:
         raise UsageError(

@@ -158,7 +158,8 @@ def run(
         click.echo(to_text(files.view))
         click.echo("")
         click.echo(f"report  {files.html}")
-        click.echo(f"view    {_view_command(outcome.folder.suite_id, store)}")
+        if any(item.status == "ok" and item.spec.capture == "viztracer" for item in outcome.outcomes):
+            click.echo(f"view    {_view_command(outcome.folder.suite_id, store)}")
     return _exit_code(outcome)
 
 

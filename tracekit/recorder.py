@@ -35,7 +35,7 @@ class Recorder:
         self.pid = os.getpid()
         self._periodic = periodic
         self._fd = os.open(
-            os.path.join(folder, f"{self.pid}.jsonl"),  # noqa: PTH118 - pathlib costs a worker 5 ms
+            os.path.join(folder, f"{self.pid}.jsonl"),  # noqa: PTH118 - pathlib costs a worker 3 ms
             os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND,
             0o644,
         )
@@ -157,7 +157,7 @@ def run_task(task: Callable[[Any], Any], index: int, item: Any) -> Any:
 
 
 def encode(record: Mapping[str, Any]) -> str:
-    """One flat record as a line of JSON. `json` itself is not imported: it would cost every worker 3 ms."""
+    """One flat record as a line of JSON. `json` itself is not imported: it would cost every worker 2 ms."""
     return "{" + ",".join(f'"{key}":{_value(value)}' for key, value in record.items()) + "}"
 
 
@@ -165,7 +165,7 @@ def start_ticks() -> int | None:
     """When this process was made, in clock ticks since boot (proc(5), field 22); with the pid it is unique."""
     if sys.platform != "linux":
         return None
-    with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - pathlib costs a worker 5 ms
+    with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - pathlib costs a worker 3 ms
         # The second field is the program's name and may hold anything, also blanks and brackets.
         return int(file.read().rpartition(b")")[2].split()[19])
 

@@ -6,6 +6,7 @@
         streams/<pid>.jsonl                one measured process: first record `meta`, last record `end` with a count
         streams/parent.jsonl               what the parent read from outside (memory, steal)
         raw/                               the capture tools' own files, never rewritten
+        waits/<pid>.bin                    what the wait probe recorded in one process (only under capture `waits`)
         stdout.log  stderr.log             what the measured program printed
         manifest.json                      written last, by rename: no manifest = the run did not finish
 
@@ -56,6 +57,10 @@ class Bundle:
         return self.root / "raw"
 
     @property
+    def waits(self) -> Path:
+        return self.root / "waits"
+
+    @property
     def manifest_path(self) -> Path:
         return self.root / "manifest.json"
 
@@ -88,7 +93,7 @@ class Bundle:
         sealed = _mapping(manifest, "files", self.manifest_path)
         for name, facts in sealed.items():
             self._check_file(name, facts)
-        for folder in (self.streams, self.raw):
+        for folder in (self.streams, self.raw, self.waits):
             for path in folder.glob("**/*"):
                 name = str(path.relative_to(self.root))
                 if name not in sealed and not (path.is_dir() and not path.is_symlink()):

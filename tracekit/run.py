@@ -18,7 +18,7 @@ from typing import Any
 import tracekit
 from tracekit import environment
 from tracekit.bundle import Bundle, SuiteFolder, explained_os_errors
-from tracekit.capture import CAPTURES, Capture
+from tracekit.capture import Capture, named
 from tracekit.errors import ChecksumMismatch, RunFailed
 from tracekit.guard import guarded
 from tracekit.launch import Ended, launch, link_packages, measured_environment
@@ -133,17 +133,17 @@ def run_one(
 
     `facts` is the suite's environment; `started` gets the measured process's id at once. Raises OutputUnwritable.
     """
-    capture: Capture = CAPTURES.load(spec.capture)
+    capture = named(spec.capture)
     bundle.create(spec)
     before = environment.busy()
     measured = [spec.python, "-m", "tracekit.measure", str(bundle.root.resolve()), str(Path.cwd())]
     argv = capture.wrap(measured, spec, bundle)
     reader = MemoryReader(bundle) if spec.warmup else None
     try:
-        with explained_os_errors(bundle.root):
+        with explained_os_errors(bundle.root), capture.around(spec, bundle) as variables:
             ended = launch(
                 argv,
-                env=measured_environment(import_folder.resolve()),
+                env={**measured_environment(import_folder.resolve()), **variables},
                 cwd=import_folder,
                 folder=bundle.root,
                 timeout_s=spec.timeout_s,
@@ -159,7 +159,18 @@ def run_one(
     if not capture.passes_exit_code and not ended.timed_out and exit_code is None:
         found.append(notice("exit-code-unknown", run_id=spec.run_id))
     found += _gil_notices(bundle, spec)
-    _seal(bundle, spec, facts, before, status=status, reason=reason, exit_code=exit_code, ended=ended, notices=found)
+    _seal(
+        bundle,
+        spec,
+        facts,
+        before,
+        status=status,
+        reason=reason,
+        exit_code=exit_code,
+        ended=ended,
+        notices=found,
+        processes=capture.processes(bundle),
+    )
     return Outcome(
         spec=spec,
         status=status,
@@ -243,6 +254,7 @@ def _seal(
     exit_code: int | None,
     ended: Ended | None = None,
     notices: Sequence[Notice] = (),
+    processes: Sequence[dict[str, Any]] = (),
 ) -> None:
     after = environment.busy()
     for marker in bundle.root.glob("handshake.*"):
@@ -263,6 +275,7 @@ def _seal(
                 "steal_after_ns": after["steal_ns"],
             },
             "notices": [list(item) for item in notices],
+            "processes": list(processes),
         }
     )
 

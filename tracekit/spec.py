@@ -45,6 +45,10 @@ class RunSpec:
     python_label: str = ""
     extra_path: str = ""
     """Folder that holds the capture's packages when the measured interpreter has none of its own."""
+    program: tuple[str, ...] = ()
+    """The command that `tracekit record` runs as it is; empty for a workload. Its model is `program`."""
+    duration_s: float = 0.0
+    """Of a program: when it is asked to end; 0 means when it ends by itself."""
 
     @property
     def cell(self) -> tuple[str, str, str, int, str, str]:
@@ -59,7 +63,8 @@ class RunSpec:
     def from_mapping(cls, data: Mapping[str, Any]) -> RunSpec:
         """From parsed JSON; keys of a later minor addition are ignored."""
         known = {item.name for item in fields(cls)}
-        return cls(**{key: value for key, value in data.items() if key in known})
+        given = {key: value for key, value in data.items() if key in known}
+        return cls(**{**given, "program": tuple(given.get("program", ()))})
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "last_task_ns": "int",
         "exit_ns": "int",
         "exit_code": "int",
+        "ended": "text",
+        "executable": "text",
     },
     "threads": {
         "run_id": "text",
@@ -72,6 +74,9 @@ COLUMNS: dict[str, dict[str, str]] = {
         "start_ns": "int",
         "end_ns": "int",
         "cpu_ns": "int",
+        "run_queue_wait_ns": "int",
+        "voluntary_switches": "int",
+        "involuntary_switches": "int",
     },
     "spans": {
         "run_id": "text",
@@ -93,6 +98,23 @@ COLUMNS: dict[str, dict[str, str]] = {
         "start_ns": "int",
         "dur_ns": "int",
         "object": "text",
+        "holder_tid": "int",
+        "function": "text",
+        "file": "text",
+        "line": "int",
+        "method": "text",
+    },
+    "holds": {
+        "run_id": "text",
+        "pid": "int",
+        "tid": "int",
+        "object": "text",
+        "start_ns": "int",
+        "end_ns": "int",
+        "function": "text",
+        "file": "text",
+        "line": "int",
+        "method": "text",
     },
     "slices": {
         "run_id": "text",
@@ -165,6 +187,16 @@ QUALITIES = ("measured", "estimated", "bound", "unavailable")
 """measured: read off a clock or counter; estimated: computed from samples; bound: only lower..upper is known;
 unavailable: not known, `reason` says why."""
 
+WAIT_KINDS = ("gil", "gil-switch", "lock", "io-read", "io-write", "poll", "sleep", "child-wait")
+"""Kinds of rows in `waits`. gil: take_gil blocked; gil-switch: drop_gil waited until another thread had taken it."""
+
+WAIT_METHODS = ("waits-probe", "kernel-uprobe")
+"""Who saw a wait or a hold. A run may have both, so a sum is over one of them."""
+
+SCHED_STATES = ("running", "runnable", "sleeping", "disk")
+"""States of rows in `sched`; `cpu` is known for `running` only. A running row is followed by `runnable` when the
+thread was preempted (an involuntary switch) and by `sleeping` or `disk` when it blocked (a voluntary one)."""
+
 SCOPES = ("cell", "run", "process", "thread")
 
 _DTYPES = {"text": "str", "int": "Int64", "float": "float64", "bool": "boolean"}
@@ -180,6 +212,7 @@ class Tables:
     threads: pd.DataFrame
     spans: pd.DataFrame
     waits: pd.DataFrame
+    holds: pd.DataFrame
     slices: pd.DataFrame
     samples: pd.DataFrame
     sched: pd.DataFrame

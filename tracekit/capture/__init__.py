@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tracekit.bundle import Bundle
 from tracekit.interpreters import Interpreter
@@ -45,9 +47,59 @@ class Capture:
         """The command that runs `argv` under this capture."""
         raise NotImplementedError
 
+    def around(self, spec: RunSpec, bundle: Bundle) -> AbstractContextManager[dict[str, str]]:
+        """Entered just before the measured process is started and left when nothing of it runs any more, whatever
+        happened; gives variables to add to its environment. Raises CaptureUnavailable."""
+        return nullcontext({})
+
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
         """After the run: check that the tool left what it should for these measured processes."""
         raise NotImplementedError
+
+    def processes(self, bundle: Bundle) -> list[dict[str, Any]]:
+        """What the capture knows of each process that it saw, for the manifest: pid, ppid, start_ticks, executable,
+        started_ns, ended_ns, ended (exit, _exit, signal, unknown), exit_code (negative for a signal), lost."""
+        return []
+
+
+class Together(Capture):
+    """Several captures of one run: `waits+kernel`."""
+
+    def __init__(self, parts: list[Capture]) -> None:
+        self.name = "+".join(part.name for part in parts)
+        self.passes_exit_code = all(part.passes_exit_code for part in parts)
+        self._parts = parts
+
+    def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
+        ready = [part.preflight(interpreter, provision) for part in self._parts]
+        return Ready(extra_path=next((each.extra_path for each in ready if each.extra_path), ""))
+
+    def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
+        for part in self._parts:
+            argv = part.wrap(argv, spec, bundle)
+        return argv
+
+    @contextmanager
+    def around(self, spec: RunSpec, bundle: Bundle) -> Iterator[dict[str, str]]:
+        with ExitStack() as stack:
+            variables: dict[str, str] = {}
+            for part in self._parts:
+                variables.update(stack.enter_context(part.around(spec, bundle)))
+            yield variables
+
+    def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
+        pids = list(pids)
+        return [found for part in self._parts for found in part.collect(spec, bundle, pids)]
+
+    def processes(self, bundle: Bundle) -> list[dict[str, Any]]:
+        # The first that knows them tells: they see the same ones.
+        return next((found for part in self._parts if (found := part.processes(bundle))), [])
+
+
+def named(name: str) -> Capture:
+    """The capture of that name, or several joined by `+`. Raises UsageError."""
+    parts: list[Capture] = [CAPTURES.load(part) for part in name.split("+")]
+    return parts[0] if len(parts) == 1 else Together(parts)
 
 
 CAPTURES = Registry(

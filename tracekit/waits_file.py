@@ -1,0 +1,190 @@
+"""The wait probe's file, `waits/<pid>.bin`, as tracekit/probe/waits.h lays it down: a header, open waits, slots.
+
+Read by both sides of the wall: `capture` to say how each process ended, `load` to make tables. Any of these files may
+be cut off, half written or not ours at all.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracekit.errors import BundleCorrupt, BundleTooNew
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAGIC = b"TKWAITS\0"
+FORMAT = 1
+SUFFIX = ".bin"
+
+WAITS = {
+    1: "gil",
+    2: "gil-switch",
+    3: "lock",
+    4: "io-read",
+    5: "io-write",
+    6: "poll",
+    7: "sleep",
+    8: "child-wait",
+}
+"""Kinds of blocking intervals -> their names in the table `waits`."""
+
+GIL_TAKE, GIL_DROP = 16, 17
+THREAD_START, THREAD_END, THREAD_NAME = 32, 33, 34
+FORK, IMAGE, EXEC, EXIT, CHILD_ENDED = 35, 36, 37, 38, 39
+TEXT = 48
+
+KNOWN, NATIVE = 1, 2
+"""Bits of `flags`."""
+
+SLOT = [
+    ("start_ns", "<u8"),
+    ("dur_ns", "<u8"),
+    ("object", "<u8"),
+    ("tid", "<u4"),
+    ("other", "<u4"),
+    ("site", "<u4"),
+    ("flags", "u1"),
+    ("parts", "u1"),
+    ("kind", "<u2"),
+]
+"""One slot, as numpy takes it: 40 bytes."""
+
+THREAD = [
+    ("tid", "<u4"),
+    ("open_kind", "<u4"),
+    ("open_start_ns", "<u8"),
+    ("open_object", "<u8"),
+    ("start_ns", "<u8"),
+    ("checkpoint_ns", "<u8"),
+    ("cpu_ns", "<u8"),
+    ("run_queue_ns", "<u8"),
+    ("open_site", "<u4"),
+    ("reserved", "<u4"),
+]
+"""One entry of the thread table: 64 bytes."""
+
+_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s")
+_THREADS_AT = 4096
+_MOST_THREADS = 1 << 16
+_HINT = "tracekit list suites"
+
+ENDS = {0: "", 1: "exit", 2: "_exit"}
+"""How the process said that it would end; nothing: it was killed, or runs still."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What the file says of its process. Stamps are CLOCK_MONOTONIC ns."""
+
+    pid: int
+    ppid: int
+    start_ticks: int
+    monotonic_ns: int
+    boottime_ns: int
+    realtime_ns: int
+    slots: int
+    """Slots that are in the file, finished or not."""
+    lost: int
+    """Records that found no room."""
+    images: int
+    python: tuple[int, int] | None
+    sites: bool
+    """Whether functions could be read in this Python."""
+    ended: str
+    exit_code: int | None
+    ended_ns: int | None
+    no_thread_entry: int
+    """Threads whose open wait would not be known."""
+    executable: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitsFile:
+    """One file: `slots` with the fields of SLOT, `threads` with those of THREAD, and the texts by id."""
+
+    header: Header
+    slots: np.ndarray[Any, Any]
+    threads: np.ndarray[Any, Any]
+    texts: dict[int, str]
+
+
+def read_header(path: Path) -> Header:
+    """The header alone. Raises BundleCorrupt or BundleTooNew."""
+    return _header(path)[0]
+
+
+def read(path: Path) -> WaitsFile:
+    """The whole file, its slots mapped and not loaded. Raises BundleCorrupt or BundleTooNew."""
+    # capture must not pay for numpy at import: `tracekit --help` loads it.
+    import numpy as np  # noqa: PLC0415
+
+    header, slots_at, threads = _header(path)
+    try:
+        mapped = np.memmap(path, dtype=np.uint8, mode="r")
+    except (OSError, ValueError) as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error}", _HINT) from error
+    table = mapped[_THREADS_AT : _THREADS_AT + threads * np.dtype(THREAD).itemsize].view(THREAD)
+    length = header.slots * np.dtype(SLOT).itemsize
+    slots = mapped[slots_at : slots_at + length].view(SLOT)
+    return WaitsFile(header=header, slots=slots, threads=table, texts=_texts(slots))
+
+
+def _header(path: Path) -> tuple[Header, int, int]:
+    """The header, the offset of the first slot, and the number of thread entries."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_HEADER.size)
+            size = file.seek(0, 2)
+    except OSError as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error}", _HINT) from error
+    if len(data) < _HEADER.size or data[:8] != MAGIC:
+        raise BundleCorrupt(f"{path} is no file of the wait probe, or it is cut off", _HINT)
+    values = _HEADER.unpack(data)
+    (form, slot_bytes, slots_at, threads, pid, ppid, start_ticks, monotonic, boottime, realtime) = values[1:11]
+    (_limit, ready, taken, lost, images, python, sites, ended, exit_code, no_entry, ended_ns, executable) = values[11:]
+    if form > FORMAT:
+        raise BundleTooNew(
+            f"{path} has format {form}; this tracekit reads up to {FORMAT}", "pip install --upgrade tracekit"
+        )
+    threads_end = _THREADS_AT + threads * 64
+    if slot_bytes != 40 or threads > _MOST_THREADS or not threads_end <= slots_at <= size:
+        raise BundleCorrupt(f"{path}: its header does not describe it", _HINT)
+    header = Header(
+        pid=pid,
+        ppid=ppid,
+        start_ticks=start_ticks,
+        monotonic_ns=monotonic,
+        boottime_ns=boottime,
+        realtime_ns=realtime,
+        slots=min(taken, ready, (size - slots_at) // slot_bytes),
+        lost=lost,
+        images=images,
+        python=(python >> 24, python >> 16 & 0xFF) if python else None,
+        sites=bool(sites),
+        ended=ENDS.get(ended, ""),
+        exit_code=exit_code if ended else None,
+        ended_ns=ended_ns if ended else None,
+        no_thread_entry=no_entry,
+        executable=executable.split(b"\0", 1)[0].decode("utf-8", "replace"),
+    )
+    return header, slots_at, threads
+
+
+def _texts(slots: np.ndarray[Any, Any]) -> dict[int, str]:
+    """The texts by id; one that is not whole is left out."""
+    chosen = slots[slots["kind"] == TEXT]
+    parts: dict[int, dict[int, bytes]] = {}
+    wanted: dict[int, int] = {}
+    for slot in chosen:
+        number = int(slot["site"])
+        parts.setdefault(number, {})[int(slot["flags"])] = slot.tobytes()[:32]
+        wanted[number] = int(slot["parts"])
+    return {
+        number: b"".join(found[part] for part in range(wanted[number])).rstrip(b"\0").decode("utf-8", "replace")
+        for number, found in parts.items()
+        if all(part in found for part in range(wanted[number]))
+    }

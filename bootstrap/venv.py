@@ -131,7 +131,9 @@ def is_usable(venv: Path) -> bool:
 
 def stamp_text(root: Path, venv: Path, kind: str) -> str:
     digest = hashlib.sha256()
-    for part in (root / LOCKS[kind], root / "pyproject.toml", venv / MADE):
+    # The probe is compiled when tracekit is installed.
+    probe = sorted((root / "tracekit" / "probe").glob("*.[ch]"))
+    for part in (root / LOCKS[kind], root / "pyproject.toml", venv / MADE, *probe):
         content = part.read_bytes()
         digest.update(b"%d\n" % len(content) + content)
     return f"{digest.hexdigest()}\n"

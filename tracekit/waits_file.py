@@ -40,6 +40,9 @@ TEXT = 48
 KNOWN, NATIVE = 1, 2
 """Bits of `flags`."""
 
+OPEN_TICKS = 0x100
+"""Bit of a thread's `open_kind`: its `open_start_ns` is a reading of the processor's counter."""
+
 SLOT = [
     ("start_ns", "<u8"),
     ("dur_ns", "<u8"),
@@ -67,9 +70,10 @@ THREAD = [
 ]
 """One entry of the thread table: 64 bytes."""
 
-_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s")
+_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s4Q")
 _THREADS_AT = 4096
 _MOST_THREADS = 1 << 16
+_TEXT_BYTES = 32
 _HINT = "tracekit list suites"
 
 ENDS = {0: "", 1: "exit", 2: "_exit"}
@@ -88,10 +92,13 @@ class Header:
     realtime_ns: int
     slots: int
     """Slots that are in the file, finished or not."""
+    bytes: int
+    """Of the file, what was used: the rest is room that was never written."""
     lost: int
     """Records that found no room."""
     images: int
-    python: tuple[int, int] | None
+    python: tuple[int, int, int] | None
+    """Major, minor, micro."""
     sites: bool
     """Whether functions could be read in this Python."""
     ended: str
@@ -100,6 +107,8 @@ class Header:
     no_thread_entry: int
     """Threads whose open wait would not be known."""
     executable: str
+    ticks: tuple[tuple[int, int], ...]
+    """Readings of the processor's counter with the clock's, at most two; none where it is not used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +119,18 @@ class WaitsFile:
     slots: np.ndarray[Any, Any]
     threads: np.ndarray[Any, Any]
     texts: dict[int, str]
+
+
+def is_begun(path: Path) -> bool:
+    """Whether there is anything in the file: a process killed in its first moment leaves an empty one, or zeros.
+
+    Raises BundleCorrupt.
+    """
+    try:
+        with path.open("rb") as file:
+            return bool(file.read(len(MAGIC)).strip(b"\0"))
+    except OSError as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error}", _HINT) from error
 
 
 def read_header(path: Path) -> Header:
@@ -145,7 +166,8 @@ def _header(path: Path) -> tuple[Header, int, int]:
         raise BundleCorrupt(f"{path} is no file of the wait probe, or it is cut off", _HINT)
     values = _HEADER.unpack(data)
     (form, slot_bytes, slots_at, threads, pid, ppid, start_ticks, monotonic, boottime, realtime) = values[1:11]
-    (_limit, ready, taken, lost, images, python, sites, ended, exit_code, no_entry, ended_ns, executable) = values[11:]
+    (_limit, ready, taken, lost, images, python, sites, ended, exit_code, no_entry, ended_ns) = values[11:22]
+    (executable, base_ticks, base_ns, later_ticks, later_ns) = values[22:]
     if form > FORMAT:
         raise BundleTooNew(
             f"{path} has format {form}; this tracekit reads up to {FORMAT}", "pip install --upgrade tracekit"
@@ -153,6 +175,7 @@ def _header(path: Path) -> tuple[Header, int, int]:
     threads_end = _THREADS_AT + threads * 64
     if slot_bytes != 40 or threads > _MOST_THREADS or not threads_end <= slots_at <= size:
         raise BundleCorrupt(f"{path}: its header does not describe it", _HINT)
+    used = min(taken, ready, (size - slots_at) // slot_bytes)
     header = Header(
         pid=pid,
         ppid=ppid,
@@ -160,31 +183,43 @@ def _header(path: Path) -> tuple[Header, int, int]:
         monotonic_ns=monotonic,
         boottime_ns=boottime,
         realtime_ns=realtime,
-        slots=min(taken, ready, (size - slots_at) // slot_bytes),
+        slots=used,
+        bytes=slots_at + used * slot_bytes,
         lost=lost,
         images=images,
-        python=(python >> 24, python >> 16 & 0xFF) if python else None,
+        python=(python >> 24, python >> 16 & 0xFF, python >> 8 & 0xFF) if python else None,
         sites=bool(sites),
         ended=ENDS.get(ended, ""),
         exit_code=exit_code if ended else None,
         ended_ns=ended_ns if ended else None,
         no_thread_entry=no_entry,
         executable=executable.split(b"\0", 1)[0].decode("utf-8", "replace"),
+        ticks=tuple(pair for pair in ((base_ticks, base_ns), (later_ticks, later_ns)) if base_ticks and pair[0]),
     )
     return header, slots_at, threads
 
 
 def _texts(slots: np.ndarray[Any, Any]) -> dict[int, str]:
-    """The texts by id; one that is not whole is left out."""
+    """The texts by id; one that is not whole is left out, and of a part that is there twice the first counts."""
+    import numpy as np  # noqa: PLC0415
+
     chosen = slots[slots["kind"] == TEXT]
-    parts: dict[int, dict[int, bytes]] = {}
-    wanted: dict[int, int] = {}
-    for slot in chosen:
-        number = int(slot["site"])
-        parts.setdefault(number, {})[int(slot["flags"])] = slot.tobytes()[:32]
-        wanted[number] = int(slot["parts"])
+    chosen = chosen[chosen["flags"] < chosen["parts"]]
+    chosen = chosen[np.lexsort((chosen["flags"], chosen["site"]))]
+    ids, part = chosen["site"], chosen["flags"]
+    again = np.zeros(len(chosen), dtype=bool)
+    again[1:] = (ids[1:] == ids[:-1]) & (part[1:] == part[:-1])
+    chosen = chosen[~again]
+    numbers, firsts, counts = np.unique(chosen["site"], return_index=True, return_counts=True)
+    # Its parts are all different and in order: that the last one is there says that all are.
+    lasts = firsts + counts - 1
+    whole = (chosen["flags"][lasts] == counts - 1) & (chosen["parts"][lasts] == counts)
+    data = chosen.tobytes()
     return {
-        number: b"".join(found[part] for part in range(wanted[number])).rstrip(b"\0").decode("utf-8", "replace")
-        for number, found in parts.items()
-        if all(part in found for part in range(wanted[number]))
+        number: b"".join(data[at : at + _TEXT_BYTES] for at in range(first * 40, (first + count) * 40, 40))
+        .rstrip(b"\0")
+        .decode("utf-8", "replace")
+        for number, first, count in zip(
+            numbers[whole].tolist(), firsts[whole].tolist(), counts[whole].tolist(), strict=True
+        )
     }

@@ -111,5 +111,13 @@ CAPTURES = Registry(
             "every Python call of every process, as slices on a timeline",
         ),
         "py-spy": ("tracekit.capture.pyspy:CAPTURE", "stack samples from outside, with native frames and idle threads"),
+        "waits": (
+            "tracekit.capture.waits:CAPTURE",
+            "every wait of every thread, for the GIL and else, with the function it was in; needs no privileges",
+        ),
+        "kernel": (
+            "tracekit.capture.kernel:CAPTURE",
+            "the kernel's own account of every switch and every take of the GIL; needs root",
+        ),
     },
 )

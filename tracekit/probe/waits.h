@@ -66,7 +66,7 @@ _Static_assert(sizeof(struct waits_slot) == 40, "slots are 40 bytes in the file"
 /* What a thread waits for right now, so that the wait of a killed process is not lost. Free when tid is 0. */
 struct waits_thread {
     _Atomic uint32_t tid;
-    _Atomic uint32_t open_kind; /* 0: does not wait */
+    _Atomic uint32_t open_kind; /* 0: does not wait; with WAITS_OPEN_TICKS the start is in ticks, see the header */
     _Atomic uint64_t open_start_ns;
     _Atomic uint64_t open_object;
     uint64_t start_ns;      /* first instruction, 0 where the probe came later */
@@ -77,6 +77,9 @@ struct waits_thread {
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct waits_thread) == 64, "thread entries are 64 bytes in the file");
+
+/* The call may wait or not, and began at this tick of the processor's counter. */
+#define WAITS_OPEN_TICKS 0x100u
 
 #define WAITS_HEADER_BYTES 4096u
 #define WAITS_THREADS 512u
@@ -108,6 +111,10 @@ struct waits_header {
     uint32_t no_thread_entry; /* threads that found the table full */
     uint64_t ended_ns;
     char executable[1024];
+    uint64_t base_ticks; /* the counter and the clock when the image was loaded, 0: there is no such counter */
+    uint64_t base_ns;
+    uint64_t later_ticks; /* and at some later time, 0: none */
+    uint64_t later_ns;
 };
 _Static_assert(sizeof(struct waits_header) <= WAITS_HEADER_BYTES, "the header fits its page");
 

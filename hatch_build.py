@@ -1,0 +1,44 @@
+"""Hatchling's build hook: compiles the wait probe into the package, for a wheel and for an editable install.
+
+Without a compiler tracekit is whole but for the capture `waits`, whose preflight says what is missing.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class ProbeHook(BuildHookInterface):  # type: ignore[type-arg]
+    """See the module."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        sys.path.insert(0, self.root)
+        try:
+            from tracekit.probe import compile as probe  # noqa: PLC0415 - the root is on the path only now
+        finally:
+            sys.path.remove(self.root)
+        reason = probe.supported()
+        try:
+            if not reason and not probe.is_current():
+                probe.compile_probe()
+        except probe.CannotCompile as error:
+            reason = str(error)
+        if reason:
+            self.app.display_warning(f"tracekit is built without its wait probe: {reason}")
+            return
+        build_data["artifacts"].append(str(probe.LIBRARY.relative_to(Path(self.root))))
+        if version != "editable":
+            # Any Python 3, this machine's kind: the library is not tied to a Python's ABI.
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{_platform_tag()}"
+
+
+def _platform_tag() -> str:
+    # Comes with pip and hatchling, but only where something is built.
+    from packaging.tags import platform_tags  # noqa: PLC0415
+
+    return next(tag for tag in platform_tags() if tag.startswith("linux_"))

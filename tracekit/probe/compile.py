@@ -1,0 +1,89 @@
+"""Compiling the wait probe. The package's build hook does it at set-up; standard library only, as it runs there.
+
+The library carries a digest of the sources it was made from, so that one which does not fit them is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCES = ("waits.c", "waits.h")
+LIBRARY = HERE / "waits.so"
+
+FLAGS = ("-std=c11", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fexceptions", "-Wall", "-Wextra", "-Werror")
+"""-fexceptions: a thread that is cancelled inside a call is unwound through our frames."""
+
+_TIMEOUT_S = 120
+_MARK = "tracekit-waits-sources:"
+
+
+class CannotCompile(Exception):
+    """No compiler, or one that refuses: the text says which and what it said."""
+
+
+def supported() -> str:
+    """Empty where the probe can work, else the reason why it cannot."""
+    if sys.platform != "linux":
+        return f"the wait probe works on Linux only, not on {platform.system()}"
+    if platform.libc_ver()[0] != "glibc":
+        return "the wait probe needs glibc, and this Python runs on another libc"
+    return ""
+
+
+def digest() -> str:
+    """Of the sources as they are now."""
+    found = hashlib.sha256()
+    for name in SOURCES:
+        found.update((HERE / name).read_bytes())
+    return found.hexdigest()
+
+
+def is_current(library: Path = LIBRARY) -> bool:
+    """Whether the library is there and was made from these sources."""
+    try:
+        return f"{_MARK}{digest()}".encode() in library.read_bytes()
+    except OSError:
+        return False
+
+
+def compiler() -> list[str]:
+    """$CC, else cc, gcc or clang. Raises CannotCompile."""
+    named = shlex.split(os.environ.get("CC", ""))
+    for candidate in [named] if named else [["cc"], ["gcc"], ["clang"]]:
+        if shutil.which(candidate[0]):
+            return candidate
+    raise CannotCompile(f"there is no C compiler ({named[0] if named else 'cc, gcc, clang'})")
+
+
+def compile_probe(library: Path = LIBRARY, extra: tuple[str, ...] = ()) -> Path:
+    """Compile the probe to `library`, whole or not at all. Raises CannotCompile."""
+    unfinished = library.with_name(f".{library.name}.{os.getpid()}")
+    mark = f'-DWAITS_SOURCES="{_MARK}{digest()}"'
+    command = [*compiler(), *FLAGS, *extra, mark, "-shared", "-o", str(unfinished), str(HERE / "waits.c")]
+    try:
+        done = subprocess.run(
+            [*command, "-ldl", "-lpthread"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        if done.returncode != 0:
+            said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
+            raise CannotCompile(f"{command[0]} refused waits.c: {said}")
+        unfinished.replace(library)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CannotCompile(f"{command[0]} does not run: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return library

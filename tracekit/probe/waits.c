@@ -1,0 +1,1973 @@
+/* The wait probe: a library that is preloaded into a measured program and writes down when its threads wait.
+ *
+ * It stands between the program and libc for the calls a thread can block in, reads the clock around them, and leaves
+ * one record per wait in a shared file mapping (waits.h). It needs no symbols, no privileges and no help from Python:
+ *
+ *   - take_gil blocks in pthread_cond_timedwait on the GIL's condition, 5 ms at a time, until it has the GIL, and then
+ *     signals the GIL's second condition; drop_gil signals the first one. Both lie in one struct, cond, mutex,
+ *     switch_cond, so that the second address follows from the first. A wait for the GIL is from the first of these
+ *     calls to the signal. One GIL is told from another by the address: there is one per interpreter since 3.12.
+ *   - threading's locks wait in sem_wait, sem_clockwait and sem_timedwait; so do PyMutex and the parking lot (3.13+).
+ *   - I/O, polls, sleeps and waits for children are libc calls of their own.
+ *
+ * While a thread waits its own Python frame stands still, so that the function it is in can be read without the GIL.
+ *
+ * Rules that the code keeps: nothing is allocated and no lock is taken after the constructor; a thread touches memory
+ * of its own, one atomic counter and the slot it drew; errno is the caller's. No descriptor is kept open, because a
+ * program may close it and get the same number for a file of its own. What finds no room is counted and left out.
+ * A thread that takes a free GIL pays one comparison and one store.
+ *
+ * LD_PRELOAD follows exec; a fork child opens a file of its own. The folder is named by TRACEKIT_WAITS.
+ */
+#define _GNU_SOURCE
+#include "waits.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HOT __attribute__((hot))
+#define COLD __attribute__((cold, noinline))
+#define EXPORT __attribute__((visibility("default")))
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define relaxed memory_order_relaxed
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+enum {
+    SHORT_NS = 10000,            /* a call that left the CPU for less did not wait worth speaking of */
+    SHORT_TICKS = 10000,         /* the same in ticks of the counter: at most 10 us on any machine of 1 GHz and more */
+    CALM = 64,                   /* after so many calls that did not wait the next one is not timed either */
+    CALM_AGAIN = 1024,           /* how often the clocks are read in a calm */
+    CHECKPOINT_NS = 50000000,    /* how old a thread's CPU time may be when the process is killed */
+    FIRST_SLOTS = 1600,          /* 64 kB: a child of 50 ms should not pay for more */
+    STEP_SLOTS = 1 << 17,        /* 5 MB: the most the file grows by at a time */
+    LEAST_SLOTS = 1 << 14,       /* with less address space than this there is no recording */
+    TEXT_BYTES = 32,             /* of a text in one slot */
+    NAME_MOST = 200,             /* bytes of a function's name that are kept */
+    PATH_MOST = 400,             /* bytes of a file's path that are kept */
+    SITES = 1 << 13,             /* different functions per process that can have an id */
+    GILS = 64,                   /* interpreters with a GIL of their own */
+    STARTS = 256,                /* threads being started at the same time */
+};
+#define LIMIT_BYTES (UINT64_C(1) << 30)
+
+#ifndef WAITS_SOURCES
+#define WAITS_SOURCES "tracekit-waits-sources: unknown"
+#endif
+__attribute__((used)) static const char sources[] = WAITS_SOURCES;
+
+/* ---- libc's own functions ----------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+#define COND_VERSION "GLIBC_2.3.2"
+#else
+#define COND_VERSION "GLIBC_2.17"
+#endif
+
+#define REAL(name) static __typeof__(&name) real_##name
+REAL(pthread_cond_init);
+REAL(pthread_cond_signal);
+REAL(pthread_cond_wait);
+REAL(pthread_cond_timedwait);
+REAL(pthread_create);
+REAL(pthread_join);
+REAL(sem_wait);
+REAL(sem_trywait);
+REAL(sem_timedwait);
+REAL(sem_clockwait);
+REAL(read);
+REAL(pread64);
+REAL(readv);
+REAL(recv);
+REAL(recvfrom);
+REAL(recvmsg);
+REAL(write);
+REAL(pwrite64);
+REAL(writev);
+REAL(send);
+REAL(sendto);
+REAL(sendmsg);
+REAL(sendfile64);
+REAL(connect);
+REAL(accept);
+REAL(accept4);
+REAL(fsync);
+REAL(fdatasync);
+REAL(flock);
+REAL(lockf64);
+REAL(getaddrinfo);
+REAL(poll);
+REAL(ppoll);
+REAL(select);
+REAL(pselect);
+REAL(epoll_wait);
+REAL(epoll_pwait);
+REAL(nanosleep);
+REAL(clock_nanosleep);
+REAL(usleep);
+REAL(sleep);
+REAL(pause);
+REAL(sigwait);
+REAL(sigwaitinfo);
+REAL(sigtimedwait);
+REAL(wait4);
+REAL(waitid);
+REAL(fork);
+REAL(execve);
+REAL(execv);
+REAL(execvp);
+REAL(fexecve);
+static __typeof__(&_exit) real__exit;
+
+static _Atomic bool resolved;
+
+/* Another library's constructor may call us before our own ran. Whoever comes twice finds the same addresses. */
+COLD static void resolve_libc(void)
+{
+#define FIND(name) real_##name = (__typeof__(real_##name))dlsym(RTLD_NEXT, #name)
+    /* These have an old version with another layout, which dlsym may give. */
+#define FIND_COND(name) \
+    do { \
+        real_##name = (__typeof__(real_##name))dlvsym(RTLD_NEXT, #name, COND_VERSION); \
+        if (real_##name == NULL) \
+            FIND(name); \
+    } while (0)
+    FIND_COND(pthread_cond_init);
+    FIND_COND(pthread_cond_signal);
+    FIND_COND(pthread_cond_wait);
+    FIND_COND(pthread_cond_timedwait);
+    FIND(pthread_create);
+    FIND(pthread_join);
+    FIND(sem_wait);
+    FIND(sem_trywait);
+    FIND(sem_timedwait);
+    FIND(sem_clockwait);
+    FIND(read);
+    FIND(pread64);
+    FIND(readv);
+    FIND(recv);
+    FIND(recvfrom);
+    FIND(recvmsg);
+    FIND(write);
+    FIND(pwrite64);
+    FIND(writev);
+    FIND(send);
+    FIND(sendto);
+    FIND(sendmsg);
+    FIND(sendfile64);
+    FIND(connect);
+    FIND(accept);
+    FIND(accept4);
+    FIND(fsync);
+    FIND(fdatasync);
+    FIND(flock);
+    FIND(lockf64);
+    FIND(getaddrinfo);
+    FIND(poll);
+    FIND(ppoll);
+    FIND(select);
+    FIND(pselect);
+    FIND(epoll_wait);
+    FIND(epoll_pwait);
+    FIND(nanosleep);
+    FIND(clock_nanosleep);
+    FIND(usleep);
+    FIND(sleep);
+    FIND(pause);
+    FIND(sigwait);
+    FIND(sigwaitinfo);
+    FIND(sigtimedwait);
+    FIND(wait4);
+    FIND(waitid);
+    FIND(fork);
+    FIND(execve);
+    FIND(execv);
+    FIND(execvp);
+    FIND(fexecve);
+    FIND(_exit);
+    atomic_store_explicit(&resolved, true, memory_order_release);
+}
+
+static inline void need_libc(void)
+{
+    if (UNLIKELY(!atomic_load_explicit(&resolved, memory_order_acquire)))
+        resolve_libc();
+}
+
+/* ---- clocks --------------------------------------------------------------------------------------------------- */
+
+static inline uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* The processor's counter costs half of what the clock does, and an I/O call that does not wait must cost next to
+ * nothing. It is only a way to write "the clock, read later": see stamp_ns. */
+static bool has_counter;
+static uint64_t base_ticks, base_ns;
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <x86intrin.h>
+static inline uint64_t counter(void)
+{
+    return __rdtsc();
+}
+static bool counter_is_steady(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(0x80000007u, &a, &b, &c, &d) && (d & (1u << 8));
+}
+#elif defined(__aarch64__)
+static inline uint64_t counter(void)
+{
+    uint64_t value;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(value));
+    return value;
+}
+static bool counter_is_steady(void)
+{
+    return false; /* often 1 GHz and less: SHORT_TICKS would mean too much */
+}
+#else
+static inline uint64_t counter(void)
+{
+    return 0;
+}
+static bool counter_is_steady(void)
+{
+    return false;
+}
+#endif
+
+static inline uint64_t stamp(void)
+{
+    return LIKELY(has_counter) ? counter() : now_ns();
+}
+
+/* When a stamp was, in ns, given that it is `now` now. The rate is known from the constructor's readings; a process that
+ * is a millisecond old knows it to a ten thousandth. */
+static uint64_t stamp_ns(uint64_t then, uint64_t now)
+{
+    if (!has_counter)
+        return then;
+    uint64_t ticks = counter();
+    if (ticks <= base_ticks || ticks <= then || now <= base_ns)
+        return now;
+    double per_tick = (double)(now - base_ns) / (double)(ticks - base_ticks);
+    uint64_t ago = (uint64_t)((double)(ticks - then) * per_tick);
+    return ago < now ? now - ago : now;
+}
+
+/* ---- "was I taken off the CPU?" ------------------------------------------------------------------------------- */
+
+/* A call that may wait or not waits if and only if the kernel takes the thread off the CPU in it, and the kernel says so
+ * for two nanoseconds: when a thread comes back, it clears the field rseq_cs of the thread's restartable-sequence area
+ * (rseq(2); glibc has registered one since 2.35) unless the thread was inside the sequence that the field describes. So
+ * we have a sequence that nothing is ever inside of, and look whether it is still there. */
+struct rseq_area {
+    uint32_t cpu_id_start, cpu_id;
+    uint64_t rseq_cs;
+};
+
+static ptrdiff_t rseq_offset;
+static bool has_rseq;
+
+#if defined(__x86_64__) || defined(__aarch64__)
+/* The kernel wants this number before the address that an abort would jump to, and checks it. */
+#if defined(__x86_64__)
+#define RSEQ_SIGNATURE "0x53053053"
+#else
+#define RSEQ_SIGNATURE "0xd428bc00"
+#endif
+__asm__(".pushsection .text\n"
+        ".balign 8\n"
+        "waits_sequence: .int 0\n"
+        ".int " RSEQ_SIGNATURE "\n"
+        "waits_abort: .int 0\n"
+        ".popsection\n");
+extern const char waits_sequence[] __attribute__((visibility("hidden")));
+extern const char waits_abort[] __attribute__((visibility("hidden")));
+
+static struct {
+    uint32_t version, flags;
+    uint64_t start_ip, post_commit_offset, abort_ip;
+} sequence __attribute__((aligned(32)));
+
+static void find_rseq(void)
+{
+    const ptrdiff_t *offset = (const ptrdiff_t *)dlsym(RTLD_DEFAULT, "__rseq_offset");
+    const unsigned *size = (const unsigned *)dlsym(RTLD_DEFAULT, "__rseq_size");
+    if (offset == NULL || size == NULL || *size < sizeof(struct rseq_area))
+        return;
+    sequence.start_ip = (uintptr_t)waits_sequence;
+    sequence.post_commit_offset = 1;
+    sequence.abort_ip = (uintptr_t)waits_abort;
+    rseq_offset = *offset;
+    has_rseq = true;
+}
+
+static inline struct rseq_area *own_rseq(void)
+{
+    return has_rseq ? (struct rseq_area *)((char *)__builtin_thread_pointer() + rseq_offset) : NULL;
+}
+
+static inline void arm(struct rseq_area *area)
+{
+    *(volatile uint64_t *)&area->rseq_cs = (uintptr_t)&sequence;
+}
+
+static inline bool stayed(const struct rseq_area *area)
+{
+    return *(const volatile uint64_t *)&area->rseq_cs == (uintptr_t)&sequence;
+}
+#else
+static void find_rseq(void)
+{
+}
+static inline struct rseq_area *own_rseq(void)
+{
+    return NULL;
+}
+static inline void arm(struct rseq_area *area)
+{
+    (void)area;
+}
+static inline bool stayed(const struct rseq_area *area)
+{
+    (void)area;
+    return false;
+}
+#endif
+
+/* ---- the file ------------------------------------------------------------------------------------------------- */
+
+static struct waits_header *_Atomic file; /* NULL: nothing is recorded */
+static struct waits_slot *slots;
+static struct waits_thread *threads;
+static size_t mapped_bytes;
+static char path[PATH_MAX];
+static char folder[PATH_MAX];
+static pid_t own_pid;
+static _Atomic bool growing;
+static _Atomic uint64_t site_hashes[SITES]; /* hash of a function -> its place is the id */
+static uint32_t first_id;                   /* an image that follows another in this file has ids of its own */
+static struct alive {
+    _Atomic uint32_t yes; /* the kernel clears this page in a fork child: also in one made behind libc's back */
+} *alive;
+
+COLD static void begin_in_child(void);
+
+/* A system call of our own must not change what the program sees in errno. */
+static int open_file(const char *name, int flags)
+{
+    return (int)syscall(SYS_openat, AT_FDCWD, name, flags | O_CLOEXEC, 0666);
+}
+
+/* Make sure of room on disk: a page of a mapping that finds none when it is written is a SIGBUS. */
+COLD static bool allocate(int fd, uint64_t from, uint64_t to)
+{
+    if (syscall(SYS_fallocate, fd, 0, (off_t)from, (off_t)(to - from)) == 0)
+        return true;
+    if (errno != EOPNOTSUPP && errno != ENOSYS)
+        return false;
+    static const char zeros[4096];
+    for (uint64_t at = from; at < to; at += sizeof zeros) {
+        size_t length = to - at < sizeof zeros ? (size_t)(to - at) : sizeof zeros;
+        if (syscall(SYS_pwrite64, fd, zeros, length, (off_t)at) != (ssize_t)length)
+            return false;
+    }
+    return true;
+}
+
+static uint64_t offset_of(uint64_t slot)
+{
+    return WAITS_SLOTS_AT + slot * sizeof(struct waits_slot);
+}
+
+/* Give the file more room; one thread at a time, the others go on in what there is. */
+COLD static void grow(struct waits_header *header)
+{
+    if (atomic_exchange_explicit(&growing, true, memory_order_acquire))
+        return;
+    int saved = errno;
+    uint64_t ready = atomic_load_explicit(&header->ready, relaxed);
+    uint64_t step = ready < STEP_SLOTS ? ready : STEP_SLOTS;
+    uint64_t wanted = ready + step < header->limit ? ready + step : header->limit;
+    if (wanted > ready) {
+        int fd = open_file(path, O_RDWR);
+        if (fd >= 0) {
+            if (allocate(fd, offset_of(ready), offset_of(wanted))) {
+#ifdef MADV_POPULATE_WRITE
+                /* All pages at once: cheaper than a fault for every hundred records. */
+                uint64_t begin = offset_of(ready) & ~UINT64_C(4095);
+                madvise((char *)header + begin, offset_of(wanted) - begin, MADV_POPULATE_WRITE);
+#endif
+                atomic_store_explicit(&header->ready, wanted, memory_order_release);
+            }
+            syscall(SYS_close, fd);
+        }
+    }
+    errno = saved;
+    atomic_store_explicit(&growing, false, memory_order_release);
+}
+
+/* Draw a slot; NULL when there is no room, which is counted. */
+HOT static struct waits_slot *draw(struct waits_header *header)
+{
+    uint64_t number = atomic_fetch_add_explicit(&header->taken, 1, relaxed);
+    uint64_t ready = atomic_load_explicit(&header->ready, memory_order_acquire);
+    if (UNLIKELY(number + ready / 4 >= ready && ready < header->limit)) {
+        grow(header);
+        ready = atomic_load_explicit(&header->ready, memory_order_acquire);
+    }
+    if (UNLIKELY(number >= ready)) {
+        atomic_fetch_add_explicit(&header->lost, 1, relaxed);
+        return NULL;
+    }
+    return &slots[number];
+}
+
+/* ---- the calling thread ----------------------------------------------------------------------------------------- */
+
+struct gil {
+    _Atomic(void *) cond;
+    _Atomic(void *) switch_cond;
+    _Atomic uint32_t holder;  /* who took it last */
+    _Atomic uint32_t waiters; /* threads blocked in take_gil */
+    _Atomic uint64_t taken;   /* when, ns; 0: nobody waited then, so nobody looked at the clock */
+};
+
+static __thread struct self {
+    uint32_t tid;
+    bool ended;
+    bool python; /* it had a Python thread state at some time */
+    uint32_t calm;   /* calls since the last one in which it left the CPU */
+    struct rseq_area *rseq;
+    struct waits_thread *entry;
+    struct gil *gil; /* the GIL it waits for, or NULL */
+    uint64_t gil_since;
+    uint32_t gil_holder;
+    uint32_t gil_site;
+    uint64_t checkpoint;
+    uint64_t calm_ns, calm_cpu; /* both clocks, read while it was calm */
+} self __attribute__((tls_model("initial-exec")));
+
+static pthread_key_t end_key;
+static bool has_end_key;
+
+COLD static void begin_thread(struct waits_header *header);
+
+/* The header to record into, or NULL; makes sure that it is this process's and that the thread is known. */
+HOT static inline struct waits_header *recording(void)
+{
+    struct waits_header *header = atomic_load_explicit(&file, relaxed);
+    if (UNLIKELY(header == NULL))
+        return NULL;
+    if (UNLIKELY(!atomic_load_explicit(&alive->yes, relaxed))) {
+        begin_in_child();
+        header = atomic_load_explicit(&file, relaxed);
+        if (header == NULL)
+            return NULL;
+    }
+    if (UNLIKELY(self.tid == 0))
+        begin_thread(header);
+    return header;
+}
+
+HOT static void put(struct waits_header *header, enum waits_kind kind, uint64_t start, uint64_t dur, uint64_t object,
+                    uint32_t other, uint32_t site, unsigned flags)
+{
+    struct waits_slot *slot = draw(header);
+    if (slot == NULL)
+        return;
+    slot->start_ns = start;
+    slot->dur_ns = dur;
+    slot->object = object;
+    slot->tid = self.tid;
+    slot->other = other;
+    slot->site = site;
+    slot->flags = (uint8_t)flags;
+    atomic_store_explicit(&slot->kind, (uint16_t)kind, memory_order_release);
+}
+
+/* ---- texts ------------------------------------------------------------------------------------------------------ */
+
+/* Write a text into slots; whoever reads puts them together by id and part. */
+COLD static void put_text(struct waits_header *header, uint32_t id, const char *text, size_t length)
+{
+    unsigned parts = (unsigned)((length + TEXT_BYTES - 1) / TEXT_BYTES);
+    for (unsigned part = 0; part < parts; part++) {
+        struct waits_slot *slot = draw(header);
+        if (slot == NULL)
+            return;
+        size_t left = length - part * TEXT_BYTES;
+        memcpy(slot, text + part * TEXT_BYTES, left < TEXT_BYTES ? left : TEXT_BYTES);
+        slot->site = id;
+        slot->flags = (uint8_t)part;
+        slot->parts = (uint8_t)parts;
+        atomic_store_explicit(&slot->kind, KIND_TEXT, memory_order_release);
+    }
+}
+
+/* The id of what has this hash; *fresh when it is seen for the first time. 0 when the table is full. */
+static uint32_t text_id(uint64_t hash, bool *fresh)
+{
+    *fresh = false;
+    if (hash == 0)
+        hash = 1;
+    for (unsigned probe = 0; probe < 64; probe++) {
+        unsigned at = (unsigned)(hash + probe) % SITES;
+        uint64_t found = atomic_load_explicit(&site_hashes[at], relaxed);
+        if (found == 0 && atomic_compare_exchange_strong_explicit(&site_hashes[at], &found, hash, relaxed, relaxed)) {
+            *fresh = true;
+            return first_id + at + 1;
+        }
+        if (found == hash)
+            return first_id + at + 1;
+    }
+    return 0;
+}
+
+/* A hash of bytes, eight at a time (the mixing steps of wyhash). It must tell functions apart for the length of a run:
+ * two of 10,000 functions collide once in 10^11 runs. */
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    __uint128_t product = (__uint128_t)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t hash_bytes(const unsigned char *bytes, size_t length, uint64_t seed)
+{
+    uint64_t hash = seed ^ (length * UINT64_C(0x9E3779B97F4A7C15));
+    for (; length >= 8; bytes += 8, length -= 8) {
+        uint64_t word;
+        memcpy(&word, bytes, 8);
+        hash = mix(hash ^ word ^ UINT64_C(0xA0761D6478BD642F), UINT64_C(0xE7037ED1A0B428DB));
+    }
+    if (length > 0) {
+        uint64_t word = 0;
+        memcpy(&word, bytes, length);
+        hash = mix(hash ^ word ^ UINT64_C(0x8EBC6AF09C88C6E3), UINT64_C(0x589965CC75374CC3));
+    }
+    return hash;
+}
+
+/* ---- Python's functions ----------------------------------------------------------------------------------------- */
+
+/* Where things lie in this Python. 3.13 and newer say it in a table at the start of _PyRuntime; before, these are
+ * constants of each minor version (offsetof on 3.9.18, 3.10.13, 3.11.7 and 3.12.1, 64 bit). */
+struct layout {
+    unsigned version; /* major << 8 | minor */
+    unsigned frame;   /* in the thread state; in 3.11 and 3.12 of the cframe */
+    int cframe;       /* offset of current_frame in the cframe, -1: the thread state has the frame itself */
+    unsigned code, previous;
+    unsigned filename, name, firstlineno;
+    unsigned type; /* of an object */
+    unsigned length, state, ascii, compact;
+    unsigned kind_shift; /* of the bits kind:3 compact:1 ascii:1 in the string's state */
+};
+
+static const struct layout LAYOUTS[] = {
+    {0x309, 24, -1, 32, 24, 104, 112, 40, 8, 16, 32, 48, 72, 2},
+    {0x30A, 24, -1, 32, 24, 104, 112, 40, 8, 16, 32, 48, 72, 2},
+    {0x30B, 56, 8, 32, 48, 112, 128, 72, 8, 16, 32, 48, 72, 2},
+    {0x30C, 56, 0, 0, 8, 112, 128, 68, 8, 16, 32, 40, 56, 2},
+};
+
+/* Places in the table of _PyRuntime, counted in words. It begins with a cookie, the version and free_threaded. */
+struct table {
+    unsigned version;
+    unsigned current_frame, previous, executable, filename, qualname, firstlineno, type, state, length, ascii;
+};
+static const struct table TABLES[] = {
+    {0x30D, 23, 29, 30, 35, 37, 39, 45, 68, 69, 70},
+    {0x30E, 26, 32, 33, 40, 42, 44, 51, 78, 79, 80},
+};
+
+static struct python {
+    bool known;  /* a Python is loaded: addresses below are its */
+    bool sites;  /* and its layout is known */
+    uintptr_t low, high; /* the module that holds it */
+    void *(*this_thread)(void);
+    int (*initialized)(void);
+    const void *code_type;
+    struct layout at;
+} python;
+
+static int in_module(struct dl_phdr_info *info, size_t size, void *wanted)
+{
+    (void)size;
+    uintptr_t address = *(uintptr_t *)wanted;
+    uintptr_t low = UINTPTR_MAX, high = 0;
+    for (int n = 0; n < info->dlpi_phnum; n++) {
+        if (info->dlpi_phdr[n].p_type != PT_LOAD)
+            continue;
+        uintptr_t begin = info->dlpi_addr + info->dlpi_phdr[n].p_vaddr;
+        uintptr_t end = begin + info->dlpi_phdr[n].p_memsz;
+        low = begin < low ? begin : low;
+        high = end > high ? end : high;
+    }
+    if (address < low || address >= high)
+        return 0;
+    python.low = low;
+    python.high = high;
+    return 1;
+}
+
+static bool layout_from_table(unsigned version, const uint64_t *table)
+{
+    if (table == NULL || memcmp(table, "xdebugpy", 8) != 0 || table[1] >> 16 != version)
+        return false;
+    for (size_t n = 0; n < LENGTH(TABLES); n++) {
+        const struct table *row = &TABLES[n];
+        if (row->version != version)
+            continue;
+        unsigned ascii = (unsigned)table[row->ascii];
+        python.at = (struct layout){
+            .version = version,
+            .frame = (unsigned)table[row->current_frame],
+            .cframe = -1,
+            .code = (unsigned)table[row->executable],
+            .previous = (unsigned)table[row->previous],
+            .filename = (unsigned)table[row->filename],
+            .name = (unsigned)table[row->qualname],
+            .firstlineno = (unsigned)table[row->firstlineno],
+            .type = (unsigned)table[row->type],
+            .length = (unsigned)table[row->length],
+            .state = (unsigned)table[row->state],
+            .ascii = ascii,
+            .compact = ascii + 2 * sizeof(void *), /* utf8_length and utf8 */
+            /* Without a GIL `interned` is a byte of its own from 3.14 on. */
+            .kind_shift = table[2] && version >= 0x30E ? 8 : 2,
+        };
+        return true;
+    }
+    return false;
+}
+
+/* Look for a Python in this process: in the constructor, and again when a program loads one later. */
+COLD static void find_python(struct waits_header *header)
+{
+    const char *(*get_version)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "Py_GetVersion");
+    void *(*this_thread)(void) = (void *(*)(void))dlsym(RTLD_DEFAULT, "PyGILState_GetThisThreadState");
+    int (*initialized)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "Py_IsInitialized");
+    const void *code_type = dlsym(RTLD_DEFAULT, "PyCode_Type");
+    uintptr_t inside = (uintptr_t)this_thread;
+    if (get_version == NULL || this_thread == NULL || initialized == NULL || code_type == NULL)
+        return;
+    if (!dl_iterate_phdr(in_module, &inside))
+        return;
+    unsigned major = 0, minor = 0, micro = 0;
+    const char *text = get_version();
+    if (text == NULL || sscanf(text, "%u.%u.%u", &major, &minor, &micro) < 2)
+        return;
+    unsigned version = major << 8 | minor;
+    python.this_thread = this_thread;
+    python.initialized = initialized;
+    python.code_type = code_type;
+    for (size_t n = 0; n < LENGTH(LAYOUTS) && sizeof(void *) == 8; n++) {
+        if (LAYOUTS[n].version == version) {
+            python.at = LAYOUTS[n];
+            python.sites = true;
+        }
+    }
+    if (sizeof(void *) == 8 && version >= 0x30D)
+        python.sites = layout_from_table(version, dlsym(RTLD_DEFAULT, "_PyRuntime"));
+    python.known = true;
+    header->python = major << 24 | minor << 16 | (micro & 0xFF) << 8;
+    header->sites = python.sites;
+}
+
+static inline const char *follow(const char *base, unsigned offset)
+{
+    const char *found;
+    memcpy(&found, base + offset, sizeof found);
+    return found;
+}
+
+struct string {
+    const unsigned char *bytes;
+    size_t length; /* characters */
+    unsigned width;
+};
+
+static bool read_string(const char *object, struct string *string)
+{
+    if (object == NULL)
+        return false;
+    uint32_t state;
+    memcpy(&state, object + python.at.state, sizeof state);
+    state >>= python.at.kind_shift;
+    unsigned width = state & 7u;
+    bool compact = state >> 3 & 1u, ascii = state >> 4 & 1u;
+    if (!compact || (width != 1 && width != 2 && width != 4))
+        return false;
+    ssize_t length;
+    memcpy(&length, object + python.at.length, sizeof length);
+    if (length < 0)
+        return false;
+    string->bytes = (const unsigned char *)object + (ascii ? python.at.ascii : python.at.compact);
+    string->length = (size_t)length;
+    string->width = width;
+    return true;
+}
+
+/* Copy as UTF-8, at most `most` bytes; of a longer one the end is kept, which tells more of a path or a name. */
+static size_t copy_string(const struct string *string, char *into, size_t most)
+{
+    size_t from = string->length > most ? string->length - most : 0;
+    size_t used = 0;
+    for (size_t n = from; n < string->length; n++) {
+        uint32_t c = 0;
+        memcpy(&c, string->bytes + n * string->width, string->width);
+        unsigned char out[4];
+        size_t bytes;
+        if (c < 0x80) {
+            out[0] = (unsigned char)(c == 0 ? '?' : c);
+            bytes = 1;
+        } else if (c < 0x800) {
+            out[0] = (unsigned char)(0xC0 | c >> 6);
+            out[1] = (unsigned char)(0x80 | (c & 63));
+            bytes = 2;
+        } else if (c < 0x10000) {
+            out[0] = (unsigned char)(0xE0 | c >> 12);
+            out[1] = (unsigned char)(0x80 | (c >> 6 & 63));
+            out[2] = (unsigned char)(0x80 | (c & 63));
+            bytes = 3;
+        } else {
+            out[0] = (unsigned char)(0xF0 | c >> 18);
+            out[1] = (unsigned char)(0x80 | (c >> 12 & 63));
+            out[2] = (unsigned char)(0x80 | (c >> 6 & 63));
+            out[3] = (unsigned char)(0x80 | (c & 63));
+            bytes = 4;
+        }
+        if (used + bytes > most)
+            break;
+        memcpy(into + used, out, bytes);
+        used += bytes;
+    }
+    return used;
+}
+
+COLD static void put_site(struct waits_header *header, uint32_t id, const struct string *name,
+                          const struct string *filename, int line)
+{
+    char text[NAME_MOST + PATH_MOST + 16];
+    size_t used = copy_string(name, text, NAME_MOST);
+    text[used++] = '\0';
+    used += copy_string(filename, text + used, PATH_MOST);
+    text[used++] = '\0';
+    used += (size_t)snprintf(text + used, 12, "%d", line) + 1;
+    put_text(header, id, text, used);
+}
+
+/* The id of the Python function that the calling thread is in, 0 when there is none or it cannot be told.
+ *
+ * Reads the thread's own frame, which stands still while the thread is in a C call, with or without the GIL. A code
+ * object is known by what it says of itself, not by its address, which another one may have later. */
+HOT static uint32_t site(struct waits_header *header)
+{
+    if (!python.known)
+        return 0;
+    /* From the begin of finalization on a daemon thread's state may be gone. */
+    if (!python.initialized())
+        return 0;
+    const char *thread = python.this_thread();
+    if (thread == NULL)
+        return 0;
+    self.python = true;
+    if (!python.sites)
+        return 0;
+    const char *frame = follow(thread, python.at.frame);
+    if (frame != NULL && python.at.cframe >= 0)
+        frame = follow(frame, (unsigned)python.at.cframe);
+    /* Frames of C code lie between those of Python's: their code is none. */
+    for (int depth = 0; frame != NULL && depth < 16; depth++, frame = follow(frame, python.at.previous)) {
+        const char *code = (const char *)((uintptr_t)follow(frame, python.at.code) & ~(uintptr_t)7);
+        if (code == NULL || follow(code, python.at.type) != python.code_type)
+            continue;
+        struct string name, filename;
+        int line;
+        memcpy(&line, code + python.at.firstlineno, sizeof line);
+        if (!read_string(follow(code, python.at.name), &name) || !read_string(follow(code, python.at.filename), &filename))
+            return 0;
+        uint64_t hash = hash_bytes(name.bytes, name.length * name.width, (uint64_t)(unsigned)line << 3 | name.width);
+        hash = hash_bytes(filename.bytes, filename.length * filename.width, hash);
+        bool fresh;
+        uint32_t id = text_id(hash, &fresh);
+        if (UNLIKELY(fresh))
+            put_site(header, id, &name, &filename, line);
+        return id;
+    }
+    return 0;
+}
+
+static inline unsigned native_flag(void)
+{
+    return self.python ? 0 : FLAG_NATIVE;
+}
+
+/* ---- lives of threads ------------------------------------------------------------------------------------------- */
+
+static bool read_small_file(const char *name, char *into, size_t size)
+{
+    int fd = open_file(name, O_RDONLY);
+    if (fd < 0)
+        return false;
+    ssize_t length = syscall(SYS_read, fd, into, size - 1);
+    syscall(SYS_close, fd);
+    if (length <= 0)
+        return false;
+    into[length] = '\0';
+    return true;
+}
+
+/* CPU time and run-queue delay as the kernel counts them for the scheduler. */
+static bool read_schedstat(const char *name, uint64_t *cpu, uint64_t *queue)
+{
+    char text[96];
+    if (!read_small_file(name, text, sizeof text))
+        return false;
+    char *end;
+    *cpu = strtoull(text, &end, 10);
+    *queue = strtoull(end, NULL, 10);
+    return true;
+}
+
+/* Keep what the thread has used so far, so that little of it is lost if the process is killed. */
+static void checkpoint(uint64_t now)
+{
+    if (LIKELY(now - self.checkpoint < CHECKPOINT_NS) || self.entry == NULL)
+        return;
+    int saved = errno;
+    uint64_t cpu, queue;
+    self.checkpoint = now;
+    struct waits_header *header = atomic_load_explicit(&file, relaxed);
+    if (header != NULL) {
+        header->later_ticks = counter();
+        header->later_ns = now;
+    }
+    if (read_schedstat("/proc/thread-self/schedstat", &cpu, &queue)) {
+        self.entry->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        self.entry->run_queue_ns = queue;
+        self.entry->checkpoint_ns = now;
+    }
+    errno = saved;
+}
+
+COLD static void put_thread_name(struct waits_header *header, uint32_t tid, const char *name)
+{
+    size_t length = strnlen(name, 15);
+    bool fresh;
+    uint32_t id = text_id(hash_bytes((const unsigned char *)name, length, 7), &fresh);
+    if (id == 0 || length == 0)
+        return;
+    if (fresh)
+        put_text(header, id, name, length + 1);
+    struct waits_slot *slot = draw(header);
+    if (slot == NULL)
+        return;
+    slot->start_ns = now_ns();
+    slot->tid = tid;
+    slot->site = id;
+    atomic_store_explicit(&slot->kind, KIND_THREAD_NAME, memory_order_release);
+}
+
+static void set_open(enum waits_kind kind, uint64_t start, uint64_t object, uint32_t where)
+{
+    struct waits_thread *entry = self.entry;
+    if (entry == NULL)
+        return;
+    entry->open_site = where;
+    atomic_store_explicit(&entry->open_object, object, relaxed);
+    atomic_store_explicit(&entry->open_start_ns, start, relaxed);
+    atomic_store_explicit(&entry->open_kind, (uint32_t)kind, memory_order_release);
+}
+
+static inline void set_shut(void)
+{
+    if (self.entry != NULL)
+        atomic_store_explicit(&self.entry->open_kind, 0, relaxed);
+}
+
+COLD static void begin_thread(struct waits_header *header)
+{
+    uint32_t tid = (uint32_t)syscall(SYS_gettid);
+    self.tid = tid;
+    self.rseq = own_rseq();
+    self.calm = 0;
+    self.checkpoint = now_ns();
+    if (self.ended)
+        return;
+    for (unsigned n = 0; n < WAITS_THREADS; n++) {
+        uint32_t nobody = 0;
+        /* Neighbours start looking at different places. */
+        struct waits_thread *entry = &threads[(tid + n) % WAITS_THREADS];
+        if (atomic_compare_exchange_strong_explicit(&entry->tid, &nobody, tid, memory_order_acq_rel, relaxed)) {
+            atomic_store_explicit(&entry->open_kind, 0, relaxed);
+            entry->start_ns = 0;
+            entry->checkpoint_ns = 0;
+            self.entry = entry;
+            break;
+        }
+    }
+    if (self.entry == NULL)
+        header->no_thread_entry++;
+    if (has_end_key)
+        pthread_setspecific(end_key, &self);
+}
+
+static uint64_t count_after(const char *text, const char *label)
+{
+    const char *found = strstr(text, label);
+    return found == NULL ? 0 : strtoull(found + strlen(label), NULL, 10);
+}
+
+static void put_end(struct waits_header *header, uint32_t tid, uint64_t cpu, uint64_t queue, bool queue_known,
+                    uint64_t voluntary, uint64_t involuntary)
+{
+    struct waits_slot *slot = draw(header);
+    if (slot == NULL)
+        return;
+    slot->start_ns = now_ns();
+    slot->dur_ns = cpu;
+    slot->object = queue;
+    slot->tid = tid;
+    slot->other = (uint32_t)voluntary;
+    slot->site = (uint32_t)involuntary;
+    slot->flags = queue_known ? FLAG_KNOWN : 0;
+    atomic_store_explicit(&slot->kind, KIND_THREAD_END, memory_order_release);
+}
+
+/* The end of the calling thread, with what it used. */
+COLD static void put_own_end(struct waits_header *header)
+{
+    struct rusage used = {0};
+    uint64_t cpu, queue = 0;
+    bool known = read_schedstat("/proc/thread-self/schedstat", &cpu, &queue);
+    getrusage(RUSAGE_THREAD, &used);
+    cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    put_end(header, self.tid, cpu, queue, known, (uint64_t)used.ru_nvcsw, (uint64_t)used.ru_nivcsw);
+}
+
+COLD static void put_end_of(struct waits_header *header, uint32_t tid)
+{
+    char name[64], text[4096];
+    uint64_t cpu, queue;
+    snprintf(name, sizeof name, "/proc/self/task/%u/schedstat", tid);
+    if (!read_schedstat(name, &cpu, &queue))
+        return;
+    snprintf(name, sizeof name, "/proc/self/task/%u/status", tid);
+    if (!read_small_file(name, text, sizeof text))
+        return;
+    put_end(header, tid, cpu, queue, true, count_after(text, "\nvoluntary_ctxt_switches:"),
+            count_after(text, "\nnonvoluntary_ctxt_switches:"));
+}
+
+COLD static void put_name_of(struct waits_header *header, uint32_t tid)
+{
+    char name[64], text[32];
+    snprintf(name, sizeof name, "/proc/self/task/%u/comm", tid);
+    if (!read_small_file(name, text, sizeof text))
+        return;
+    text[strcspn(text, "\n")] = '\0';
+    put_thread_name(header, tid, text);
+}
+
+/* All threads that are there: their process ends, or becomes another program. */
+COLD static void put_all_ends(struct waits_header *header)
+{
+    for (unsigned n = 0; n < WAITS_THREADS; n++) {
+        uint32_t tid = atomic_load_explicit(&threads[n].tid, relaxed);
+        if (tid == 0)
+            continue;
+        put_name_of(header, tid);
+        if (tid == self.tid)
+            put_own_end(header);
+        else
+            put_end_of(header, tid);
+    }
+    if (self.entry == NULL)
+        put_own_end(header);
+}
+
+static void settle_gil(struct waits_header *header, uint64_t now);
+
+static void end_thread(void *unused)
+{
+    (void)unused;
+    int saved = errno;
+    struct waits_header *header = recording();
+    if (header != NULL && !self.ended) {
+        if (self.gil != NULL)
+            settle_gil(header, now_ns());
+        char name[32] = "";
+        pthread_getname_np(pthread_self(), name, sizeof name);
+        put_thread_name(header, self.tid, name);
+        put_own_end(header);
+        self.ended = true;
+        if (self.entry != NULL) {
+            atomic_store_explicit(&self.entry->open_kind, 0, relaxed);
+            atomic_store_explicit(&self.entry->tid, 0, memory_order_release);
+            self.entry = NULL;
+        }
+    }
+    errno = saved;
+}
+
+/* What a new thread must know; it copies it and gives the place back. */
+static struct start {
+    _Atomic bool used;
+    void *(*routine)(void *);
+    void *argument;
+    uint64_t asked_ns;
+    uint32_t creator;
+} starts[STARTS];
+
+static void *begin_routine(void *place)
+{
+    struct start start = *(struct start *)place;
+    atomic_store_explicit(&((struct start *)place)->used, false, memory_order_release);
+    struct waits_header *header = recording();
+    if (header != NULL) {
+        uint64_t now = now_ns();
+        if (self.entry != NULL)
+            self.entry->start_ns = now;
+        put(header, KIND_THREAD_START, now, now - start.asked_ns, 0, start.creator, 0, 0);
+    }
+    return start.routine(start.argument);
+}
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*routine)(void *), void *argument)
+{
+    need_libc();
+    struct waits_header *header = recording();
+    if (header == NULL)
+        return real_pthread_create(thread, attributes, routine, argument);
+    uint64_t now = now_ns();
+    for (unsigned n = 0; n < STARTS; n++) {
+        struct start *start = &starts[(now + n) % STARTS];
+        bool free = false;
+        if (!atomic_compare_exchange_strong_explicit(&start->used, &free, true, memory_order_acquire, relaxed))
+            continue;
+        start->routine = routine;
+        start->argument = argument;
+        start->asked_ns = now;
+        start->creator = self.tid;
+        int result = real_pthread_create(thread, attributes, begin_routine, start);
+        if (result != 0)
+            atomic_store_explicit(&start->used, false, memory_order_release);
+        return result;
+    }
+    return real_pthread_create(thread, attributes, routine, argument);
+}
+
+/* ---- the GIL ---------------------------------------------------------------------------------------------------- */
+
+static struct gil gils[GILS];
+static _Atomic unsigned gil_count;
+
+/* switch_cond follows cond and mutex in struct _gil_runtime_state, in every version since 3.2. */
+#define SWITCH_OFFSET (sizeof(pthread_cond_t) + sizeof(pthread_mutex_t))
+
+HOT static inline struct gil *gil_of_cond(const void *cond)
+{
+    unsigned count = atomic_load_explicit(&gil_count, memory_order_acquire);
+    for (unsigned n = 0; n < count; n++)
+        if (atomic_load_explicit(&gils[n].cond, relaxed) == cond)
+            return &gils[n];
+    return NULL;
+}
+
+COLD static struct gil *learn_gil(void *cond)
+{
+    struct gil *known = gil_of_cond(cond);
+    if (known != NULL)
+        return known;
+    /* Interpreters are made under a lock, and a first wait happens under the GIL's mutex: two threads that learn the
+     * same one at once cannot be. Two that learn two draw different places. */
+    for (unsigned n = 0; n < GILS; n++) {
+        void *nothing = NULL;
+        if (!atomic_compare_exchange_strong_explicit(&gils[n].cond, &nothing, cond, memory_order_acq_rel, relaxed))
+            continue;
+        atomic_store_explicit(&gils[n].switch_cond, (char *)cond + SWITCH_OFFSET, memory_order_release);
+        unsigned count = atomic_load_explicit(&gil_count, relaxed);
+        while (count < n + 1 &&
+               !atomic_compare_exchange_weak_explicit(&gil_count, &count, n + 1, memory_order_release, relaxed))
+            continue;
+        return &gils[n];
+    }
+    return NULL;
+}
+
+static inline bool from_python(const void *caller)
+{
+    return python.known && (uintptr_t)caller >= python.low && (uintptr_t)caller < python.high;
+}
+
+/* The wait for the GIL that the thread is in ends at `now`. */
+static void settle_gil(struct waits_header *header, uint64_t now)
+{
+    struct gil *gil = self.gil;
+    self.gil = NULL;
+    self.calm = 0;
+    atomic_fetch_sub_explicit(&gil->waiters, 1, relaxed);
+    set_shut();
+    put(header, KIND_GIL, self.gil_since, now - self.gil_since, (uintptr_t)atomic_load_explicit(&gil->cond, relaxed),
+        self.gil_holder, self.gil_site, native_flag());
+    checkpoint(now);
+}
+
+COLD static void taken_contended(struct gil *gil)
+{
+    struct waits_header *header = recording();
+    uint64_t now = now_ns();
+    if (header != NULL) {
+        if (self.gil == gil)
+            settle_gil(header, now);
+        else
+            put(header, KIND_GIL_TAKE, now, 0, (uintptr_t)atomic_load_explicit(&gil->cond, relaxed), 0, 0, 0);
+    }
+    atomic_store_explicit(&gil->taken, now, relaxed);
+}
+
+COLD static void dropped_contended(struct gil *gil)
+{
+    struct waits_header *header = recording();
+    if (header == NULL)
+        return;
+    uint64_t now = now_ns();
+    uint64_t taken = atomic_load_explicit(&gil->taken, relaxed);
+    put(header, KIND_GIL_DROP, now, taken ? now - taken : 0, (uintptr_t)atomic_load_explicit(&gil->cond, relaxed), 0,
+        site(header), taken ? FLAG_KNOWN : 0);
+}
+
+EXPORT HOT int pthread_cond_signal(pthread_cond_t *cond)
+{
+    unsigned count = atomic_load_explicit(&gil_count, memory_order_acquire);
+    for (unsigned n = 0; n < count; n++) {
+        struct gil *gil = &gils[n];
+        if (atomic_load_explicit(&gil->cond, relaxed) == cond) {
+            if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed)))
+                dropped_contended(gil);
+            break;
+        }
+        if (atomic_load_explicit(&gil->switch_cond, relaxed) == cond) {
+            if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed)))
+                taken_contended(gil);
+            else if (atomic_load_explicit(&gil->taken, relaxed))
+                atomic_store_explicit(&gil->taken, 0, relaxed);
+            if (UNLIKELY(self.tid == 0))
+                recording();
+            atomic_store_explicit(&gil->holder, self.tid, relaxed);
+            break;
+        }
+    }
+    if (UNLIKELY(real_pthread_cond_signal == NULL))
+        need_libc();
+    return real_pthread_cond_signal(cond);
+}
+
+/* A GIL announces itself when it is made: two conditions at the distance they have in its struct. */
+EXPORT int pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes)
+{
+    static __thread char *before __attribute__((tls_model("initial-exec")));
+    static _Atomic unsigned looks;
+    need_libc();
+    struct waits_header *header = recording();
+    if (header != NULL) {
+        if (!python.known && atomic_fetch_add_explicit(&looks, 1, relaxed) < 64)
+            find_python(header);
+        if (from_python(__builtin_return_address(0))) {
+            if (before != NULL && (char *)cond == before + SWITCH_OFFSET) {
+                struct gil *gil = learn_gil(before);
+                if (gil != NULL) {
+                    /* Made anew at the same place: in a fork child, or by a later interpreter. */
+                    atomic_store_explicit(&gil->waiters, 0, relaxed);
+                    atomic_store_explicit(&gil->holder, 0, relaxed);
+                    atomic_store_explicit(&gil->taken, 0, relaxed);
+                }
+            }
+            before = (char *)cond;
+        }
+    }
+    return real_pthread_cond_init(cond, attributes);
+}
+
+/* ---- blocking calls --------------------------------------------------------------------------------------------- */
+
+/* A call that does nothing but wait: the clock is read before and after. */
+struct wait {
+    struct waits_header *header;
+    enum waits_kind kind;
+    uint64_t start, object;
+    uint32_t site;
+};
+
+static struct wait begin_wait(enum waits_kind kind, uint64_t object)
+{
+    struct wait wait = {.header = recording(), .kind = kind, .object = object};
+    if (wait.header == NULL)
+        return wait;
+    wait.start = now_ns();
+    if (self.gil != NULL)
+        settle_gil(wait.header, wait.start);
+    wait.site = site(wait.header);
+    set_open(kind, wait.start, object, wait.site);
+    return wait;
+}
+
+static void end_wait(const struct wait *wait)
+{
+    /* Another header: a signal handler forked, and this is the child. */
+    if (wait->header == NULL || wait->header != atomic_load_explicit(&file, relaxed))
+        return;
+    uint64_t now = now_ns();
+    self.calm = 0;
+    set_shut();
+    put(wait->header, wait->kind, wait->start, now - wait->start, wait->object, 0, wait->site, native_flag());
+    checkpoint(now);
+}
+
+#define WAITING(kind, object, type, call) \
+    do { \
+        need_libc(); \
+        struct wait waited = begin_wait(kind, (uint64_t)(object)); \
+        type given = call; \
+        int saved = errno; \
+        end_wait(&waited); \
+        errno = saved; \
+        return given; \
+    } while (0)
+
+/* A call that may wait or not is recorded when the thread left the CPU in it, for SHORT_NS or more.
+ *
+ * Its begin is stamped with the counter. In a calm, a long row of calls that did not wait, even that would cost more
+ * than all the rest: both clocks are read once in a while, and again whenever the thread left the CPU between two calls,
+ * so that if it leaves it in a call, the time it was away is what the wall clock went ahead of the CPU clock. */
+COLD static void read_both_clocks(void)
+{
+    arm(self.rseq);
+    self.calm_ns = now_ns();
+    self.calm_cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+/* The stamp of a call that begins, 0 in a calm. */
+HOT static inline uint64_t begin_call(enum waits_kind kind, uint64_t object)
+{
+    if (UNLIKELY(self.tid == 0))
+        recording();
+    if (LIKELY(self.calm > CALM)) {
+        if (UNLIKELY(self.calm % CALM_AGAIN == 0 || !stayed(self.rseq)))
+            read_both_clocks();
+        return 0;
+    }
+    if (self.rseq != NULL) {
+        if (self.calm == CALM)
+            read_both_clocks();
+        else
+            arm(self.rseq);
+    }
+    uint64_t then = stamp();
+    struct waits_thread *entry = self.entry;
+    if (entry != NULL) {
+        entry->open_site = 0;
+        atomic_store_explicit(&entry->open_object, object, relaxed);
+        atomic_store_explicit(&entry->open_start_ns, then, relaxed);
+        atomic_store_explicit(&entry->open_kind, (uint32_t)kind | (has_counter ? WAITS_OPEN_TICKS : 0), relaxed);
+    }
+    return then;
+}
+
+COLD static void end_long(enum waits_kind kind, uint64_t object, uint64_t then)
+{
+    struct waits_header *header = recording();
+    if (header == NULL)
+        return;
+    int saved = errno;
+    uint64_t now = now_ns(), start;
+    if (then != 0) {
+        start = stamp_ns(then, now);
+    } else {
+        uint64_t wall = now - self.calm_ns, cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID) - self.calm_cpu;
+        start = wall > cpu ? now - (wall - cpu) : now;
+    }
+    self.calm = 0;
+    if (now - start >= SHORT_NS) {
+        put(header, kind, start, now - start, object, 0, site(header), native_flag());
+        checkpoint(now);
+    }
+    errno = saved;
+}
+
+/* Whether the call that began at `then` has to be looked at. */
+HOT static inline bool may_have_waited(uint64_t then)
+{
+    if (LIKELY(self.rseq != NULL)) {
+        if (LIKELY(stayed(self.rseq))) {
+            self.calm++;
+            return false;
+        }
+        return true;
+    }
+    return stamp() - then >= (has_counter ? (uint64_t)SHORT_TICKS : (uint64_t)SHORT_NS);
+}
+
+#define MAYBE_WAITING(name, kind, object, type, call) \
+    do { \
+        if (UNLIKELY(real_##name == NULL)) \
+            need_libc(); \
+        if (UNLIKELY(atomic_load_explicit(&file, relaxed) == NULL)) \
+            return call; \
+        uint64_t then = begin_call(kind, (uint64_t)(object)); \
+        type given = call; \
+        if (UNLIKELY(may_have_waited(then))) \
+            end_long(kind, (uint64_t)(object), then); \
+        if (then != 0) \
+            set_shut(); \
+        return given; \
+    } while (0)
+
+EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    need_libc();
+    struct gil *gil = gil_of_cond(cond);
+    if (UNLIKELY(gil == NULL) && from_python(__builtin_return_address(0)))
+        gil = learn_gil(cond);
+    if (gil == NULL)
+        WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_timedwait(cond, mutex, until));
+    struct waits_header *header = recording();
+    /* take_gil comes again every 5 ms: it is one wait. */
+    if (header != NULL && self.gil != gil) {
+        uint64_t now = now_ns();
+        if (self.gil != NULL)
+            settle_gil(header, now);
+        self.gil = gil;
+        self.gil_since = now;
+        self.gil_holder = atomic_load_explicit(&gil->holder, relaxed);
+        self.gil_site = site(header);
+        atomic_fetch_add_explicit(&gil->waiters, 1, relaxed);
+        set_open(KIND_GIL, now, (uintptr_t)cond, self.gil_site);
+    }
+    return real_pthread_cond_timedwait(cond, mutex, until);
+}
+
+EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    need_libc();
+    unsigned count = atomic_load_explicit(&gil_count, memory_order_acquire);
+    for (unsigned n = 0; n < count; n++)
+        if (atomic_load_explicit(&gils[n].switch_cond, relaxed) == (void *)cond)
+            WAITING(KIND_GIL_SWITCH, (uintptr_t)atomic_load_explicit(&gils[n].cond, relaxed), int,
+                    real_pthread_cond_wait(cond, mutex));
+    WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_wait(cond, mutex));
+}
+
+EXPORT int sem_wait(sem_t *lock)
+{
+    need_libc();
+    if (real_sem_trywait(lock) == 0)
+        return 0;
+    WAITING(KIND_LOCK, (uintptr_t)lock, int, real_sem_wait(lock));
+}
+
+EXPORT int sem_timedwait(sem_t *lock, const struct timespec *until)
+{
+    need_libc();
+    if (real_sem_trywait(lock) == 0)
+        return 0;
+    WAITING(KIND_LOCK, (uintptr_t)lock, int, real_sem_timedwait(lock, until));
+}
+
+EXPORT int sem_clockwait(sem_t *lock, clockid_t clock, const struct timespec *until)
+{
+    need_libc();
+    if (real_sem_trywait(lock) == 0)
+        return 0;
+    WAITING(KIND_LOCK, (uintptr_t)lock, int, real_sem_clockwait(lock, clock, until));
+}
+
+EXPORT int pthread_join(pthread_t thread, void **value)
+{
+    MAYBE_WAITING(pthread_join, KIND_LOCK, 0, int, real_pthread_join(thread, value));
+}
+
+EXPORT int flock(int fd, int operation)
+{
+    MAYBE_WAITING(flock, KIND_LOCK, fd, int, real_flock(fd, operation));
+}
+
+EXPORT int lockf64(int fd, int operation, off64_t length)
+{
+    MAYBE_WAITING(lockf64, KIND_LOCK, fd, int, real_lockf64(fd, operation, length));
+}
+
+#define READING(name, type, call) MAYBE_WAITING(name, KIND_IO_READ, fd, type, call)
+#define WRITING(name, type, call) MAYBE_WAITING(name, KIND_IO_WRITE, fd, type, call)
+
+EXPORT ssize_t read(int fd, void *buffer, size_t length)
+{
+    READING(read, ssize_t, real_read(fd, buffer, length));
+}
+
+EXPORT ssize_t pread64(int fd, void *buffer, size_t length, off64_t offset)
+{
+    READING(pread64, ssize_t, real_pread64(fd, buffer, length, offset));
+}
+
+EXPORT ssize_t readv(int fd, const struct iovec *vectors, int count)
+{
+    READING(readv, ssize_t, real_readv(fd, vectors, count));
+}
+
+EXPORT ssize_t recv(int fd, void *buffer, size_t length, int flags)
+{
+    READING(recv, ssize_t, real_recv(fd, buffer, length, flags));
+}
+
+EXPORT ssize_t recvfrom(int fd, void *restrict buffer, size_t length, int flags, __SOCKADDR_ARG from,
+                        socklen_t *restrict size)
+{
+    READING(recvfrom, ssize_t, real_recvfrom(fd, buffer, length, flags, from, size));
+}
+
+EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+    READING(recvmsg, ssize_t, real_recvmsg(fd, message, flags));
+}
+
+EXPORT int accept(int fd, __SOCKADDR_ARG from, socklen_t *restrict size)
+{
+    READING(accept, int, real_accept(fd, from, size));
+}
+
+EXPORT int accept4(int fd, __SOCKADDR_ARG from, socklen_t *restrict size, int flags)
+{
+    READING(accept4, int, real_accept4(fd, from, size, flags));
+}
+
+EXPORT int getaddrinfo(const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
+                       struct addrinfo **restrict result)
+{
+    MAYBE_WAITING(getaddrinfo, KIND_IO_READ, -1, int, real_getaddrinfo(node, service, hints, result));
+}
+
+EXPORT ssize_t write(int fd, const void *buffer, size_t length)
+{
+    WRITING(write, ssize_t, real_write(fd, buffer, length));
+}
+
+EXPORT ssize_t pwrite64(int fd, const void *buffer, size_t length, off64_t offset)
+{
+    WRITING(pwrite64, ssize_t, real_pwrite64(fd, buffer, length, offset));
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *vectors, int count)
+{
+    WRITING(writev, ssize_t, real_writev(fd, vectors, count));
+}
+
+EXPORT ssize_t send(int fd, const void *buffer, size_t length, int flags)
+{
+    WRITING(send, ssize_t, real_send(fd, buffer, length, flags));
+}
+
+EXPORT ssize_t sendto(int fd, const void *buffer, size_t length, int flags, __CONST_SOCKADDR_ARG to, socklen_t size)
+{
+    WRITING(sendto, ssize_t, real_sendto(fd, buffer, length, flags, to, size));
+}
+
+EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    WRITING(sendmsg, ssize_t, real_sendmsg(fd, message, flags));
+}
+
+EXPORT ssize_t sendfile64(int fd, int from, off64_t *offset, size_t count)
+{
+    WRITING(sendfile64, ssize_t, real_sendfile64(fd, from, offset, count));
+}
+
+EXPORT int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t size)
+{
+    WRITING(connect, int, real_connect(fd, to, size));
+}
+
+EXPORT int fsync(int fd)
+{
+    WRITING(fsync, int, real_fsync(fd));
+}
+
+EXPORT int fdatasync(int fd)
+{
+    WRITING(fdatasync, int, real_fdatasync(fd));
+}
+
+EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+    enum waits_kind kind = count == 0 && timeout >= 0 ? KIND_SLEEP : KIND_POLL;
+    MAYBE_WAITING(poll, kind, count, int, real_poll(fds, count, timeout));
+}
+
+EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
+{
+    enum waits_kind kind = count == 0 && timeout != NULL ? KIND_SLEEP : KIND_POLL;
+    MAYBE_WAITING(ppoll, kind, count, int, real_ppoll(fds, count, timeout, mask));
+}
+
+/* select without a descriptor is how time.sleep waits up to 3.10. */
+EXPORT int select(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict except,
+                  struct timeval *restrict timeout)
+{
+    enum waits_kind kind = count == 0 ? KIND_SLEEP : KIND_POLL;
+    MAYBE_WAITING(select, kind, count, int, real_select(count, readable, writable, except, timeout));
+}
+
+EXPORT int pselect(int count, fd_set *restrict readable, fd_set *restrict writable, fd_set *restrict except,
+                   const struct timespec *restrict timeout, const sigset_t *restrict mask)
+{
+    enum waits_kind kind = count == 0 ? KIND_SLEEP : KIND_POLL;
+    MAYBE_WAITING(pselect, kind, count, int, real_pselect(count, readable, writable, except, timeout, mask));
+}
+
+EXPORT int epoll_wait(int fd, struct epoll_event *events, int most, int timeout)
+{
+    MAYBE_WAITING(epoll_wait, KIND_POLL, fd, int, real_epoll_wait(fd, events, most, timeout));
+}
+
+EXPORT int epoll_pwait(int fd, struct epoll_event *events, int most, int timeout, const sigset_t *mask)
+{
+    MAYBE_WAITING(epoll_pwait, KIND_POLL, fd, int, real_epoll_pwait(fd, events, most, timeout, mask));
+}
+
+EXPORT int nanosleep(const struct timespec *length, struct timespec *left)
+{
+    WAITING(KIND_SLEEP, 0, int, real_nanosleep(length, left));
+}
+
+EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *length, struct timespec *left)
+{
+    WAITING(KIND_SLEEP, 0, int, real_clock_nanosleep(clock, flags, length, left));
+}
+
+EXPORT int usleep(useconds_t length)
+{
+    WAITING(KIND_SLEEP, 0, int, real_usleep(length));
+}
+
+EXPORT unsigned sleep(unsigned seconds)
+{
+    WAITING(KIND_SLEEP, 0, unsigned, real_sleep(seconds));
+}
+
+EXPORT int pause(void)
+{
+    WAITING(KIND_SLEEP, 0, int, real_pause());
+}
+
+EXPORT int sigwait(const sigset_t *restrict set, int *restrict number)
+{
+    WAITING(KIND_SLEEP, 0, int, real_sigwait(set, number));
+}
+
+EXPORT int sigwaitinfo(const sigset_t *restrict set, siginfo_t *restrict info)
+{
+    WAITING(KIND_SLEEP, 0, int, real_sigwaitinfo(set, info));
+}
+
+EXPORT int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info, const struct timespec *restrict timeout)
+{
+    WAITING(KIND_SLEEP, 0, int, real_sigtimedwait(set, info, timeout));
+}
+
+/* ---- children --------------------------------------------------------------------------------------------------- */
+
+COLD static void put_child_ended(pid_t child, int status, const struct rusage *used)
+{
+    struct waits_header *header = recording();
+    if (header == NULL)
+        return;
+    int saved = errno;
+    uint64_t cpu = ((uint64_t)used->ru_utime.tv_sec + (uint64_t)used->ru_stime.tv_sec) * 1000000000u +
+                   ((uint64_t)used->ru_utime.tv_usec + (uint64_t)used->ru_stime.tv_usec) * 1000u;
+    put(header, KIND_CHILD_ENDED, now_ns(), cpu, (uint32_t)status, (uint32_t)child, 0, FLAG_KNOWN);
+    errno = saved;
+}
+
+static pid_t wait_for(pid_t pid, int *status, int options, struct rusage *used)
+{
+    struct rusage own;
+    int result_status = 0;
+    need_libc();
+    struct wait wait = {0};
+    if (!(options & WNOHANG))
+        wait = begin_wait(KIND_CHILD_WAIT, (uint64_t)(int64_t)pid);
+    pid_t child = real_wait4(pid, &result_status, options, &own);
+    int saved = errno;
+    end_wait(&wait);
+    if (child > 0) {
+        if (WIFEXITED(result_status) || WIFSIGNALED(result_status))
+            put_child_ended(child, result_status, &own);
+        if (status != NULL)
+            *status = result_status;
+        if (used != NULL)
+            *used = own;
+    }
+    errno = saved;
+    return child;
+}
+
+EXPORT pid_t wait(int *status)
+{
+    return wait_for(-1, status, 0, NULL);
+}
+
+EXPORT pid_t wait3(int *status, int options, struct rusage *used)
+{
+    return wait_for(-1, status, options, used);
+}
+
+EXPORT pid_t waitpid(pid_t pid, int *status, int options)
+{
+    return wait_for(pid, status, options, NULL);
+}
+
+EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *used)
+{
+    return wait_for(pid, status, options, used);
+}
+
+EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+    need_libc();
+    struct wait wait = {0};
+    if (!(options & WNOHANG))
+        wait = begin_wait(KIND_CHILD_WAIT, type == P_PID ? (uint64_t)id : (uint64_t)-1);
+    int result = real_waitid(type, id, info, options);
+    int saved = errno;
+    end_wait(&wait);
+    if (result == 0 && info != NULL && info->si_pid != 0 && !(options & WNOWAIT)) {
+        static const struct rusage none;
+        bool exited = info->si_code == CLD_EXITED;
+        if (exited || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED)
+            put_child_ended(info->si_pid, exited ? (info->si_status & 0xFF) << 8 : info->si_status & 0x7F, &none);
+    }
+    errno = saved;
+    return result;
+}
+
+/* ---- lives of processes ----------------------------------------------------------------------------------------- */
+
+static uint64_t start_ticks(void)
+{
+    char text[1024];
+    if (!read_small_file("/proc/self/stat", text, sizeof text))
+        return 0;
+    /* The name in brackets may hold anything, brackets too; start time is the 20th field after it. */
+    char *at = strrchr(text, ')');
+    for (int field = 0; at != NULL && field < 20; field++)
+        at = strchr(at + 1, ' ');
+    return at == NULL ? 0 : strtoull(at + 1, NULL, 10);
+}
+
+static uint64_t most_bytes(void)
+{
+    struct rlimit limit;
+    uint64_t most = LIMIT_BYTES;
+    /* Beyond this limit a write is a signal that would end the program. */
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < most)
+        most = limit.rlim_cur;
+    return most;
+}
+
+static bool is_ours(const struct waits_header *header, uint64_t ticks)
+{
+    return memcmp(header->magic, WAITS_MAGIC, sizeof header->magic) == 0 && header->format == WAITS_FORMAT &&
+           header->slots_at == WAITS_SLOTS_AT && header->pid == (uint32_t)own_pid && header->start_ticks == ticks;
+}
+
+/* Map `bytes` of the file, or as many as the address space allows. */
+static struct waits_header *map_file(int fd, uint64_t bytes)
+{
+    for (; bytes >= offset_of(LEAST_SLOTS); bytes /= 2) {
+        void *place = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+        if (place != MAP_FAILED) {
+            /* Else the first touch of a page reads ahead as far as the file seems to go: 3 ms instead of 10 us. */
+            madvise(place, bytes, MADV_RANDOM);
+            mapped_bytes = bytes;
+            return place;
+        }
+    }
+    return NULL;
+}
+
+/* Open this process's file: its own from before exec, or a new one. NULL when that cannot be. */
+COLD static struct waits_header *open_own_file(uint64_t ticks, bool *again)
+{
+    uint64_t bytes = most_bytes();
+    for (unsigned number = 0; number < 1000; number++) {
+        int length = number == 0 ? snprintf(path, sizeof path, "%s/%d.bin", folder, own_pid)
+                                 : snprintf(path, sizeof path, "%s/%d.%u.bin", folder, own_pid, number);
+        if (length < 0 || (size_t)length >= sizeof path)
+            return NULL;
+        int fd = open_file(path, O_RDWR | O_CREAT | O_EXCL);
+        *again = false;
+        if (fd < 0 && errno == EEXIST) {
+            fd = open_file(path, O_RDWR);
+            *again = true;
+        }
+        if (fd < 0)
+            return NULL;
+        struct waits_header *header = NULL;
+        if (*again || (allocate(fd, 0, offset_of(FIRST_SLOTS)) && ftruncate(fd, (off_t)bytes) == 0))
+            header = map_file(fd, bytes);
+        syscall(SYS_close, fd);
+        if (header == NULL || !*again || is_ours(header, ticks))
+            return header;
+        /* A process that had this pid before. */
+        munmap(header, mapped_bytes);
+    }
+    return NULL;
+}
+
+COLD static void fill_header(struct waits_header *header, uint64_t ticks)
+{
+    memset(header, 0, sizeof *header);
+    header->format = WAITS_FORMAT;
+    header->slot_bytes = sizeof(struct waits_slot);
+    header->slots_at = WAITS_SLOTS_AT;
+    header->threads = WAITS_THREADS;
+    header->pid = (uint32_t)own_pid;
+    header->ppid = (uint32_t)getppid();
+    header->start_ticks = ticks;
+    header->monotonic_ns = now_ns();
+    header->boottime_ns = clock_ns(CLOCK_BOOTTIME);
+    header->realtime_ns = clock_ns(CLOCK_REALTIME);
+    header->limit = (mapped_bytes - WAITS_SLOTS_AT) / sizeof(struct waits_slot);
+    atomic_store_explicit(&header->ready, FIRST_SLOTS, relaxed);
+    /* Last: a file that has it is whole. */
+    memcpy(header->magic, WAITS_MAGIC, sizeof header->magic);
+}
+
+static void name_executable(struct waits_header *header)
+{
+    ssize_t length = readlink("/proc/self/exe", header->executable, sizeof header->executable - 1);
+    header->executable[length > 0 ? length : 0] = '\0';
+}
+
+/* Begin to record in this process, as an image that was just loaded or as a fork child. */
+COLD static void begin_process(bool forked)
+{
+    int saved = errno;
+    own_pid = getpid();
+    atomic_store_explicit(&growing, false, relaxed);
+    memset(&self, 0, sizeof self);
+    uint64_t ticks = start_ticks();
+    bool again = false;
+    struct waits_header *header = open_own_file(ticks, &again);
+    if (header != NULL) {
+        slots = (struct waits_slot *)((char *)header + WAITS_SLOTS_AT);
+        threads = (struct waits_thread *)((char *)header + WAITS_HEADER_BYTES);
+        if (again) {
+            /* exec ended all threads but this one. Texts keep the ids of the image before: new ones follow. */
+            memset(threads, 0, WAITS_THREADS * sizeof *threads);
+            atomic_store_explicit(&header->ended, END_NONE, relaxed);
+        } else {
+            fill_header(header, ticks);
+        }
+        first_id = atomic_fetch_add_explicit(&header->images, 1, relaxed) * SITES;
+        name_executable(header);
+        header->sites = python.sites;
+        header->base_ticks = has_counter ? base_ticks : 0;
+        header->base_ns = base_ns;
+        atomic_store_explicit(&alive->yes, 1, relaxed);
+        atomic_store_explicit(&file, header, memory_order_release);
+        begin_thread(header);
+        uint64_t now = now_ns();
+        if (self.entry != NULL)
+            self.entry->start_ns = now;
+        if (forked) {
+            put(header, KIND_THREAD_START, now, 0, 0, 0, 0, 0);
+        } else {
+            bool fresh;
+            size_t length = strlen(header->executable);
+            uint32_t id = text_id(hash_bytes((const unsigned char *)header->executable, length, 11), &fresh);
+            put_text(header, id, header->executable, length + 1);
+            put(header, KIND_IMAGE, now, 0, 0, 0, id, 0);
+        }
+    }
+    errno = saved;
+}
+
+/* In a fork child: the parent's file is not ours, and the other threads are not there. */
+COLD static void begin_in_child(void)
+{
+    struct waits_header *parents = atomic_load_explicit(&file, relaxed);
+    uint32_t version = parents == NULL ? 0 : parents->python;
+    atomic_store_explicit(&file, NULL, relaxed);
+    if (parents == NULL)
+        return;
+    munmap(parents, mapped_bytes);
+    memset(site_hashes, 0, sizeof site_hashes);
+    for (unsigned n = 0; n < STARTS; n++)
+        atomic_store_explicit(&starts[n].used, false, relaxed);
+    begin_process(true);
+    struct waits_header *own = atomic_load_explicit(&file, relaxed);
+    if (own != NULL)
+        own->python = version;
+    /* Who forks in Python holds the GIL, and nobody else is left to wait for it. */
+    for (unsigned n = 0; n < GILS; n++) {
+        atomic_store_explicit(&gils[n].waiters, 0, relaxed);
+        atomic_store_explicit(&gils[n].holder, self.tid, relaxed);
+        atomic_store_explicit(&gils[n].taken, 0, relaxed);
+    }
+}
+
+EXPORT pid_t fork(void)
+{
+    need_libc();
+    struct waits_header *header = recording();
+    uint64_t start = now_ns();
+    pid_t child = real_fork();
+    int saved = errno;
+    if (child == 0) {
+        recording();
+    } else if (header != NULL && child > 0) {
+        put(header, KIND_FORK, start, now_ns() - start, (uint64_t)child, 0, site(header), 0);
+    }
+    errno = saved;
+    return child;
+}
+
+/* Before exec: in a child of vfork, which borrows our memory, only a stamp; else all threads end here. */
+static void before_exec(void)
+{
+    need_libc();
+    struct waits_header *header = recording();
+    if (header == NULL)
+        return;
+    int saved = errno;
+    pid_t asking = (pid_t)syscall(SYS_getpid);
+    put(header, KIND_EXEC, now_ns(), 0, (uint64_t)asking, 0, 0, 0);
+    if (asking == own_pid)
+        put_all_ends(header);
+    errno = saved;
+}
+
+EXPORT int execve(const char *name, char *const arguments[], char *const environment[])
+{
+    before_exec();
+    return real_execve(name, arguments, environment);
+}
+
+EXPORT int execv(const char *name, char *const arguments[])
+{
+    before_exec();
+    return real_execv(name, arguments);
+}
+
+EXPORT int execvp(const char *name, char *const arguments[])
+{
+    before_exec();
+    return real_execvp(name, arguments);
+}
+
+EXPORT int fexecve(int fd, char *const arguments[], char *const environment[])
+{
+    before_exec();
+    return real_fexecve(fd, arguments, environment);
+}
+
+COLD static void end_process(enum waits_end how, int code)
+{
+    struct waits_header *header = recording();
+    /* A child of vfork that ends borrows our memory: its end is not ours. */
+    if (header == NULL || (pid_t)syscall(SYS_getpid) != own_pid)
+        return;
+    if (self.gil != NULL)
+        settle_gil(header, now_ns());
+    put_all_ends(header);
+    uint64_t now = now_ns();
+    put(header, KIND_EXIT, now, 0, (uint64_t)(uint32_t)code, 0, 0, 0);
+    header->exit_code = code & 0xFF;
+    header->ended_ns = now;
+    atomic_store_explicit(&header->ended, (uint32_t)how, memory_order_release);
+}
+
+static void at_exit(int code, void *unused)
+{
+    (void)unused;
+    end_process(END_EXIT, code);
+}
+
+EXPORT void _exit(int code)
+{
+    need_libc();
+    end_process(END_UNDERSCORE_EXIT, code);
+    real__exit(code);
+    __builtin_unreachable();
+}
+
+EXPORT void _Exit(int code) __attribute__((alias("_exit")));
+
+__attribute__((constructor)) static void load(void)
+{
+    need_libc();
+    const char *wanted = getenv("TRACEKIT_WAITS");
+    if (wanted == NULL || wanted[0] != '/' || strlen(wanted) >= sizeof folder)
+        return;
+    strcpy(folder, wanted);
+    alive = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (alive == MAP_FAILED || madvise(alive, 4096, MADV_WIPEONFORK) != 0)
+        return;
+    char source[16] = "";
+    read_small_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", source, sizeof source);
+    /* Where the kernel itself does not trust the counter across processors, neither do we. */
+    has_counter = strncmp(source, "tsc", 3) == 0 && counter_is_steady();
+    base_ns = now_ns();
+    base_ticks = counter();
+    find_rseq();
+    has_end_key = pthread_key_create(&end_key, end_thread) == 0;
+    begin_process(false);
+    struct waits_header *header = atomic_load_explicit(&file, relaxed);
+    if (header == NULL)
+        return;
+    find_python(header);
+    on_exit(at_exit, NULL);
+    /* First of all handlers in the child: the others may already wait for something. */
+    pthread_atfork(NULL, NULL, begin_in_child);
+}

@@ -25,7 +25,7 @@ unexport PYTHONHOME
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace report view doctor test lint check bench golden docs lock clean distclean
+.PHONY: help setup setup-dev trace report view doctor test lint check bench accuracy golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -69,6 +69,9 @@ check: lint test ## everything that has to hold before a commit: lint, then test
 
 bench: setup-dev ## measure tracekit itself
 	@$(VENV_PYTHON) tests/bench/run.py $(ARGS)
+
+accuracy: setup ## compare with programs whose answers are known and with the kernel; writes docs/accuracy.json [ARGS]
+	@$(VENV_PYTHON) -m tracekit.truth $(or $(ARGS),--output docs/accuracy.json)
 
 golden: setup-dev ## accept what the golden tests see now; look at the diff before committing
 	@$(VENV_PYTHON) -m pytest tests/golden --accept $(ARGS)

@@ -23,6 +23,8 @@ from tracekit.notices import NOTICES
 from tracekit.plan import WORKLOADS
 from tracekit.registry import Registry
 from tracekit.tables import COLUMNS
+from tracekit.truth.result import read
+from tracekit.truth.table import markdown
 
 DOCS = Path(__file__).resolve().parent
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -80,12 +82,18 @@ def names_part() -> str:
     return "\n".join(lines)
 
 
+def accuracy_part() -> str:
+    """What `make accuracy` found, from the file that it wrote."""
+    return markdown(read(DOCS / "accuracy.json"))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "metrics": metrics_part,
     "notices": notices_part,
     "commands": commands_part,
     "tables": tables_part,
     "names": names_part,
+    "accuracy": accuracy_part,
 }
 
 

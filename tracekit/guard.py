@@ -2,11 +2,13 @@
 
 SIGKILL, the out-of-memory killer and a lost terminal leave nobody to reap workers, and the workers of a pool whose
 parent died wait for work for ever. The guard sleeps on a pipe from tracekit; when the pipe ends without a `done`, it
-ends the sessions it was told of. It costs the measured processes nothing: it only runs when a line arrives.
+ends the sessions it was told of. Then it removes what tracekit, or an earlier one that is dead, left in tracefs. It
+costs the measured processes nothing: it only runs when a line arrives.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from typing import TextIO
 
 import psutil
 
+from tracekit import tracefs
 from tracekit.session import end_session, kill
 
 
@@ -72,14 +75,22 @@ def main(lines: TextIO) -> None:
     """Read what to watch until the pipe ends; then end it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    tracekit = os.getppid()
     leader = None
     for line in lines:
         leader = None if line.strip() == "done" else int(line)
-    if leader is None:
-        return
-    with suppress(psutil.NoSuchProcess):
-        kill(psutil.Process(leader))
-    end_session(leader)
+    if leader is not None:
+        with suppress(psutil.NoSuchProcess):
+            kill(psutil.Process(leader))
+        end_session(leader)
+    _clean_tracefs(tracekit)
+
+
+def _clean_tracefs(tracekit: int) -> None:
+    """Remove the instances of `tracekit`, whose part of the pipe is closed: it is dying, or left its last run."""
+    for owner in tracefs.leftovers(of=tracekit):
+        with suppress(OSError):
+            tracefs.remove(owner)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,14 @@ def _places(path: str) -> list[str]:
 def _ask(found: str) -> Interpreter:
     try:
         answer = subprocess.run(
-            [found, "-I", "-c", _ASK], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False, cwd="/"
+            [found, "-I", "-c", _ASK],
+            capture_output=True,
+            text=True,
+            timeout=_ASK_TIMEOUT_S,
+            check=False,
+            cwd="/",
+            # What is there to read is meant for the program that is to be recorded.
+            stdin=subprocess.DEVNULL,
         )
         if answer.returncode != 0:
             said = (answer.stderr.strip().splitlines() or ["nothing"])[0]
@@ -140,7 +147,12 @@ def has_module(interpreter: Interpreter, module: str, extra_path: str = "") -> b
     code = f"import sys; sys.path += [{extra_path!r}] if {extra_path!r} else []; import {module}"
     try:
         done = subprocess.run(
-            [interpreter.executable, "-c", code], capture_output=True, timeout=_ASK_TIMEOUT_S, check=False, cwd="/"
+            [interpreter.executable, "-c", code],
+            capture_output=True,
+            timeout=_ASK_TIMEOUT_S,
+            check=False,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError):
         return False

@@ -160,7 +160,7 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, while_running: Cal
         if not while_running(process.pid):
             break
         time.sleep(_POLL_S)
-    _sleep_until_end(process, limit - time.monotonic())
+    sleep_until_end(process, limit - time.monotonic())
     try:
         process.wait(max(0.0, limit - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -168,7 +168,7 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, while_running: Cal
     return True
 
 
-def _sleep_until_end(process: subprocess.Popen[bytes], seconds: float) -> None:
+def sleep_until_end(process: subprocess.Popen[bytes], seconds: float) -> None:
     """Sleep until the kernel says that the process ended: costs it nothing, and is noticed at once. Returns early where
     the system has no such thing (pidfd_open came with Linux 5.3, and some sandboxes refuse it)."""
     open_pidfd = getattr(os, "pidfd_open", None)

@@ -53,6 +53,30 @@ NOTICES: dict[str, NoticeKind] = {
         "they are left out of the picture; timings are not touched",
         "tracekit run {workload} --capture {capture}",
     ),
+    "waits-lost": NoticeKind(
+        "warning",
+        "the wait probe found no room for {lost} records of process {pid} ({run_id})",
+        "its waits come out too low, and some of its holds and threads are missing",
+        "measure a shorter time, or free space where the bundle is written",
+    ),
+    "waits-outside": NoticeKind(
+        "warning",
+        "{count} records of the wait probe in process {pid} lie outside the run or cannot be ({run_id})",
+        "they are left out, so its waits come out too low",
+        "measure again: the file is damaged, or the process has a clock of its own (a time namespace)",
+    ),
+    "kernel-lost": NoticeKind(
+        "warning",
+        "the kernel's buffers overflowed and lost {lost} events ({run_id})",
+        "GIL waits and switches seen by the kernel come out too low, and a state may last too long",
+        "tracekit run {workload} --size smoke",
+    ),
+    "kernel-no-symbols": NoticeKind(
+        "info",
+        "{python} has no symbol table that names take_gil ({run_id})",
+        "the kernel capture saw its threads' switches, but no take of the GIL",
+        "measure a Python that was built with symbols (pyenv's are), or --capture waits+kernel",
+    ),
     "run-failed": NoticeKind(
         "error",
         "run {run_id} ended as {status}: {reason}",
@@ -70,6 +94,18 @@ NOTICES: dict[str, NoticeKind] = {
         "py-spy does not pass on its child's exit code and the child wrote none ({run_id})",
         "the run is counted as killed",
         "repeat with --capture none to see the code",
+    ),
+    "exit-code-hidden": NoticeKind(
+        "warning",
+        "py-spy does not pass on the exit code of {program} ({run_id})",
+        "tracekit ends with 0 whatever the program's own was",
+        "tracekit record --capture waits,py-spy ...: the wait probe sees the code",
+    ),
+    "processes-left": NoticeKind(
+        "info",
+        "{program} ended before its processes {pids} did ({run_id})",
+        "they go on, and what they do from then on is not recorded",
+        "let the program end them, or wait for them",
     ),
     "steal": NoticeKind(
         "warning",
@@ -118,6 +154,18 @@ NOTICES: dict[str, NoticeKind] = {
         "the suite has no {control} control at {workers} workers",
         "the share of the ceiling is unavailable",
         "run the suite without --no-controls",
+    ),
+    "methods-differ": NoticeKind(
+        "warning",
+        "{other} is {apart} off {best} in {metric} of {place}, which is {value} there ({threads} threads disagree)",
+        "one of the two is wrong about these threads; the report takes the better-ranked one",
+        "compare the rows of {metric} in metrics.csv, and repeat on a quiet machine",
+    ),
+    "ledger-open": NoticeKind(
+        "warning",
+        "{time} of the threads' time in {run_id} is in no part of the ledger ({share}; over 5 % in {runs} runs)",
+        "the parts shown are less than the whole",
+        "add the captures waits and kernel, which see more of what threads wait for",
     ),
     "gil-switched": NoticeKind(
         "warning",

@@ -7,8 +7,12 @@ starts at another cell.
 
 from __future__ import annotations
 
+import datetime
+import re
+import sys
 from dataclasses import dataclass, field, replace
 
+from tracekit.bundle import Store
 from tracekit.capture import CAPTURES
 from tracekit.counters import COUNTERS
 from tracekit.errors import UsageError
@@ -25,6 +29,13 @@ MAX_TIMEOUT_S = 1e6
 """Eleven days; the system's own timers take little more."""
 
 CONTROLS = ("spin", "sleep")
+
+LIGHT = frozenset({"waits", "kernel"})
+"""Captures that disturb so little that their effect is a ratio with an interval: they run as often as the untraced runs
+and among them. The others run once, at the end, for their pictures."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+_LONGEST_NAME = 60
 
 WORKLOADS = Registry(
     "workload",
@@ -45,7 +56,7 @@ class Request:
     models: tuple[str, ...]
     workers: tuple[int, ...]
     size: str = "default"
-    captures: tuple[str, ...] = ("viztracer", "py-spy")
+    captures: tuple[str, ...] = field(default_factory=lambda: default_captures())
     runs: int = 5
     warmup: int = 1
     controls: bool = True
@@ -64,6 +75,16 @@ class Cell:
     workers: int
     control: bool
     interpreter: Interpreter = field(repr=False)
+
+
+def default_captures() -> tuple[str, ...]:
+    """What is tried where nothing else is asked for; the wait probe is made for Linux."""
+    return ("waits", "viztracer", "py-spy") if sys.platform == "linux" else ("viztracer", "py-spy")
+
+
+def is_light(capture: str) -> bool:
+    """Whether the capture, or every one of a combination such as `waits+kernel`, is light."""
+    return all(part in LIGHT for part in capture.split("+"))
 
 
 def default_workers(usable_cpus: int) -> tuple[int, ...]:
@@ -96,11 +117,13 @@ def plan(
     captures: dict[tuple[str, str], str],
     command: tuple[str, ...],
 ) -> Suite:
-    """All runs in order: warm-up rounds, timed rounds, then one traced run per model and capture.
+    """All runs in order: warm-up rounds, timed rounds with those of the light captures among them, then one traced run
+    per model and heavy capture.
 
     `captures` holds what the preflights allowed: (capture, interpreter label) -> extra path.
     """
     chosen = cells(request, interpreters)
+    most = {cell.model: max(c.workers for c in chosen if c.model == cell.model) for cell in chosen}
     specs = [
         _spec(request, suite_id, cell, capture="none", repeat=0, warmup=True)
         for _ in range(request.warmup)
@@ -108,29 +131,54 @@ def plan(
     ]
     for repeat in range(1, request.runs + 1):
         shift = (repeat - 1) * max(1, len(chosen) // max(1, request.runs)) % len(chosen)
-        specs += [
-            _spec(request, suite_id, cell, capture="none", repeat=repeat) for cell in chosen[shift:] + chosen[:shift]
-        ]
-    most = {cell.model: max(c.workers for c in chosen if c.model == cell.model) for cell in chosen}
-    for (capture, label), extra_path in captures.items():
-        specs += [
-            _spec(request, suite_id, cell, capture=capture, repeat=1, extra_path=extra_path)
-            for cell in chosen
-            if cell.interpreter.label == label
-            and cell.workload == request.workload
-            and cell.workers == most[cell.model]
-        ]
+        for cell in chosen[shift:] + chosen[:shift]:
+            watched = _watched(cell, request, most, captures)
+            ways = ["none", *(capture for capture in watched if is_light(capture))]
+            # Side by side, so that drift hits both; in turns, so that neither is always the one after the other.
+            turn = (repeat - 1) % len(ways)
+            specs += [
+                _spec(request, suite_id, cell, capture=way, repeat=repeat, extra_path=watched.get(way, ""))
+                for way in ways[turn:] + ways[:turn]
+            ]
+    for capture in dict.fromkeys(name for name, _ in captures if not is_light(name)):
+        for cell in chosen:
+            watched = _watched(cell, request, most, captures)
+            if capture in watched:
+                specs.append(_spec(request, suite_id, cell, capture=capture, repeat=1, extra_path=watched[capture]))
     numbered = tuple(
         replace(spec, run_id=f"{number:03d}-{_run_name(spec)}") for number, spec in enumerate(specs, start=1)
     )
     return Suite(suite_id=suite_id, workload=request.workload, size=request.size, specs=numbered, command=command)
 
 
+def _watched(
+    cell: Cell, request: Request, most: dict[str, int], captures: dict[tuple[str, str], str]
+) -> dict[str, str]:
+    """The captures of a cell with their extra paths: only the workload itself at its most workers has any."""
+    if cell.workload != request.workload or cell.workers != most[cell.model]:
+        return {}
+    return {name: path for (name, label), path in captures.items() if label == cell.interpreter.label}
+
+
+def safe_name(text: str) -> str:
+    """`text` as a part of a folder's name; never empty."""
+    return _UNSAFE.sub("-", text).strip("-.")[:_LONGEST_NAME] or "program"
+
+
+def new_suite_id(name: str, store: Store) -> str:
+    """`20261123-143015-matmul`; ids sort by time, and a second suite in the same second gets a number."""
+    first = f"{datetime.datetime.now(tz=datetime.UTC):%Y%m%d-%H%M%S}-{name}"
+    suite_id, number = first, 2
+    while (store.root / suite_id).exists():
+        suite_id, number = f"{first}-{number}", number + 1
+    return suite_id
+
+
 def check(request: Request) -> None:
     """Raise UsageError when the request cannot be meant."""
     WORKLOADS.target(request.workload)
     MODELS.check_all(list(request.models))
-    CAPTURES.check_all(list(request.captures))
+    _check_captures(request)
     if request.counters != "auto":
         COUNTERS.target(request.counters)
     if not request.models:
@@ -156,6 +204,17 @@ def check(request: Request) -> None:
         raise UsageError(
             f"{request.runs:,} runs: from 1 to 1,000 can be made", f"tracekit run {request.workload} --runs 5"
         )
+
+
+def _check_captures(request: Request) -> None:
+    for capture in request.captures:
+        parts = capture.split("+")
+        CAPTURES.check_all(parts)
+        if len(parts) > 1 and ("none" in parts or len(set(parts)) < len(parts)):
+            raise UsageError(
+                f"{capture!r} is no combination: name different captures, and not none",
+                f"tracekit run {request.workload} --capture waits+kernel",
+            )
 
 
 def _controls(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
@@ -216,7 +275,8 @@ def _spec(
 
 def _run_name(spec: RunSpec) -> str:
     """A folder name that says what the run is."""
-    way = "warmup" if spec.warmup else spec.capture if spec.capture != "none" else f"r{spec.repeat}"
-    workload = "".join(char if char.isalnum() else "-" for char in spec.workload)
+    way = "warmup" if spec.warmup else f"r{spec.repeat}"
+    if spec.capture != "none":
+        way = f"{spec.capture}-{way}" if is_light(spec.capture) else spec.capture
     version = spec.python_label.split(" ")[0]
-    return f"{workload}-{spec.model}-w{spec.workers}-py{version}-{way}"
+    return f"{safe_name(spec.workload)}-{spec.model}-w{spec.workers}-py{version}-{way}"

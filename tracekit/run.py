@@ -6,12 +6,11 @@ that compute different results end the suite at once: nothing about their speed 
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,22 @@ import tracekit
 from tracekit import environment
 from tracekit.bundle import Bundle, SuiteFolder, explained_os_errors
 from tracekit.capture import Capture, named
-from tracekit.errors import ChecksumMismatch, RunFailed
+from tracekit.errors import (
+    CaptureUnavailable,
+    ChecksumMismatch,
+    MeasurementError,
+    OutputUnwritable,
+    RunFailed,
+    TracekitError,
+)
 from tracekit.guard import guarded
 from tracekit.launch import Ended, launch, link_packages, measured_environment
+from tracekit.main_stream import MainFacts, read_main_stream
 from tracekit.notices import Notice, notice
+from tracekit.sealing import Machine, seal
 from tracekit.spec import RunSpec, Suite
 from tracekit.worker_memory import MemoryReader
+from tracekit.wrapping import changes, setting, with_variables
 
 _GIL_SWITCHED = re.compile(r"global interpreter lock \(GIL\) has been enabled to load module '([^']+)'")
 
@@ -80,13 +89,14 @@ def run_suite(
     facts = environment.describe()
     outcomes: list[Outcome] = []
     failed: set[tuple[object, ...]] = set()
+    unwatchable: set[tuple[object, ...]] = set()
     ways = {_way(spec) for spec in suite.specs if spec.workload == suite.workload}
     found = list(notices)
     status = "interrupted"
     try:
         with guarded() as guard:
             for number, spec in enumerate(suite.specs):
-                if _way(spec) in failed:
+                if _way(spec) in failed or spec.cell in unwatchable:
                     continue
                 if on_start is not None:
                     on_start(number, spec)
@@ -95,6 +105,8 @@ def run_suite(
                 outcomes.append(outcome)
                 if outcome.failed:
                     failed.add(_way(spec))
+                elif outcome.status != "ok":
+                    unwatchable.add(spec.cell)
                 if on_end is not None:
                     on_end(number, outcome)
                 _check_results(outcomes)
@@ -131,45 +143,45 @@ def run_one(
 ) -> Outcome:
     """Make one run and seal its bundle.
 
-    `facts` is the suite's environment; `started` gets the measured process's id at once. Raises OutputUnwritable.
+    `facts` is the suite's environment; `started` gets the measured process's id at once. What a capture cannot do fails
+    the run and is its reason. Raises OutputUnwritable.
     """
     capture = named(spec.capture)
     bundle.create(spec)
-    before = environment.busy()
-    measured = [spec.python, "-m", "tracekit.measure", str(bundle.root.resolve()), str(Path.cwd())]
-    argv = capture.wrap(measured, spec, bundle)
-    reader = MemoryReader(bundle) if spec.warmup else None
+    machine = Machine(facts=facts)
     try:
         with explained_os_errors(bundle.root), capture.around(spec, bundle) as variables:
-            ended = launch(
-                argv,
-                env={**measured_environment(import_folder.resolve()), **variables},
-                cwd=import_folder,
-                folder=bundle.root,
-                timeout_s=spec.timeout_s,
-                started=started,
-                while_running=reader,
-            )
+            ended = _launch(spec, bundle, capture, import_folder, variables, started)
+    except TracekitError as error:
+        if spec.capture == "none" or isinstance(error, OutputUnwritable):
+            _seal_unmeasured(bundle, spec, machine, status="interrupted", reason="was interrupted")
+            raise
+        return _refused(bundle, spec, machine, error)
     except BaseException:
-        _seal(bundle, spec, facts, before, status="interrupted", reason="was interrupted", exit_code=None)
+        _seal_unmeasured(bundle, spec, machine, status="interrupted", reason="was interrupted")
         raise
-    facts_of = _read_main_stream(bundle, spec)
+    facts_of = read_main_stream(bundle)
     status, reason, exit_code = _judge(spec, capture, ended, facts_of)
-    found = [] if status != "ok" else capture.collect(spec, bundle, facts_of.pids)
+    try:
+        processes = capture.processes(bundle)
+        found = [] if status != "ok" else capture.collect(spec, bundle, facts_of.pids)
+    except (CaptureUnavailable, MeasurementError) as error:
+        return _refused(bundle, spec, machine, error)
     if not capture.passes_exit_code and not ended.timed_out and exit_code is None:
         found.append(notice("exit-code-unknown", run_id=spec.run_id))
     found += _gil_notices(bundle, spec)
-    _seal(
+    _clear_markers(bundle)
+    seal(
         bundle,
         spec,
-        facts,
-        before,
+        machine,
         status=status,
         reason=reason,
         exit_code=exit_code,
-        ended=ended,
+        started_ns=ended.started_ns,
+        ended_ns=ended.ended_ns,
         notices=found,
-        processes=capture.processes(bundle),
+        processes=processes,
     )
     return Outcome(
         spec=spec,
@@ -182,52 +194,50 @@ def run_one(
     )
 
 
-@dataclass(slots=True, kw_only=True)
-class _MainFacts:
-    """What the main process said of itself, as far as it got."""
-
-    checksum: str | None = None
-    exit_code: int | None = None
-    wall_ns: int | None = None
-    failure: str | None = None
-    pids: tuple[int, ...] = ()
-
-
-def _read_main_stream(bundle: Bundle, spec: RunSpec) -> _MainFacts:
-    """Read the streams' few facts that decide the run's status; the numbers are left to `load`."""
-    facts = _MainFacts()
-    pids = []
-    for path in sorted(bundle.streams.glob("[0-9]*.jsonl")):
-        pids.append(int(path.stem))
-        with path.open(encoding="utf-8", errors="replace") as file:
-            first = file.readline()
-            if '"role":"main"' not in first:
-                continue
-            for line in file:
-                if '"name":"task"' not in line and not line.startswith('{"kind":"counter"'):
-                    _take(facts, line)
-    facts.pids = tuple(pids)
-    return facts
-
-
-def _take(facts: _MainFacts, line: str) -> None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        # The process was killed while it wrote; what it lacks decides the status.
-        return
-    kind = record.get("kind")
-    if kind == "result":
-        facts.checksum = record["checksum"]
-    elif kind == "failure":
-        facts.failure = f"{record['type']}: {record['message']}".splitlines()[0]
-    elif kind == "end":
-        facts.exit_code = record["exit_code"]
-    elif kind == "span" and record["name"] == "run":
-        facts.wall_ns = record["dur_ns"]
+def _launch(
+    spec: RunSpec,
+    bundle: Bundle,
+    capture: Capture,
+    import_folder: Path,
+    variables: Mapping[str, str],
+    started: Callable[[int], None] | None,
+) -> Ended:
+    """Start the measured process, under the capture's command if it has one, and wait for its end."""
+    measured = [spec.python, "-m", "tracekit.measure", str(bundle.root.resolve()), str(Path.cwd())]
+    env = measured_environment(import_folder.resolve())
+    argv = capture.wrap(measured, spec, bundle)
+    if argv == measured:
+        env = with_variables(env, variables)
+    elif variables:
+        argv = capture.wrap(setting(changes(env, variables), measured), spec, bundle)
+    return launch(
+        argv,
+        env=env,
+        cwd=import_folder,
+        folder=bundle.root,
+        timeout_s=spec.timeout_s,
+        started=started,
+        while_running=MemoryReader(bundle) if spec.warmup else None,
+    )
 
 
-def _judge(spec: RunSpec, capture: Capture, ended: Ended, facts: _MainFacts) -> tuple[str, str, int | None]:
+def _refused(bundle: Bundle, spec: RunSpec, machine: Machine, error: TracekitError) -> Outcome:
+    """A run that its capture could not watch: it costs the picture, not the suite."""
+    _seal_unmeasured(bundle, spec, machine, status="failed", reason=str(error))
+    return Outcome(spec=spec, status="failed", reason=str(error), checksum=None, wall_ns=None, took_ns=0)
+
+
+def _seal_unmeasured(bundle: Bundle, spec: RunSpec, machine: Machine, *, status: str, reason: str) -> None:
+    _clear_markers(bundle)
+    seal(bundle, spec, machine, status=status, reason=reason, exit_code=None)
+
+
+def _clear_markers(bundle: Bundle) -> None:
+    for marker in bundle.root.glob("handshake.*"):
+        marker.unlink()
+
+
+def _judge(spec: RunSpec, capture: Capture, ended: Ended, facts: MainFacts) -> tuple[str, str, int | None]:
     """Status, reason and exit code of a run that was not interrupted."""
     code = ended.exit_code if capture.passes_exit_code or ended.timed_out else facts.exit_code
     if ended.timed_out:
@@ -241,43 +251,6 @@ def _judge(spec: RunSpec, capture: Capture, ended: Ended, facts: _MainFacts) -> 
     if code != 0 or facts.checksum is None:
         return "failed", f"left with exit code {code} before its result", code
     return "ok", "", code
-
-
-def _seal(
-    bundle: Bundle,
-    spec: RunSpec,
-    facts: dict[str, Any],
-    before: dict[str, Any],
-    *,
-    status: str,
-    reason: str,
-    exit_code: int | None,
-    ended: Ended | None = None,
-    notices: Sequence[Notice] = (),
-    processes: Sequence[dict[str, Any]] = (),
-) -> None:
-    after = environment.busy()
-    for marker in bundle.root.glob("handshake.*"):
-        marker.unlink()
-    bundle.seal(
-        {
-            "spec": asdict(spec),
-            "status": status,
-            "reason": reason,
-            "exit_code": exit_code,
-            "started_ns": None if ended is None else ended.started_ns,
-            "ended_ns": None if ended is None else ended.ended_ns,
-            "environment": {
-                **facts,
-                "load_before": before["load"],
-                "load_after": after["load"],
-                "steal_before_ns": before["steal_ns"],
-                "steal_after_ns": after["steal_ns"],
-            },
-            "notices": [list(item) for item in notices],
-            "processes": list(processes),
-        }
-    )
 
 
 def _gil_notices(bundle: Bundle, spec: RunSpec) -> list[Notice]:

@@ -1,7 +1,8 @@
 """The tidy tables: their names, their columns, and the check at each room's door.
 
 Every stage after `load` takes these tables and nothing else. `int` columns may be nullable (`Int64`); a stamp that was
-not taken is `<NA>`, never 0. All `*_ns` columns are integer nanoseconds of CLOCK_MONOTONIC or durations.
+not taken is `<NA>`, never 0. All `*_ns` columns are integer nanoseconds of CLOCK_MONOTONIC or durations. `text` columns
+may be categories: those of `waits` and `holds` are, which can have millions of rows.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ it remembers the parent's thread id and would book the worker's calls on a threa
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 
@@ -18,6 +19,8 @@ ENTRIES = 1_000_000
 """VizTracer's ring: when it is full the oldest calls are lost, and its file says so (`overflow`)."""
 
 _tracer: Any = None
+_forks_are_known = False
+_program: ProgramTracer | None = None
 
 
 class InsideTracer:
@@ -25,7 +28,7 @@ class InsideTracer:
 
     def __init__(self, raw: str, extra_path: str) -> None:
         """`raw` is the folder for the file; `extra_path` a folder with VizTracer, or empty when it is installed."""
-        global _tracer
+        global _tracer, _forks_are_known
         if extra_path and extra_path not in sys.path:
             sys.path.append(extra_path)
         if _tracer is None:
@@ -34,7 +37,8 @@ class InsideTracer:
             _tracer = VizTracer(
                 tracer_entries=ENTRIES, verbose=0, file_info=False, register_global=False, dump_raw=True
             )
-            if hasattr(os, "register_at_fork"):
+            if hasattr(os, "register_at_fork") and not _forks_are_known:
+                _forks_are_known = True
                 os.register_at_fork(after_in_child=_forget_parent)
         self._raw = raw
 
@@ -61,3 +65,65 @@ def _forget_parent() -> None:
     _tracer.stop()
     _tracer.clear()
     _tracer = None
+
+
+class ProgramTracer:
+    """VizTracer in one process of a recorded program, from the start of its interpreter to its exit.
+
+    `<pid>.tracing` in the folder says that the process is being traced; it goes when its trace is there, whole.
+    """
+
+    def __init__(self, folder: str, extra_path: str) -> None:
+        self._folder = folder
+        self._extra_path = extra_path
+        self._marker = ""
+        self._pid = 0
+        self._start()
+        atexit.register(self.save)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start_again)
+
+    def save(self) -> None:
+        """Write the trace of this process. The program may have filled the disk, or outlived its recording: that is
+        no matter of its own."""
+        if self._pid != os.getpid():
+            return
+        self._pid = 0
+        try:
+            self._tracer.stop()
+            self._tracer.save()
+            os.unlink(self._marker)  # noqa: PTH108
+        except Exception:  # noqa: BLE001
+            pass
+
+    def _start(self) -> None:
+        self._tracer = InsideTracer(self._folder, self._extra_path)
+        self._pid = os.getpid()
+        self._marker = os.path.join(self._folder, f"{self._pid}.tracing")  # noqa: PTH118
+        with open(self._marker, "w"):  # noqa: PTH123
+            pass
+        self._tracer.start()
+
+    def _start_again(self) -> None:
+        """In a forked child, after _forget_parent: a tracer of its own."""
+        try:
+            self._start()
+        except Exception:  # noqa: BLE001
+            self._pid = 0
+            return
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            # multiprocessing ends its children by os._exit, after its own finalizers; those of the parent it forgets.
+            util.register_after_fork(self, _save_at_end)
+
+
+def trace_program(folder: str, extra_path: str) -> None:
+    """Trace this process, and those that it forks, each into `folder`/viztracer-<pid>.json. Raises ImportError."""
+    global _program
+    _program = ProgramTracer(folder, extra_path)
+
+
+def _save_at_end(tracer: ProgramTracer) -> None:
+    util = sys.modules["multiprocessing.util"]
+    # Last: after the queues have been flushed.
+    util.Finalize(None, tracer.save, exitpriority=-1000)

@@ -70,6 +70,9 @@ THREAD = [
 ]
 """One entry of the thread table: 64 bytes."""
 
+LARGEST_TID = 2**22
+"""PID_MAX_LIMIT of Linux: no process and no thread has a greater id."""
+
 _HEADER = struct.Struct("<8s6I8Q4IiIQ1024s4Q")
 _THREADS_AT = 4096
 _MOST_THREADS = 1 << 16

@@ -39,7 +39,7 @@ def measured_worker(options: dict[str, Any], ready_ns: int, run: Callable[[], No
     own.readings("start")
     own.flush()
     tracer = None
-    if options["capture"] == "viztracer":
+    if "viztracer" in options["capture"].split("+"):
         from tracekit.viztracer_inside import InsideTracer  # noqa: PLC0415 - only a traced worker pays for it
 
         tracer = InsideTracer(options["raw"], options["extra_path"])

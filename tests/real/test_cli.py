@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import RealSuite, Tracekit
 
-COMMANDS = ["run", "report", "view", "list", "export", "doctor", "completion"]
+COMMANDS = ["run", "record", "report", "view", "list", "export", "doctor", "completion"]
 ESCAPE = "\x1b["
 
 
@@ -90,6 +90,8 @@ def test_bash_completes_commands_workloads_and_suites(real_suite: RealSuite, tra
     assert complete("run", "mat") == ["matmul"]
     assert {"latest", real_suite.suite_id} <= set(complete("report", ""))
     assert complete("run", "matmul", "--models", "serial,th") == ["threads"]
+    assert complete("record", "--capture", "py-spy,wai") == ["waits"]
+    assert complete("record", "--capture", "waits+ker") == ["waits+kernel"]
     done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -1,5 +1,8 @@
 """The report in a real browser without a network: what a reader sees first, on a desk, on a telephone, on paper."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
+from tests.unit.report import made_program
 from tests.unit.report.made_numbers import Suite, typical
+from tracekit import api
+from tracekit.bundle import Store
+from tracekit.errors import CaptureUnavailable
 from tracekit.report.write import ReportFiles, write
 
 pytestmark = pytest.mark.browser
@@ -30,6 +37,17 @@ class Opened:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
     return write(typical().tables(), tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def of_program(tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+    return write(made_program.whole(), tmp_path_factory.mktemp("program"))
+
+
+@pytest.fixture(params=[DESK, TELEPHONE], ids=["desk", "telephone"])
+def program(request: pytest.FixtureRequest, chromium: Browser, of_program: ReportFiles) -> Iterator[Opened]:
+    width, height = request.param
+    yield from _open(chromium, of_program.html, width, height)
 
 
 @pytest.fixture(params=[DESK, TELEPHONE], ids=["desk", "telephone"])
@@ -115,3 +133,102 @@ def test_a_hostile_name_runs_nothing(chromium: Browser, tmp_path: Path) -> None:
         assert opened.page.evaluate("document.scrollingElement.scrollWidth") <= opened.width
         assert opened.asked == []
         assert opened.complaints == []
+
+
+# A recorded program
+
+
+def test_the_first_screen_of_a_program_says_where_its_time_went(program: Opened) -> None:
+    verdict = program.page.locator(".verdict").first
+    assert verdict.inner_text().startswith("app.py took 1.00 s")
+    box = verdict.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] < program.height
+    place = program.page.get_by_role("table").first.bounding_box()
+    assert place is not None
+    assert place["y"] < program.height * 0.7
+    assert program.page.get_by_role("cell", name="SIGKILL").count() == 1
+
+
+def test_nothing_of_a_program_sticks_out_to_the_side(program: Opened) -> None:
+    program.page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")
+    assert program.page.evaluate("document.scrollingElement.scrollWidth") <= program.width
+    images = program.page.locator("img")
+    assert images.count() == 4
+    assert images.evaluate_all("items => items.every(item => item.complete && item.naturalWidth > 0)")
+    assert images.evaluate_all("items => items.every(item => item.alt.length > 40)")
+    assert program.asked == []
+    assert program.complaints == []
+
+
+def test_blame_and_sites_are_tables_and_functions_are_code(program: Opened) -> None:
+    assert program.page.locator("#blame").is_visible()
+    told = program.page.locator(".told code").all_inner_texts()
+    assert told == ["hog", "small"]
+    assert program.page.get_by_role("rowheader", name="Thread.join").count() == 1
+    assert program.page.get_by_role("rowheader", name="Idle: waits for something to do").count() == 1
+
+
+def test_the_files_beside_the_page_are_where_its_links_lead(program: Opened, of_program: ReportFiles) -> None:
+    links = program.page.locator(".downloads a")
+    names = links.evaluate_all("items => items.map(item => item.getAttribute('href'))")
+    assert names == [path.name for path in of_program.downloads]
+    # From a file a browser shows text instead of saving it.
+    links.first.click()
+    program.page.wait_for_url("**/wait.collapsed.txt")
+    assert program.page.locator("pre").inner_text().split() == of_program.downloads[0].read_text().split()
+
+
+def test_a_program_with_hostile_names_runs_nothing(chromium: Browser, tmp_path: Path) -> None:
+    hostile = "<img src=x onerror=\"document.title='owned'\">" + "y" * 200
+    found = made_program.rows()
+    found["runs"][0]["workload"] = hostile
+    found["threads"][2]["name"] = hostile
+    for row in (*found["waits"], *found["holds"]):
+        row.update(function=hostile, file=f"/tmp/{hostile}/{hostile}.py")
+    files = write(made_program.tables(found), tmp_path)
+    for opened in _open(chromium, files.html, *TELEPHONE):
+        assert opened.page.title() == f"{hostile} · tracekit report"
+        assert opened.page.evaluate("document.scrollingElement.scrollWidth") <= opened.width
+        assert opened.asked == []
+        assert opened.complaints == []
+
+
+HOG = """
+import threading, time
+end = time.monotonic() + 0.6
+def hog():
+    while time.monotonic() < end:
+        sum(range(3000))
+def small():
+    while time.monotonic() < end:
+        sum(range(100)); time.sleep(0.0005)
+threads = [threading.Thread(target=work) for work in (hog, small)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.parametrize(("width", "height"), [DESK, TELEPHONE], ids=["desk", "telephone"])
+def test_a_really_recorded_hog_is_named_in_its_report(
+    chromium: Browser, tmp_path: Path, width: int, height: int
+) -> None:
+    (tmp_path / "app.py").write_text(HOG)
+    try:
+        recorded = api.record(
+            [sys.executable, str(tmp_path / "app.py")],
+            store=Store(tmp_path / "store"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+    except CaptureUnavailable as error:
+        pytest.skip(f"{error}; {error.hint}")
+    files = api.write_report(api.analyse(recorded.folder), tmp_path)
+    for opened in _open(chromium, files.html, width, height):
+        assert re.match(r"app\.py took .* it ended with exit code 0", opened.page.locator(".verdict").inner_text())
+        assert re.search(
+            r"in hog held the GIL for \d+ % of the time that .+ in small waited",
+            opened.page.locator("section[aria-labelledby=blame]").inner_text(),
+        )
+        assert opened.page.evaluate("document.scrollingElement.scrollWidth") <= width
+        opened.page.screenshot(path=tmp_path / "report.png", full_page=True)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from tracekit.bundle import Store
+from tracekit.errors import UsageError
+from tracekit.estimate import estimate
 from tracekit.interpreters import Interpreter
-from tracekit.plan import Request, cells, default_workers, plan
+from tracekit.plan import Request, cells, check, default_workers, new_suite_id, plan, safe_name
 from tracekit.spec import Suite
 
 PYTHON = Interpreter(executable="/p", version="3.11.7", free_threaded=False, build="", label="3.11.7")
@@ -68,6 +74,64 @@ def test_the_warm_up_comes_first_and_the_traced_runs_last() -> None:
     assert {(spec.model, spec.workers) for spec in traced} == {("serial", 1), ("threads", 2), ("fork", 2)}
     assert {spec.extra_path for spec in traced} == {"/extra"}
     assert {spec.workload for spec in traced} == {"matmul"}
+
+
+def test_light_captures_run_beside_the_untraced_runs_and_as_often() -> None:
+    captures = {("waits", "3.11.7"): "", ("waits+kernel", "3.11.7"): "", ("py-spy", "3.11.7"): ""}
+    specs = planned(captures=captures).specs
+    light = [spec for spec in specs if spec.capture in ("waits", "waits+kernel")]
+    assert {(spec.model, spec.workers, spec.workload) for spec in light} == {
+        ("serial", 1, "matmul"),
+        ("threads", 2, "matmul"),
+        ("fork", 2, "matmul"),
+    }
+    assert {spec.cell: [other.repeat for other in light if other.cell == spec.cell] for spec in light} == {
+        spec.cell: list(range(1, REQUEST.runs + 1)) for spec in light
+    }
+    first = set()
+    for number in range(1, REQUEST.runs + 1):
+        places = [
+            (place, spec.capture)
+            for place, spec in enumerate(specs)
+            if (spec.workload, spec.model, spec.workers, spec.repeat) == ("matmul", "threads", 2, number)
+            and spec.capture != "py-spy"
+            and not spec.warmup
+        ]
+        assert [place for place, _ in places] == list(range(places[0][0], places[0][0] + 3)), "side by side"
+        assert {capture for _, capture in places} == {"none", "waits", "waits+kernel"}
+        first.add(places[0][1])
+    assert first == {"none", "waits", "waits+kernel"}, "each has its turn to be first"
+    assert [spec.capture for spec in specs if spec.capture == "py-spy"] == ["py-spy"] * 3
+    assert {spec.capture for spec in specs[-3:]} == {"py-spy"}
+
+
+def test_a_light_capture_costs_what_an_untraced_run_costs(tmp_path: Path) -> None:
+    """Nothing was measured before, so the estimate is by size and number of runs."""
+    store = Store(tmp_path)
+    plain = estimate(planned(), store)
+    light = estimate(planned(captures={("waits", "3.11.7"): ""}), store)
+    heavy = estimate(planned(captures={("viztracer", "3.11.7"): ""}), store)
+    one = plain.default_ns
+    assert light.total_ns - plain.total_ns == 3 * REQUEST.runs * one
+    assert heavy.total_ns - plain.total_ns == 3 * 2 * one
+
+
+@pytest.mark.parametrize("combination", ["none+waits", "waits+waits", "waits+", "waits+nosuch"])
+def test_what_is_no_combination(combination: str) -> None:
+    with pytest.raises(UsageError):
+        check(replace(REQUEST, captures=(combination,)))
+
+
+def test_names_of_folders_hold_only_what_a_bundle_may_be_called(tmp_path: Path) -> None:
+    assert safe_name("modülé:WORK LOAD") == "mod-l-WORK-LOAD"
+    assert safe_name("../..") == "program"
+    assert new_suite_id(safe_name("a/b"), Store(tmp_path)).endswith("-a-b")
+    taken = set()
+    for _ in range(3):
+        name = new_suite_id("x", Store(tmp_path))
+        assert name not in taken
+        (tmp_path / name).mkdir()
+        taken.add(name)
 
 
 def test_run_ids_are_unique_and_sort_in_the_order_of_the_runs() -> None:

@@ -1,15 +1,18 @@
 """viztracer: our own code starts VizTracer inside each measured process, so the command is not wrapped at all.
 
-See tracekit/viztracer_inside.py for why, and for the file each process leaves.
+See tracekit/viztracer_inside.py for why, and for the file each process leaves. A measured process of ours does that
+itself; the processes of a recorded program are made to by site/sitecustomize.py.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 from tracekit.bundle import Bundle
 from tracekit.capture import Capture, Provision, Ready
+from tracekit.capture.viztracer_program import gather, traced_program
 from tracekit.errors import CaptureUnavailable, EnvironmentLacks
 from tracekit.interpreters import Interpreter, has_module
 from tracekit.interpreters import provision as provide
@@ -45,7 +48,12 @@ class VizTracerCapture(Capture):
     def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
         return argv
 
+    def around(self, spec: RunSpec, bundle: Bundle) -> AbstractContextManager[dict[str, str]]:
+        return traced_program(spec, bundle) if spec.program else nullcontext({})
+
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
+        if spec.program:
+            return gather(spec, bundle)
         missing = [pid for pid in pids if not (bundle.raw / f"viztracer-{pid}.json").is_file()]
         for part in bundle.raw.glob("*.part.json"):
             # The process died while it was writing; half a trace is no trace.

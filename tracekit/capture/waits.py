@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tracekit import waits_file
 from tracekit.bundle import Bundle, explained_os_errors
 from tracekit.capture import Capture, Provision, Ready
@@ -118,7 +116,7 @@ def _library() -> Path:
             "the wait probe is not compiled: there was no C compiler when tracekit was installed",
             "install one (sudo apt install gcc libc6-dev), then: make distclean setup, or pip install again",
         )
-    if not probe.is_current():
+    if not probe.is_current(probe.LIBRARY):
         raise CaptureUnavailable(f"{probe.LIBRARY} was compiled from other sources than those beside it", "make setup")
     return probe.LIBRARY
 
@@ -168,29 +166,41 @@ def _keep(recording: Path, kept: Path) -> None:
         except TracekitError:
             # Its process was killed before it had written its header: there is nothing in it.
             continue
-        if _is_alive(header):
-            # It writes on, into a file that has no name any more: cutting that one would end the process.
-            with path.open("rb") as source, (kept / path.name).open("wb") as target:
-                _copy(source, target, header.bytes)
-        else:
-            os.truncate(path, header.bytes)
-            path.rename(kept / path.name)
+        target = kept / path.name
+        # First out of the way: under its old name a program that replaces its process would open it again.
+        path.rename(target)
+        if not _cut(target, header.bytes):
+            _copy(target, header.bytes)
     shutil.rmtree(recording, ignore_errors=True)
 
 
-def _copy(source: Any, target: Any, length: int) -> None:
-    while length > 0 and (data := source.read(min(length, _CHUNK))):
-        target.write(data)
-        length -= len(data)
+def _cut(path: Path, length: int) -> bool:
+    """Cut the file, unless a process has it mapped still: it would get SIGBUS at its next record.
 
+    The kernel grants a write lease only on a file that nobody else has open or mapped for writing. A file system
+    without leases, or a file of another user, says no.
+    """
+    # Not on Windows, where this module is loaded to say that there is no probe.
+    import fcntl  # noqa: PLC0415
 
-def _is_alive(header: waits_file.Header) -> bool:
     try:
-        process = psutil.Process(header.pid)
-        # A process of that number that is younger than the file is another one.
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+        with path.open("r+b") as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            file.truncate(length)
+    except OSError:
         return False
+    return True
+
+
+def _copy(path: Path, length: int) -> None:
+    """Put a copy of the first `length` bytes in the place of the file; who has it mapped writes on into the old one."""
+    copied = path.with_name(f".{path.name}")
+    with path.open("rb") as source, copied.open("wb") as target:
+        while length > 0 and (data := source.read(min(length, _CHUNK))):
+            target.write(data)
+            length -= len(data)
+    copied.replace(path)
 
 
 def _row(header: waits_file.Header, status: int | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _TERMINATED = 143
 
 _COMMANDS = {
     "run": ("tracekit.cli.run:run", "Run a workload under each model, and report."),
+    "record": ("tracekit.cli.record:record", "Run any program as it is, and keep where its time went."),
     "report": ("tracekit.cli.report:report", "Write the report of a suite again."),
     "view": ("tracekit.cli.view:view", "Open the traced runs in the trace viewer."),
     "list": ("tracekit.cli.listing:listing", "List workloads, models, captures, metrics, suites, pythons."),
@@ -65,6 +66,7 @@ def cli() -> None:
     Examples:
       tracekit run matmul                   timings, traces and a report
       tracekit run hashing --size small     another workload, quicker
+      tracekit record -- python app.py      any program, as it is
       tracekit view                         the newest suite in the trace viewer
       tracekit list workloads               what can be run
     """
@@ -72,7 +74,8 @@ def cli() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code. The one place where errors become text."""
-    signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         code: Any = cli.main(args=None if argv is None else list(argv), prog_name="tracekit", standalone_mode=False)
     except TracekitError as error:

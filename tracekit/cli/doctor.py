@@ -11,24 +11,45 @@ import click
 
 from tracekit.cli.words import store_of, store_option
 
-_COLOURS = {"ok": "green", "limited": "yellow", "missing": "red"}
+_COLOURS = {
+    "ok": "green",
+    "limited": "yellow",
+    "missing": "red",
+    "off": "red",
+    "unclear": "yellow",
+    "unavailable": "yellow",
+}
+GATE_FAILED = 1
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+@click.option("--clean", is_flag=True, help="First remove what a killed tracekit left in the kernel's tracing.")
+@click.option(
+    "--self-test", is_flag=True, help="Measure programs whose answers are known, and compare; about half a minute."
+)
 @store_option
 @click.pass_context
-def doctor(ctx: click.Context, /, as_json: bool, store: Path | None) -> None:
+def doctor(ctx: click.Context, /, as_json: bool, clean: bool, self_test: bool, store: Path | None) -> None:
     """Try every counter, capture and tool, and say how to enable what is missing.
 
     \b
     Examples:
       tracekit doctor
       tracekit doctor --json
+      tracekit doctor --clean
+      tracekit doctor --self-test
     """
     from tracekit.cli import colour
+    from tracekit.doctor import clean as clean_tracefs
     from tracekit.doctor import diagnose
 
+    if clean:
+        for name in clean_tracefs():
+            click.echo(f"removed {name}", err=True)
+    if self_test:
+        _prove(as_json=as_json)
+        return
     findings = diagnose(store_of(ctx))
     if as_json:
         click.echo(json.dumps([asdict(item) for item in findings], indent=1))
@@ -39,3 +60,30 @@ def doctor(ctx: click.Context, /, as_json: bool, store: Path | None) -> None:
         click.echo(f"{item.name:<{width}}  {state} {item.detail}", color=colour(sys.stdout))
         if item.remedy:
             click.echo(f"{'':<{width}}  {'':<8} try: {item.remedy}")
+
+
+def _prove(*, as_json: bool) -> None:
+    """Print the self-test's checks, or with `as_json` every comparison; exit code 1 when one is off."""
+    from tracekit.cli import colour
+    from tracekit.truth.rows import CHECKS
+    from tracekit.truth.selftest import self_test
+    from tracekit.truth.table import line, verdict_of
+
+    terminal = sys.stderr.isatty()
+    rows = list(self_test(lambda step: click.echo(f"\r{step}\033[K" if terminal else step, err=True, nl=not terminal)))
+    if terminal:
+        click.echo("\r\033[K", err=True, nl=False)
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        for check, title in CHECKS.items():
+            of_check = [row for row in rows if row.check == check]
+            if of_check:
+                state, detail = verdict_of(of_check)
+                shown = click.style(f"{state:<11}", fg=_COLOURS[state])
+                click.echo(f"{shown} {title}: {detail}", color=colour(sys.stdout))
+        for row in rows:
+            if row.verdict in ("off", "unclear"):
+                click.echo(line(row))
+    if any(row.verdict == "off" for row in rows):
+        sys.exit(GATE_FAILED)

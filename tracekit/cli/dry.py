@@ -21,7 +21,7 @@ def text(prepared: Prepared, estimate: Estimate) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     traced = Counter(spec.capture for spec in specs if spec.capture != "none")
-    shown = ", ".join(f"{count} with {name}" for name, count in traced.items()) or "none"
+    shown = ", ".join(f"{count} under {name}" for name, count in traced.items()) or "none"
     lines += [
         "",
         f"{len(specs)} runs: {sum(spec.warmup for spec in specs)} warm-up, {sum(timed.values())} timed, "

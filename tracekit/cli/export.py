@@ -26,7 +26,8 @@ _FORMATS = ("csv", "json", "parquet")
 def export(
     ctx: click.Context, /, suite: str, table: str, file_format: str | None, output: Path | None, store: Path | None
 ) -> None:
-    """Write TABLE of SUITE: metrics (the default), runs, processes, threads, spans, counters, slices, samples, notices.
+    """Write TABLE of SUITE: metrics (the default), runs, processes, threads, spans, waits, holds, sched, counters,
+    slices, samples, notices.
 
     JSON is a list of row objects; a missing value is null. Times are nanoseconds.
 

@@ -68,9 +68,10 @@ def _suites(store: Store) -> Rows:
     for suite in store.suites():
         try:
             facts = suite.facts()
-            summary = (
-                f"{facts.get('workload')} {facts.get('size')}, {len(facts.get('runs', []))} runs, {facts.get('status')}"
-            )
+            # A recorded program has no size.
+            what = f"{facts.get('workload')} {facts.get('size')}".rstrip()
+            runs = len(facts.get("runs", []))
+            summary = f"{what}, {runs} run{'s' if runs != 1 else ''}, {facts.get('status')}"
         except TracekitError as error:
             summary = f"unreadable: {error}"
         rows.append({"name": suite.suite_id, "summary": summary})

@@ -33,6 +33,7 @@ class Progress:
             self._skipped.add(outcome.spec.cell)
             self.say(f"{_describe(outcome.spec)} {outcome.reason}; its other runs are skipped")
         elif outcome.status != "ok":
+            self._skipped.add(outcome.spec.cell)
             self.say(f"{_describe(outcome.spec)} {outcome.reason}; its picture is missing")
 
     def show(self, line: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tracekit import plan
-from tracekit.cli.words import CommaList, complete_workloads, store_of, store_option
+from tracekit.cli.words import CommaList, complete_captures, complete_workloads, store_of, store_option, store_words
 from tracekit.environment import usable_cpus
 from tracekit.models import MODELS
 from tracekit.workload import SIZES
@@ -33,10 +33,10 @@ from tracekit.workload import SIZES
 @click.option(
     "--capture",
     "captures",
-    type=CommaList("A,B,...", lambda: ("none", "viztracer", "py-spy")),
-    default="viztracer,py-spy",
+    type=CommaList("A,B,...", complete_captures),
+    default=",".join(plan.default_captures()),
     show_default=True,
-    help="How the traced runs are watched; none makes timings only.",
+    help="How the traced runs are watched, `waits+kernel` by both at once; none makes timings only.",
 )
 @click.option("--runs", type=int, default=5, show_default=True, help="Timed repeats of each cell.")
 @click.option("--warmup", type=click.IntRange(0, 10), default=1, show_default=True, help="Warm-up rounds, not counted.")
@@ -94,7 +94,9 @@ def run(
     as_json: bool,
     store: Path | None,
 ) -> int:
-    """Run WORKLOAD under each model: timed runs first, interleaved and untraced, then one traced run per model.
+    """Run WORKLOAD under each model: timed runs, untraced and interleaved, then one traced run per model for pictures.
+
+    The captures waits and kernel disturb so little that they run as often as the timed runs and among them.
 
     WORKLOAD is a name that `tracekit list workloads` shows, or module:attribute in the current folder or on PYTHONPATH.
 
@@ -146,7 +148,7 @@ def run(
         try:
             outcome = api.measure(prepared, shown.start, shown.end)
         except (KeyboardInterrupt, Terminated):
-            again = f"tracekit report {prepared.suite.suite_id}{_store_words(store)}"
+            again = f"tracekit report {prepared.suite.suite_id}{store_words(store)}"
             shown.say(f"what was measured is kept: {again}")
             raise
         shown.say("computing the report")
@@ -183,11 +185,7 @@ def _exit_code(outcome: object) -> int:
 
 
 def _view_command(suite_id: str, store: Path | None) -> str:
-    return f"tracekit view {suite_id}{_store_words(store)}"
-
-
-def _store_words(store: Path | None) -> str:
-    return "" if store is None else f" --store {shlex.quote(str(store))}"
+    return f"tracekit view {suite_id}{store_words(store)}"
 
 
 def _spoken(ctx: click.Context) -> list[str]:

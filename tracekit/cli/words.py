@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -39,9 +41,19 @@ class CommaList(click.ParamType[Any, Any]):
             self.fail(f"{value!r} is not a list of whole numbers like 1,2,4", param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        done, comma, last = incomplete.rpartition(",")
+        # `a+b` is one word of the list, made of two names.
+        before = max(incomplete.rfind(","), incomplete.rfind("+")) + 1
+        done, last = incomplete[:before], incomplete[before:]
         names = self._known() if self._known is not None else ()
-        return [CompletionItem(f"{done}{comma}{name}") for name in names if name.startswith(last)]
+        taken = re.split("[,+]", done)
+        return [CompletionItem(f"{done}{name}") for name in names if name.startswith(last) and name not in taken]
+
+
+def complete_captures() -> Iterable[str]:
+    """The captures' names."""
+    from tracekit.capture import CAPTURES
+
+    return CAPTURES
 
 
 def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -61,6 +73,11 @@ def store_of(ctx: click.Context) -> Store:
     """The store that `--store` names, else the default one."""
     folder = ctx.params.get("store")
     return Store(folder if folder is not None else default_store())
+
+
+def store_words(store: Path | None) -> str:
+    """What a command that is shown needs to find the same store."""
+    return "" if store is None else f" --store {shlex.quote(str(store))}"
 
 
 store_option = click.option(

@@ -7,13 +7,17 @@ itself. The manifest says when the parent started the process and when it was go
 outside by more than a moment.
 
 Streams outside: BundleCorrupt, for every number comes from them. A trace outside: its calls are left out and
-a notice says so, for the numbers do not come from it. py-spy's profiles have no clock at all: their stamps
+a notice says so, for the numbers do not come from it. Records of the wait probe outside are left out one by one, and
+a notice counts them. py-spy's profiles have no clock at all: their stamps
 stay missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 from tracekit.errors import BundleCorrupt
 from tracekit.load.parse import HINT
@@ -23,6 +27,10 @@ TOLERANCE_NS = 1_000_000_000
 """How far outside still counts as the same clock: more than starting or ending a process is late on a busy
 machine.
 """
+
+Stamps = np.ndarray[Any, np.dtype[np.uint64]]
+_LARGEST = 2**62
+_LEAST_APART_NS = 1_000_000
 
 
 class Window:
@@ -34,12 +42,53 @@ class Window:
         self._started_ns = started_ns
         self._ended_ns = ended_ns
 
+    @property
+    def ended_ns(self) -> int | None:
+        """When the parent saw the last of them gone."""
+        return self._ended_ns
+
     def distance_ns(self, first_ns: int, last_ns: int) -> int:
         """How far these stamps lie outside the window at worst; 0 when within tolerance."""
         before = 0 if self._started_ns is None else self._started_ns - first_ns
         after = 0 if self._ended_ns is None else last_ns - self._ended_ns
         worst = max(before, after)
         return worst if worst > TOLERANCE_NS else 0
+
+    def holds(self, first_ns: Stamps, last_ns: Stamps) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which of these intervals lie in the window, within tolerance; both are arrays of unsigned 64 bit."""
+        inside: np.ndarray[Any, np.dtype[np.bool_]] = (first_ns <= last_ns) & (last_ns <= _LARGEST)
+        if self._started_ns is not None:
+            inside &= first_ns >= max(0, self._started_ns - TOLERANCE_NS)
+        if self._ended_ns is not None:
+            inside &= last_ns <= self._ended_ns + TOLERANCE_NS
+        return inside
+
+    def stamp(self, value: int | None) -> int | None:
+        """The same stamp, or None when it is none or lies outside: nothing can be said of it."""
+        if value is None or not 0 < value <= _LARGEST or self.distance_ns(value, value):
+            return None
+        return value
+
+
+class TickClock:
+    """The processor's counter as nanoseconds, from readings of both at the same moment. All processes of a machine
+    read the same counter, so that the farthest two of a run tell its rate best.
+    """
+
+    def __init__(self, readings: Iterable[tuple[int, int]], window: Window) -> None:
+        """`readings` are (ticks, ns)."""
+        good = sorted(reading for reading in readings if window.stamp(reading[1]) is not None)
+        self._first, last = (good[0], good[-1]) if good else ((0, 0), (0, 0))
+        ticks, elapsed_ns = last[0] - self._first[0], last[1] - self._first[1]
+        # The readings of a pair lie some 100 ns apart: over less than a millisecond they say nothing of the rate.
+        self._ns_per_tick = elapsed_ns / ticks if ticks > 0 and elapsed_ns > _LEAST_APART_NS else None
+
+    def ns(self, ticks: Stamps) -> Stamps:
+        """When these readings were; 0 where that is not known."""
+        if self._ns_per_tick is None:
+            return np.zeros(len(ticks), dtype=np.uint64)
+        away = (ticks.astype(np.float64) - float(self._first[0])) * self._ns_per_tick
+        return np.clip(np.rint(away) + float(self._first[1]), 0, float(_LARGEST)).astype(np.uint64)
 
 
 def check_streams(streams: Iterable[Stream], window: Window) -> None:

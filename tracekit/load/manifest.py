@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from tracekit.bundle import Bundle, read_json
 from tracekit.errors import BundleCorrupt, BundleUnfinished
@@ -16,6 +16,19 @@ UNFINISHED = "unfinished"
 """Status of a run without a manifest: still running, or its parent was killed."""
 
 
+class Ended(Struct, kw_only=True):
+    """What a capture knows of one process: how it ended, who it was."""
+
+    pid: Count
+    ppid: Count | None = None
+    start_ticks: Count | None = None
+    executable: str | None = None
+    started_ns: Count | None = None
+    ended_ns: Count | None = None
+    ended: Literal["exit", "_exit", "signal", "unknown"] = "unknown"
+    exit_code: Signed | None = None
+
+
 class Manifest(Struct, kw_only=True):
     """What the parent says of the run, see docs/bundle.md."""
 
@@ -26,6 +39,7 @@ class Manifest(Struct, kw_only=True):
     ended_ns: Count | None = None
     environment: dict[str, Any] = default(default_factory=dict)
     notices: list[tuple[str, str, str, str]] = default(default_factory=list)
+    processes: list[Ended] = default(default_factory=list)
 
     @property
     def system(self) -> str | None:

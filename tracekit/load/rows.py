@@ -41,6 +41,26 @@ class Columns:
         """What was collected for one table."""
         frames = self._frames.get(table)
         if frames:
-            return pd.concat(frames, ignore_index=True)
+            return frames[0].reset_index(drop=True) if len(frames) == 1 else _joined(table, frames)
         columns = self._columns[table]
         return from_columns(table, columns) if next(iter(columns.values())) else empty(table)
+
+
+def _joined(table: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """The frames below one another, column by column. Texts that are categories in one of them stay categories:
+    as strings, ten million waits would be gigabytes.
+    """
+    return pd.DataFrame({name: _column([frame[name] for frame in frames]) for name in COLUMNS[table]}, copy=False)
+
+
+def _column(parts: list[pd.Series[Any]]) -> pd.Series[Any]:
+    if not any(isinstance(part.dtype, pd.CategoricalDtype) for part in parts):
+        return pd.concat(parts, ignore_index=True)
+    return pd.Series(pd.api.types.union_categoricals([_categorical(part) for part in parts]))
+
+
+def _categorical(part: pd.Series[Any]) -> pd.Categorical:
+    """The same values; the categories of all parts must be of one type to be united."""
+    found = part.array if isinstance(part.dtype, pd.CategoricalDtype) else pd.Categorical(part)
+    assert isinstance(found, pd.Categorical)
+    return pd.Categorical.from_codes(found.codes, categories=found.categories.astype("str"))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import Any
 
 from tracekit.bundle import Bundle
 from tracekit.errors import BundleCorrupt
 from tracekit.load.align import Window, check_streams
+from tracekit.load.kernel import add_kernel, add_kernel_lives
+from tracekit.load.lives import Lives
 from tracekit.load.manifest import UNFINISHED, Manifest, read_manifest, read_spec
 from tracekit.load.parse import HINT
+from tracekit.load.probe_lives import add_processes, read_probed
+from tracekit.load.probed import PROGRAM, add_endings, add_probed, of_program, python_of
 from tracekit.load.rows import Columns
 from tracekit.load.stream_rows import add_stream
 from tracekit.load.streams import Span, Stream, read_stream
@@ -28,20 +33,31 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     manifest = read_manifest(bundle)
     if manifest is None:
         # Its files are not sealed: they may be half written, so nothing is read from them.
-        _add_row(columns, spec, None, [])
+        _add_row(columns, spec, None, {"kind": PROGRAM} if spec.program else {})
         _add_failure(columns, bundle, spec, UNFINISHED, "no manifest was written")
         return None
     streams = _read_streams(bundle)
     window = Window(manifest.started_ns, manifest.ended_ns)
     check_streams(streams, window)
-    _add_row(columns, spec, manifest, streams)
+    lives = Lives()
     for stream in streams:
-        add_stream(columns, spec.run_id, stream)
+        add_stream(columns, lives, spec.run_id, stream)
+    files = read_probed(bundle.waits, window)
+    kernel = add_kernel(bundle, spec, window, columns)
+    add_processes(lives, files, window)
+    # How a process ended bounds its open waits; of its threads the kernel tells what the probe does not know.
+    add_kernel_lives(lives, [replace(facts, threads=[]) for facts in kernel])
+    add_endings(lives, manifest, program=bool(spec.program))
+    add_probed(columns, lives, files, spec, window)
+    add_kernel_lives(lives, kernel)
+    lives.add_to(columns, spec.run_id)
+    found = of_program(lives, files, manifest) if spec.program else _of_workload(spec, manifest, streams)
+    _add_row(columns, spec, manifest, found)
     _add_notices(columns, bundle, spec, manifest, streams)
     if traces:
         add_traces(bundle, spec, window, columns)
     main = _main(streams)
-    python = {} if main is None else main.meta.python or {}
+    python = ({} if main is None else main.meta.python or {}) or python_of(files)
     return {**manifest.environment, "python_label": spec.python_label, "python": python}
 
 
@@ -57,37 +73,47 @@ def _read_streams(bundle: Bundle) -> list[Stream]:
     return streams
 
 
-def _add_row(columns: Columns, spec: RunSpec, manifest: Manifest | None, streams: list[Stream]) -> None:
+def _add_row(columns: Columns, spec: RunSpec, manifest: Manifest | None, found: dict[str, Any]) -> None:
+    """The row of `runs`; `found` is what was measured."""
+    columns.add(
+        "runs",
+        **{
+            "suite_id": spec.suite_id,
+            "run_id": spec.run_id,
+            "workload": spec.workload,
+            "size": spec.size,
+            "model": spec.model,
+            "workers": spec.workers,
+            "start_method": spec.start_method,
+            "capture": spec.capture,
+            "os": None if manifest is None else manifest.system,
+            "python": spec.python_label,
+            "kind": "",
+            "control": spec.control,
+            "repeat": spec.repeat,
+            "warmup": spec.warmup,
+            "status": UNFINISHED if manifest is None else manifest.status,
+            "exit_code": None if manifest is None else manifest.exit_code,
+            **found,
+        },
+    )
+
+
+def _of_workload(spec: RunSpec, manifest: Manifest, streams: list[Stream]) -> dict[str, Any]:
+    """What the streams say of the run. Raises BundleCorrupt for an ok run without its span."""
     main = _main(streams)
     window = _run_span(main)
     result = None if main is None else main.result
-    status = UNFINISHED if manifest is None else manifest.status
-    if status == "ok" and window is None:
+    if manifest.status == "ok" and window is None:
         raise BundleCorrupt(f"run {spec.run_id} ended ok, but no stream has its span `run`", HINT)
-    columns.add(
-        "runs",
-        suite_id=spec.suite_id,
-        run_id=spec.run_id,
-        workload=spec.workload,
-        size=spec.size,
-        model=spec.model,
-        workers=spec.workers,
-        start_method=spec.start_method,
-        capture=spec.capture,
-        os=None if manifest is None else manifest.system,
-        python=spec.python_label,
-        kind="" if result is None else result.workload_kind,
-        control=spec.control,
-        repeat=spec.repeat,
-        warmup=spec.warmup,
-        gil_enabled=_gil_enabled(main),
-        status=status,
-        exit_code=None if manifest is None else manifest.exit_code,
-        items=None if result is None else result.items,
-        checksum=None if result is None else result.checksum,
-        start_ns=None if window is None else window.start_ns,
-        wall_ns=None if window is None else window.dur_ns,
-    )
+    return {
+        "kind": "" if result is None else result.workload_kind,
+        "gil_enabled": _gil_enabled(main),
+        "items": None if result is None else result.items,
+        "checksum": None if result is None else result.checksum,
+        "start_ns": None if window is None else window.start_ns,
+        "wall_ns": None if window is None else window.dur_ns,
+    }
 
 
 def _main(streams: list[Stream]) -> Stream | None:

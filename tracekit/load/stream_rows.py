@@ -1,17 +1,17 @@
-"""One stream into rows of processes, threads, spans and counters."""
+"""One stream into rows of spans and counters, and into a process and its threads."""
 
 from __future__ import annotations
 
+from tracekit.load.lives import Life, Lives
 from tracekit.load.rows import Columns
 from tracekit.load.streams import Stream
 
 
-def add_stream(columns: Columns, run_id: str, stream: Stream) -> None:
-    """Add processes, threads, spans and counters of one stream."""
+def add_stream(columns: Columns, lives: Lives, run_id: str, stream: Stream) -> None:
+    """Add the spans and counters of one stream, and to `lives` its process with its threads."""
     place = {"run_id": run_id, "pid": stream.pid}
     if stream.pid is not None:
-        _add_process(columns, run_id, stream)
-        _add_threads(columns, run_id, stream)
+        _add_threads(_add_process(lives, stream), stream)
     for span in stream.spans:
         columns.add(
             "spans",
@@ -41,12 +41,10 @@ def add_stream(columns: Columns, run_id: str, stream: Stream) -> None:
         )
 
 
-def _add_process(columns: Columns, run_id: str, stream: Stream) -> None:
+def _add_process(lives: Lives, stream: Stream) -> Life:
     meta, end = stream.meta, stream.end
     tasks = [span for span in stream.spans if span.name == "task"]
-    columns.add(
-        "processes",
-        run_id=run_id,
+    return lives.add(
         pid=stream.pid,
         ppid=meta.ppid,
         start_ticks=meta.start_ticks,
@@ -61,36 +59,34 @@ def _add_process(columns: Columns, run_id: str, stream: Stream) -> None:
     )
 
 
-def _add_threads(columns: Columns, run_id: str, stream: Stream) -> None:
+def _add_threads(life: Life, stream: Stream) -> None:
     """The threads of a process. A worker process writes no record of its main thread, which its `meta`
     describes.
     """
     meta = stream.meta
     for thread in stream.threads:
-        columns.add(
-            "threads",
-            run_id=run_id,
-            pid=stream.pid,
-            tid=thread.tid,
-            interpreter_id=thread.interpreter_id,
-            name=thread.name,
-            role=thread.role,
-            worker=thread.worker,
-            spawn_requested_ns=thread.spawn_requested_ns,
-            start_ns=thread.start_ns,
-            end_ns=thread.end_ns,
-            cpu_ns=thread.cpu_ns,
+        life.threads.append(
+            {
+                "tid": thread.tid,
+                "interpreter_id": thread.interpreter_id,
+                "name": thread.name,
+                "role": thread.role,
+                "worker": thread.worker,
+                "spawn_requested_ns": thread.spawn_requested_ns,
+                "start_ns": thread.start_ns,
+                "end_ns": thread.end_ns,
+                "cpu_ns": thread.cpu_ns,
+            }
         )
     if meta.tid is not None and all(thread.tid != meta.tid for thread in stream.threads):
-        columns.add(
-            "threads",
-            run_id=run_id,
-            pid=stream.pid,
-            tid=meta.tid,
-            name="MainThread",
-            role=meta.role,
-            worker=meta.worker,
-            spawn_requested_ns=meta.spawn_requested_ns,
-            start_ns=meta.interpreter_ready_ns,
-            end_ns=None if stream.end is None else stream.end.exit_ns,
+        life.threads.append(
+            {
+                "tid": meta.tid,
+                "name": "MainThread",
+                "role": meta.role,
+                "worker": meta.worker,
+                "spawn_requested_ns": meta.spawn_requested_ns,
+                "start_ns": meta.interpreter_ready_ns,
+                "end_ns": None if stream.end is None else stream.end.exit_ns,
+            }
         )

@@ -1,19 +1,30 @@
-"""Which runs a metric may use, and which of them are repeats of one another."""
+"""Which runs a metric may use, and which of them are repeats of one another.
+
+Timings (wall, speed-up, memory, what a start costs) come from untraced runs only. Captures that hardly disturb what
+they watch, LIGHT, also give cells for what only they can tell: waits, the ledger, switches. The others (viztracer,
+py-spy) give rows of runs and their probe effect. A program that `tracekit record` ran was made once, so its one run
+is the cell, whatever watched it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tracekit.metrics.once import once
 from tracekit.tables import CELL, Tables
 
 SERIAL = "serial"
 UNTRACED = "none"
+PROGRAM = "program"
+"""The model, and the kind, of what `tracekit record` runs."""
+LIGHT = frozenset({"waits", "kernel"})
+"""Captures whose cells stand beside the untraced ones; `waits+kernel` is both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,27 +61,61 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def untraced_cells(tables: Tables) -> list[Cell]:
-    """Every cell of untraced runs, in the order the suite first names it."""
-    return cells(tables, traced=False)
+    """Every cell of untraced runs that models can be compared by."""
+    return cells(tables, lambda run: run["capture"] == UNTRACED and not is_program(run))
+
+
+def timed_cells(tables: Tables) -> list[Cell]:
+    """Cells that give timings: untraced ones, and programs."""
+    return cells(tables, lambda run: run["capture"] == UNTRACED or is_program(run))
+
+
+def told_cells(tables: Tables) -> list[Cell]:
+    """Cells that say where time went: untraced ones, programs, and those of light captures."""
+    return cells(tables, lambda run: run["capture"] == UNTRACED or is_program(run) or is_light(run["capture"]))
 
 
 def traced_cells(tables: Tables) -> list[Cell]:
-    """Every cell of traced runs."""
-    return cells(tables, traced=True)
+    """Every cell of traced runs that has an untraced twin or could have one."""
+    return cells(tables, lambda run: run["capture"] != UNTRACED and not is_program(run))
 
 
-def cells(tables: Tables, *, traced: bool) -> list[Cell]:
-    """The cells of traced or of untraced runs."""
+def cells(tables: Tables, wanted: Callable[[Mapping[str, Any]], bool]) -> list[Cell]:
+    """The cells of the runs that are wanted, in the order the suite first names them."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for run in records(tables.runs):
-        if (run["capture"] != UNTRACED) == traced:
+    for run in _all_runs(tables):
+        if wanted(run):
             groups.setdefault(tuple(run[name] for name in CELL), []).append(run)
     return [_cell(runs) for runs in groups.values()]
 
 
+def captures(run: Mapping[str, Any]) -> frozenset[str]:
+    """What watched a run: the parts of `waits+kernel`; empty when untraced."""
+    return frozenset(str(run["capture"]).split("+")) - {UNTRACED}
+
+
+def is_light(capture: str) -> bool:
+    """Whether runs under this capture may stand in a table."""
+    return capture != UNTRACED and set(capture.split("+")) <= LIGHT
+
+
+def is_program(run: Mapping[str, Any]) -> bool:
+    """Whether `tracekit record` made the run."""
+    return bool(run["model"] == PROGRAM)
+
+
+@once
 def usable_runs(tables: Tables) -> list[dict[str, Any]]:
-    """Runs that ended ok and are no warm-up, traced ones included, as dicts of their columns."""
-    return [run for run in records(tables.runs) if _ok(run) and not run["warmup"]]
+    """Runs that ended ok and are no warm-up, traced ones included, as dicts of their columns.
+
+    A program may end as it likes, by Ctrl-C or with an exit code: what was recorded of it counts as far as it goes.
+    """
+    return [run for run in _all_runs(tables) if _ok(run) and not run["warmup"]]
+
+
+@once
+def _all_runs(tables: Tables) -> list[dict[str, Any]]:
+    return records(tables.runs)
 
 
 def _values(series: pd.Series[Any]) -> list[Any]:
@@ -94,4 +139,4 @@ def _cell(runs: list[dict[str, Any]]) -> Cell:
 
 
 def _ok(run: Mapping[str, Any]) -> bool:
-    return bool(run["status"] == "ok")
+    return bool(run["status"] == "ok" or (is_program(run) and run["wall_ns"] is not None))

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tracekit.metrics import METRICS
 from tracekit.metrics.metric import Metric
+from tracekit.metrics.once import remembering
 from tracekit.tables import COLUMNS, Tables, check
 
 
@@ -24,7 +25,8 @@ def compute_all(tables: Tables, names: Iterable[str] = METRICS) -> pd.DataFrame:
     """
     for name in COLUMNS:
         check(name, tables.table(name))
-    frames = [check("metrics", load_metric(name).compute(tables)) for name in names]
+    with remembering():
+        frames = [check("metrics", load_metric(name).compute(tables)) for name in names]
     # All frames come from `from_rows`, so their dtypes agree and an empty one would only cost pandas a guess.
     filled = [frame for frame in frames if len(frame)]
     return pd.concat(filled, ignore_index=True) if filled else check("metrics", tables.metrics.iloc[:0])

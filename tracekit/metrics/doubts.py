@@ -10,7 +10,9 @@ import pandas as pd
 
 from tracekit.metrics.bootstrap import LEAST
 from tracekit.metrics.ceiling import NO_CONTROL, control_for
-from tracekit.metrics.cells import SERIAL, Cell, records, untraced_cells, usable_runs
+from tracekit.metrics.cells import SERIAL, Cell, is_program, records, untraced_cells, usable_runs
+from tracekit.metrics.gil_wait_seen import in_tasks
+from tracekit.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, Difference, differences, family
 from tracekit.metrics.readings import machine_changes
 from tracekit.notices import Notice, notice
 from tracekit.tables import Tables
@@ -20,6 +22,14 @@ STEAL_SHARE = 0.02
 """Stolen CPU time beyond this share of what the runs used is worth a word."""
 SHORT_NS = 100_000_000
 """A serial run shorter than this is mostly start-up and clock noise."""
+DIFFER_SHARE, DIFFER_NS = 0.10, 5_000_000
+"""Two methods for one number disagree when they are further apart than both."""
+OPEN_SHARE = 0.05
+"""A ledger with more than this share of its whole unattributed does not say where the time went."""
+_COMPARED = ("gil_wait_ns",)
+"""Metrics whose methods speak about the same time. What is read at the end of a thread is of its whole life, and so
+larger than what was counted in the run window.
+"""
 
 
 def find_notices(tables: Tables, metrics: pd.DataFrame) -> list[Notice]:
@@ -36,11 +46,13 @@ def find_notices(tables: Tables, metrics: pd.DataFrame) -> list[Notice]:
         *_short_runs(tables, cells),
         *_no_control(tables, cells),
         *_no_memory(cells),
+        *_methods_differ(tables, metrics),
+        *_ledger_open(metrics),
     ]
 
 
 def _steal(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
-    untraced = {run["run_id"] for run in usable_runs(tables) if run["capture"] == "none"}
+    untraced = {run["run_id"] for run in usable_runs(tables) if run["capture"] == "none" or is_program(run)}
     of_runs = metrics[(metrics["scope"] == "run") & metrics["run_id"].isin(untraced)]
     stolen = float(of_runs.loc[of_runs["metric"] == "steal_ns", "value"].sum())
     used = float(of_runs.loc[of_runs["metric"] == "cpu_ns", "value"].sum())
@@ -112,6 +124,68 @@ def _no_memory(cells: pd.DataFrame) -> Iterator[Notice]:
     # PSS exists on Linux only, so its absence alone is no news.
     if len(memory) and (memory["quality"] == "unavailable").all():
         yield notice("no-memory", reason=sorted(set(memory["reason"].dropna()))[0])
+
+
+def _methods_differ(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
+    """By thread: what methods say of a run is not over the same threads."""
+    compared = metrics[(metrics["scope"] == "thread") & metrics["metric"].isin(_COMPARED)]
+    compared = compared[compared.duplicated(["run_id", "pid", "tid", "metric"], keep=False)]
+    groups: dict[tuple[str, str, str], list[Difference]] = {}
+    for found in differences(_bounded(tables, records(compared))):
+        names = (str(found.best["metric"]), family(found.best["method"]), family(found.other["method"]))
+        groups.setdefault(names, []).append(found)
+    for (metric, best, other), of_group in sorted(groups.items()):
+        far = [found for found in of_group if _far(found)]
+        if far:
+            worst = max(far, key=lambda found: found.apart)
+            yield notice(
+                "methods-differ",
+                metric=metric,
+                best=best,
+                other=other,
+                apart=format_ns(worst.apart),
+                value=format_ns(worst.best["value"]),
+                place=f"thread {worst.best['tid']} of {worst.best['run_id']}",
+                threads=f"{len(far)} of {len(of_group)}",
+            )
+
+
+def _far(found: Difference) -> bool:
+    whole = max(abs(found.best["value"]), abs(found.other["value"]))
+    return found.apart > DIFFER_NS and found.apart > DIFFER_SHARE * whole
+
+
+def _bounded(tables: Tables, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows, in which GIL wait that was seen is that of tasks beside a bound of suites, which knows tasks only."""
+    programs = {run["run_id"] for run in usable_runs(tables) if is_program(run)}
+    with_bound = {(row["run_id"], row["pid"], row["tid"]) for row in rows if row["quality"] == "bound"}
+    for row in rows:
+        place = (row["run_id"], row["pid"], row["tid"])
+        method = family(row["method"])
+        if method in (KERNEL_UPROBE, WAITS_PROBE) and place in with_bound and row["run_id"] not in programs:
+            inside = in_tasks(tables, method).get(place, 0.0)
+            yield {**row, "value": inside, "lower": inside, "upper": inside}
+        else:
+            yield row
+
+
+def _ledger_open(metrics: pd.DataFrame) -> Iterator[Notice]:
+    rows = metrics[(metrics["scope"] == "run") & metrics["metric"].isin(["thread_wall_ns", "unattributed_ns"])]
+    values = rows.pivot_table(index="run_id", columns="metric", values="value", aggfunc="first")
+    if not {"thread_wall_ns", "unattributed_ns"} <= set(values.columns):
+        return
+    rests = {str(run_id): abs(float(rest)) for run_id, rest in values["unattributed_ns"].dropna().items()}
+    shares = (values["unattributed_ns"].abs() / values["thread_wall_ns"]).dropna()
+    shares = shares[shares > OPEN_SHARE]
+    if len(shares):
+        worst = str(shares.idxmax())
+        yield notice(
+            "ledger-open",
+            run_id=worst,
+            share=f"{shares[worst]:.0%}",
+            runs=f"{len(shares)} of {len(values)}",
+            time=format_ns(rests[worst]),
+        )
 
 
 def finite(facts: Mapping[str, Any], key: str) -> float | None:

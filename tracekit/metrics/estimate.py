@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -105,7 +105,8 @@ def _pooled(
         return measured(value, method, interval=ends, n=count, reason=reason)
     lower = float(middle([item.lower for item in known]))
     upper = float(middle([item.upper for item in known]))
-    return bound(lower, value, upper, method, n=count, reason=reason)
+    pooled = bound(lower, value, upper, method, n=count, reason=reason)
+    return replace(pooled, quality="estimated") if all(item.quality == "estimated" for item in known) else pooled
 
 
 def _why_not(estimates: Sequence[Estimate]) -> Estimate:

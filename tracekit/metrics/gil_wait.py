@@ -1,208 +1,56 @@
-"""gil_wait_ns: how long tasks waited for the GIL, as an interval that contains the truth.
+"""gil_wait_ns: how long threads waited for the GIL, by every method that has a say, the best first.
 
-No counter of the system says "this thread waits for the GIL". But the time of a task has to go somewhere:
+    kernel-uprobe   seen, wait by wait                gil_wait_seen.py
+    waits-probe     seen, wait by wait                gil_wait_seen.py
+    py-spy-native   a share of samples of the life    gil_wait_sampled.py
+    schedstat, portable, single-thread, no-gil        gil_wait_bound.py
 
-    task wall = on-CPU + GIL wait + run-queue wait + steal + blocking of the task's own
-
-On-CPU time is read at both ends of every task, on the task's own thread. Run-queue wait (ready, but no CPU
-free) is counted by the kernel per thread, from schedstat. Steal is the time the hypervisor gave the CPU to
-another machine; it is in nobody's CPU time, the kernel counts it per machine only. Tasks of kinds `cpu` and
-`native` do not block on purpose, so for them the last term is nothing. With residual = task wall - task CPU,
-then
-
-    residual = GIL wait + run-queue wait + steal          and therefore
-    residual - run-queue - steal  <=  GIL wait  <=  residual
-
-where both ends are clipped at 0. The upper end keeps the run-queue wait, because a thread that is called up
-to take the GIL and then queues for a CPU still waits for the GIL. The lower end takes the most that each term
-can have been: the thread's run-queue wait of its whole life, and all the steal of the machine, since it may
-have hit this one thread. Steal is shown in ticks of 10 ms and the kernel books it at ticks, so one tick per
-CPU in use and one for the rounding are added; where the machine's count since boot is 0 there is no
-hypervisor that steals, and nothing is added.
-
-Of a whole run the same steal is taken off once, not once per thread: sum(residual - run-queue) - steal.
-
-Between the wall stamps and the CPU readings of a task lie about 2 us of our own readings, which nobody
-waited: of 20,000 tiny tasks they would make 40 ms of false wait. The measured process finds out how much a
-task that does nothing has of it (counter `reading_gap_ns`, a median). The lower end takes off twice that per
-task: unless the thread is preempted between the two, which the run-queue wait then holds, or its caches are
-cold at every task, it is the most that it can be. The upper end keeps it.
-
-`value` is the best guess inside the interval: residual - run-queue - one such gap per task - the thread's
-share of the steal by CPU time (wall - CPU - run-queue was within 0.1 % of the kernel's own answer in runs
-without steal, see FACTS).
-
-What is different elsewhere, by `method`:
-
-    no-gil          the GIL is off: 0, measured
-    single-thread   the process has one thread, or the model is serial: nobody to wait for, so 0..0
-    schedstat       the interval above
-    portable        no run-queue count (macOS, Windows): 0..residual, value = residual - gaps
-
-Where tasks block by themselves (kinds io, mixed, memory, ipc, fault), where coroutines share a thread, where
-each thread has an interpreter and so a GIL of its own, and where the process has threads that are not the
-model's (a BLAS pool), the residual can be something else altogether: the lower end is 0 and so is the value;
-`reason` says which.
-
-Only task spans count: a worker that waits for work waits for no GIL worth speaking of. The wait of the main
-thread and of threads a task starts is not in it. Threads that a task starts itself and ends again are not
-seen at all, because threads are counted at the ends of the run window: a task of a `single-thread` process
-that shares the GIL with its own threads still reads 0..0. (The process's CPU time beside that of its tasks
-would not tell: imports and the executor are in it too.)
-
-Over the repeats of a cell: the medians of the ends and of the value.
+Of a process and a run: the sum over the threads that count (lives.py). The bound knows tasks only; what was seen
+also holds the waits between tasks. Over the repeats of a cell: the median of each method's runs.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
-from tracekit.metrics.cells import SERIAL, records, usable_runs
-from tracekit.metrics.estimate import Estimate, bound, measured, unavailable
+from tracekit.metrics.estimate import unavailable
+from tracekit.metrics.gil_wait_bound import NO_TASK, bounds
+from tracekit.metrics.gil_wait_sampled import sampled
+from tracekit.metrics.gil_wait_seen import seen
+from tracekit.metrics.methods import KERNEL_UPROBE, WAITS_PROBE
 from tracekit.metrics.metric import EVERYWHERE, Metric
-from tracekit.metrics.readings import machine_changes
-from tracekit.metrics.rows import Place, from_runs
-from tracekit.metrics.task_time import task_time
+from tracekit.metrics.once import once
+from tracekit.metrics.rows import Numbers, from_methods
+from tracekit.metrics.summed import joined
 from tracekit.tables import Tables
-
-TICK_NS = 10_000_000
-"""What /proc/stat counts steal in: USER_HZ is 100 on every architecture Linux runs CPython on."""
-
-PURE_KINDS = ("cpu", "native")
-"""Kinds whose tasks do not block on purpose, see workload.Workload."""
-
-
-NO_TASK = "no task was recorded in this run"
 
 
 def compute(tables: Tables) -> pd.DataFrame:
-    """Rows of scope thread, run and cell."""
-    estimates, places = of_runs(tables)
-    return from_runs(
-        tables, METRIC.name, METRIC.unit, estimates, places=places, missing=lambda _run: unavailable(NO_TASK)
-    )
+    """Rows of scope thread, process, run and cell, one per method."""
+    return from_methods(tables, METRIC.name, METRIC.unit, by_method(tables), missing=unavailable(NO_TASK))
 
 
-def of_runs(tables: Tables) -> tuple[dict[str, Estimate], dict[Place, Estimate]]:
-    """The wait of each run and of each of its threads; runs without a task are not in it."""
-    runs = {run["run_id"]: run for run in usable_runs(tables)}
-    steal = _steal(tables, runs)
-    threads = _with_threads(tables, task_time(tables))
-    places: dict[Place, Estimate] = {}
-    by_run: dict[str, list[dict[str, Any]]] = {}
-    for thread in records(threads):
-        if thread["run_id"] in runs:
-            by_run.setdefault(thread["run_id"], []).append(thread)
-    estimates: dict[str, Estimate] = {}
-    for run_id, of_run in by_run.items():
-        run, stolen = runs[run_id], steal.get(run_id)
-        total_cpu = sum(thread["cpu"] or 0.0 for thread in of_run)
-        for thread in of_run:
-            place = (run_id, thread["pid"], thread["tid"])
-            places[place] = _estimate(run, [thread], stolen, total_cpu)
-        estimates[run_id] = _estimate(run, of_run, stolen, total_cpu)
-    return estimates, places
-
-
-def _estimate(
-    run: Mapping[str, Any], threads: list[dict[str, Any]], steal: tuple[float, float] | None, total_cpu: float
-) -> Estimate:
-    """The interval of these threads of one run; `steal` as `_steal` gives it."""
-    count = len(threads)
-    if run["gil_enabled"] is False:
-        return measured(0.0, "no-gil", n=count)
-    contended = [thread for thread in threads if not _alone(run, thread)]
-    if not contended:
-        return bound(0.0, 0.0, 0.0, "single-thread", n=count)
-    if any(thread["cpu"] is None for thread in contended):
-        return unavailable("the CPU time of the tasks was not read")
-    # Where coroutines share a thread their CPU times contain each other, so only the wall is an upper end.
-    residual = sum(
-        thread["wall"] if thread["overlap"] else max(0.0, thread["wall"] - thread["cpu"]) for thread in contended
-    )
-    known = all(thread["queue"] is not None for thread in contended)
-    method = "schedstat" if known else "portable"
-    gaps = sum(thread["gap"] for thread in contended)
-    doubt = _other_waits(run, contended)
-    if doubt is not None:
-        return bound(0.0, 0.0, residual, method, n=count, reason=doubt)
-    if not known:
-        guess = max(0.0, residual - gaps)
-        return bound(0.0, guess, residual, method, n=count, reason="run-queue wait and steal are in the residual")
-    guess, least = _waited(contended, gaps=1), _waited(contended, gaps=2)
-    if steal is None:
-        return bound(0.0, guess, residual, method, n=count, reason="steal was not read")
-    stolen, most = steal
-    share = sum(thread["cpu"] for thread in contended) / total_cpu if total_cpu else 1.0
-    return bound(max(0.0, least - most), guess - stolen * share, residual, method, n=count)
-
-
-def _waited(threads: list[dict[str, Any]], *, gaps: int) -> float:
-    """Residual - run-queue wait - that many reading gaps per task, at least 0 for each thread, summed."""
-    left = (thread["wall"] - thread["cpu"] - thread["queue"] - gaps * thread["gap"] for thread in threads)
-    return sum((max(0.0, float(each)) for each in left), start=0.0)
-
-
-def _alone(run: Mapping[str, Any], thread: Mapping[str, Any]) -> bool:
-    """Whether the thread has nobody to share its GIL with."""
-    return bool(run["model"] == SERIAL or thread["process_threads"] == 1)
-
-
-def _other_waits(run: Mapping[str, Any], threads: list[dict[str, Any]]) -> str | None:
-    """What else than the GIL these tasks may have waited for, or None."""
-    if run["kind"] not in PURE_KINDS:
-        return f"tasks of kind {run['kind'] or 'unknown'} also block by themselves"
-    if any(thread["overlap"] for thread in threads):
-        return "tasks share a thread: their waits contain each other"
-    if run["model"] == "interpreters":
-        return "each interpreter has a GIL of its own"
-    if any(thread["process_threads"] is None or thread["process_threads"] > thread["known"] for thread in threads):
-        return "the process has threads that are not the model's, which tasks may wait for"
-    return None
-
-
-def _with_threads(tables: Tables, threads: pd.DataFrame) -> pd.DataFrame:
-    """Add `process_threads`, the most threads the process was seen with, and `known`, how many of them are
-    recorded.
-    """
-    seen = tables.counters[(tables.counters["counter"] == "threads") & (tables.counters["scope"] == "process")]
-    most = seen.groupby(["run_id", "pid"])["value"].max().rename("process_threads").reset_index()
-    known = tables.threads.groupby(["run_id", "pid"])["tid"].nunique().rename("known").reset_index()
-    most = most.merge(known, on=["run_id", "pid"], how="outer")
-    most["known"] = most["known"].fillna(0).astype("int64")
-    # A thread that is recorded exists, however few were there at the moment of counting.
-    most["process_threads"] = most["process_threads"].where(most["process_threads"] >= most["known"], most["known"])
-    frame = threads.merge(most, on=["run_id", "pid"], how="left")
-    frame["known"] = frame["known"].fillna(0)
-    return frame
-
-
-def _steal(tables: Tables, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
-    """Per run: the steal as counted, and the most it can have been."""
-    found: dict[str, tuple[float, float]] = {}
-    for row in records(machine_changes(tables, "steal_ns")):
-        if row["value"] is not None and row["run_id"] in runs:
-            ticks = 0 if row["reading"] == 0 else int(runs[row["run_id"]]["workers"] or 1) + 2
-            found[row["run_id"]] = (row["value"], row["value"] + ticks * TICK_NS)
-    return {run_id: ends for run_id, ends in found.items() if math.isfinite(ends[1])}
+@once
+def by_method(tables: Tables) -> Numbers:
+    """What each method says of each place, the best method first."""
+    return joined(seen(tables, KERNEL_UPROBE), seen(tables, WAITS_PROBE), sampled(tables), bounds(tables))
 
 
 METRIC = Metric(
     name="gil_wait_ns",
     unit="ns",
     better="lower",
-    needs=("spans", "counters", "threads"),
-    valid_on=f"{EVERYWHERE}; narrow only on Linux with schedstat",
-    summary="How long tasks waited for the GIL, as an interval that contains the truth.",
+    needs=("waits", "samples", "spans", "counters", "threads"),
+    valid_on=f"{EVERYWHERE}; exact on Linux with capture waits or kernel, narrow there with schedstat",
+    summary="How long threads waited for the GIL; where nobody saw it, an interval that contains the truth.",
     method=(
-        "Task wall - task CPU - run-queue wait - our own readings, of task spans only; lower end: less all steal "
-        "of the machine and the readings once more; upper end: task wall - task CPU. 0..0 where a process has one "
-        "thread (threads that a task starts itself and ends again are not seen), 0 where the GIL is off, from 0 "
-        "where tasks block by themselves. Cell: medians of the ends."
+        "kernel-uprobe and waits-probe: sum of the waits seen, in the run window. py-spy-native: share of the "
+        "thread's samples that wait in libc right on Python code, times its life, Wilson interval. schedstat: task "
+        "wall - task CPU - run-queue wait - our own readings, of task spans only; lower end: less all steal of the "
+        "machine and the readings once more; upper end: task wall - task CPU. 0..0 where a process has one thread "
+        "(threads that a task starts itself and ends again are not seen), 0 where the GIL is off, from 0 where tasks "
+        "block by themselves; of programs 0..life - CPU time. Run: sum over worker threads, of programs over all "
+        "Python threads. Cell: median per method; of bounds, of their ends."
     ),
     compute=compute,
 )

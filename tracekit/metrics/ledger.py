@@ -1,22 +1,23 @@
-"""Where the time of the worker threads went: parts of one whole, for a picture stacked to 100 %.
+"""Where the time of threads went: parts of one whole, for a picture stacked to 100 %.
 
-The whole (thread_wall_ns) is the life of every worker thread inside the run window: from the request that
-started it to its end, or to the end of the window. A worker process counts with its main thread, serial with
-the main thread over the whole window. Threads of the executor and of libraries are not in it. Each life is
-cut into
+The whole (thread_wall_ns) is the life of every thread that counts inside the run window (lives.py). It is cut into
 
-    thread_on_cpu_ns         in a task, on a CPU                  CPU time of the task
-    thread_run_queue_ns      in a task, ready, waiting for a CPU  schedstat's delay, at most what is left
-    thread_task_blocked_ns   in a task, neither of the two        task wall - on-CPU - run queue - our readings
-    thread_idle_ns           outside tasks: starting up, waiting for work, our readings at the ends of tasks
-                             (CPU spent there included)
-    unattributed_ns          the rest; not 0 only where clocks disagree, and then it may be negative
+    thread_on_cpu_ns         on a CPU                       thread_idle_ns    nothing to do
+    thread_gil_wait_ns       for the GIL                    thread_steal_ns   running, but the hypervisor had the CPU
+    thread_lock_wait_ns      on a lock                      thread_run_queue_ns   ready, waiting for a CPU
+    thread_io_wait_ns        reading or writing             thread_task_blocked_ns   blocked, and nobody saw on what
+    thread_poll_ns           in poll, select, epoll         unattributed_ns   what no method accounts for
+    thread_sleep_ns          asleep because it asked to
+    thread_child_wait_ns     for a child process to end
 
-which add up by construction. The run-queue delay is counted over the thread's whole life, so some of it may
-belong outside tasks: the part shown is the most it can be in tasks, and thread_task_blocked_ns is a bound
-from that, less our readings once more, to all of task wall - on-CPU; gil_wait.py says what these readings
-are. In it are GIL wait and steal, and for tasks that block by themselves
-also I/O, locks and sleep: `reason` says so, the parts cannot be told apart here.
+which add up to the whole by construction, in integers, for every thread, process, run and cell. A part that a method
+cannot tell is unavailable; its time is then in thread_task_blocked_ns or unattributed_ns. How a run was watched decides
+which method cuts:
+
+    kernel-sched   ledger_sched.py       exactly, from the kernel's scheduling record and the waits
+    waits-probe    ledger_waits.py       from the waits seen, the threads' CPU time and their run-queue wait
+    schedstat      ledger_accounted.py   untraced suites: blocked time is one part
+                   ledger_waits.py       programs recorded without either: the same
 
 Pooled by the mean of the runs, because means of parts add up to the mean of the whole and medians do not.
 """
@@ -24,167 +25,172 @@ Pooled by the mean of the runs, because means of parts add up to the mean of the
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tracekit.metrics.cells import SERIAL, records, usable_runs
-from tracekit.metrics.estimate import Estimate, bound, measured, pooled_mean, unavailable
-from tracekit.metrics.gil_wait import PURE_KINDS
+from tracekit.metrics import ledger_parts
+from tracekit.metrics.cells import is_program, usable_runs
+from tracekit.metrics.estimate import Estimate, pooled_mean, unavailable
+from tracekit.metrics.ledger_accounted import accounted
+from tracekit.metrics.ledger_parts import WALL as WHOLE
+from tracekit.metrics.ledger_parts import Ledger
+from tracekit.metrics.ledger_sched import ledger_of_sched
+from tracekit.metrics.ledger_waits import ledger_of_waits
+from tracekit.metrics.methods import WAITS_PROBE
 from tracekit.metrics.metric import EVERYWHERE, LINUX, Metric
-from tracekit.metrics.rows import Place, from_runs
-from tracekit.metrics.task_time import KEYS, task_time
+from tracekit.metrics.once import once
+from tracekit.metrics.rows import Place, from_methods
+from tracekit.metrics.seen_waits import watchers
+from tracekit.metrics.summed import joined
 from tracekit.tables import Tables
 
-
-class _Parts(NamedTuple):
-    """One thread's time in ns. `queue` is None where the system does not count it."""
-
-    wall: float
-    on_cpu: float
-    queue: float | None
-    blocked: float
-    least_blocked: float
-    most_blocked: float
-    idle: float
-
-    @property
-    def unattributed(self) -> float:
-        return self.wall - self.on_cpu - (self.queue or 0.0) - self.blocked - self.idle
+_NO_THREAD = unavailable("no worker thread was recorded")
+_NOT_TOLD = {
+    ledger_parts.BLOCKED: unavailable("nothing is left of it: the parts it is made of are told apart"),
+    ledger_parts.GIL: unavailable("not told apart here: see gil_wait_ns for its bound, or use capture waits"),
+    ledger_parts.STEAL: unavailable("not told apart here: steal_ns has that of the machine"),
+}
+_UNSEEN = unavailable("not told apart here: capture waits sees what threads block on")
 
 
 def compute(part: str, tables: Tables) -> pd.DataFrame:
-    """Rows of scope thread, run and cell of one part."""
-    runs = {run["run_id"]: run for run in usable_runs(tables)}
-    by_run: dict[str, list[tuple[Place, _Parts | None]]] = {}
-    for thread in records(_lives(tables)):
-        if thread["run_id"] in runs:
-            place = (thread["run_id"], thread["pid"], thread["tid"])
-            by_run.setdefault(thread["run_id"], []).append((place, _cut(thread)))
-    places: dict[Place, Estimate] = {}
-    estimates: dict[str, Estimate] = {}
-    for run_id, threads in by_run.items():
-        kind = runs[run_id]["kind"] or ""
-        places.update({place: _estimate(part, [parts], kind) for place, parts in threads})
-        estimates[run_id] = _estimate(part, [parts for _, parts in threads], kind)
-    missing = unavailable("no worker thread was recorded")
-    return from_runs(tables, part, "ns", estimates, places=places, pool=pooled_mean, missing=lambda _run: missing)
+    """Rows of scope thread, process, run and cell of one part."""
+    found = numbers(tables, part)
+    whole = numbers(tables, WHOLE)
+    untold = {
+        (run["run_id"],): _NOT_TOLD.get(part, _UNSEEN)
+        for run in usable_runs(tables)
+        if (run["run_id"],) in whole and (run["run_id"],) not in found
+    }
+    return from_methods(tables, part, "ns", joined(found, untold), pool=pooled_mean, missing=_NO_THREAD)
+
+
+def numbers(tables: Tables, part: str) -> dict[Place, Estimate]:
+    """One part of every thread, process and run that has it, by the run's best method."""
+    found: dict[Place, Estimate] = {}
+    for ledger in _ledgers(tables):
+        found |= ledger.numbers(part)
+    watched = {place[0] for place in found} | {run_id for ledger in _ledgers(tables) for run_id in ledger.runs}
+    return {place: item for place, item in accounted(tables, part).items() if place[0] not in watched} | found
 
 
 def thread_walls(tables: Tables) -> dict[str, float | None]:
-    """Per run with worker threads: the whole of which the parts are parts, None when a thread's life is not
-    known.
-    """
-    walls: dict[str, float | None] = {}
-    for thread in records(_lives(tables)):
-        before = walls.get(thread["run_id"], 0.0)
-        walls[thread["run_id"]] = None if before is None or thread["life"] is None else before + thread["life"]
-    return walls
-
-
-def _lives(tables: Tables) -> pd.DataFrame:
-    """Worker threads with `life` ns inside the run window, and their task times."""
-    window = tables.runs[["run_id", "model", "start_ns", "wall_ns"]].rename(columns={"start_ns": "opens"})
-    threads = tables.threads.merge(window, on="run_id")
-    alone = (threads["model"] == SERIAL) & (threads["role"] == "main")
-    threads = threads[alone | (threads["role"] == "worker")]
-    closes = threads["opens"] + threads["wall_ns"]
-    serial = threads["model"] == SERIAL
-    born = threads["spawn_requested_ns"].fillna(threads["start_ns"]).where(~serial, threads["opens"])
-    died = threads["end_ns"].where(~serial, closes)
-    # A stamp that was not taken stays missing, and with it the thread's whole life.
-    born = born.where(born.isna() | (born >= threads["opens"]), threads["opens"])
-    died = died.where(died.isna() | (died <= closes), closes)
-    threads = threads.assign(life=died - born)
-    return threads[[*KEYS, "life"]].merge(task_time(tables), on=KEYS, how="left")
-
-
-def _cut(thread: dict[str, Any]) -> _Parts | None:
-    """The parts of one thread; None when its life or the CPU time of its tasks is not known."""
-    if thread["life"] is None:
-        return None
-    life = float(thread["life"])
-    if thread["tasks"] is None:
-        return _Parts(life, 0.0, 0.0, 0.0, 0.0, 0.0, max(0.0, life))
-    if thread["cpu"] is None or thread["overlap"]:
-        return None
-    wall, cpu, queue = thread["wall"], thread["cpu"], thread["queue"]
-    waited = max(0.0, wall - cpu)
-    queued = None if queue is None else min(queue, waited)
-    left = waited - (queued or 0.0)
-    read = min(thread["gap"], left)
-    least = max(0.0, left - 2 * thread["gap"])
-    return _Parts(life, cpu, queued, left - read, least, waited, max(0.0, life - wall) + read)
-
-
-def _estimate(part: str, threads: list[_Parts | None], kind: str) -> Estimate:
-    known = [parts for parts in threads if parts is not None]
-    count = len(known)
-    if not known or count < len(threads):
-        return unavailable("the CPU time of a thread's tasks is not known")
-    queued = all(parts.queue is not None for parts in known)
-    method = "schedstat" if queued else "portable"
-    if part == "thread_run_queue_ns":
-        if not queued:
-            return unavailable("the system counts no run-queue delay per thread here")
-        most = sum(parts.queue or 0.0 for parts in known)
-        return bound(0.0, most, most, method, n=count, reason="at most: some of it may lie outside tasks")
-    if part == "thread_task_blocked_ns":
-        value, most = sum(parts.blocked for parts in known), sum(parts.most_blocked for parts in known)
-        least = sum(parts.least_blocked for parts in known) if queued else 0.0
-        return bound(least, value, most, method, n=count, reason=_what_blocks(kind, queued))
-    values = {
-        "thread_wall_ns": sum(parts.wall for parts in known),
-        "thread_on_cpu_ns": sum(parts.on_cpu for parts in known),
-        "thread_idle_ns": sum(parts.idle for parts in known),
-        "unattributed_ns": sum(parts.unattributed for parts in known),
+    """Per run with threads that count: the whole of which the parts are parts, None when it is not known."""
+    return {
+        place[0]: estimate.value if estimate.available else None
+        for place, estimate in numbers(tables, WHOLE).items()
+        if len(place) == 1
     }
-    return measured(values[part], "thread clock" if part == "thread_on_cpu_ns" else "stamps", n=count)
 
 
-def _what_blocks(kind: str, queued: bool) -> str:
-    waits = "GIL wait or steal" if kind in PURE_KINDS else "GIL wait, I/O, locks, sleep or steal: not told apart here"
-    return waits if queued else f"{waits}; run-queue wait as well"
+@once
+def _ledgers(tables: Tables) -> list[Ledger]:
+    """A ledger for each way in which runs were watched."""
+    watching = watchers(tables)
+    scheduled = set(tables.sched["run_id"].dropna().unique())
+    ways: dict[tuple[bool, bool, bool], set[str]] = {}
+    for run in usable_runs(tables):
+        methods = watching.get(run["run_id"], ())
+        way = (run["run_id"] in scheduled, bool(methods), WAITS_PROBE in methods)
+        if way[0] or way[2] or is_program(run):
+            ways.setdefault(way, set()).add(run["run_id"])
+    ledgers = []
+    for (by_kernel, gil, probe), runs in ways.items():
+        if by_kernel:
+            ledgers.append(ledger_of_sched(tables, frozenset(runs), gil=gil, probe=probe))
+        else:
+            ledgers.append(ledger_of_waits(tables, frozenset(runs), seen=probe))
+    return ledgers
 
 
-def _metric(name: str, summary: str, method: str, *, better: str = "neither", valid_on: str = EVERYWHERE) -> Metric:
+def _metric(name: str, summary: str, method: str, *, better: str = "neither", valid_on: str = LINUX) -> Metric:
     return Metric(
         name=name,
         unit="ns",
         better=better,
-        needs=("threads", "spans", "counters"),
+        needs=("threads", "spans", "counters", "waits", "sched"),
         valid_on=valid_on,
         summary=summary,
-        method=f"{method} Sum over worker threads; cell: mean of the runs, so that parts add up.",
+        method=f"{method} Sum over worker threads, of programs over all Python threads; cell: mean of the runs, so "
+        "that parts add up.",
         compute=partial(compute, name),
     )
 
 
 WALL = _metric(
-    "thread_wall_ns",
-    "All time of the worker threads in the run window.",
-    "From a worker's request to its end.",
+    ledger_parts.WALL,
+    "All time of the worker threads in the run window; of a program, of all its Python threads.",
+    "From a worker's request, or a thread's start, to its end.",
+    valid_on=EVERYWHERE,
 )
-ON_CPU = _metric("thread_on_cpu_ns", "Worker threads: in a task and on a CPU.", "CPU time of the tasks.")
-RUN_QUEUE = _metric(
-    "thread_run_queue_ns",
-    "Worker threads: in a task, ready, waiting for a CPU.",
-    "schedstat's delay of the thread, at most task wall - task CPU.",
+ON_CPU = _metric(
+    ledger_parts.ON_CPU,
+    "Threads: on a CPU; workers: in a task and on a CPU.",
+    "CPU time of the tasks or of the thread; kernel-sched: running, less steal.",
+    valid_on=EVERYWHERE,
+)
+GIL_WAIT = _metric(
+    ledger_parts.GIL,
+    "Threads: waiting for the GIL, a forced switch included, in tasks and between them.",
+    "Waits of kinds gil and gil-switch: gil_wait_ns + gil_switch_wait_ns, less what they share with waits that began "
+    "before. kernel-sched: less running inside them.",
     better="lower",
-    valid_on=LINUX,
+)
+LOCK_WAIT = _metric(
+    ledger_parts.LOCK, "Threads: waiting for a lock.", "Waits of kind lock that are not idle.", better="lower"
+)
+IO_WAIT = _metric(
+    ledger_parts.IO,
+    "Threads: in a blocking read or write.",
+    "Waits of kinds io-read and io-write that are not idle, less CPU time inside them; kernel-sched: also blocked on a "
+    "disk without a call, as in a page fault.",
+    better="lower",
+)
+POLL_WAIT = _metric(
+    ledger_parts.POLL, "Threads: in poll, select or epoll.", "Waits of kind poll that are not idle.", better="lower"
+)
+SLEEPING = _metric(
+    ledger_parts.SLEEP, "Threads: asleep because they asked to.", "Waits of kind sleep that are not idle."
+)
+CHILD_WAIT = _metric(
+    ledger_parts.CHILD,
+    "Threads: waiting for a child process to end.",
+    "Waits of kind child-wait that are not idle.",
+    better="lower",
+)
+RUN_QUEUE = _metric(
+    ledger_parts.RUN_QUEUE,
+    "Threads: ready, waiting for a CPU, and for nothing else.",
+    "kernel-sched: runnable outside waits. Else schedstat's delay of the thread, at most what CPU time and waits "
+    "leave.",
+    better="lower",
+)
+STEAL = _metric(
+    ledger_parts.STEAL,
+    "Threads: on a CPU that the hypervisor had given to others.",
+    "At most what the machine lost in the run window, shared out by what is left of each thread's time: kernel-sched: "
+    "running - CPU time; else after waits, CPU time and run queue.",
+    better="lower",
 )
 BLOCKED = _metric(
-    "thread_task_blocked_ns",
-    "Worker threads: in a task, neither on a CPU nor waiting for one.",
+    ledger_parts.BLOCKED,
+    "Threads: blocked, and nobody saw on what; workers: in a task, neither on a CPU nor waiting for one.",
     "Task wall - task CPU - run-queue wait - our own readings; lower end: less the readings once more; upper end: "
-    "task wall - task CPU.",
+    "task wall - task CPU. Of programs without waits: life - CPU time - run-queue wait. kernel-sched without the "
+    "probe: blocked outside GIL waits.",
     better="lower",
+    valid_on=EVERYWHERE,
 )
 IDLE = _metric(
-    "thread_idle_ns",
-    "Worker threads: starting up or waiting for work.",
-    "Life of the thread - its task spans + our own readings at their ends.",
+    ledger_parts.IDLE,
+    "Threads: nothing to do; workers: starting up or waiting for work.",
+    "Suites: life of the thread - its task spans - GIL waits outside them + our own readings at their ends. Programs: "
+    "waits in functions of the standard library's queues, joins, executors, events and event loops.",
+    valid_on=EVERYWHERE,
 )
 UNATTRIBUTED = _metric(
-    "unattributed_ns", "What the clocks leave over of the parts; may be negative.", "Whole - the parts."
+    ledger_parts.UNATTRIBUTED,
+    "What no method accounts for; may be negative where clocks disagree.",
+    "Whole - the parts.",
+    valid_on=EVERYWHERE,
 )

@@ -14,6 +14,7 @@ from enum import Enum
 
 import pandas as pd
 
+from tracekit.metrics.once import once
 from tracekit.tables import Tables
 
 
@@ -24,6 +25,7 @@ class Since(Enum):
     WINDOW = "window"
 
 
+@once
 def changes(tables: Tables, counter: str, scope: str, since: Since = Since.BIRTH) -> pd.DataFrame:
     """One row per run, process (and thread): run_id, pid, tid, role, source, value.
 
@@ -63,6 +65,7 @@ def reading_gaps(tables: Tables) -> dict[str, float]:
     return {str(run_id): float(value) for run_id, value in medians.items()}
 
 
+@once
 def machine_changes(tables: Tables, counter: str) -> pd.DataFrame:
     """The same for a counter of the whole machine, as the main process read it: run_id, value and the last
     `reading`.

@@ -7,14 +7,20 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.metrics.cells import Cell, untraced_cells, usable_runs
+from tracekit.metrics.cells import Cell, timed_cells, told_cells, usable_runs
 from tracekit.metrics.estimate import Estimate, pooled_median, unavailable
+from tracekit.metrics.methods import best_first, family
 from tracekit.tables import CELL, Tables, from_rows
 
 NOT_RECORDED = unavailable("not recorded in this run")
 
 Place = tuple[Any, ...]
-"""(run_id, pid) of a process or (run_id, pid, tid) of a thread."""
+"""(run_id, pid) of a process or (run_id, pid, tid) of a thread; (run_id,) of a run."""
+
+Numbers = Mapping[Place, Sequence[Estimate]]
+"""What each method says of each place."""
+
+Pool = Callable[[Sequence[Estimate]], Estimate]
 
 
 class Rows:
@@ -56,10 +62,11 @@ def from_runs(
     estimates: Mapping[str, Estimate],
     *,
     places: Mapping[Place, Estimate] | None = None,
-    pool: Callable[[Sequence[Estimate]], Estimate] = pooled_median,
+    pool: Pool = pooled_median,
     missing: Callable[[Mapping[str, Any]], Estimate] = lambda _run: NOT_RECORDED,
 ) -> pd.DataFrame:
-    """Rows of scope run and cell from one estimate per run id, and of the places given.
+    """Rows of scope run and cell from one estimate per run id, and of the places given, for what only untraced runs
+    and programs have cells of.
 
     A run without an estimate gets what `missing` says of it, never nothing.
     """
@@ -68,9 +75,51 @@ def from_runs(
     for run in usable_runs(tables):
         rows.run(run, complete[run["run_id"]])
     rows.places(places or {})
-    for cell in untraced_cells(tables):
+    for cell in timed_cells(tables):
         rows.cell(cell, pool([complete[run_id] for run_id in cell.runs]))
     return rows.frame()
+
+
+def from_methods(
+    tables: Tables,
+    metric: str,
+    unit: str,
+    numbers: Numbers,
+    *,
+    pool: Pool = pooled_median,
+    missing: Estimate = NOT_RECORDED,
+) -> pd.DataFrame:
+    """Rows of every place and method, the best method first; of runs, and of cells also where a light capture watched.
+
+    A run of which no method says anything gets `missing`. A cell has a row per method that any of its runs has.
+    """
+    rows = Rows(tables, metric, unit)
+    complete = {
+        run["run_id"]: best_first(numbers.get((run["run_id"],), ())) or [missing] for run in usable_runs(tables)
+    }
+    for run in usable_runs(tables):
+        for estimate in complete[run["run_id"]]:
+            rows.run(run, estimate)
+    for place, estimates in numbers.items():
+        if len(place) > 1:
+            for estimate in best_first(estimates):
+                rows.places({place: estimate})
+    for cell in told_cells(tables):
+        for estimate in pooled_by_method([complete[run_id] for run_id in cell.runs], pool):
+            rows.cell(cell, estimate)
+    return rows.frame()
+
+
+def pooled_by_method(runs: Sequence[Sequence[Estimate]], pool: Pool) -> list[Estimate]:
+    """One estimate per method over the runs of a cell that have it, the best method first."""
+    by_family: dict[str, list[Estimate]] = {}
+    for estimates in runs:
+        for estimate in estimates:
+            if estimate.available:
+                by_family.setdefault(family(estimate.method), []).append(estimate)
+    if not by_family:
+        return [pool([estimate for estimates in runs for estimate in estimates[:1]])]
+    return best_first(pool(estimates) for estimates in by_family.values())
 
 
 def _of_run(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tracekit.metrics.cells import records
 from tracekit.metrics.estimate import measured, pooled_sum, unavailable
 from tracekit.metrics.metric import LINUX, Metric
 from tracekit.metrics.readings import machine_changes
-from tracekit.metrics.rows import from_runs
+from tracekit.metrics.rows import from_methods
 from tracekit.tables import Tables
 
 _MISSING = unavailable("the system does not count steal here")
@@ -21,11 +21,11 @@ _MISSING = unavailable("the system does not count steal here")
 def compute(tables: Tables) -> pd.DataFrame:
     """Rows of scope run and cell."""
     estimates = {
-        row["run_id"]: measured(row["value"], "/proc/stat")
+        (row["run_id"],): [measured(row["value"], "/proc/stat")]
         for row in records(machine_changes(tables, "steal_ns"))
         if row["value"] is not None
     }
-    return from_runs(tables, METRIC.name, METRIC.unit, estimates, pool=pooled_sum, missing=lambda _run: _MISSING)
+    return from_methods(tables, METRIC.name, METRIC.unit, estimates, pool=pooled_sum, missing=_MISSING)
 
 
 METRIC = Metric(

@@ -6,6 +6,9 @@ getrusage counts them per process: `ru_nvcsw` when a thread blocks, for I/O, a l
 wakes every 5 ms to ask. Totals are over the main process in the run window and all workers since their birth.
 Rates are made of sums, counts of all runs over seconds (or tasks) of all runs, never averages of rates.
 
+Where the kernel recorded every switch, or the wait probe read a thread's counts at its end, those numbers have rows of
+their own, by thread as well (switches_seen.py).
+
 macOS and Windows: Windows has no such count inside the process; macOS reports every switch as voluntary
 there, so the split between the two is Linux's (and other POSIX systems') only.
 """
@@ -19,12 +22,14 @@ from typing import Any
 import pandas as pd
 
 from tracekit.metrics import bootstrap
-from tracekit.metrics.cells import untraced_cells, usable_runs
+from tracekit.metrics.cells import timed_cells, usable_runs
 from tracekit.metrics.estimate import Estimate, measured, unavailable
 from tracekit.metrics.metric import Metric
 from tracekit.metrics.per_process import totals
 from tracekit.metrics.readings import changes
-from tracekit.metrics.rows import Place, Rows, from_runs
+from tracekit.metrics.rows import Numbers, Place, Rows, from_methods
+from tracekit.metrics.summed import joined
+from tracekit.metrics.switches_seen import by_kernel, by_threads
 from tracekit.tables import Tables
 
 SPLIT_ON = ("Linux",)
@@ -32,9 +37,19 @@ SPLIT_ON = ("Linux",)
 
 
 def compute_total(counter: str, tables: Tables) -> pd.DataFrame:
-    """Rows of scope process, run and cell."""
+    """Rows of scope thread, process, run and cell, one per method."""
+    return from_methods(tables, counter, "count", _by_method(tables, counter))
+
+
+def voluntary(tables: Tables) -> Numbers:
+    """The voluntary switches of each place, by every method that has them."""
+    return _by_method(tables, "voluntary_switches")
+
+
+def _by_method(tables: Tables, counter: str) -> Numbers:
     runs, places = _counted(tables, counter)
-    return from_runs(tables, counter, "count", runs, places=places)
+    counted: dict[Place, Estimate] = {(run_id,): estimate for run_id, estimate in runs.items()}
+    return joined(by_kernel(tables, counter), by_threads(tables, counter), counted, places)
 
 
 def compute_rate(counter: str, per: str, tables: Tables) -> pd.DataFrame:
@@ -46,7 +61,7 @@ def compute_rate(counter: str, per: str, tables: Tables) -> pd.DataFrame:
     bases = {run_id: _base(run, per) for run_id, run in runs.items()}
     for run_id, run in runs.items():
         rows.run(run, _rate([counts.get(run_id)], [bases[run_id]], per, pooled=False))
-    for cell in untraced_cells(tables):
+    for cell in timed_cells(tables):
         of_cell = [counts.get(run) for run in cell.runs]
         rows.cell(cell, _rate(of_cell, [bases[run] for run in cell.runs], per, pooled=True))
     return rows.frame()
@@ -94,10 +109,14 @@ def _total(counter: str, summary: str) -> Metric:
         name=counter,
         unit="count",
         better="neither",
-        needs=("counters", "processes"),
+        needs=("counters", "processes", "sched", "threads"),
         valid_on=", ".join(SPLIT_ON),
         summary=summary,
-        method="getrusage of the main process over the run window and of each worker since birth, summed.",
+        method=(
+            "getrusage of the main process over the run window and of each worker since birth, summed. kernel-sched: "
+            "running intervals that end in a block (voluntary) or ready (involuntary). "
+            "waits-probe: the kernel's counts of each thread at its end."
+        ),
         compute=partial(compute_total, counter),
     )
 

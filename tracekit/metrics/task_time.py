@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tracekit.metrics.once import once
 from tracekit.metrics.readings import Since, changes, reading_gaps
 from tracekit.tables import Tables
 
 KEYS = ["run_id", "pid", "tid"]
 
 
+@once
 def task_time(tables: Tables) -> pd.DataFrame:
     """One row per thread that did a task.
 

@@ -42,12 +42,14 @@
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,14 +63,18 @@
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 enum {
+    SURE_NS = 1000000,           /* a call that does nothing but wait has left the CPU in this time */
     SHORT_NS = 10000,            /* a call that left the CPU for less did not wait worth speaking of */
     SHORT_TICKS = 10000,         /* the same in ticks of the counter: at most 10 us on any machine of 1 GHz and more */
     CALM = 64,                   /* after so many calls that did not wait the next one is not timed either */
     CALM_AGAIN = 1024,           /* how often the clocks are read in a calm */
+    DENSE = 2000,                /* ns or ticks from call to call, at most, in a calm */
+    INSIDE = 1 << 30,            /* in place of the count: the thread is in such a call, this is a signal handler's */
     CHECKPOINT_NS = 50000000,    /* how old a thread's CPU time may be when the process is killed */
     FIRST_SLOTS = 1600,          /* 64 kB: a child of 50 ms should not pay for more */
     STEP_SLOTS = 1 << 17,        /* 5 MB: the most the file grows by at a time */
-    LEAST_SLOTS = 1 << 14,       /* with less address space than this there is no recording */
+    AGAIN_SLOTS = 1 << 12,       /* records until growing is tried again where it failed */
+    SPACE_SHARE = 16,            /* what part of a limited address space may be ours */
     TEXT_BYTES = 32,             /* of a text in one slot */
     NAME_MOST = 200,             /* bytes of a function's name that are kept */
     PATH_MOST = 400,             /* bytes of a file's path that are kept */
@@ -85,7 +91,9 @@ __attribute__((used)) static const char sources[] = WAITS_SOURCES;
 
 /* ---- libc's own functions ----------------------------------------------------------------------------------- */
 
-#if defined(__x86_64__)
+#if defined(COND_VERSION)
+/* Said by whoever compiles: between us and libc there is a sanitizer, which has no versions. */
+#elif defined(__x86_64__)
 #define COND_VERSION "GLIBC_2.3.2"
 #else
 #define COND_VERSION "GLIBC_2.17"
@@ -93,11 +101,14 @@ __attribute__((used)) static const char sources[] = WAITS_SOURCES;
 
 #define REAL(name) static __typeof__(&name) real_##name
 REAL(pthread_cond_init);
+REAL(pthread_cond_destroy);
 REAL(pthread_cond_signal);
 REAL(pthread_cond_wait);
 REAL(pthread_cond_timedwait);
+REAL(pthread_cond_clockwait);
 REAL(pthread_create);
 REAL(pthread_join);
+REAL(pthread_cancel);
 REAL(sem_wait);
 REAL(sem_trywait);
 REAL(sem_timedwait);
@@ -105,16 +116,24 @@ REAL(sem_clockwait);
 REAL(read);
 REAL(pread64);
 REAL(readv);
+REAL(preadv64);
+REAL(preadv64v2);
 REAL(recv);
 REAL(recvfrom);
 REAL(recvmsg);
+REAL(recvmmsg);
 REAL(write);
 REAL(pwrite64);
 REAL(writev);
+REAL(pwritev64);
+REAL(pwritev64v2);
 REAL(send);
 REAL(sendto);
 REAL(sendmsg);
+REAL(sendmmsg);
 REAL(sendfile64);
+REAL(splice);
+REAL(copy_file_range);
 REAL(connect);
 REAL(accept);
 REAL(accept4);
@@ -143,6 +162,7 @@ REAL(fork);
 REAL(execve);
 REAL(execv);
 REAL(execvp);
+REAL(execvpe);
 REAL(fexecve);
 static __typeof__(&_exit) real__exit;
 
@@ -160,11 +180,14 @@ COLD static void resolve_libc(void)
             FIND(name); \
     } while (0)
     FIND_COND(pthread_cond_init);
+    FIND_COND(pthread_cond_destroy);
     FIND_COND(pthread_cond_signal);
     FIND_COND(pthread_cond_wait);
     FIND_COND(pthread_cond_timedwait);
+    FIND(pthread_cond_clockwait);
     FIND(pthread_create);
     FIND(pthread_join);
+    FIND(pthread_cancel);
     FIND(sem_wait);
     FIND(sem_trywait);
     FIND(sem_timedwait);
@@ -172,16 +195,24 @@ COLD static void resolve_libc(void)
     FIND(read);
     FIND(pread64);
     FIND(readv);
+    FIND(preadv64);
+    FIND(preadv64v2);
     FIND(recv);
     FIND(recvfrom);
     FIND(recvmsg);
+    FIND(recvmmsg);
     FIND(write);
     FIND(pwrite64);
     FIND(writev);
+    FIND(pwritev64);
+    FIND(pwritev64v2);
     FIND(send);
     FIND(sendto);
     FIND(sendmsg);
+    FIND(sendmmsg);
     FIND(sendfile64);
+    FIND(splice);
+    FIND(copy_file_range);
     FIND(connect);
     FIND(accept);
     FIND(accept4);
@@ -210,6 +241,7 @@ COLD static void resolve_libc(void)
     FIND(execve);
     FIND(execv);
     FIND(execvp);
+    FIND(execvpe);
     FIND(fexecve);
     FIND(_exit);
     atomic_store_explicit(&resolved, true, memory_order_release);
@@ -298,14 +330,18 @@ static uint64_t stamp_ns(uint64_t then, uint64_t now)
 /* A call that may wait or not waits if and only if the kernel takes the thread off the CPU in it, and the kernel says so
  * for two nanoseconds: when a thread comes back, it clears the field rseq_cs of the thread's restartable-sequence area
  * (rseq(2); glibc has registered one since 2.35) unless the thread was inside the sequence that the field describes. So
- * we have a sequence that nothing is ever inside of, and look whether it is still there. */
+ * we have a sequence that nothing is ever inside of, and look whether it is still there. It is not there either when a
+ * signal was delivered or when somebody else (tcmalloc) has put a sequence of his own: then the clock decides.
+ *
+ * From 6.19 on the kernel spares itself the clearing where a thread comes back from a system call to the same CPU. What
+ * an emulated kernel does is seen in the first wait that is long enough: see end_wait. */
 struct rseq_area {
     uint32_t cpu_id_start, cpu_id;
     uint64_t rseq_cs;
 };
 
 static ptrdiff_t rseq_offset;
-static bool has_rseq;
+static _Atomic bool has_rseq;
 
 #if defined(__x86_64__) || defined(__aarch64__)
 /* The kernel wants this number before the address that an abort would jump to, and checks it. */
@@ -328,22 +364,26 @@ static struct {
     uint64_t start_ip, post_commit_offset, abort_ip;
 } sequence __attribute__((aligned(32)));
 
-static void find_rseq(void)
+static inline char *thread_pointer(void)
 {
-    const ptrdiff_t *offset = (const ptrdiff_t *)dlsym(RTLD_DEFAULT, "__rseq_offset");
-    const unsigned *size = (const unsigned *)dlsym(RTLD_DEFAULT, "__rseq_size");
-    if (offset == NULL || size == NULL || *size < sizeof(struct rseq_area))
-        return;
-    sequence.start_ip = (uintptr_t)waits_sequence;
-    sequence.post_commit_offset = 1;
-    sequence.abort_ip = (uintptr_t)waits_abort;
-    rseq_offset = *offset;
-    has_rseq = true;
+#if defined(__x86_64__)
+    /* gcc has __builtin_thread_pointer for it since 11 only. */
+    char *own;
+    __asm__("mov %%fs:0, %0" : "=r"(own));
+    return own;
+#else
+    return __builtin_thread_pointer();
+#endif
 }
 
+/* The calling thread's area, NULL when it has none. */
 static inline struct rseq_area *own_rseq(void)
 {
-    return has_rseq ? (struct rseq_area *)((char *)__builtin_thread_pointer() + rseq_offset) : NULL;
+    if (!has_rseq)
+        return NULL;
+    struct rseq_area *area = (struct rseq_area *)(thread_pointer() + rseq_offset);
+    /* The kernel writes a CPU there, glibc a negative number where the kernel refused. */
+    return (int32_t) * (volatile uint32_t *)&area->cpu_id >= 0 ? area : NULL;
 }
 
 static inline void arm(struct rseq_area *area)
@@ -354,6 +394,29 @@ static inline void arm(struct rseq_area *area)
 static inline bool stayed(const struct rseq_area *area)
 {
     return *(const volatile uint64_t *)&area->rseq_cs == (uintptr_t)&sequence;
+}
+
+static bool kernel_clears_always(void)
+{
+    struct utsname system;
+    if (uname(&system) != 0)
+        return false;
+    char *end;
+    unsigned long major = strtoul(system.release, &end, 10), minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+    return major < 6 || (major == 6 && minor < 19);
+}
+
+COLD static void find_rseq(void)
+{
+    const ptrdiff_t *offset = (const ptrdiff_t *)dlsym(RTLD_DEFAULT, "__rseq_offset");
+    const unsigned *size = (const unsigned *)dlsym(RTLD_DEFAULT, "__rseq_size");
+    if (offset == NULL || size == NULL || *size < sizeof(struct rseq_area) || !kernel_clears_always())
+        return;
+    sequence.start_ip = (uintptr_t)waits_sequence;
+    sequence.post_commit_offset = 1;
+    sequence.abort_ip = (uintptr_t)waits_abort;
+    rseq_offset = *offset;
+    has_rseq = true;
 }
 #else
 static void find_rseq(void)
@@ -383,12 +446,16 @@ static size_t mapped_bytes;
 static char path[PATH_MAX];
 static char folder[PATH_MAX];
 static pid_t own_pid;
+static size_t page_bytes;
 static _Atomic bool growing;
-static _Atomic uint64_t site_hashes[SITES]; /* hash of a function -> its place is the id */
-static uint32_t first_id;                   /* an image that follows another in this file has ids of its own */
-static struct alive {
-    _Atomic uint32_t yes; /* the kernel clears this page in a fork child: also in one made behind libc's back */
-} *alive;
+static _Atomic uint64_t no_room_until; /* number of the record at which growing is worth another try */
+static uint32_t first_id;              /* an image that follows another in this file has ids of its own */
+
+/* What the kernel clears in a fork child: also in one that was made behind libc's back. */
+static struct ours {
+    _Atomic uint32_t alive;               /* 0: this is a child, nothing here is its own yet */
+    _Atomic uint64_t site_hashes[SITES]; /* hash of a function -> its place is the id */
+} *ours;
 
 COLD static void begin_in_child(void);
 
@@ -403,7 +470,10 @@ COLD static bool allocate(int fd, uint64_t from, uint64_t to)
 {
     if (syscall(SYS_fallocate, fd, 0, (off_t)from, (off_t)(to - from)) == 0)
         return true;
-    if (errno != EOPNOTSUPP && errno != ENOSYS)
+    /* A file system that cannot, an old kernel, a sandbox that refuses: then by writing. */
+    struct rlimit limit;
+    if ((errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM) || getrlimit(RLIMIT_FSIZE, &limit) != 0 ||
+        limit.rlim_cur < to)
         return false;
     static const char zeros[4096];
     for (uint64_t at = from; at < to; at += sizeof zeros) {
@@ -419,10 +489,23 @@ static uint64_t offset_of(uint64_t slot)
     return WAITS_SLOTS_AT + slot * sizeof(struct waits_slot);
 }
 
-/* Give the file more room; one thread at a time, the others go on in what there is. */
-COLD static void grow(struct waits_header *header)
+/* Make sure of room through the mapping: it fails where a write would be a SIGBUS. All pages at once are cheaper than a
+ * fault for every hundred records, too. */
+COLD static bool populate(struct waits_header *header, uint64_t from, uint64_t to)
 {
-    if (atomic_exchange_explicit(&growing, true, memory_order_acquire))
+#ifdef MADV_POPULATE_WRITE
+    uint64_t begin = from & ~(uint64_t)(page_bytes - 1);
+    return madvise((char *)header + begin, to - begin, MADV_POPULATE_WRITE) == 0;
+#else
+    return false;
+#endif
+}
+
+/* Give the file more room; one thread at a time, the others go on in what there is. */
+COLD static void grow(struct waits_header *header, uint64_t number)
+{
+    if (number < atomic_load_explicit(&no_room_until, relaxed) ||
+        atomic_exchange_explicit(&growing, true, memory_order_acquire))
         return;
     int saved = errno;
     uint64_t ready = atomic_load_explicit(&header->ready, relaxed);
@@ -430,17 +513,16 @@ COLD static void grow(struct waits_header *header)
     uint64_t wanted = ready + step < header->limit ? ready + step : header->limit;
     if (wanted > ready) {
         int fd = open_file(path, O_RDWR);
-        if (fd >= 0) {
-            if (allocate(fd, offset_of(ready), offset_of(wanted))) {
-#ifdef MADV_POPULATE_WRITE
-                /* All pages at once: cheaper than a fault for every hundred records. */
-                uint64_t begin = offset_of(ready) & ~UINT64_C(4095);
-                madvise((char *)header + begin, offset_of(wanted) - begin, MADV_POPULATE_WRITE);
-#endif
-                atomic_store_explicit(&header->ready, wanted, memory_order_release);
-            }
+        bool room = fd >= 0 && allocate(fd, offset_of(ready), offset_of(wanted));
+        if (room)
+            atomic_store_explicit(&header->ready, wanted, memory_order_release);
+        /* A program that has no descriptor left, or went to another root or user, cannot open the file again. */
+        if (populate(header, offset_of(ready), offset_of(wanted)) && fd < 0)
+            atomic_store_explicit(&header->ready, wanted, memory_order_release);
+        else if (!room)
+            atomic_store_explicit(&no_room_until, number + AGAIN_SLOTS, relaxed);
+        if (fd >= 0)
             syscall(SYS_close, fd);
-        }
     }
     errno = saved;
     atomic_store_explicit(&growing, false, memory_order_release);
@@ -451,8 +533,9 @@ HOT static struct waits_slot *draw(struct waits_header *header)
 {
     uint64_t number = atomic_fetch_add_explicit(&header->taken, 1, relaxed);
     uint64_t ready = atomic_load_explicit(&header->ready, memory_order_acquire);
-    if (UNLIKELY(number + ready / 4 >= ready && ready < header->limit)) {
-        grow(header);
+    uint64_t margin = ready < 2 * (uint64_t)STEP_SLOTS ? ready / 2 : (uint64_t)STEP_SLOTS;
+    if (UNLIKELY(number + margin >= ready && ready < header->limit)) {
+        grow(header, number);
         ready = atomic_load_explicit(&header->ready, memory_order_acquire);
     }
     if (UNLIKELY(number >= ready)) {
@@ -476,7 +559,8 @@ static __thread struct self {
     uint32_t tid;
     bool ended;
     bool python; /* it had a Python thread state at some time */
-    uint32_t calm;   /* calls since the last one in which it left the CPU */
+    uint32_t calm;   /* calls since the last one in which it left the CPU, or INSIDE */
+    uint32_t nested; /* calls since it has been INSIDE */
     struct rseq_area *rseq;
     struct waits_thread *entry;
     struct gil *gil; /* the GIL it waits for, or NULL */
@@ -484,6 +568,7 @@ static __thread struct self {
     uint32_t gil_holder;
     uint32_t gil_site;
     uint64_t checkpoint;
+    uint64_t calm_since;        /* stamp of the first of these calls */
     uint64_t calm_ns, calm_cpu; /* both clocks, read while it was calm */
 } self __attribute__((tls_model("initial-exec")));
 
@@ -498,7 +583,7 @@ HOT static inline struct waits_header *recording(void)
     struct waits_header *header = atomic_load_explicit(&file, relaxed);
     if (UNLIKELY(header == NULL))
         return NULL;
-    if (UNLIKELY(!atomic_load_explicit(&alive->yes, relaxed))) {
+    if (UNLIKELY(!atomic_load_explicit(&ours->alive, relaxed))) {
         begin_in_child();
         header = atomic_load_explicit(&file, relaxed);
         if (header == NULL)
@@ -552,8 +637,8 @@ static uint32_t text_id(uint64_t hash, bool *fresh)
         hash = 1;
     for (unsigned probe = 0; probe < 64; probe++) {
         unsigned at = (unsigned)(hash + probe) % SITES;
-        uint64_t found = atomic_load_explicit(&site_hashes[at], relaxed);
-        if (found == 0 && atomic_compare_exchange_strong_explicit(&site_hashes[at], &found, hash, relaxed, relaxed)) {
+        uint64_t found = atomic_load_explicit(&ours->site_hashes[at], relaxed);
+        if (found == 0 && atomic_compare_exchange_strong_explicit(&ours->site_hashes[at], &found, hash, relaxed, relaxed)) {
             *fresh = true;
             return first_id + at + 1;
         }
@@ -571,20 +656,20 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+static inline uint64_t word_at(const unsigned char *bytes, size_t length)
+{
+    uint64_t word = 0;
+    memcpy(&word, bytes, length < 8 ? length : 8);
+    return word;
+}
+
 static uint64_t hash_bytes(const unsigned char *bytes, size_t length, uint64_t seed)
 {
     uint64_t hash = seed ^ (length * UINT64_C(0x9E3779B97F4A7C15));
-    for (; length >= 8; bytes += 8, length -= 8) {
-        uint64_t word;
-        memcpy(&word, bytes, 8);
-        hash = mix(hash ^ word ^ UINT64_C(0xA0761D6478BD642F), UINT64_C(0xE7037ED1A0B428DB));
-    }
-    if (length > 0) {
-        uint64_t word = 0;
-        memcpy(&word, bytes, length);
-        hash = mix(hash ^ word ^ UINT64_C(0x8EBC6AF09C88C6E3), UINT64_C(0x589965CC75374CC3));
-    }
-    return hash;
+    for (; length >= 16; bytes += 16, length -= 16)
+        hash = mix(word_at(bytes, 8) ^ UINT64_C(0xA0761D6478BD642F), word_at(bytes + 8, 8) ^ hash);
+    uint64_t low = word_at(bytes, length), high = length > 8 ? word_at(bytes + 8, length - 8) : 0;
+    return mix(mix(low ^ UINT64_C(0xA0761D6478BD642F), high ^ hash), UINT64_C(0xE7037ED1A0B428DB));
 }
 
 /* ---- Python's functions ----------------------------------------------------------------------------------------- */
@@ -620,8 +705,9 @@ static const struct table TABLES[] = {
 };
 
 static struct python {
-    bool known;  /* a Python is loaded: addresses below are its */
-    bool sites;  /* and its layout is known */
+    _Atomic bool known;  /* a Python is loaded: addresses below are its */
+    bool sites;          /* and its layout is known */
+    uint32_t version;    /* PY_VERSION_HEX without the level */
     uintptr_t low, high; /* the module that holds it */
     void *(*this_thread)(void);
     int (*initialized)(void);
@@ -681,14 +767,16 @@ static bool layout_from_table(unsigned version, const uint64_t *table)
 }
 
 /* Look for a Python in this process: in the constructor, and again when a program loads one later. */
-COLD static void find_python(struct waits_header *header)
+COLD static void find_python(void)
 {
     const char *(*get_version)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "Py_GetVersion");
+    if (get_version == NULL)
+        return;
     void *(*this_thread)(void) = (void *(*)(void))dlsym(RTLD_DEFAULT, "PyGILState_GetThisThreadState");
     int (*initialized)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "Py_IsInitialized");
     const void *code_type = dlsym(RTLD_DEFAULT, "PyCode_Type");
     uintptr_t inside = (uintptr_t)this_thread;
-    if (get_version == NULL || this_thread == NULL || initialized == NULL || code_type == NULL)
+    if (this_thread == NULL || initialized == NULL || code_type == NULL)
         return;
     if (!dl_iterate_phdr(in_module, &inside))
         return;
@@ -708,9 +796,19 @@ COLD static void find_python(struct waits_header *header)
     }
     if (sizeof(void *) == 8 && version >= 0x30D)
         python.sites = layout_from_table(version, dlsym(RTLD_DEFAULT, "_PyRuntime"));
-    python.known = true;
-    header->python = major << 24 | minor << 16 | (micro & 0xFF) << 8;
-    header->sites = python.sites;
+    python.version = major << 24 | minor << 16 | (micro & 0xFF) << 8;
+    atomic_store_explicit(&python.known, true, memory_order_release);
+}
+
+static inline bool knows_python(void)
+{
+    return atomic_load_explicit(&python.known, memory_order_acquire);
+}
+
+static void name_python(struct waits_header *header)
+{
+    header->python = knows_python() ? python.version : 0;
+    header->sites = knows_python() && python.sites;
 }
 
 static inline const char *follow(const char *base, unsigned offset)
@@ -802,7 +900,7 @@ COLD static void put_site(struct waits_header *header, uint32_t id, const struct
  * object is known by what it says of itself, not by its address, which another one may have later. */
 HOT static uint32_t site(struct waits_header *header)
 {
-    if (!python.known)
+    if (!knows_python())
         return 0;
     /* From the begin of finalization on a daemon thread's state may be gone. */
     if (!python.initialized())
@@ -835,6 +933,12 @@ HOT static uint32_t site(struct waits_header *header)
         return id;
     }
     return 0;
+}
+
+static inline void not_calm(void)
+{
+    if (self.calm != INSIDE)
+        self.calm = 0;
 }
 
 static inline unsigned native_flag(void)
@@ -879,8 +983,11 @@ static void checkpoint(uint64_t now)
     self.checkpoint = now;
     struct waits_header *header = atomic_load_explicit(&file, relaxed);
     if (header != NULL) {
-        header->later_ticks = counter();
-        header->later_ns = now;
+        /* One of the threads that come by: the two belong together. */
+        uint64_t last = atomic_load_explicit(&header->later_ns, relaxed);
+        if (now - last >= CHECKPOINT_NS && now > last &&
+            atomic_compare_exchange_strong_explicit(&header->later_ns, &last, now, relaxed, relaxed))
+            atomic_store_explicit(&header->later_ticks, counter(), relaxed);
     }
     if (read_schedstat("/proc/thread-self/schedstat", &cpu, &queue)) {
         self.entry->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -938,6 +1045,8 @@ COLD static void begin_thread(struct waits_header *header)
         uint32_t nobody = 0;
         /* Neighbours start looking at different places. */
         struct waits_thread *entry = &threads[(tid + n) % WAITS_THREADS];
+        if (atomic_load_explicit(&entry->tid, relaxed) != 0)
+            continue;
         if (atomic_compare_exchange_strong_explicit(&entry->tid, &nobody, tid, memory_order_acq_rel, relaxed)) {
             atomic_store_explicit(&entry->open_kind, 0, relaxed);
             entry->start_ns = 0;
@@ -947,7 +1056,7 @@ COLD static void begin_thread(struct waits_header *header)
         }
     }
     if (self.entry == NULL)
-        header->no_thread_entry++;
+        atomic_fetch_add_explicit(&header->no_thread_entry, 1, relaxed);
     if (has_end_key)
         pthread_setspecific(end_key, &self);
 }
@@ -999,6 +1108,13 @@ COLD static void put_end_of(struct waits_header *header, uint32_t tid)
             count_after(text, "\nnonvoluntary_ctxt_switches:"));
 }
 
+COLD static void put_own_name(struct waits_header *header)
+{
+    char name[32] = "";
+    if (prctl(PR_GET_NAME, name) == 0)
+        put_thread_name(header, self.tid, name);
+}
+
 COLD static void put_name_of(struct waits_header *header, uint32_t tid)
 {
     char name[64], text[32];
@@ -1016,11 +1132,13 @@ COLD static void put_all_ends(struct waits_header *header)
         uint32_t tid = atomic_load_explicit(&threads[n].tid, relaxed);
         if (tid == 0)
             continue;
-        put_name_of(header, tid);
-        if (tid == self.tid)
+        if (tid == self.tid) {
+            put_own_name(header);
             put_own_end(header);
-        else
+        } else {
+            put_name_of(header, tid);
             put_end_of(header, tid);
+        }
     }
     if (self.entry == NULL)
         put_own_end(header);
@@ -1036,9 +1154,7 @@ static void end_thread(void *unused)
     if (header != NULL && !self.ended) {
         if (self.gil != NULL)
             settle_gil(header, now_ns());
-        char name[32] = "";
-        pthread_getname_np(pthread_self(), name, sizeof name);
-        put_thread_name(header, self.tid, name);
+        put_own_name(header);
         put_own_end(header);
         self.ended = true;
         if (self.entry != NULL) {
@@ -1114,30 +1230,40 @@ HOT static inline struct gil *gil_of_cond(const void *cond)
     return NULL;
 }
 
-COLD static struct gil *learn_gil(void *cond)
+/* A GIL that was made, perhaps anew at the same place: in a fork child, or by a later interpreter. */
+COLD static void learn_gil(void *cond)
 {
-    struct gil *known = gil_of_cond(cond);
-    if (known != NULL)
-        return known;
-    /* Interpreters are made under a lock, and a first wait happens under the GIL's mutex: two threads that learn the
-     * same one at once cannot be. Two that learn two draw different places. */
-    for (unsigned n = 0; n < GILS; n++) {
+    struct gil *gil = gil_of_cond(cond);
+    for (unsigned n = 0; n < GILS && gil == NULL; n++) {
         void *nothing = NULL;
-        if (!atomic_compare_exchange_strong_explicit(&gils[n].cond, &nothing, cond, memory_order_acq_rel, relaxed))
-            continue;
-        atomic_store_explicit(&gils[n].switch_cond, (char *)cond + SWITCH_OFFSET, memory_order_release);
-        unsigned count = atomic_load_explicit(&gil_count, relaxed);
-        while (count < n + 1 &&
-               !atomic_compare_exchange_weak_explicit(&gil_count, &count, n + 1, memory_order_release, relaxed))
-            continue;
-        return &gils[n];
+        if (atomic_compare_exchange_strong_explicit(&gils[n].cond, &nothing, cond, memory_order_acq_rel, relaxed))
+            gil = &gils[n];
     }
-    return NULL;
+    if (gil == NULL)
+        return;
+    atomic_store_explicit(&gil->waiters, 0, relaxed);
+    atomic_store_explicit(&gil->holder, 0, relaxed);
+    atomic_store_explicit(&gil->taken, 0, relaxed);
+    atomic_store_explicit(&gil->switch_cond, (char *)cond + SWITCH_OFFSET, memory_order_release);
+    unsigned wanted = (unsigned)(gil - gils) + 1, count = atomic_load_explicit(&gil_count, relaxed);
+    while (count < wanted &&
+           !atomic_compare_exchange_weak_explicit(&gil_count, &count, wanted, memory_order_release, relaxed))
+        continue;
+}
+
+/* Its memory may be anybody's now. The place is free for another one. */
+COLD static void forget_gil(const void *cond)
+{
+    struct gil *gil = gil_of_cond(cond);
+    if (gil == NULL)
+        return;
+    atomic_store_explicit(&gil->switch_cond, NULL, relaxed);
+    atomic_store_explicit(&gil->cond, NULL, memory_order_release);
 }
 
 static inline bool from_python(const void *caller)
 {
-    return python.known && (uintptr_t)caller >= python.low && (uintptr_t)caller < python.high;
+    return knows_python() && (uintptr_t)caller >= python.low && (uintptr_t)caller < python.high;
 }
 
 /* The wait for the GIL that the thread is in ends at `now`. */
@@ -1145,8 +1271,10 @@ static void settle_gil(struct waits_header *header, uint64_t now)
 {
     struct gil *gil = self.gil;
     self.gil = NULL;
-    self.calm = 0;
-    atomic_fetch_sub_explicit(&gil->waiters, 1, relaxed);
+    not_calm();
+    /* It was made anew meanwhile: nobody waits for that one. */
+    if (atomic_fetch_sub_explicit(&gil->waiters, 1, relaxed) == 0)
+        atomic_store_explicit(&gil->waiters, 0, relaxed);
     set_shut();
     put(header, KIND_GIL, self.gil_since, now - self.gil_since, (uintptr_t)atomic_load_explicit(&gil->cond, relaxed),
         self.gil_holder, self.gil_site, native_flag());
@@ -1192,8 +1320,7 @@ EXPORT HOT int pthread_cond_signal(pthread_cond_t *cond)
                 taken_contended(gil);
             else if (atomic_load_explicit(&gil->taken, relaxed))
                 atomic_store_explicit(&gil->taken, 0, relaxed);
-            if (UNLIKELY(self.tid == 0))
-                recording();
+            /* A thread that has not been seen yet has no number, and is nobody. */
             atomic_store_explicit(&gil->holder, self.tid, relaxed);
             break;
         }
@@ -1203,30 +1330,41 @@ EXPORT HOT int pthread_cond_signal(pthread_cond_t *cond)
     return real_pthread_cond_signal(cond);
 }
 
+/* A program that is not Python may load one later. Looking for it takes the loader's lock, and a thread that holds that
+ * may be waiting for the one that calls us: so only the first thread looks, which is the one that loads. */
+COLD static void look_for_python(struct waits_header *header)
+{
+    static unsigned looks;
+    if (self.tid != (uint32_t)own_pid || looks >= 64)
+        return;
+    looks++;
+    find_python();
+    name_python(header);
+}
+
 /* A GIL announces itself when it is made: two conditions at the distance they have in its struct. */
 EXPORT int pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes)
 {
     static __thread char *before __attribute__((tls_model("initial-exec")));
-    static _Atomic unsigned looks;
     need_libc();
     struct waits_header *header = recording();
     if (header != NULL) {
-        if (!python.known && atomic_fetch_add_explicit(&looks, 1, relaxed) < 64)
-            find_python(header);
+        if (!knows_python())
+            look_for_python(header);
         if (from_python(__builtin_return_address(0))) {
-            if (before != NULL && (char *)cond == before + SWITCH_OFFSET) {
-                struct gil *gil = learn_gil(before);
-                if (gil != NULL) {
-                    /* Made anew at the same place: in a fork child, or by a later interpreter. */
-                    atomic_store_explicit(&gil->waiters, 0, relaxed);
-                    atomic_store_explicit(&gil->holder, 0, relaxed);
-                    atomic_store_explicit(&gil->taken, 0, relaxed);
-                }
-            }
+            if (before != NULL && (char *)cond == before + SWITCH_OFFSET)
+                learn_gil(before);
             before = (char *)cond;
         }
     }
     return real_pthread_cond_init(cond, attributes);
+}
+
+EXPORT int pthread_cond_destroy(pthread_cond_t *cond)
+{
+    need_libc();
+    forget_gil(cond);
+    return real_pthread_cond_destroy(cond);
 }
 
 /* ---- blocking calls --------------------------------------------------------------------------------------------- */
@@ -1247,6 +1385,8 @@ static struct wait begin_wait(enum waits_kind kind, uint64_t object)
     wait.start = now_ns();
     if (self.gil != NULL)
         settle_gil(wait.header, wait.start);
+    if (self.rseq != NULL && self.calm != INSIDE)
+        arm(self.rseq);
     wait.site = site(wait.header);
     set_open(kind, wait.start, object, wait.site);
     return wait;
@@ -1258,7 +1398,11 @@ static void end_wait(const struct wait *wait)
     if (wait->header == NULL || wait->header != atomic_load_explicit(&file, relaxed))
         return;
     uint64_t now = now_ns();
-    self.calm = 0;
+    if (UNLIKELY(now - wait->start > SURE_NS && self.rseq != NULL && self.calm != INSIDE && stayed(self.rseq))) {
+        has_rseq = false;
+        self.rseq = NULL;
+    }
+    not_calm();
     set_shut();
     put(wait->header, wait->kind, wait->start, now - wait->start, wait->object, 0, wait->site, native_flag());
     checkpoint(now);
@@ -1277,41 +1421,85 @@ static void end_wait(const struct wait *wait)
 
 /* A call that may wait or not is recorded when the thread left the CPU in it, for SHORT_NS or more.
  *
- * Its begin is stamped with the counter. In a calm, a long row of calls that did not wait, even that would cost more
+ * Its begin is stamped with the counter. In a calm, a dense row of calls that did not wait, even that would cost more
  * than all the rest: both clocks are read once in a while, and again whenever the thread left the CPU between two calls,
- * so that if it leaves it in a call, the time it was away is what the wall clock went ahead of the CPU clock. */
-COLD static void read_both_clocks(void)
+ * so that if it leaves it in a call, the time it was away is what the wall clock went ahead of the CPU clock.
+ *
+ * A signal handler may run in the middle of such a call and make others. Those go by the clock alone and leave the
+ * sequence as it is: the signal has removed it, so that the call around them is looked at. */
+struct maybe {
+    uint64_t then; /* the stamp of its begin; 0: in a calm */
+    uint32_t calm; /* as it was before; INSIDE: made by a signal handler */
+};
+
+COLD static void read_both_clocks(uint64_t now)
 {
     arm(self.rseq);
-    self.calm_ns = now_ns();
+    self.calm_ns = now;
     self.calm_cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
-/* The stamp of a call that begins, 0 in a calm. */
-HOT static inline uint64_t begin_call(enum waits_kind kind, uint64_t object)
+/* The call before this one has to be the last of the calm, unless calls still come as densely. */
+COLD static bool go_on_calm(uint32_t calm)
 {
-    if (UNLIKELY(self.tid == 0))
+    uint64_t now = now_ns();
+    if (calm % CALM_AGAIN == 0 && now - self.calm_ns > (uint64_t)CALM_AGAIN * DENSE)
+        return false;
+    read_both_clocks(now);
+    return true;
+}
+
+static struct maybe begin_stamped(enum waits_kind kind, uint64_t object, uint32_t calm)
+{
+    /* One that jumped out of a call, and away from its handler, is not in that call any more. */
+    if (UNLIKELY(calm == INSIDE)) {
+        if (++self.nested < CALM)
+            return (struct maybe){.then = stamp(), .calm = INSIDE};
+        self.calm = 0;
+    }
+    self.nested = 0;
+    if (UNLIKELY(self.tid == 0 || !atomic_load_explicit(&ours->alive, relaxed)))
         recording();
-    if (LIKELY(self.calm > CALM)) {
-        if (UNLIKELY(self.calm % CALM_AGAIN == 0 || !stayed(self.rseq)))
-            read_both_clocks();
-        return 0;
+    /* Anew: in a fork child it is another one now. */
+    calm = self.calm;
+    self.calm = INSIDE;
+    if (calm > CALM) {
+        if (go_on_calm(calm))
+            return (struct maybe){.calm = calm == INSIDE - CALM_AGAIN ? CALM_AGAIN : calm};
+        calm = 0;
     }
+    struct maybe begun = {.then = stamp(), .calm = calm};
     if (self.rseq != NULL) {
-        if (self.calm == CALM)
-            read_both_clocks();
-        else
+        if (calm == 0)
+            self.calm_since = begun.then;
+        if (calm == CALM && begun.then - self.calm_since < (uint64_t)CALM * DENSE) {
+            read_both_clocks(now_ns());
+        } else {
             arm(self.rseq);
+            if (calm == CALM) {
+                begun.calm = 0;
+                self.calm_since = begun.then;
+            }
+        }
     }
-    uint64_t then = stamp();
     struct waits_thread *entry = self.entry;
     if (entry != NULL) {
         entry->open_site = 0;
         atomic_store_explicit(&entry->open_object, object, relaxed);
-        atomic_store_explicit(&entry->open_start_ns, then, relaxed);
+        atomic_store_explicit(&entry->open_start_ns, begun.then, relaxed);
         atomic_store_explicit(&entry->open_kind, (uint32_t)kind | (has_counter ? WAITS_OPEN_TICKS : 0), relaxed);
     }
-    return then;
+    return begun;
+}
+
+HOT static inline struct maybe begin_call(enum waits_kind kind, uint64_t object)
+{
+    uint32_t calm = self.calm;
+    if (LIKELY(calm > CALM && calm % CALM_AGAIN != 0 && stayed(self.rseq))) {
+        self.calm = INSIDE;
+        return (struct maybe){.calm = calm};
+    }
+    return begin_stamped(kind, object, calm);
 }
 
 COLD static void end_long(enum waits_kind kind, uint64_t object, uint64_t then)
@@ -1327,7 +1515,6 @@ COLD static void end_long(enum waits_kind kind, uint64_t object, uint64_t then)
         uint64_t wall = now - self.calm_ns, cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID) - self.calm_cpu;
         start = wall > cpu ? now - (wall - cpu) : now;
     }
-    self.calm = 0;
     if (now - start >= SHORT_NS) {
         put(header, kind, start, now - start, object, 0, site(header), native_flag());
         checkpoint(now);
@@ -1335,31 +1522,40 @@ COLD static void end_long(enum waits_kind kind, uint64_t object, uint64_t then)
     errno = saved;
 }
 
-/* Whether the call that began at `then` has to be looked at. */
-HOT static inline bool may_have_waited(uint64_t then)
+static void end_stamped(enum waits_kind kind, uint64_t object, struct maybe begun)
 {
-    if (LIKELY(self.rseq != NULL)) {
-        if (LIKELY(stayed(self.rseq))) {
-            self.calm++;
-            return false;
-        }
-        return true;
-    }
-    return stamp() - then >= (has_counter ? (uint64_t)SHORT_TICKS : (uint64_t)SHORT_NS);
+    /* A signal handler forked in the middle of the call, and this is the child, which did not make it. */
+    if (UNLIKELY(self.calm != INSIDE))
+        return;
+    bool nested = begun.calm == INSIDE, told = self.rseq != NULL && !nested;
+    bool left = told ? !stayed(self.rseq)
+                     : stamp() - begun.then >= (has_counter ? (uint64_t)SHORT_TICKS : (uint64_t)SHORT_NS);
+    if (UNLIKELY(left))
+        end_long(kind, object, begun.then);
+    if (nested)
+        return;
+    self.calm = left || !told ? 0 : begun.calm + 1;
+    if (begun.then != 0)
+        set_shut();
+}
+
+HOT static inline void end_call(enum waits_kind kind, uint64_t object, struct maybe begun)
+{
+    if (LIKELY(begun.then == 0 && stayed(self.rseq)))
+        self.calm = begun.calm + 1;
+    else
+        end_stamped(kind, object, begun);
 }
 
 #define MAYBE_WAITING(name, kind, object, type, call) \
     do { \
-        if (UNLIKELY(real_##name == NULL)) \
+        if (UNLIKELY(atomic_load_explicit(&file, relaxed) == NULL)) { \
             need_libc(); \
-        if (UNLIKELY(atomic_load_explicit(&file, relaxed) == NULL)) \
             return call; \
-        uint64_t then = begin_call(kind, (uint64_t)(object)); \
+        } \
+        struct maybe begun = begin_call(kind, (uint64_t)(object)); \
         type given = call; \
-        if (UNLIKELY(may_have_waited(then))) \
-            end_long(kind, (uint64_t)(object), then); \
-        if (then != 0) \
-            set_shut(); \
+        end_call(kind, (uint64_t)(object), begun); \
         return given; \
     } while (0)
 
@@ -1367,8 +1563,6 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
 {
     need_libc();
     struct gil *gil = gil_of_cond(cond);
-    if (UNLIKELY(gil == NULL) && from_python(__builtin_return_address(0)))
-        gil = learn_gil(cond);
     if (gil == NULL)
         WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_timedwait(cond, mutex, until));
     struct waits_header *header = recording();
@@ -1385,6 +1579,12 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
         set_open(KIND_GIL, now, (uintptr_t)cond, self.gil_site);
     }
     return real_pthread_cond_timedwait(cond, mutex, until);
+}
+
+EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
+                                  const struct timespec *until)
+{
+    WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_clockwait(cond, mutex, clock, until));
 }
 
 EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
@@ -1437,17 +1637,62 @@ EXPORT int lockf64(int fd, int operation, off64_t length)
     MAYBE_WAITING(lockf64, KIND_LOCK, fd, int, real_lockf64(fd, operation, length));
 }
 
+/* Whether a system call may be made right here. A function between the program and the call costs 17 ns in its return
+ * alone, which no processor predicts after a system call: three times what all the rest of the hook costs. While there
+ * is one thread and nothing was cancelled, libc's own function does nothing but the call. */
+static const char *single_thread = "";
+static _Atomic bool cancels;
+
+EXPORT int pthread_cancel(pthread_t thread)
+{
+    need_libc();
+    atomic_store_explicit(&cancels, true, relaxed);
+    return real_pthread_cancel(thread);
+}
+
+#if defined(__x86_64__)
+HOT static inline ssize_t call_kernel(long number, int fd, const void *buffer, size_t length)
+{
+    ssize_t result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "0"(number), "D"((long)fd), "S"(buffer), "d"(length)
+                     : "rcx", "r11", "memory");
+    if (UNLIKELY(result < 0)) {
+        errno = (int)-result;
+        result = -1;
+    }
+    return result;
+}
+#define DIRECT(name, ...) \
+    (LIKELY(*(const volatile char *)single_thread && !atomic_load_explicit(&cancels, relaxed)) \
+         ? call_kernel(SYS_##name, __VA_ARGS__) \
+         : real_##name(__VA_ARGS__))
+#else
+#define DIRECT(name, ...) real_##name(__VA_ARGS__)
+#endif
+
 #define READING(name, type, call) MAYBE_WAITING(name, KIND_IO_READ, fd, type, call)
 #define WRITING(name, type, call) MAYBE_WAITING(name, KIND_IO_WRITE, fd, type, call)
 
 EXPORT ssize_t read(int fd, void *buffer, size_t length)
 {
-    READING(read, ssize_t, real_read(fd, buffer, length));
+    READING(read, ssize_t, DIRECT(read, fd, buffer, length));
 }
 
 EXPORT ssize_t pread64(int fd, void *buffer, size_t length, off64_t offset)
 {
     READING(pread64, ssize_t, real_pread64(fd, buffer, length, offset));
+}
+
+EXPORT ssize_t preadv64(int fd, const struct iovec *vectors, int count, off64_t offset)
+{
+    READING(preadv64, ssize_t, real_preadv64(fd, vectors, count, offset));
+}
+
+EXPORT ssize_t preadv64v2(int fd, const struct iovec *vectors, int count, off64_t offset, int flags)
+{
+    READING(preadv64v2, ssize_t, real_preadv64v2(fd, vectors, count, offset, flags));
 }
 
 EXPORT ssize_t readv(int fd, const struct iovec *vectors, int count)
@@ -1471,6 +1716,11 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     READING(recvmsg, ssize_t, real_recvmsg(fd, message, flags));
 }
 
+EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
+    READING(recvmmsg, int, real_recvmmsg(fd, messages, count, flags, timeout));
+}
+
 EXPORT int accept(int fd, __SOCKADDR_ARG from, socklen_t *restrict size)
 {
     READING(accept, int, real_accept(fd, from, size));
@@ -1489,12 +1739,22 @@ EXPORT int getaddrinfo(const char *restrict node, const char *restrict service, 
 
 EXPORT ssize_t write(int fd, const void *buffer, size_t length)
 {
-    WRITING(write, ssize_t, real_write(fd, buffer, length));
+    WRITING(write, ssize_t, DIRECT(write, fd, buffer, length));
 }
 
 EXPORT ssize_t pwrite64(int fd, const void *buffer, size_t length, off64_t offset)
 {
     WRITING(pwrite64, ssize_t, real_pwrite64(fd, buffer, length, offset));
+}
+
+EXPORT ssize_t pwritev64(int fd, const struct iovec *vectors, int count, off64_t offset)
+{
+    WRITING(pwritev64, ssize_t, real_pwritev64(fd, vectors, count, offset));
+}
+
+EXPORT ssize_t pwritev64v2(int fd, const struct iovec *vectors, int count, off64_t offset, int flags)
+{
+    WRITING(pwritev64v2, ssize_t, real_pwritev64v2(fd, vectors, count, offset, flags));
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *vectors, int count)
@@ -1517,9 +1777,24 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     WRITING(sendmsg, ssize_t, real_sendmsg(fd, message, flags));
 }
 
+EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    WRITING(sendmmsg, int, real_sendmmsg(fd, messages, count, flags));
+}
+
 EXPORT ssize_t sendfile64(int fd, int from, off64_t *offset, size_t count)
 {
     WRITING(sendfile64, ssize_t, real_sendfile64(fd, from, offset, count));
+}
+
+EXPORT ssize_t splice(int from, off64_t *from_offset, int fd, off64_t *offset, size_t length, unsigned flags)
+{
+    WRITING(splice, ssize_t, real_splice(from, from_offset, fd, offset, length, flags));
+}
+
+EXPORT ssize_t copy_file_range(int from, off64_t *from_offset, int fd, off64_t *offset, size_t length, unsigned flags)
+{
+    WRITING(copy_file_range, ssize_t, real_copy_file_range(from, from_offset, fd, offset, length, flags));
 }
 
 EXPORT int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t size)
@@ -1536,6 +1811,19 @@ EXPORT int fdatasync(int fd)
 {
     WRITING(fdatasync, int, real_fdatasync(fd));
 }
+
+/* The same functions under the names that a program has which was compiled without large files. */
+#if ULONG_MAX > 0xFFFFFFFFu
+#define ALSO(name, of) EXPORT __typeof__(of) name __attribute__((alias(#of)))
+ALSO(lockf, lockf64);
+ALSO(pread, pread64);
+ALSO(preadv, preadv64);
+ALSO(preadv2, preadv64v2);
+ALSO(pwrite, pwrite64);
+ALSO(pwritev, pwritev64);
+ALSO(pwritev2, pwritev64v2);
+ALSO(sendfile, sendfile64);
+#endif
 
 EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
@@ -1708,9 +1996,11 @@ static uint64_t most_bytes(void)
 {
     struct rlimit limit;
     uint64_t most = LIMIT_BYTES;
-    /* Beyond this limit a write is a signal that would end the program. */
+    /* Beyond this limit a longer file is a signal that would end the program. */
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < most)
         most = limit.rlim_cur;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur / SPACE_SHARE < most)
+        most = limit.rlim_cur / SPACE_SHARE;
     return most;
 }
 
@@ -1723,7 +2013,7 @@ static bool is_ours(const struct waits_header *header, uint64_t ticks)
 /* Map `bytes` of the file, or as many as the address space allows. */
 static struct waits_header *map_file(int fd, uint64_t bytes)
 {
-    for (; bytes >= offset_of(LEAST_SLOTS); bytes /= 2) {
+    for (; bytes >= offset_of(FIRST_SLOTS); bytes /= 2) {
         void *place = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
         if (place != MAP_FAILED) {
             /* Else the first touch of a page reads ahead as far as the file seems to go: 3 ms instead of 10 us. */
@@ -1739,6 +2029,8 @@ static struct waits_header *map_file(int fd, uint64_t bytes)
 COLD static struct waits_header *open_own_file(uint64_t ticks, bool *again)
 {
     uint64_t bytes = most_bytes();
+    if (bytes < offset_of(FIRST_SLOTS))
+        return NULL;
     for (unsigned number = 0; number < 1000; number++) {
         int length = number == 0 ? snprintf(path, sizeof path, "%s/%d.bin", folder, own_pid)
                                  : snprintf(path, sizeof path, "%s/%d.%u.bin", folder, own_pid, number);
@@ -1756,6 +2048,8 @@ COLD static struct waits_header *open_own_file(uint64_t ticks, bool *again)
         if (*again || (allocate(fd, 0, offset_of(FIRST_SLOTS)) && ftruncate(fd, (off_t)bytes) == 0))
             header = map_file(fd, bytes);
         syscall(SYS_close, fd);
+        if (header == NULL && !*again)
+            syscall(SYS_unlinkat, AT_FDCWD, path, 0);
         if (header == NULL || !*again || is_ours(header, ticks))
             return header;
         /* A process that had this pid before. */
@@ -1783,19 +2077,47 @@ COLD static void fill_header(struct waits_header *header, uint64_t ticks)
     memcpy(header->magic, WAITS_MAGIC, sizeof header->magic);
 }
 
-static void name_executable(struct waits_header *header)
+/* A fork child is the program that its parent is. */
+static void name_executable(struct waits_header *header, const struct waits_header *parents)
 {
+    if (parents != NULL) {
+        memcpy(header->executable, parents->executable, sizeof header->executable);
+        return;
+    }
     ssize_t length = readlink("/proc/self/exe", header->executable, sizeof header->executable - 1);
     header->executable[length > 0 ? length : 0] = '\0';
 }
 
+/* What the other threads waited for when one of them made the process another program. */
+COLD static void put_open_waits(struct waits_header *header)
+{
+    uint64_t now = now_ns(), ticks = counter();
+    double per_tick = 0;
+    if (header->base_ticks != 0 && ticks > header->base_ticks)
+        per_tick = (double)(now - header->base_ns) / (double)(ticks - header->base_ticks);
+    for (unsigned n = 0; n < WAITS_THREADS; n++) {
+        uint32_t tid = atomic_load_explicit(&threads[n].tid, relaxed);
+        uint32_t kind = atomic_load_explicit(&threads[n].open_kind, relaxed);
+        uint64_t start = atomic_load_explicit(&threads[n].open_start_ns, relaxed);
+        if (tid == 0 || tid == (uint32_t)own_pid || kind == 0)
+            continue;
+        if (kind & WAITS_OPEN_TICKS)
+            start = start < ticks ? now - (uint64_t)((double)(ticks - start) * per_tick) : now;
+        self.tid = tid;
+        put(header, (enum waits_kind)(kind & ~WAITS_OPEN_TICKS), start, now - start,
+            atomic_load_explicit(&threads[n].open_object, relaxed), 0, threads[n].open_site, 0);
+    }
+    self.tid = 0;
+}
+
 /* Begin to record in this process, as an image that was just loaded or as a fork child. */
-COLD static void begin_process(bool forked)
+COLD static void begin_process(const struct waits_header *parents)
 {
     int saved = errno;
     own_pid = getpid();
     atomic_store_explicit(&growing, false, relaxed);
-    memset(&self, 0, sizeof self);
+    atomic_store_explicit(&no_room_until, 0, relaxed);
+    self = (struct self){.rseq = self.rseq};
     uint64_t ticks = start_ticks();
     bool again = false;
     struct waits_header *header = open_own_file(ticks, &again);
@@ -1804,23 +2126,24 @@ COLD static void begin_process(bool forked)
         threads = (struct waits_thread *)((char *)header + WAITS_HEADER_BYTES);
         if (again) {
             /* exec ended all threads but this one. Texts keep the ids of the image before: new ones follow. */
+            put_open_waits(header);
             memset(threads, 0, WAITS_THREADS * sizeof *threads);
             atomic_store_explicit(&header->ended, END_NONE, relaxed);
         } else {
             fill_header(header, ticks);
         }
         first_id = atomic_fetch_add_explicit(&header->images, 1, relaxed) * SITES;
-        name_executable(header);
-        header->sites = python.sites;
+        name_executable(header, parents);
+        name_python(header);
         header->base_ticks = has_counter ? base_ticks : 0;
         header->base_ns = base_ns;
-        atomic_store_explicit(&alive->yes, 1, relaxed);
+        atomic_store_explicit(&ours->alive, 1, relaxed);
         atomic_store_explicit(&file, header, memory_order_release);
         begin_thread(header);
         uint64_t now = now_ns();
         if (self.entry != NULL)
             self.entry->start_ns = now;
-        if (forked) {
+        if (parents != NULL) {
             put(header, KIND_THREAD_START, now, 0, 0, 0, 0, 0);
         } else {
             bool fresh;
@@ -1837,18 +2160,15 @@ COLD static void begin_process(bool forked)
 COLD static void begin_in_child(void)
 {
     struct waits_header *parents = atomic_load_explicit(&file, relaxed);
-    uint32_t version = parents == NULL ? 0 : parents->python;
-    atomic_store_explicit(&file, NULL, relaxed);
-    if (parents == NULL)
+    /* Another library's handler, or a signal's, may have come to us before. */
+    if (parents == NULL || atomic_load_explicit(&ours->alive, relaxed))
         return;
-    munmap(parents, mapped_bytes);
-    memset(site_hashes, 0, sizeof site_hashes);
+    size_t parents_bytes = mapped_bytes;
+    atomic_store_explicit(&file, NULL, relaxed);
     for (unsigned n = 0; n < STARTS; n++)
         atomic_store_explicit(&starts[n].used, false, relaxed);
-    begin_process(true);
-    struct waits_header *own = atomic_load_explicit(&file, relaxed);
-    if (own != NULL)
-        own->python = version;
+    begin_process(parents);
+    munmap(parents, parents_bytes);
     /* Who forks in Python holds the GIL, and nobody else is left to wait for it. */
     for (unsigned n = 0; n < GILS; n++) {
         atomic_store_explicit(&gils[n].waiters, 0, relaxed);
@@ -1876,7 +2196,6 @@ EXPORT pid_t fork(void)
 /* Before exec: in a child of vfork, which borrows our memory, only a stamp; else all threads end here. */
 static void before_exec(void)
 {
-    need_libc();
     struct waits_header *header = recording();
     if (header == NULL)
         return;
@@ -1888,26 +2207,45 @@ static void before_exec(void)
     errno = saved;
 }
 
+/* Whoever looks through $PATH asks for many files that are not there. */
+static void before_exec_of(const char *name)
+{
+    int saved = errno;
+    need_libc();
+    if (syscall(SYS_faccessat, AT_FDCWD, name, X_OK) == 0)
+        before_exec();
+    errno = saved;
+}
+
 EXPORT int execve(const char *name, char *const arguments[], char *const environment[])
 {
-    before_exec();
+    before_exec_of(name);
     return real_execve(name, arguments, environment);
 }
 
 EXPORT int execv(const char *name, char *const arguments[])
 {
-    before_exec();
+    before_exec_of(name);
     return real_execv(name, arguments);
 }
 
 EXPORT int execvp(const char *name, char *const arguments[])
 {
+    need_libc();
     before_exec();
     return real_execvp(name, arguments);
 }
 
+EXPORT int execvpe(const char *name, char *const arguments[], char *const environment[])
+{
+    need_libc();
+    before_exec();
+    return real_execvpe(name, arguments, environment);
+}
+
 EXPORT int fexecve(int fd, char *const arguments[], char *const environment[])
 {
+    need_libc();
     before_exec();
     return real_fexecve(fd, arguments, environment);
 }
@@ -1944,6 +2282,17 @@ EXPORT void _exit(int code)
 
 EXPORT void _Exit(int code) __attribute__((alias("_exit")));
 
+/* Whether what we stand before is libc itself, and not another preloaded library or a sanitizer. */
+static bool is_before_libc(void)
+{
+    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    if (libc == NULL)
+        return false;
+    bool same = dlsym(libc, "read") == (void *)real_read && dlsym(libc, "write") == (void *)real_write;
+    dlclose(libc);
+    return same;
+}
+
 __attribute__((constructor)) static void load(void)
 {
     need_libc();
@@ -1951,8 +2300,9 @@ __attribute__((constructor)) static void load(void)
     if (wanted == NULL || wanted[0] != '/' || strlen(wanted) >= sizeof folder)
         return;
     strcpy(folder, wanted);
-    alive = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (alive == MAP_FAILED || madvise(alive, 4096, MADV_WIPEONFORK) != 0)
+    page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    ours = mmap(NULL, sizeof *ours, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (ours == MAP_FAILED || madvise(ours, sizeof *ours, MADV_WIPEONFORK) != 0)
         return;
     char source[16] = "";
     read_small_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", source, sizeof source);
@@ -1960,13 +2310,15 @@ __attribute__((constructor)) static void load(void)
     has_counter = strncmp(source, "tsc", 3) == 0 && counter_is_steady();
     base_ns = now_ns();
     base_ticks = counter();
+    const char *single = (const char *)dlsym(RTLD_DEFAULT, "__libc_single_threaded");
+    if (single != NULL && is_before_libc())
+        single_thread = single;
     find_rseq();
     has_end_key = pthread_key_create(&end_key, end_thread) == 0;
-    begin_process(false);
-    struct waits_header *header = atomic_load_explicit(&file, relaxed);
-    if (header == NULL)
+    find_python();
+    begin_process(NULL);
+    if (atomic_load_explicit(&file, relaxed) == NULL)
         return;
-    find_python(header);
     on_exit(at_exit, NULL);
     /* First of all handlers in the child: the others may already wait for something. */
     pthread_atfork(NULL, NULL, begin_in_child);

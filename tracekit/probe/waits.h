@@ -108,13 +108,13 @@ struct waits_header {
     uint32_t sites;           /* 1: functions can be read in this Python */
     _Atomic uint32_t ended;   /* enum waits_end */
     int32_t exit_code;        /* when ended */
-    uint32_t no_thread_entry; /* threads that found the table full */
+    _Atomic uint32_t no_thread_entry; /* threads that found the table full */
     uint64_t ended_ns;
     char executable[1024];
     uint64_t base_ticks; /* the counter and the clock when the image was loaded, 0: there is no such counter */
     uint64_t base_ns;
-    uint64_t later_ticks; /* and at some later time, 0: none */
-    uint64_t later_ns;
+    _Atomic uint64_t later_ticks; /* and at some later time, 0: none */
+    _Atomic uint64_t later_ns;
 };
 _Static_assert(sizeof(struct waits_header) <= WAITS_HEADER_BYTES, "the header fits its page");
 

@@ -6,9 +6,11 @@ import shlex
 from dataclasses import replace
 
 from tracekit import __version__
-from tracekit.report import doubts, environment, every, methods, summary
+from tracekit.metrics.once import remembering
+from tracekit.report import doubts, environment, every, methods, sections, summary
 from tracekit.report.cells import Group, groups
-from tracekit.report.figures import spawn, speedup, switches, thread_time, walls
+from tracekit.report.figures import lives, spawn, speedup, switches, thread_time, walls
+from tracekit.report.program import Program, headline, processes_table, program_of
 from tracekit.report.verdict import verdict
 from tracekit.report.views import FigureGroup, FigureView, MissingFigure, ReportView, Verdict
 from tracekit.report.wording import plural
@@ -19,6 +21,12 @@ def build(tables: Tables) -> ReportView:
     """The whole report of one suite. Raises MeasurementError when a table is not as `tables.COLUMNS` has it."""
     for name in ("runs", "metrics", "notices"):
         check(name, tables.table(name))
+    with remembering():
+        recorded = program_of(tables)
+        return _of_models(tables) if recorded is None else _of_program(tables, recorded)
+
+
+def _of_models(tables: Tables) -> ReportView:
     found = groups(tables)
     own = tuple(group for group in found if group.cells or group.traced)
     workload = _text(tables, "workload") or next((cell.workload for group in own for cell in group.cells), "suite")
@@ -34,9 +42,35 @@ def build(tables: Tables) -> ReportView:
         by_workers=summary.tables_by_workers(own),
         captures=summary.captures_table(own),
         figures=_figures(own, workload),
+        sections=sections.of_suite(tables, own, workload),
         notices=doubts.notices(tables),
         methods=methods.methods(found),
         doubts=doubts.doubts(own),
+        environment=environment.fact_groups(tables.suite),
+        command=_command(tables),
+        every=cells,
+        every_count=sum(len(cell.rows) for cell in cells),
+        suite_id=_text(tables, "suite_id"),
+        version=__version__,
+    )
+
+
+def _of_program(tables: Tables, recorded: Program) -> ReportView:
+    found = groups(tables)
+    cells = every.every_cell(found)
+    what = f"{recorded.name}, {environment.began(tables.suite) or 'one run'}"
+    return ReportView(
+        title=recorded.name,
+        subtitle=_subtitle(tables, found),
+        verdicts=(headline(recorded),),
+        summary=processes_table(recorded),
+        by_workers=(),
+        captures=None,
+        figures=(lives.figures(recorded),),
+        sections=tuple(sections.of_program(tables, recorded, found, what)),
+        notices=doubts.notices(tables),
+        methods=methods.methods(found, methods.OF_PROGRAMS),
+        doubts=doubts.of_program(recorded),
         environment=environment.fact_groups(tables.suite),
         command=_command(tables),
         every=cells,

@@ -3,17 +3,22 @@
 A cell is one workload, model, worker count, start method and capture; its numbers are the metrics rows of scope
 `cell`. A group holds the cells of one operating system and interpreter. A number that is absent is an `unavailable`
 Number with a reason, so nothing downstream meets a NaN.
+
+Timings are those of untraced runs. Where the time went is known better from the runs of a light capture, which are
+cells of their own: an untraced cell knows them as its `twins`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from tracekit.metrics.cells import PROGRAM, UNTRACED, is_light
+from tracekit.metrics.methods import rank
 from tracekit.tables import CELL, Tables
 
 FAMILIES = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
@@ -22,6 +27,9 @@ FAMILIES = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
 _START_METHODS = ("", "fork", "forkserver", "spawn")
 _SINGULAR = {"processes": "process", "threads": "thread", "interpreters": "interpreter"}
 _BEST_FIRST = ("measured", "estimated", "bound", "unavailable")
+
+_SINGLE = "gil_wait_ns"
+"""What is worth telling of a single run: how another method than the best one sees it."""
 
 CellKey = tuple[str, str, str, int, str, str, str, str]
 
@@ -39,6 +47,8 @@ class Number:
     quality: str = "unavailable"
     n: int = 0
     reason: str = ""
+    capture: str = UNTRACED
+    """What watched the runs that it is from."""
 
     @property
     def available(self) -> bool:
@@ -62,7 +72,8 @@ class Cell:
     """One way of running the work, with everything that is known about it.
 
     `walls_ns`: the wall of every usable repeat. `runs`: how many repeats were made, usable or not.
-    `every`: its numbers in the order of the metrics table.
+    `every`: its numbers in the order of the metrics table. `twins`: of an untraced cell, the same under each light
+    capture; `of_runs`: what single runs of the other captures say, which give no cell.
     """
 
     workload: str
@@ -79,6 +90,8 @@ class Cell:
     runs: int
     walls_ns: tuple[int, ...]
     every: tuple[Number, ...]
+    twins: tuple[Cell, ...] = ()
+    of_runs: tuple[Number, ...] = ()
 
     @property
     def family(self) -> str:
@@ -96,10 +109,22 @@ class Cell:
         return self.variant.replace(" (", "\n(")
 
     @property
+    def heading(self) -> str:
+        """What its row in a table is called: the variant, or the program's own name."""
+        return self.workload if self.model == PROGRAM else self.variant
+
+    @property
+    def detail(self) -> str:
+        """What stands beneath that: `2 workers`, `one thread`, of a program `one run`."""
+        if self.model == PROGRAM:
+            return "one run"
+        return "one thread" if self.family == "serial" else f"{self.workers} worker{'s' if self.workers != 1 else ''}"
+
+    @property
     def counted(self) -> str:
         """The variant with its worker count: `2 processes (fork)`, `1 thread`, `serial`."""
-        if self.family == "serial":
-            return "serial"
+        if self.family in ("serial", PROGRAM):
+            return self.family
         if self.family not in _SINGULAR:
             return f"{self.variant} with {self.workers} worker{'s' if self.workers != 1 else ''}"
         if self.workers == 1:
@@ -107,13 +132,27 @@ class Cell:
         return f"{self.workers} {self.variant}"
 
     def number(self, metric: str) -> Number:
-        """The number of that name, the most direct one when several methods gave it."""
+        """The number of that name, by the best method when several gave it."""
         found = [item for item in self.every if item.metric == metric]
         if found:
-            return min(found, key=lambda item: _BEST_FIRST.index(item.quality))
+            return min(found, key=trust)
         if not self.walls_ns:
             return Number(metric=metric, reason=f"none of its {self.runs} runs is usable")
         return Number(metric=metric, reason="not part of this suite")
+
+    def told(self, metric: str) -> Number:
+        """The same, from the cell itself or from a twin, whichever has the better method."""
+        return min((cell.number(metric) for cell in (self, *self.twins)), key=trust)
+
+    def ways(self, metric: str) -> tuple[Number, ...]:
+        """Every method that gave the number, of the cell, its twins and other runs, the best first; each once."""
+        cells = [item for cell in (self, *self.twins) for item in cell.every]
+        found = [item for item in (*cells, *self.of_runs) if item.metric == metric]
+        by_method: dict[str, Number] = {}
+        for item in sorted(found, key=trust):
+            if item.available:
+                by_method.setdefault(item.method, item)
+        return tuple(by_method.values())
 
     @property
     def order(self) -> tuple[int, str, int, str, int]:
@@ -168,6 +207,11 @@ def groups(tables: Tables) -> tuple[Group, ...]:
     return tuple(_group(name, [cell for cell in cells if (cell.os, cell.python) == name]) for name in names)
 
 
+def trust(number: Number) -> tuple[bool, int, int]:
+    """Sorts numbers of one name: the better method first, what is not known last."""
+    return (not number.available, rank(number.method), _BEST_FIRST.index(number.quality))
+
+
 def left_out(cells: Iterable[Cell], metric: str) -> str:
     """A sentence that names the cells without that number and says why, for the caption of a figure; or nothing."""
     reasons: dict[str, list[str]] = {}
@@ -181,31 +225,51 @@ def left_out(cells: Iterable[Cell], metric: str) -> str:
 def _group(name: tuple[str, str], cells: list[Cell]) -> Group:
     in_order = sorted(cells, key=lambda cell: (cell.workload, cell.order, cell.capture))
     own = [cell for cell in in_order if not cell.control]
+    traced = tuple(cell for cell in own if cell.capture != UNTRACED and cell.model != PROGRAM)
     return Group(
         os=name[0],
         python=name[1],
-        cells=tuple(cell for cell in own if cell.capture == "none"),
-        controls=tuple(cell for cell in in_order if cell.control and cell.capture == "none"),
-        traced=tuple(cell for cell in own if cell.capture != "none"),
+        cells=tuple(_with_twins(cell, traced) for cell in own if cell not in traced),
+        controls=tuple(cell for cell in in_order if cell.control and cell.capture == UNTRACED),
+        traced=traced,
     )
+
+
+def _with_twins(cell: Cell, traced: tuple[Cell, ...]) -> Cell:
+    same = [other for other in traced if _same(cell, other)]
+    return replace(
+        cell,
+        twins=tuple(other for other in same if is_light(other.capture)),
+        of_runs=tuple(number for other in same if not is_light(other.capture) for number in other.of_runs),
+    )
+
+
+def _same(cell: Cell, other: Cell) -> bool:
+    return all(getattr(cell, name) == getattr(other, name) for name in CELL if name != "capture")
 
 
 def _cells(tables: Tables) -> list[Cell]:
     numbers: dict[CellKey, list[Number]] = {}
-    rows = tables.metrics[tables.metrics["scope"] == "cell"]
-    for row in _records(rows):
-        numbers.setdefault(_key(row), []).append(_number(row))
+    of_runs: dict[CellKey, list[Number]] = {}
+    for row in records(tables.metrics[tables.metrics["scope"] == "cell"]):
+        numbers.setdefault(_key(row), []).append(number_of(row))
+    for row in records(tables.metrics[(tables.metrics["scope"] == "run") & (tables.metrics["metric"] == _SINGLE)]):
+        of_runs.setdefault(_key(row), []).append(number_of(row))
     runs: dict[CellKey, list[Mapping[str, Any]]] = {}
-    for row in _records(tables.runs):
+    for row in records(tables.runs):
         runs.setdefault(_key(row), []).append(row)
     main = tables.suite.get("workload")
     keys = dict.fromkeys([*runs, *numbers])
-    return [_cell(key, runs.get(key, []), numbers.get(key, []), main) for key in keys]
+    return [
+        replace(_cell(key, runs.get(key, []), numbers.get(key, []), main), of_runs=tuple(of_runs.get(key, ())))
+        for key in keys
+    ]
 
 
 def _cell(key: CellKey, runs: list[Mapping[str, Any]], numbers: list[Number], main: object) -> Cell:
     warm = [run for run in runs if not run["warmup"]]
-    usable = [run for run in warm if run["status"] == "ok" and run["wall_ns"] is not None]
+    # However a program ended, its wall is known.
+    usable = [run for run in warm if run["wall_ns"] is not None and (run["status"] == "ok" or key[2] == PROGRAM)]
     # A control that is itself what was asked for is reported like any other workload.
     control = key[0] != main and (all(run["control"] for run in runs) if runs else main is not None)
     gil = [run["gil_enabled"] for run in runs if run["gil_enabled"] is not None]
@@ -228,7 +292,7 @@ def _cell(key: CellKey, runs: list[Mapping[str, Any]], numbers: list[Number], ma
     )
 
 
-def _records(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as dicts in which whatever pandas calls missing is None."""
     plain = frame.astype(object)
     return plain.where(plain.notna(), None).to_dict("records")  # type: ignore[return-value]
@@ -249,7 +313,8 @@ def _key(row: Mapping[str, Any]) -> CellKey:
     )
 
 
-def _number(row: Mapping[str, Any]) -> Number:
+def number_of(row: Mapping[str, Any]) -> Number:
+    """One row of the metrics table, given as a dict in which a missing value is None."""
     quality = str(row["quality"] or "measured")
     return Number(
         metric=str(row["metric"]),
@@ -261,6 +326,7 @@ def _number(row: Mapping[str, Any]) -> Number:
         quality=quality if quality in _BEST_FIRST else "unavailable",
         n=int(row["n"]) if row["n"] is not None else 0,
         reason=str(row["reason"] or ""),
+        capture=str(row["capture"] or UNTRACED),
     )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from tracekit.metrics.bootstrap import LEAST
+from tracekit.metrics.cells import UNTRACED
 from tracekit.report.cells import Cell, Group
+from tracekit.report.ledger import UNATTRIBUTED, unattributed_text
+from tracekit.report.program import Program
 from tracekit.report.shares import thread_time_ns
 from tracekit.report.views import NoticeView
 from tracekit.report.wording import listed
@@ -12,6 +15,8 @@ from tracekit.units import format_ns, format_value
 
 _BUSY = 0.05
 """More of serial's time than this in the run queue means that the machine was doing something else."""
+_UNEXPLAINED = 0.02
+"""More unattributed time than this part of the whole is worth a word."""
 _SEVERITIES = ("error", "warning", "info")
 
 
@@ -51,6 +56,56 @@ def doubts(groups: tuple[Group, ...]) -> tuple[str, ...]:
     return tuple(text for text in found if text)
 
 
+def of_program(program: Program) -> tuple[str, ...]:
+    """The same of a recorded program: what its own run calls for, then what is true of any."""
+    found = [
+        _unexplained(program),
+        _unknown_ends(program),
+        _bound_only(program),
+        "As a comparison: it was run once, so nothing here says how much of it the next run would repeat.",
+        "For what happened inside native code: a thread that computes without the GIL is on-CPU, and which function "
+        "it computes in is not told.",
+        _captured(program),
+        "As the last word on what is idle: it is told by the function a thread waits in. Waiting for work on a lock of "
+        "one's own counts as lock wait, and waiting one's turn in a queue as idle.",
+    ]
+    return tuple(text for text in found if text)
+
+
+def _unexplained(program: Program) -> str:
+    ledger = program.ledger()
+    if ledger is None or abs(ledger.share(UNATTRIBUTED)) <= _UNEXPLAINED:
+        return ""
+    return (
+        f"As the whole story: {unattributed_text(ledger)} of the thread time ({format_ns(ledger.parts[UNATTRIBUTED])}) "
+        "is unattributed."
+    )
+
+
+def _unknown_ends(program: Program) -> str:
+    names = [program.names.process(int(row["pid"])) for row in program.processes if row["ended"] == "unknown"]
+    if not names:
+        return ""
+    listing = listed(names) if len(names) <= 4 else f"{len(names)} processes"
+    return f"About how {listing} ended: what they did is known up to the last moment that was seen."
+
+
+def _bound_only(program: Program) -> str:
+    if program.number("gil_wait_ns").quality != "bound":
+        return ""
+    return (
+        "As a GIL wait: it is a range from nothing to all the time off a CPU. Capture waits or kernel sees the waits "
+        "themselves."
+    )
+
+
+def _captured(program: Program) -> str:
+    capture = str(program.run["capture"])
+    if capture == UNTRACED:
+        return ""
+    return f"For the wall to the last percent: capture {capture} was watching, and no run without it stands beside."
+
+
 def _failed(cells: list[Cell]) -> str:
     lost = [f"{cell.counted} ({cell.runs - len(cell.walls_ns)} of {cell.runs})" for cell in cells if _lost(cell)]
     return f"Where runs are missing: {listed(lost)} gave no usable number." if lost else ""
@@ -84,7 +139,8 @@ def _few(cells: list[Cell]) -> str:
 
 
 def _wide_bound(cells: list[Cell]) -> str:
-    if not any(cell.number("gil_wait_ns").quality == "bound" for cell in cells):
+    waits = [cell.told("gil_wait_ns") for cell in cells]
+    if not any(wait.quality == "bound" and wait.upper for wait in waits):
         return ""
     return (
         "As an exact GIL wait: it is a range here, found from what is left of the time in tasks after CPU "

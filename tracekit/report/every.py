@@ -18,9 +18,9 @@ def every_cell(groups: tuple[Group, ...]) -> tuple[EveryCell, ...]:
 
 
 def _label(cell: Cell, group: Group, named: bool) -> str:
-    parts = [f"{cell.workload} ({cell.size})", cell.counted]
+    parts = [f"{cell.workload} ({cell.size})" if cell.size else cell.workload, cell.counted]
     if cell.capture != "none":
-        parts.append(f"traced by {cell.capture}")
+        parts.append(f"capture {cell.capture}")
     if cell.control:
         parts.append("control")
     return " · ".join([*parts, group.label] if named else parts)

@@ -64,7 +64,7 @@ def _wrapped(text: str, pattern: re.Pattern[str], opening: str, closing: str) ->
 
 def family_class(family: str) -> str:
     """The CSS class with a family's colour; a name we do not know never reaches the class attribute."""
-    return f"family-{family}" if family in FAMILY_COLOURS else "family-other"
+    return f"family-{family}" if family in (*FAMILY_COLOURS, "plain") else "family-other"
 
 
 def _colours() -> str:

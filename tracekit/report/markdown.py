@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from tracekit.report.views import Field, FigureGroup, ReportView, TableView
+from tracekit.report.views import Field, FigureGroup, ReportView, Section, TableView
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~!])")
+_CODE = re.compile(r"`([^`\n]+)`")
 
 
 def to_markdown(view: ReportView) -> str:
@@ -17,6 +18,7 @@ def to_markdown(view: ReportView) -> str:
         *_verdicts(view),
         _table(view.summary),
         *(part for block in view.figures for part in _figures(block)),
+        *(part for section in view.sections for part in _section(section)),
         *_notices(view),
         "## When not to trust it",
         "\n".join(f"- {escaped(text)}" for text in view.doubts),
@@ -30,9 +32,13 @@ def to_markdown(view: ReportView) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def escaped(text: str) -> str:
-    """Plain text that Markdown shows as it is: no markup, no HTML, no table cell and no line of its own."""
+def escaped(text: str, edge: str = "") -> str:
+    """Plain text that Markdown shows as it is: no markup, no HTML, no table cell and no line of its own. `edge` is what
+    white space at either end becomes.
+    """
     flat = " ".join(text.split())
+    if edge and flat:
+        flat = f"{edge if text[:1].isspace() else ''}{flat}{edge if text[-1:].isspace() else ''}"
     safe = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", safe)
 
@@ -69,6 +75,21 @@ def _field(field: Field) -> str:
         text += f" <sup>{escaped(field.mark)}</sup>"
     below = ", ".join(escaped(part) for part in (field.sub, field.tag) if part)
     return f"{text} ({below})" if below else text
+
+
+def _section(section: Section) -> list[str]:
+    parts = [f"## {escaped(section.title)}", *map(coded, section.sentences)]
+    parts += [] if section.figures is None else _figures(section.figures)
+    for table in section.tables:
+        parts += [f"**{escaped(table.title)}**", _table(table)]
+    files = [f"[{escaped(item.name)}]({item.name}) ({escaped(item.about)})" for item in section.downloads]
+    return [*parts, f"Files: {', '.join(files)}."] if files else parts
+
+
+def coded(text: str) -> str:
+    """Plain text in which what stands in `backticks` stays code, and all else is escaped."""
+    pieces = _CODE.split(text)
+    return "".join(f"`{piece}`" if index % 2 else escaped(piece, " ") for index, piece in enumerate(pieces))
 
 
 def _figures(block: FigureGroup) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracekit.metrics import METRICS
 from tracekit.metrics.compute import load_metric
 from tracekit.report.cells import Group
+from tracekit.report.ledger import PARTS
 from tracekit.report.views import MethodView
 
 FIRST = (
@@ -20,9 +21,20 @@ FIRST = (
 )
 """What the tables show; the rest is for whoever wants to know more."""
 
+OF_PROGRAMS = (
+    "wall_ns",
+    "cpu_ns",
+    "gil_wait_ns",
+    "gil_wait_share",
+    *PARTS,
+    "voluntary_switches",
+    "involuntary_switches",
+)
+"""The same of a recorded program."""
 
-def methods(groups: tuple[Group, ...]) -> tuple[MethodView, ...]:
-    """One entry per metric of the suite, in the order of the metrics table.
+
+def methods(groups: tuple[Group, ...], first: tuple[str, ...] = FIRST) -> tuple[MethodView, ...]:
+    """One entry per metric of the suite, in the order of the metrics table. `first` are those that a reader met.
 
     A metric that is not registered (its rows came from elsewhere) has only the methods its rows name.
     """
@@ -33,17 +45,17 @@ def methods(groups: tuple[Group, ...]) -> tuple[MethodView, ...]:
                 names = used.setdefault(number.metric, {})
                 if number.method:
                     names[number.method] = None
-    return tuple(_view(metric, list(names)) for metric, names in used.items())
+    return tuple(_view(metric, list(names), first=metric in first) for metric, names in used.items())
 
 
-def _view(metric: str, names: list[str]) -> MethodView:
+def _view(metric: str, names: list[str], *, first: bool) -> MethodView:
     if metric not in METRICS:
-        return MethodView(metric=metric, summary="", method="", here="; ".join(names), first=metric in FIRST)
+        return MethodView(metric=metric, summary="", method="", here="; ".join(names), first=first)
     known = load_metric(metric)
     return MethodView(
         metric=metric,
         summary=known.summary,
         method=known.method,
         here="; ".join(names),
-        first=metric in FIRST,
+        first=first,
     )

@@ -36,11 +36,32 @@ OTHER_FAMILY = "#3f3f8f"
 
 STATE_COLOURS = {
     "thread_on_cpu_ns": "#33475b",
-    "thread_task_blocked_ns": "#f2b134",
-    "thread_run_queue_ns": "#a99bd0",
+    "thread_gil_wait_ns": "#d55e00",
+    "thread_lock_wait_ns": "#e69f00",
+    "thread_io_wait_ns": "#0072b2",
+    "thread_poll_ns": "#56b4e9",
+    "thread_sleep_ns": "#cc79a7",
+    "thread_child_wait_ns": "#009e73",
+    "thread_run_queue_ns": "#f0e442",
+    "thread_steal_ns": "#8a6d3b",
+    "thread_task_blocked_ns": "#f4b982",
     "thread_idle_ns": "#e3e8ec",
     "unattributed_ns": "#ffffff",
 }
+"""One colour per part of a ledger, Okabe and Ito's again: also a wait of that kind in the other figures."""
+
+STATE_HATCHES = {
+    "thread_run_queue_ns": "....",
+    "thread_steal_ns": "xxxx",
+    "thread_task_blocked_ns": "\\\\\\\\",
+    "unattributed_ns": "////",
+}
+"""Parts that a print in grey would not tell from their neighbours."""
+
+STATE_TEXT = dict.fromkeys(
+    ("thread_on_cpu_ns", "thread_gil_wait_ns", "thread_io_wait_ns", "thread_child_wait_ns"), "white"
+)
+"""The colour of text on a part, where it is not INK."""
 
 _MARKERS = {"": "o", "fork": "o", "forkserver": "s", "spawn": "D"}
 _LINES = {"": "-", "fork": "-", "forkserver": "--", "spawn": ":"}
@@ -114,6 +135,18 @@ def _as_written(figure: Figure) -> None:
 def lower_top(figure: Figure, inches: float) -> None:
     """Leave that much more room between the subtitle and the axes."""
     figure.subplots_adjust(top=figure.subplotpars.top - inches / figure.get_figheight())
+
+
+def change_height(figure: Figure, inches: float) -> None:
+    """Add that much to, or take it from, the bottom; what stands above keeps its place and size."""
+    before = figure.get_figheight()
+    after = before + inches
+    top, bottom = (1 - figure.subplotpars.top) * before, figure.subplotpars.bottom * before + inches
+    figure.set_figheight(after)
+    figure.subplots_adjust(top=1 - top / after, bottom=bottom / after)
+    for text in figure.texts:
+        x, y = text.get_position()
+        text.set_position((x, 1 - (1 - y) * before / after))
 
 
 def make_room_right(figure: Figure, right: float) -> None:

@@ -1,10 +1,10 @@
-"""The report's first screen as plain text, for a terminal or a log: verdict, table, notices."""
+"""The report's first screen as plain text, for a terminal or a log: verdict, table, who kept whom waiting, notices."""
 
 from __future__ import annotations
 
 import textwrap
 
-from tracekit.report.views import Field, ReportView, TableView
+from tracekit.report.views import Field, ReportView, Section, TableView
 
 _WIDTH = 100
 
@@ -12,7 +12,14 @@ _WIDTH = 100
 def to_text(view: ReportView) -> str:
     """Verdict sentences, the summary table with one line per row, and the notices that are not mere information."""
     doubts = [f"{item.severity}: {item.text}\n  try: {item.remedy}" for item in view.notices if item.severity != "info"]
-    return "\n\n".join([*_verdicts(view), *_table(view.summary), *doubts])
+    said = [textwrap.fill(text, _WIDTH) for section in view.sections for text in _leading(section)]
+    return "\n\n".join([*_verdicts(view), *_table(view.summary), *said, *doubts])
+
+
+def _leading(section: Section) -> tuple[str, ...]:
+    """What the section says first; the code in it reads without backticks."""
+    last = section.sentences[len(section.sentences) - section.lead :] if section.lead else ()
+    return tuple(text.replace("`", "") for text in last)
 
 
 def _verdicts(view: ReportView) -> list[str]:

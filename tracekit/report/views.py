@@ -31,12 +31,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One entry of a table: the number, what stands beneath it, a quality tag and a footnote mark."""
+    """One entry of a table: the number, what stands beneath it, a quality tag and a footnote mark.
+
+    `words`: it is no number but a name, as long as somebody chose it, and may go over several lines.
+    """
 
     main: str
     sub: str = ""
     tag: str = ""
     mark: str = ""
+    words: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +130,31 @@ class FigureGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """A file beside the page: its name, what it is, and what is in it."""
+
+    name: str
+    about: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One subject with all that there is to see of it. In `sentences` code stands in `backticks`.
+
+    `slug` names it in addresses; a terminal shows the last `lead` sentences.
+    """
+
+    slug: str
+    title: str
+    sentences: tuple[str, ...] = ()
+    figures: FigureGroup | None = None
+    tables: tuple[TableView, ...] = ()
+    downloads: tuple[Download, ...] = ()
+    lead: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeView:
     """A doubt about a number, how often it was given, and the way out."""
 
@@ -168,6 +197,7 @@ class ReportView:
     by_workers: tuple[TableView, ...]
     captures: TableView | None
     figures: tuple[FigureGroup, ...]
+    sections: tuple[Section, ...]
     notices: tuple[NoticeView, ...]
     methods: tuple[MethodView, ...]
     doubts: tuple[str, ...]
@@ -177,3 +207,14 @@ class ReportView:
     every_count: int
     suite_id: str
     version: str
+
+    @property
+    def every_figure(self) -> tuple[FigureView, ...]:
+        """All figures in reading order."""
+        blocks = [*self.figures, *(section.figures for section in self.sections if section.figures)]
+        return tuple(figure for block in blocks for figure in block.figures)
+
+    @property
+    def downloads(self) -> tuple[Download, ...]:
+        """All files beside the page that the sections link to."""
+        return tuple(item for section in self.sections for item in section.downloads)

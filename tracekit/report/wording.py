@@ -19,7 +19,9 @@ def value_text(number: Number) -> str:
     if number.quality == "bound" and number.interval:
         return range_text(*number.interval, number.unit)
     centre = number.centre
-    return "n/a" if centre is None else format_value(centre, number.unit)
+    if centre is None:
+        return "n/a"
+    return f"{centre:,.0f}" if _counted(number.unit, centre) else format_value(centre, number.unit)
 
 
 def interval_text(number: Number) -> str:
@@ -46,6 +48,9 @@ def range_text(lower: float, upper: float, unit: str) -> str:
         return f"{high} %" if low == high else f"{low}{_DASH}{high} %"
     if unit == "ratio":
         return f"{lower:.2f}{_DASH}{upper:.2f}"
+    if _counted(unit, lower, upper):
+        low, high = f"{lower:,.0f}", f"{upper:,.0f}"
+        return high if low == high else f"{low}{_DASH}{high}"
     return _joined(lower, upper, "" if unit == "count" else unit)
 
 
@@ -55,8 +60,8 @@ def times(value: float) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """`1 repeat`, `5 repeats`, `2 CPUs`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+    """`1 repeat`, `5 repeats`, `2 CPUs`, `2 processes`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}{'es' if word.endswith('s') else 's'}"
 
 
 def listed(words: list[str]) -> str:
@@ -70,6 +75,11 @@ def workers_text(counts: Iterable[int]) -> str:
     if not found:
         return "no workers"
     return plural(found[0], "worker") if len(found) == 1 else f"{found[0]} to {found[-1]} workers"
+
+
+def _counted(unit: str, *values: float) -> bool:
+    """Whether these are counts of whole things: 24, not 24.0."""
+    return unit == "count" and all(float(value).is_integer() for value in values)
 
 
 def _joined(lower: float, upper: float, name: str) -> str:

@@ -26,19 +26,21 @@ class ReportFiles:
     csv: Path
     json: Path
     figures: tuple[Path, ...]
+    downloads: tuple[Path, ...]
     view: ReportView
 
 
 def write(tables: Tables, folder: Path) -> ReportFiles:
-    """Write index.html, report.md, metrics.csv, metrics.json and the figures; existing ones are replaced.
+    """Write index.html, report.md, metrics.csv, metrics.json, the figures and what the sections offer to download;
+    existing files are replaced.
 
     Everything is made in a temporary folder in its place and moved in by rename, the page last, so a reader
     never meets half a file. Raises OutputUnwritable.
     """
     view = build(tables)
-    figures = [figure for block in view.figures for figure in block.figures]
-    pictures = {figure.slug: png(figure.figure) for figure in figures}
+    pictures = {figure.slug: png(figure.figure) for figure in view.every_figure}
     texts = {
+        **{item.name: item.content for item in view.downloads},
         "metrics.csv": to_csv(tables),
         "metrics.json": to_json(tables),
         "report.md": to_markdown(view),
@@ -60,5 +62,6 @@ def write(tables: Tables, folder: Path) -> ReportFiles:
         csv=folder / "metrics.csv",
         json=folder / "metrics.json",
         figures=tuple(folder / f"{slug}.png" for slug in pictures),
+        downloads=tuple(folder / item.name for item in view.downloads),
         view=view,
     )

@@ -27,6 +27,7 @@ class TraceFile:
         self._part = path.with_name(path.name + ".part")
         self._about = about
         self._separator = "\n"
+        self._system: Iterable[str] = ()
 
     def __enter__(self) -> TraceFile:
         with explained_os_errors(self._path):
@@ -45,11 +46,21 @@ class TraceFile:
             self._write(self._separator + text)
             self._separator = ",\n"
 
+    def add_system(self, pieces: Iterable[str]) -> None:
+        """The kernel's record as text of its own trace format; it is written when the file is closed."""
+        self._system = pieces
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._write("\n]}\n")
+            self._write("\n]")
+            opening = ',"systemTraceEvents":"'
+            for piece in self._system:
+                # Without the quotes around it: the pieces are one string.
+                self._write(opening + json.dumps(piece, ensure_ascii=False)[1:-1])
+                opening = ""
+            self._write("}\n" if opening else '"}\n')
         with explained_os_errors(self._path):
             try:
                 self._file.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -12,6 +15,11 @@ from tracekit.tables import Tables
 
 _LARGEST_ID = 2**31 - 1
 _ROUND = 1000
+_COMM = 15
+"""Bytes of a thread's name that Linux keeps."""
+_UNNAMED = "thread"
+_PROGRAM = "program"
+"""The model of what `tracekit record` runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,26 @@ class Cast:
     processes: dict[int, Person]
     threads: dict[tuple[int, int], Person]
 
+    def said(self, thread: Person) -> str:
+        """A thread as a track names it: `worker 2`, and `thread 4712` where a name would not tell it from others."""
+        if thread.worker is not None:
+            return f"worker {thread.worker + 1}"
+        process = self.processes[thread.pid]
+        if process.worker is not None and thread.tid == thread.pid:
+            return f"worker {process.worker + 1}"
+        alone = self._labels[thread.label] == 1 and thread.label != _UNNAMED
+        return thread.label if alone else f"{thread.label} {thread.shown_tid}"
+
+    def role(self, process: Person) -> str:
+        """A process as a track names it: `main`, `worker 2`, `process 4711`."""
+        if process.worker is not None:
+            return f"worker {process.worker + 1}"
+        return "main" if process is self.main() else f"process {process.shown_pid}"
+
+    @cached_property
+    def _labels(self) -> Counter[str]:
+        return Counter(person.label for person in self.threads.values())
+
     def main(self) -> Person | None:
         """The main process, if the run has left one."""
         return min(self.processes.values(), key=lambda person: person.rank, default=None)
@@ -57,6 +85,8 @@ def cast_of(tables: Tables, run: Mapping[str, Any], *, prefix: str = "", first_i
     threads = _thread_rows(tables, processes)
     pids, tids = _shown_ids(processes, threads, first_id)
     way = _text(run.get("start_method")) or _text(run.get("model"))
+    if way == _PROGRAM:
+        way = _text(run.get("workload"))
     people = {
         pid: Person(
             pid=pid,
@@ -99,13 +129,13 @@ def rows_of(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[Any, ...]]:
 def _process_rows(tables: Tables) -> dict[int, dict[str, Any]]:
     frame = tables.processes
     found = {
-        int(pid): {"role": _text(role), "worker": whole(worker)}
-        for pid, role, worker in rows_of(frame, "pid", "role", "worker")
+        int(pid): {"role": _text(role), "worker": whole(worker), "image": PurePath(_text(executable)).name}
+        for pid, role, worker, executable in rows_of(frame, "pid", "role", "worker", "executable")
     }
     # A process that was killed may have left calls or tasks and no record of itself.
-    for other in (tables.threads, tables.spans, tables.slices):
+    for other in (tables.threads, tables.spans, tables.slices, tables.waits, tables.holds, tables.sched):
         for pid in other["pid"].dropna().unique().tolist():
-            found.setdefault(int(pid), {"role": "", "worker": None})
+            found.setdefault(int(pid), {"role": "", "worker": None, "image": ""})
     return dict(sorted(found.items(), key=lambda item: (_rank(item[1]), item[0])))
 
 
@@ -114,7 +144,7 @@ def _thread_rows(tables: Tables, processes: Mapping[int, Mapping[str, Any]]) -> 
         (int(pid), int(tid)): {"role": _text(role), "worker": whole(worker), "name": _text(name)}
         for pid, tid, role, worker, name in rows_of(tables.threads, "pid", "tid", "role", "worker", "name")
     }
-    for other in (tables.spans, tables.slices):
+    for other in (tables.spans, tables.slices, tables.waits, tables.holds, tables.sched):
         known = other[["pid", "tid"]].dropna().drop_duplicates()
         for pid, tid in rows_of(known, "pid", "tid"):
             found.setdefault((int(pid), int(tid)), {"role": "", "worker": None, "name": ""})
@@ -158,7 +188,8 @@ def _worker(row: Mapping[str, Any]) -> int | None:
 
 
 def _process_label(row: Mapping[str, Any], way: str, prefix: str) -> str:
-    who = "main" if row["role"] == "main" else _numbered(row) or "process"
+    image = "" if row["image"].startswith("python") else row["image"]
+    who = "main" if row["role"] == "main" else _numbered(row) or image or "process"
     if prefix:
         return f"{prefix} · {who}"
     return f"{who} ({way})" if way else who
@@ -168,7 +199,9 @@ def _thread_label(row: Mapping[str, Any], process: Mapping[str, Any], first: boo
     numbered = _numbered(row)
     if numbered and process["role"] == "main":
         return f"{numbered} ({way})" if way else numbered
-    return row["name"] or ("MainThread" if first else "thread")
+    # A new thread inherits the name of the program: it says nothing.
+    name = "" if row["name"] == process["image"][:_COMM] else row["name"]
+    return name or ("MainThread" if first else _UNNAMED)
 
 
 def _numbered(row: Mapping[str, Any]) -> str:

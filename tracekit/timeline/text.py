@@ -30,6 +30,11 @@ def short_place(name: str) -> str:
     return _PLACE.sub(r" (\1)", name)
 
 
+def short_file(file: str) -> str:
+    """A path's last two parts: `futures/thread.py`."""
+    return "/".join(file.replace("\\", "/").split("/")[-2:])
+
+
 def quoted(text: str) -> str:
     """`visible(text)` as a JSON string, in plain UTF-8."""
     return json.dumps(visible(text), ensure_ascii=False)

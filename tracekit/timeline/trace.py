@@ -16,6 +16,8 @@ from tracekit.timeline.bars import bars_of
 from tracekit.timeline.events import calls, integers, process_metadata, readings, thread_metadata, track
 from tracekit.timeline.file import TraceFile
 from tracekit.timeline.people import Cast, Person, cast_of, whole
+from tracekit.timeline.scheduling import NOT_RECORDED, Scheduling, chunks, cpus, scheduling
+from tracekit.timeline.states import state_tracks, written
 from tracekit.timeline.text import visible
 
 EVENT_LIMIT = 3_000_000
@@ -23,6 +25,10 @@ EVENT_LIMIT = 3_000_000
 
 # Two readings are a total, which is the report's; from three on there is a curve to look at.
 _CURVE = 3
+
+
+_MOST_IN_SHORT = 40
+"""Tracks above which an overview is none."""
 
 
 class SuitePart(NamedTuple):
@@ -44,7 +50,14 @@ class TraceFacts:
     processes: tuple[str, ...]
     """The titles of the process groups as the UI shows them (`worker 1 (spawn) 4711`), in reading order."""
     overview: tuple[str, ...]
-    """The titles of the tracks that tell the run in short, in reading order: phases and each worker's tasks."""
+    """The titles of the tracks that tell the run in short, in reading order: phases, each worker's tasks, CPUs, and
+    what threads did with the GIL."""
+    shortest_wait_ns: int = 0
+    """0, or: shorter waits and holds were left out because there were more than the limit."""
+    waits: int = 0
+    """Bars of waits and GIL holds in the trace."""
+    sched_ends_ns: int | None = None
+    """From this moment of the run on the scheduling record is left out, because it was too long; None: it is whole."""
 
 
 def build_run(tables: Tables, run_id: str, path: Path, *, limit: int = EVENT_LIMIT) -> TraceFacts:
@@ -52,15 +65,19 @@ def build_run(tables: Tables, run_id: str, path: Path, *, limit: int = EVENT_LIM
     mine = _only(tables, run_id)
     run = _run_row(mine)
     cast = cast_of(mine, run)
+    found = scheduling(mine.sched, cast, _origin(mine, run))
     with TraceFile(path, _about(run)) as file:
-        return _add(file, mine, run, cast, limit)
+        if found.lines:
+            file.add_system(chunks(found))
+        return _add(file, mine, run, cast, limit, recorded=found)
 
 
 def build_suite(parts: Iterable[SuitePart], path: Path, *, limit: int = EVENT_LIMIT) -> TraceFacts:
     """Write the trace of several runs, each starting at t = 0. Raises NothingToDo, OutputUnwritable.
 
     Only one part is held at a time, so a generator that loads run after run keeps memory at one run's.
-    `limit` holds per run; ids are renumbered, because two runs may have had the same.
+    `limit` holds per run; ids are renumbered, because two runs may have had the same. Who was on which CPU is left out:
+    runs that lie over one another cannot share the CPUs' tracks.
     """
     total = TraceFacts(calls=0, shortest_ns=0, processes=(), overview=())
     next_id: int | None = None
@@ -75,13 +92,23 @@ def build_suite(parts: Iterable[SuitePart], path: Path, *, limit: int = EVENT_LI
                 total,
                 calls=total.calls + facts.calls,
                 shortest_ns=max(total.shortest_ns, facts.shortest_ns),
+                shortest_wait_ns=max(total.shortest_wait_ns, facts.shortest_wait_ns),
+                waits=total.waits + facts.waits,
                 processes=total.processes + facts.processes,
                 overview=total.overview + facts.overview,
             )
     return total
 
 
-def _add(file: TraceFile, tables: Tables, run: dict[str, Any], cast: Cast, limit: int, prefix: str = "") -> TraceFacts:
+def _add(
+    file: TraceFile,
+    tables: Tables,
+    run: dict[str, Any],
+    cast: Cast,
+    limit: int,
+    prefix: str = "",
+    recorded: Scheduling = NOT_RECORDED,
+) -> TraceFacts:
     origin = _origin(tables, run)
     file.add(process_metadata(person) for person in cast.processes.values())
     file.add(thread_metadata(person) for person in cast.threads.values())
@@ -89,6 +116,17 @@ def _add(file: TraceFile, tables: Tables, run: dict[str, Any], cast: Cast, limit
     for (owner, name), bars in bars_of(tables, cast, origin).items():
         overview.append(visible(prefix + name))
         file.add(track(cast.processes[owner], overview[-1], bars))
+    if recorded.lines:
+        overview += [f"CPU {cpu} Scheduling" for cpu in cpus(tables.sched)]
+    waits = 0
+    tracks, shortest_wait = state_tracks(tables, cast, origin)
+    for states in tracks:
+        title = visible(prefix + states.title)
+        # The others are found in the groups of their processes.
+        if states.short and len(overview) < _MOST_IN_SHORT:
+            overview.append(title)
+        waits += len(states.bars)
+        file.add(written(states, title))
     file.add(_curves(tables.counters, cast, origin))
     slices, shortest = _longest(_whole_slices(tables.slices, origin), limit)
     for (pid, tid), person in cast.threads.items():
@@ -99,6 +137,9 @@ def _add(file: TraceFile, tables: Tables, run: dict[str, Any], cast: Cast, limit
         shortest_ns=shortest,
         processes=tuple(f"{visible(person.label)} {person.shown_pid}" for person in cast.processes.values()),
         overview=tuple(overview),
+        shortest_wait_ns=shortest_wait,
+        waits=waits,
+        sched_ends_ns=recorded.ends_ns,
     )
 
 
@@ -141,7 +182,8 @@ def _origin(tables: Tables, run: dict[str, Any]) -> int:
     start = whole(run["start_ns"])
     if start is not None:
         return start
-    stamps = [frame["start_ns"].min() for frame in (tables.spans, tables.slices, tables.threads) if len(frame) > 0]
+    frames = (tables.spans, tables.slices, tables.threads, tables.waits)
+    stamps = [frame["start_ns"].min() for frame in frames if len(frame) > 0]
     known = [whole(stamp) for stamp in stamps]
     return min((stamp for stamp in known if stamp is not None), default=0)
 

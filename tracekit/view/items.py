@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import re
+import shlex
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ from tracekit.spec import RunSpec
 from tracekit.timeline import EVENT_LIMIT, SuitePart, TraceFacts, build_run, build_suite
 
 CAPTURE = "viztracer"
-"""The capture whose runs can be looked at: the others keep samples or totals, no calls."""
+"""The capture whose runs show Python calls."""
+SHOWN = frozenset({CAPTURE, "waits", "kernel"})
+"""Captures whose runs can be looked at: the others keep samples or totals, no moments."""
 
 _SUFFIXES = (".json", ".gz", ".pftrace", ".perfetto-trace", ".pb", ".zip", ".systrace")
 _SPEEDSCOPE = b"speedscope.app/file-format-schema"
@@ -54,9 +58,9 @@ def traces_of(
 ) -> list[ViewItem]:
     """The traces of `target`: `latest`, a suite id or its start, a run id, SUITE/RUN, or a trace file's path.
 
-    Those of runs are built into `scratch`. A suite with several traced runs has one more item, first in the
-    list, that shows them all from their starts. Raises NothingToDo without a traced run, UsageError for an
-    unknown target.
+    Those of runs are built into `scratch`: of a suite the runs with calls, or where it has none, of each model the
+    first run whose waits were seen. A suite with several of them has one more item, first in the list, that shows
+    them all from their starts. Raises NothingToDo without a traced run, UsageError for an unknown target.
     """
     path = Path(target)
     if path.is_file() or (path.suffix in _SUFFIXES and not path.is_dir()):
@@ -65,19 +69,16 @@ def traces_of(
     if found is not None:
         folder, bundle = found
         spec = bundle.spec()
-        if spec.capture != CAPTURE:
+        if not _captures(spec) & SHOWN:
             raise NothingToDo(
-                f"run {spec.run_id} was made with capture {spec.capture!r} and has no calls to show",
-                f"tracekit run {spec.workload} --capture {CAPTURE}",
+                f"run {spec.run_id} was made with capture {spec.capture!r} and has no calls or waits to show",
+                _way(spec),
             )
         return _build(folder, [(bundle, spec)], scratch, announce)
     folder = store.suite(target)
-    traced = list(_traced(folder, announce))
+    traced = _chosen(list(_traced(folder, announce)))
     if not traced:
-        workload = folder.facts().get("workload") or "matmul"
-        raise NothingToDo(
-            f"suite {folder.suite_id} has no run with a trace", f"tracekit run {workload} --capture {CAPTURE}"
-        )
+        raise NothingToDo(f"suite {folder.suite_id} has no run with a trace", _way_for(folder))
     return _build(folder, traced, scratch, announce)
 
 
@@ -85,16 +86,46 @@ def _traced(folder: SuiteFolder, announce: Callable[[str], None]) -> Iterator[tu
     for bundle in folder.bundles():
         try:
             spec = bundle.spec()
-            if spec.capture != CAPTURE:
+            if spec.warmup or not _captures(spec) & SHOWN:
                 continue
             status = bundle.manifest().get("status")
         except MeasurementError as error:
             announce(f"left out: {error}")
             continue
-        if status == "ok":
+        # However a program ended, what was seen of it can be looked at.
+        if status == "ok" or (spec.program and status == "killed"):
             yield bundle, spec
         else:
             announce(f"left out: run {spec.run_id} ended as {status}")
+
+
+def _chosen(traced: list[tuple[Bundle, RunSpec]]) -> list[tuple[Bundle, RunSpec]]:
+    """The runs with calls; where there are none, one repeat of each cell whose waits or scheduling were recorded."""
+    with_calls = [item for item in traced if CAPTURE in _captures(item[1])]
+    if with_calls:
+        return with_calls
+    first: dict[tuple[object, ...], tuple[Bundle, RunSpec]] = {}
+    for item in traced:
+        first.setdefault(item[1].cell, item)
+    return list(first.values())
+
+
+def _captures(spec: RunSpec) -> frozenset[str]:
+    return frozenset(spec.capture.split("+"))
+
+
+def _way(spec: RunSpec) -> str:
+    """The command that gives something to look at."""
+    if spec.program:
+        return f"tracekit record --capture waits -- {shlex.join(spec.program)}"
+    return f"tracekit run {spec.workload} --capture {CAPTURE}"
+
+
+def _way_for(folder: SuiteFolder) -> str:
+    for bundle in folder.bundles():
+        with suppress(MeasurementError):
+            return _way(bundle.spec())
+    return f"tracekit run {folder.facts().get('workload') or 'matmul'} --capture {CAPTURE}"
 
 
 def _run_of(store: Store, target: str) -> tuple[SuiteFolder, Bundle] | None:
@@ -148,19 +179,28 @@ def _item(
     item = ViewItem(
         title=title, path=path, suite_id=suite_id, calls=facts.calls, processes=facts.processes, overview=facts.overview
     )
+    left_out = []
     if facts.shortest_ns:
-        item = replace(item, detail=f"calls shorter than {facts.shortest_ns / 1000:.1f} us are left out")
+        left_out.append(f"calls shorter than {facts.shortest_ns / 1000:.1f} us are left out")
+    if facts.shortest_wait_ns:
+        left_out.append(f"waits shorter than {facts.shortest_wait_ns / 1000:.1f} us are left out")
+    if facts.sched_ends_ns is not None:
+        left_out.append(f"who was on which CPU is left out from {facts.sched_ends_ns / 1e9:.2f} s on")
+    item = replace(item, detail="; ".join(left_out))
     if spec is None:
         return item
+    if CAPTURE not in _captures(spec):
+        item = replace(item, calls=None)
     return replace(item, model=spec.model, workers=spec.workers, wall_ns=wall_ns)
 
 
 def _titles(specs: list[RunSpec]) -> list[str]:
     """The shortest names that tell the runs apart: model; with workers; with interpreter; else run ids."""
     steps: list[Callable[[RunSpec], str]] = [
-        lambda spec: spec.model,
+        lambda spec: spec.workload if spec.program else spec.model,
         lambda spec: f"{spec.model}, {spec.workers} workers",
         lambda spec: f"{spec.model}, {spec.workers} workers, {spec.python_label}",
+        lambda spec: f"{spec.model}, {spec.workers} workers, {spec.python_label}, capture {spec.capture}",
         lambda spec: spec.run_id,
     ]
     names: list[str] = []

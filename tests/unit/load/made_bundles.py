@@ -68,10 +68,11 @@ def make_bundle(
     *,
     streams: Mapping[str, bytes] | None = None,
     raw: Mapping[str, bytes] | None = None,
+    waits: Mapping[str, bytes] | None = None,
     sealed: bool = True,
     **manifest: Any,
 ) -> Bundle:
-    """A bundle below `root`; `streams` and `raw` are files by name."""
+    """A bundle below `root`; `streams`, `raw` and `waits` are files by name."""
     bundle = Bundle(root / run.run_id)
     bundle.create(run)
     if streams is None:
@@ -80,6 +81,10 @@ def make_bundle(
         (bundle.streams / name).write_bytes(data)
     for name, data in (raw or {}).items():
         (bundle.raw / name).write_bytes(data)
+    if waits is not None:
+        bundle.waits.mkdir()
+        for name, data in waits.items():
+            (bundle.waits / name).write_bytes(data)
     if sealed:
         told = {
             "status": "ok",

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.made_tables import ENVIRONMENT, PROCESS_MODELS
 from tracekit.metrics.bootstrap import LEAST
-from tracekit.report.shares import THREAD_TIME
+from tracekit.report.ledger import PARTS
 from tracekit.tables import COLUMNS, Tables, from_rows
 
 MS = 1_000_000.0
@@ -46,9 +46,10 @@ class Suite:
         lacks: Mapping[str, str] | None = None,
         failed: int = 0,
         gil_enabled: bool = True,
+        method: str = "medians",
         **columns: Any,
     ) -> Suite:
-        """One cell: `numbers` are (value, lower, upper) and unit by metric, `lacks` are reasons by metric."""
+        """One cell: `numbers`, (value, lower, upper) and unit by metric, are by `method`; `lacks` are reasons."""
         cell = self._columns(model, workers, columns)
         for repeat in range(1, n + failed + 1):
             ok = repeat <= n
@@ -67,7 +68,7 @@ class Suite:
             share = tuple(None if end is None else end / whole for end in gil_wait_ms)
             self._number(cell, "gil_wait_share", share, "share", n, **bound)  # type: ignore[arg-type]
         for metric, (interval, unit) in (numbers or {}).items():
-            self._number(cell, metric, interval, unit, n)
+            self._number(cell, metric, interval, unit, n, method=method)
         for metric, reason in (lacks or {}).items():
             nothing = {"quality": "unavailable", "method": "", "reason": reason}
             self._number(cell, metric, (None, None, None), "ns", 0, **nothing)
@@ -155,7 +156,7 @@ def typical() -> Suite:
 
 
 def _thread_time_ms(numbers: Mapping[str, tuple[Interval, str]]) -> float:
-    return sum(interval[0] or 0.0 for name, (interval, _) in numbers.items() if name in THREAD_TIME) / MS
+    return sum(interval[0] or 0.0 for name, (interval, _) in numbers.items() if name in PARTS) / MS
 
 
 def _parts(milliseconds: Mapping[str, float]) -> dict[str, tuple[Interval, str]]:

@@ -98,9 +98,9 @@ def test_thread_time_fills_100_percent_and_names_its_parts() -> None:
     assert list(widths.values()) == pytest.approx([1.0] * 4)
     legend = axes.get_legend()
     assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["on-CPU", "blocked in a task", "idle"]
+    assert [text.get_text() for text in legend.get_texts()] == ["on-CPU", "blocked", "idle"]
     assert "1.62 s" in texts(axes)
-    assert "2 threads (1.62 s in all): on-CPU 49 %, blocked in a task 49 %, idle 1 %" in view.alt
+    assert "2 threads (1.62 s in all): on-CPU 49 %, blocked 49 %, idle 1 %" in view.alt
     assert "wait for the GIL" in view.caption
 
 

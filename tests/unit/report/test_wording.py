@@ -19,7 +19,9 @@ from tracekit.report.wording import interval_text, listed, plural, range_text, v
         (1.74, 1.9, "ratio", "1.74–1.90"),
         (10 * 1024.0**2, 12 * 1024.0**2, "bytes", "10.0–12.0 MiB"),
         (170.0, 190.0, "1/s", "170–190 1/s"),
-        (2.0, 4.0, "count", "2.00–4.00"),
+        (2.0, 4.0, "count", "2–4"),
+        (24.0, 24.0, "count", "24"),
+        (2.5, 4.0, "count", "2.50–4.00"),
     ],
 )
 def test_both_ends_have_one_unit_and_equal_decimals(lower: float, upper: float, unit: str, text: str) -> None:
@@ -48,6 +50,7 @@ def test_an_unavailable_number_is_neither_zero_nor_nan() -> None:
 def test_counted_words() -> None:
     assert plural(1, "CPU") == "1 CPU"
     assert plural(2, "CPU") == "2 CPUs"
+    assert plural(2, "process") == "2 processes"
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert workers_text([2, 8, 2]) == "2 to 8 workers"
     assert workers_text([4]) == "4 workers"

@@ -1,121 +1,55 @@
-"""Where the worker threads spent their lives: on-CPU, blocked in a task, in the run queue, idle."""
+"""Where the worker threads spent their lives: on-CPU, waiting for the GIL or something else, idle."""
 
 from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from tracekit.metrics.ledger_parts import BLOCKED
 from tracekit.report import style
 from tracekit.report.cells import Cell, Group, left_out
+from tracekit.report.figures import ledger as bars_of_parts
+from tracekit.report.figures.ledger import LedgerBar
 from tracekit.report.figures.rows_of_points import of_models
-from tracekit.report.shares import THREAD_TIME
+from tracekit.report.ledger import Ledger, ledger_of_cell, rules
 from tracekit.report.views import FigureView, MissingFigure
-from tracekit.units import format_ns
 
 TITLE = "What the worker threads did"
 SLUG = "thread-time"
 
-NAMES = {
-    "thread_on_cpu_ns": "on-CPU",
-    "thread_task_blocked_ns": "blocked in a task",
-    "thread_run_queue_ns": "run-queue wait",
-    "thread_idle_ns": "idle",
-    "unattributed_ns": "unattributed",
-}
-_LEAST_LABELLED = 0.09
-
 
 def figure(group: Group, workload: str) -> FigureView | MissingFigure:
     """One bar of 100 % per model at its largest worker count, with the absolute seconds beside it."""
-    bars = {cell.counted: _parts(cell) for cell in group.at_most_workers()}
-    shown = [cell for cell in group.at_most_workers() if sum(bars[cell.counted].values()) > 0]
-    if not shown:
+    found = [(cell, ledger) for cell in group.at_most_workers() if (ledger := ledger_of_cell(cell))]
+    if not found:
         return MissingFigure(title=TITLE, reason=_why_not(group))
+    bars = [LedgerBar(cell.row_label, style.colour(cell.family), ledger) for cell, ledger in found]
+    told = [LedgerBar(cell.counted, "", ledger) for cell, ledger in found]
+    cells = {cell for cell, _ in found}
     return FigureView(
         slug=SLUG,
         title=TITLE,
-        caption=_caption(shown) + left_out(group.at_most_workers(), "thread_on_cpu_ns"),
-        alt=_alt(shown, workload),
-        figure=_draw(shown, workload),
+        caption=_caption(found) + left_out([c for c in group.at_most_workers() if c not in cells], "thread_on_cpu_ns"),
+        alt=f"Thread time of {workload}. {bars_of_parts.words(told)}.",
+        figure=_draw([cell for cell, _ in found], bars, workload),
     )
 
 
-def _parts(cell: Cell) -> dict[str, float]:
-    """metric -> nanoseconds, summed over the worker threads; what is unavailable is left out."""
-    numbers = [cell.number(name) for name in THREAD_TIME]
-    return {number.metric: max(0.0, number.centre or 0.0) for number in numbers if number.available}
+def _draw(cells: list[Cell], bars: list[LedgerBar], workload: str) -> Figure:
+    counts = sorted({bar.ledger.n for bar in bars})
+    n = "/".join(str(count) for count in counts)
+    repeats = "one repeat, n = 1" if counts == [1] else f"mean of n = {n} repeats"
+    subtitle = f"{style.short(workload)}, {of_models(cells)}, {repeats}"
+    return bars_of_parts.draw(bars, TITLE, subtitle)
 
 
-def _draw(cells: list[Cell], workload: str) -> Figure:
-    subtitle = f"{style.short(workload)}, {of_models(cells)}, mean of n = {_n(cells)} repeats"
-    figure, axes = style.canvas(TITLE, subtitle, 1.85 + 0.42 * len(cells))
-    style.rows(figure, axes, [cell.row_label for cell in cells], [style.colour(cell.family) for cell in cells])
-    present = [name for name in THREAD_TIME if any(_parts(cell).get(name, 0) > 0 for cell in cells)]
-    for row, cell in enumerate(cells):
-        parts = _parts(cell)
-        whole = sum(parts.values())
-        left = 0.0
-        for name in present:
-            share = parts.get(name, 0.0) / whole
-            axes.barh(
-                row,
-                share,
-                left=left,
-                height=0.62,
-                color=style.STATE_COLOURS[name],
-                edgecolor=style.MUTED if name == "unattributed_ns" else "white",
-                hatch="////" if name == "unattributed_ns" else None,
-                lw=0.6,
-                label=NAMES[name] if row == 0 else f"_{NAMES[name]}",
-            )
-            if share >= _LEAST_LABELLED and name != "unattributed_ns":
-                dark = name == "thread_on_cpu_ns"
-                axes.text(
-                    left + share / 2,
-                    row,
-                    f"{share * 100:.0f} %",
-                    ha="center",
-                    va="center",
-                    fontsize=9.5,
-                    color="white" if dark else style.INK,
-                )
-            left += share
-        axes.text(1.015, row, format_ns(whole), va="center", fontsize=9.5, clip_on=False)
-    axes.set_xlim(0, 1)
-    axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
-    axes.set_xlabel("share of thread time, its sum at the right")
-    handles, names = axes.get_legend_handles_labels()
-    style.legend(figure, axes, handles, names)
-    style.make_room_right(figure, 0.86)
-    return figure
-
-
-def _n(cells: list[Cell]) -> str:
-    counts = {cell.number(name).n for cell in cells for name in THREAD_TIME if cell.number(name).available}
-    return "/".join(str(count) for count in sorted(counts))
-
-
-def _caption(cells: list[Cell]) -> str:
-    text = "Absolute sums stand at the right."
-    blocked = [
-        cell for cell in cells if _parts(cell).get("thread_task_blocked_ns", 0) > 0.02 * sum(_parts(cell).values())
-    ]
+def _caption(found: list[tuple[Cell, Ledger]]) -> str:
+    text = "At the right the sums, and under them the time that no method accounts for."
+    blocked = [cell for cell, ledger in found if ledger.share(BLOCKED) > 0.02]
     if any(cell.family == "threads" and cell.gil_enabled is not False for cell in blocked):
         text = "Threads that are blocked in a task of pure computing wait for the GIL."
-    if blocked and any(cell.kind in ("io", "mixed", "ipc") for cell in cells):
+    if blocked and any(cell.kind in ("io", "mixed", "ipc") for cell, _ in found):
         text = "Blocked in a task is sleep, I/O, locks and GIL wait together; the table bounds the GIL wait."
-    if any(_parts(cell).get("unattributed_ns", 0) > 0 for cell in cells):
-        text += " Unattributed time is known to have passed, but not on what."
-    return text
-
-
-def _alt(cells: list[Cell], workload: str) -> str:
-    bars = []
-    for cell in cells:
-        parts = _parts(cell)
-        whole = sum(parts.values())
-        shares = [f"{NAMES[name]} {parts[name] / whole * 100:.0f} %" for name in parts if parts[name] > 0]
-        bars.append(f"{cell.counted} ({format_ns(whole)} in all): {', '.join(shares)}")
-    return f"Thread time of {workload}. {'; '.join(bars)}."
+    return f"{text} {rules(ledger for _, ledger in found)}".rstrip()
 
 
 def _why_not(group: Group) -> str:

@@ -1,0 +1,144 @@
+"""What every test of the wait probe asks for: the library, the C programs, and running something under it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tracekit import interpreters, waits_file
+from tracekit.errors import TracekitError
+from tracekit.interpreters import Interpreter
+from tracekit.probe import compile as probe
+from tracekit.waits_file import WaitsFile
+
+HERE = Path(__file__).resolve().parent
+TIMEOUT_S = 120
+
+
+def build(command: list[str]) -> None:
+    """Run the C compiler; skip the test where there is none, or one without what is asked for (a sanitizer)."""
+    try:
+        compiler = probe.compiler()
+    except probe.CannotCompile as error:
+        pytest.skip(f"{error}; try: sudo apt install gcc libc6-dev")
+    done = subprocess.run([*compiler, *command], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    if done.returncode != 0 and "cannot find" in done.stderr:
+        pytest.skip(f"{compiler[0]} cannot link this: {done.stderr.splitlines()[0]}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The probe, compiled from the sources as they are now."""
+    if probe.supported():
+        pytest.skip(probe.supported())
+    try:
+        return probe.compile_probe(tmp_path_factory.mktemp("probe") / "waits.so")
+    except probe.CannotCompile as error:
+        pytest.skip(f"{error}; try: sudo apt install gcc libc6-dev")
+
+
+@pytest.fixture(scope="session")
+def plays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """plays.c, compiled."""
+    program = tmp_path_factory.mktemp("plays") / "plays"
+    flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]
+    build([*flags, "-o", str(program), str(HERE / "plays.c"), "-lpthread"])
+    return program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A program that ran under the probe, and the files that it left, the first process first."""
+
+    code: int
+    out: str
+    err: str
+    files: list[WaitsFile]
+
+    @property
+    def first(self) -> WaitsFile:
+        return self.files[0]
+
+    def of(self, pid: int) -> WaitsFile:
+        return next(file for file in self.files if file.header.pid == pid)
+
+
+def read_files(folder: Path) -> list[WaitsFile]:
+    files = [waits_file.read(path) for path in folder.glob(f"*{waits_file.SUFFIX}")]
+    return sorted(files, key=lambda file: file.header.monotonic_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """Runs programs under the probe."""
+
+    preload: str
+    folder: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {**os.environ, "LD_PRELOAD": self.preload, "TRACEKIT_WAITS": str(self.folder), **more}
+
+    def start(self, *words: str | Path, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(word) for word in words],
+            env=self.environment(**(env or {})),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            **options,
+        )
+
+    def __call__(self, *words: str | Path, env: dict[str, str] | None = None, **options: Any) -> Watched:
+        """Run to the end, which has to be a good one unless the test asks for `code`."""
+        with self.start(*words, env=env, **options) as running:
+            try:
+                out, err = running.communicate(timeout=TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                raise
+        return Watched(code=running.returncode, out=out, err=err, files=read_files(self.folder))
+
+
+@pytest.fixture
+def watching(library: Path, tmp_path: Path) -> Watching:
+    """Run something under the probe in an empty folder of its own."""
+    folder = tmp_path / "waits"
+    folder.mkdir()
+    return Watching(preload=str(library), folder=folder)
+
+
+def of_kind(file: WaitsFile, *kinds: int | str) -> np.ndarray[Any, Any]:
+    """The slots of some kinds: numbers, or names of blocking intervals."""
+    numbers = {name: number for number, name in waits_file.WAITS.items()}
+    wanted = [numbers[kind] if isinstance(kind, str) else kind for kind in kinds]
+    return file.slots[np.isin(file.slots["kind"], wanted)]
+
+
+def functions(file: WaitsFile, slots: np.ndarray[Any, Any]) -> list[str]:
+    """The Python functions' names of these slots, last part only; an empty one where there is none."""
+    texts = [file.texts.get(number, "") for number in slots["site"].tolist()]
+    return [text.split("\0")[0].rsplit(".", 1)[-1] for text in texts]
+
+
+def found_pythons() -> list[Interpreter]:
+    """One of each version and kind."""
+    if sys.platform != "linux":
+        return []
+    try:
+        return list({found.label: found for found in interpreters.discover()}.values())
+    except TracekitError:
+        return []
+
+
+PYTHONS = [pytest.param(found, id=found.label) for found in found_pythons()]
+"""The Pythons on this machine that tracekit can measure, as parameters of a test."""

@@ -1,0 +1,190 @@
+"""The probe under C programs that are hard on it: nothing is lost or made up, and the program notices nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.probe.conftest import Watching, of_kind, read_files
+from tracekit import waits_file
+
+MS = 1_000_000
+
+
+@pytest.mark.parametrize(
+    "play", ["nothing", "errno", "signals", "jumps", "cancel 20", "mix 12 6", "vfork 2", "raw-fork"]
+)
+def test_a_program_behaves_as_without_the_probe(watching: Watching, plays: Path, play: str) -> None:
+    """Each play checks for itself what every call gives back, errno too."""
+    seen = watching(plays, *play.split())
+    assert (seen.code, seen.err) == (0, "")
+    assert seen.first.header.ended == "exit"
+    assert seen.first.header.lost == 0
+
+
+def test_without_a_folder_every_call_passes_through(watching: Watching, plays: Path) -> None:
+    for folder in ("", "relative/folder", str(watching.folder / "not-there"), "/proc/self"):
+        seen = watching(plays, "mix", "4", "3", env={"TRACEKIT_WAITS": folder})
+        assert (seen.code, seen.err, seen.files) == (0, "", [])
+
+
+def test_a_fork_storm_from_several_threads(watching: Watching, plays: Path) -> None:
+    """Each of 240 children of 1 ms is there with its sleep and its own exit code, and its parent saw it end."""
+    seen = watching(plays, "forks", "60", "4")
+    assert seen.code == 0, seen.err
+    parent, children = seen.first, seen.files[1:]
+    assert len(children) == 240
+    assert {child.header.ppid for child in children} == {parent.header.pid}
+    assert Counter(child.header.exit_code for child in children) == Counter(list(range(60)) * 4)
+    assert {child.header.ended for child in children} == {"_exit"}
+    for child in children:
+        assert len(of_kind(child, "sleep")) == 1
+        [start] = of_kind(child, waits_file.THREAD_START)
+        assert start["tid"] == child.header.pid
+        assert child.header.images == 1
+    pids = {child.header.pid for child in children}
+    assert set(of_kind(parent, waits_file.FORK)["object"].tolist()) == pids
+    reaped = of_kind(parent, waits_file.CHILD_ENDED)
+    assert set(reaped["other"].tolist()) == pids
+    assert len(reaped) == len(of_kind(parent, waits_file.FORK)) == 240
+
+
+def test_a_child_made_behind_libcs_back_has_a_file_of_its_own(watching: Watching, plays: Path) -> None:
+    seen = watching(plays, "raw-fork")
+    parent, child = seen.files
+    assert child.header.ppid == parent.header.pid
+    assert len(of_kind(child, "sleep")) == 1
+    assert len(of_kind(parent, "sleep")) == 0
+    assert set(parent.slots["tid"][parent.slots["kind"] != waits_file.TEXT].tolist()) == {parent.header.pid}
+
+
+def test_vfork_and_posix_spawn_children_are_images_of_their_own(watching: Watching, plays: Path) -> None:
+    seen = watching(plays, "vfork", "3")
+    parent, children = seen.first, seen.files[1:]
+    assert len(children) == 6
+    assert all(Path(child.header.executable) == plays and child.header.images == 1 for child in children)
+    assert parent.header.ended == "exit", (
+        "a vfork child that ends borrows the parent's memory: it is not the parent's end"
+    )
+    asked = of_kind(parent, waits_file.EXEC)["object"].tolist()
+    assert len(asked) == 3, "asking for a program that is not there is no exec"
+    assert set(asked) < {child.header.pid for child in children}
+    assert len(of_kind(parent, waits_file.THREAD_END)) == 1
+
+
+def test_a_chain_of_programs_in_one_process_goes_on_in_one_file(watching: Watching, plays: Path) -> None:
+    seen = watching(plays, "exec", "3")
+    [file] = seen.files
+    assert file.header.images == 4
+    images = of_kind(file, waits_file.IMAGE)
+    assert [file.texts[number] for number in images["site"].tolist()] == [str(plays)] * 4
+    assert len(set(images["site"].tolist())) == 4, "texts of two images have different ids"
+    assert (of_kind(file, waits_file.EXEC)["object"] == file.header.pid).all()
+    assert len(of_kind(file, waits_file.EXEC)) == 3
+    reads = of_kind(file, "io-read")
+    assert len(reads) == 3, "the other thread's read of each image was going on when exec ended it"
+    assert (reads["dur_ns"] > 15 * MS).all()
+    assert file.header.pid not in reads["tid"].tolist()
+    assert len(of_kind(file, "sleep")) == 4 + 3
+
+
+def test_200_threads_start_and_end(watching: Watching, plays: Path) -> None:
+    seen = watching(plays, "threads", "200", "20")
+    starts, ends = of_kind(seen.first, waits_file.THREAD_START), of_kind(seen.first, waits_file.THREAD_END)
+    assert len(starts) == 200
+    assert (starts["other"] == seen.first.header.pid).all()
+    assert Counter(starts["tid"].tolist()) + Counter([seen.first.header.pid]) == Counter(ends["tid"].tolist())
+    assert len(of_kind(seen.first, "sleep")) == 200
+    assert (ends["flags"] & waits_file.KNOWN).all()
+
+
+def test_more_threads_at_once_than_the_table_holds(watching: Watching, plays: Path) -> None:
+    """Their waits are recorded; only what they wait for when the process is killed would not be known."""
+    seen = watching(plays, "threads", "600", "600")
+    assert seen.code == 0, seen.err
+    assert len(of_kind(seen.first, "sleep")) == 600
+    assert len(of_kind(seen.first, waits_file.THREAD_END)) == 601
+
+
+def test_ten_million_records(watching: Watching, plays: Path) -> None:
+    """Two threads as fast as they can: each record is there or counted as lost, and the file is what was used."""
+    seen = watching(plays, "records", "10000000", "2")
+    assert seen.code == 0, seen.err
+    header = seen.first.header
+    recorded = of_kind(seen.first, "sleep")
+    assert len(recorded) + header.lost == 10_000_000
+    assert header.lost < 1_000_000
+    assert not (seen.first.slots["kind"] == 0).any() or header.lost > 0
+    assert header.slots >= len(recorded)
+    for tid in np.unique(recorded["tid"]):
+        own = recorded[recorded["tid"] == tid]
+        assert (np.diff(own["start_ns"].astype(np.int64)) > 0).all(), "a thread's records are in its order"
+    [path] = watching.folder.glob("*.bin")
+    assert path.stat().st_blocks * 512 < header.bytes + (16 << 20)
+    path.unlink()
+
+
+def test_a_killed_program_leaves_everything_up_to_that_moment(watching: Watching, plays: Path) -> None:
+    with watching.start(plays, "until-killed", "200000") as running:
+        assert running.stdout is not None
+        assert running.stdout.read(1) == "!"
+        time.sleep(0.2)
+        running.send_signal(signal.SIGKILL)
+    killed_ns = time.monotonic_ns()
+    [file] = read_files(watching.folder)
+    assert running.returncode == -signal.SIGKILL
+    assert (file.header.ended, file.header.exit_code, file.header.lost) == ("", None, 0)
+    assert len(of_kind(file, "sleep")) == 200_000
+    [open_wait] = file.threads[(file.threads["tid"] != 0) & (file.threads["open_kind"] != 0)]
+    assert open_wait["tid"] == file.header.pid
+    assert waits_file.WAITS[int(open_wait["open_kind"]) & ~waits_file.OPEN_TICKS] == "io-read"
+    if not open_wait["open_kind"] & waits_file.OPEN_TICKS:
+        assert killed_ns - int(open_wait["open_start_ns"]) > 150 * MS
+
+
+@pytest.mark.parametrize("calm", [0, 1])
+def test_a_signal_handler_that_writes_does_not_hide_the_wait_it_broke(
+    watching: Watching, plays: Path, calm: int
+) -> None:
+    """Each play waits 100 ms in read and in poll, the second time after a long row of calls that do not wait."""
+    seen = watching(plays, "signals")
+    for kind in ("io-read", "poll"):
+        long = of_kind(seen.first, kind)
+        long = long[long["dur_ns"] > 50 * MS]
+        assert len(long) == 2, kind
+        assert 95 * MS <= long[calm]["dur_ns"] < 300 * MS
+
+
+def test_a_jump_out_of_a_call_does_not_blind_the_thread(watching: Watching, plays: Path) -> None:
+    seen = watching(plays, "jumps")
+    polls = of_kind(seen.first, "poll")
+    assert len(polls) == 3
+    assert (polls["dur_ns"] > 45 * MS).all()
+    assert not (seen.first.threads["open_kind"] != 0).any()
+
+
+def test_a_cancelled_thread_ends_where_it_waits(watching: Watching, plays: Path) -> None:
+    seen = watching(plays, "cancel", "30")
+    assert seen.code == 0, seen.err
+    assert len(of_kind(seen.first, waits_file.THREAD_END)) == 31
+    assert not (seen.first.threads["open_kind"] != 0).any()
+
+
+def test_a_program_that_closes_every_descriptor_keeps_its_files_to_itself(watching: Watching, plays: Path) -> None:
+    seen = watching(plays, "closes", "50000")
+    assert seen.code == 0, {2: "descriptor 0 was not free", 3: "cannot write", 4: "somebody else wrote"}[seen.code]
+    assert len(of_kind(seen.first, "sleep")) + seen.first.header.lost == 50_000
+    assert seen.first.header.lost < 1000
+
+
+def test_threads_are_named_and_their_creators_known(watching: Watching, plays: Path) -> None:
+    seen = watching(plays, "threads", "5", "5")
+    names = of_kind(seen.first, waits_file.THREAD_NAME)
+    assert {seen.first.texts[number] for number in names["site"].tolist()} == {"plays"}
+    assert os.path.basename(seen.first.header.executable) == "plays"  # noqa: PTH119 - it is a text in a file

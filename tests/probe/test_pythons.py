@@ -1,0 +1,279 @@
+"""The probe under every Python that is found here: whose wait for which GIL it was, and in which function."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.probe.conftest import PYTHONS, Watched, Watching, functions, of_kind
+from tracekit import waits_file
+from tracekit.interpreters import Interpreter
+
+MS = 1_000_000
+
+SPINNERS = """
+import threading, time
+def spins():
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        sum(range(200))
+threads = [threading.Thread(target=spins) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+NAMES = """
+import os, sys, threading, time
+from pathlib import Path
+def plain():
+    time.sleep(0.002)
+class Outer:
+    class Inner:
+        def method(self):
+            time.sleep(0.002)
+def made(name, file):
+    names = {"time": time}
+    exec(compile("def " + name + "():\\n\\n\\n    time.sleep(0.002)\\n", file, "exec"), names)
+    return names[name]
+by_lambda = lambda: time.sleep(0.002)
+def generates():
+    yield time.sleep(0.002)
+def recurses(depth):
+    return recurses(depth - 1) if depth else time.sleep(0.002)
+plain()
+Outer.Inner().method()
+by_lambda()
+list(generates())
+recurses(40)
+list(map(time.sleep, [0.002]))
+made("größe_名前", "/tmp/ordner ü/datei_名.py")()
+made("n" * 500, "/" + "p" * 1000 + "/end.py")()
+for turn in range(3):
+    made("same", "<one>")()
+    made("same", "<two>")()
+"""
+
+
+def run(watching: Watching, python: Interpreter, text: str, *words: str) -> Watched:
+    seen = watching(python.executable, "-W", "ignore", "-X", "utf8", "-c", text, *words)
+    assert (seen.code, seen.err) == (0, "")
+    assert seen.first.header.lost == 0
+    return seen
+
+
+def version(python: Interpreter) -> tuple[int, ...]:
+    return tuple(int(part) for part in python.version.split(".")[:2])
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_gil_records_of_two_spinners_fit_together(watching: Watching, python: Interpreter) -> None:
+    file = run(watching, python, SPINNERS).first
+    assert file.header.python is not None
+    assert file.header.python[:2] == version(python)
+    assert file.header.sites
+    gil = of_kind(file, "gil", waits_file.GIL_TAKE, waits_file.GIL_DROP)
+    if python.free_threaded:
+        assert len(gil) == 0
+        assert len(of_kind(file, "lock")) > 0
+        return
+    assert len(np.unique(gil["object"])) == 1
+    spinners = {tid for tid in np.unique(gil["tid"]).tolist() if tid != file.header.pid}
+    assert len(spinners) == 2
+    waits, drops = of_kind(file, "gil"), of_kind(file, waits_file.GIL_DROP)
+    assert len(waits) > 20
+    # Whoever waited had the GIL when the wait was over: nobody else's hold lies around that moment.
+    took = np.sort(
+        np.concatenate([waits["start_ns"] + waits["dur_ns"], of_kind(file, waits_file.GIL_TAKE)["start_ns"]])
+    )
+    dropped = np.sort(drops["start_ns"])
+    held = drops[(drops["flags"] & waits_file.KNOWN) > 0]
+    begins, ends = held["start_ns"] - held["dur_ns"], held["start_ns"]
+    order = np.argsort(begins)
+    assert (begins[order][1:] >= ends[order][:-1]).all(), "two threads held the GIL at once"
+    assert set(begins.tolist()) <= set(took.tolist()), "a hold begins when somebody took the GIL"
+    assert abs(len(took) - len(dropped)) <= 0.1 * len(took) + 3
+    assert (waits["other"] != waits["tid"]).all(), "a thread waits for another one"
+    inside = waits[np.isin(waits["tid"], list(spinners))]
+    named = functions(file, inside)
+    assert named.count("spins") >= 0.9 * len(named)
+    named = functions(file, drops[np.isin(drops["tid"], list(spinners))])
+    assert named.count("spins") >= 0.9 * len(named)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_gil_waits_and_cpu_time_make_up_a_spinners_life(watching: Watching, python: Interpreter) -> None:
+    """No more than its life; what is missing is the run queue's and the machine's, which is busy with other things."""
+    if python.free_threaded:
+        pytest.skip("a free-threaded Python has no GIL to wait for; the others are tested")
+    file = run(watching, python, SPINNERS).first
+    starts, ends = of_kind(file, waits_file.THREAD_START), of_kind(file, waits_file.THREAD_END)
+    assert len(starts) == 2
+    for start in starts:
+        [end] = ends[ends["tid"] == start["tid"]]
+        life = int(end["start_ns"]) - int(start["start_ns"])
+        waited = int(of_kind(file, "gil", "gil-switch", "lock")["dur_ns"][own(file, start["tid"])].sum())
+        queued = int(end["object"])
+        assert waited > 0.1 * life
+        assert int(end["dur_ns"]) + waited <= 1.05 * life + 5 * MS
+        assert int(end["dur_ns"]) + waited + queued >= 0.5 * life
+
+
+def own(file: waits_file.WaitsFile, tid: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    return of_kind(file, "gil", "gil-switch", "lock")["tid"] == tid
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_functions_are_named_as_the_program_names_them(watching: Watching, python: Interpreter) -> None:
+    file = run(watching, python, NAMES).first
+    sleeps = of_kind(file, "sleep")
+    texts = [file.texts[number].split("\0") for number in sleeps["site"].tolist()]
+    long = ["n" * 200, ("/" + "p" * 1000 + "/end.py")[-400:], "1"]
+    qualified = version(python) >= (3, 11)
+    assert [text[0] for text in texts] == [
+        "plain",
+        "Outer.Inner.method" if qualified else "method",
+        "<lambda>",
+        "generates",
+        "recurses",
+        "<module>",
+        "größe_名前",
+        long[0],
+        *["same", "same"] * 3,
+    ]
+    assert texts[6][1:] == ["/tmp/ordner ü/datei_名.py", "1"]
+    assert texts[7] == long
+    assert [text[1] for text in texts[8:]] == ["<one>", "<two>"] * 3
+    assert len(set(sleeps["site"].tolist())) == 10, "a function that is made anew keeps its id"
+    lines = [int(text[2]) for text in texts[:6]]
+    assert all(line > 0 for line in lines)
+    assert all(a < b for a, b in pairwise(lines[:5])), "they are in the text in this order"
+
+
+SUBINTERPRETERS = """
+import sys, threading
+try:
+    import _interpreters as module
+except ImportError:
+    import _xxsubinterpreters as module
+TEXT = '''
+import threading, time
+def inside():
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until:
+        sum(range(200))
+threads = [threading.Thread(target=inside) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+'''
+def runs():
+    for turn in range(2):
+        made = module.create()
+        module.run_string(made, TEXT)
+        module.destroy(made)
+threads = [threading.Thread(target=runs) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_each_subinterpreter_has_its_own_gil(watching: Watching, python: Interpreter) -> None:
+    """Two at a time, each with two spinners, made and destroyed twice: a GIL's memory may come back as another's."""
+    if version(python) < (3, 12) or python.free_threaded:
+        pytest.skip("subinterpreters share one GIL before Python 3.12, and have none in a free-threaded one")
+    file = run(watching, python, SUBINTERPRETERS).first
+    waits = of_kind(file, "gil")
+    inside = waits[[name == "inside" for name in functions(file, waits)]]
+    assert len(inside) > 4
+    held = {
+        tid: set(np.unique(inside["object"][inside["tid"] == tid]).tolist())
+        for tid in np.unique(inside["tid"]).tolist()
+    }
+    assert all(len(gils) == 1 for gils in held.values()), "a thread inside waits for its own interpreter's GIL"
+    at_once = {
+        (gil, int(wait["object"]))
+        for gil in np.unique(inside["object"]).tolist()
+        for wait in inside[inside["object"] != gil]
+        if overlaps(wait, inside[inside["object"] == gil])
+    }
+    assert at_once, "threads of the two interpreters wait at the same time, each for another GIL"
+
+
+def overlaps(wait: np.void, others: np.ndarray[tuple[int], np.dtype[np.void]]) -> bool:
+    ends = others["start_ns"] + others["dur_ns"]
+    return bool(((others["start_ns"] < wait["start_ns"] + wait["dur_ns"]) & (ends > wait["start_ns"])).any())
+
+
+CHILDREN = """
+import os, subprocess, sys, threading, time
+def child(): time.sleep(0.005)
+pids = []
+pid = os.fork()
+if pid == 0:
+    child()
+    os._exit(3)
+os.waitpid(pid, 0)
+def forks():
+    pid = os.fork()
+    if pid == 0:
+        child()
+        os._exit(4)
+    os.waitpid(pid, 0)
+thread = threading.Thread(target=forks)
+thread.start()
+thread.join()
+subprocess.run([sys.executable, "-c", "import time, sys; time.sleep(0.005); sys.exit(5)"])
+subprocess.run(["/bin/sh", "-c", "exec " + sys.executable + " -c 'import time; time.sleep(0.005)'"])
+subprocess.run(["/bin/true"])
+"""
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_a_process_is_stays_right_over_fork_and_exec(watching: Watching, python: Interpreter) -> None:
+    seen = run(watching, python, CHILDREN)
+    first, forked, in_thread, spawned, by_shell, true = seen.files
+    for file in (forked, in_thread):
+        assert file.header.python == first.header.python
+        assert file.header.sites == first.header.sites
+        assert file.header.ended == "_exit"
+        [start] = of_kind(file, waits_file.THREAD_START)
+        assert start["tid"] == file.header.pid
+        assert functions(file, of_kind(file, "sleep")) == ["child"]
+    assert (forked.header.exit_code, in_thread.header.exit_code, spawned.header.exit_code) == (3, 4, 5)
+    assert spawned.header.python == first.header.python
+    assert by_shell.header.python == first.header.python, "after exec the file says what the process is now"
+    assert by_shell.header.images - spawned.header.images == 1
+    assert functions(by_shell, of_kind(by_shell, "sleep")) == ["<module>"]
+    assert (true.header.python, true.header.sites) == (None, False)
+    assert Path(true.header.executable).name in ("true", "coreutils", "busybox")
+    assert Path(first.header.executable) == Path(os.path.realpath(python.executable))
+    ended = of_kind(first, waits_file.CHILD_ENDED)
+    assert {os.waitstatus_to_exitcode(int(status)) for status in ended["object"]} == {0, 3, 4, 5}
+
+
+AT_THE_END = """
+import os, threading, time
+def forever():
+    ours = os.pipe()
+    while True:
+        time.sleep(0.0001)
+        os.write(ours[1], b"x")
+        os.read(ours[0], 1)
+for n in range(4):
+    threading.Thread(target=forever, daemon=True).start()
+time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_daemon_threads_that_wait_when_python_ends(watching: Watching, python: Interpreter) -> None:
+    for _ in range(3):
+        seen = run(watching, python, AT_THE_END)
+        for path in watching.folder.iterdir():
+            path.unlink()
+        assert len(of_kind(seen.first, waits_file.THREAD_END)) >= 5
+        assert set(functions(seen.first, of_kind(seen.first, "sleep"))) <= {"forever", "<module>", "", "inner"}

@@ -1,0 +1,147 @@
+"""`tracekit record` under captures that touch the program: what they leave, and what they leave alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.recording import ENV, needs, only_bundle, recorded, script
+from tracekit import interpreters
+from tracekit.bundle import Store
+
+
+def test_a_capture_that_cannot_be_used(tmp_path: Path) -> None:
+    """Alone it is an error and nothing runs; beside others it is a notice."""
+    code = (
+        "import sys, types; from tracekit.capture import pyspy; "
+        "pyspy.shutil = types.SimpleNamespace(which=lambda *a, **k: None); "
+        "from tracekit.cli import main; main(sys.argv[1:])"
+    )
+
+    def call(captures: str) -> subprocess.CompletedProcess[str]:
+        words = ["record", "--capture", captures, "--", sys.executable, "-c", "print('ran')"]
+        return subprocess.run(
+            [sys.executable, "-c", code, *words], cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False
+        )
+
+    alone = call("py-spy")
+    assert (alone.returncode, alone.stdout) == (4, "")
+    assert "py-spy is not installed" in alone.stderr
+    assert "pip install py-spy" in alone.stderr
+    assert not Store(tmp_path / ".tracekit").suites()
+    beside = call("py-spy,viztracer")
+    assert (beside.returncode, beside.stdout) == (0, "ran\n")
+    assert "py-spy is not installed" in beside.stderr
+    assert only_bundle(tmp_path).spec().capture == "viztracer"
+
+
+def test_pyspy_leaves_stdout_alone_and_the_probe_tells_the_exit_code(tmp_path: Path) -> None:
+    needs("py-spy")
+    needs("waits")
+    name = script(
+        tmp_path,
+        """
+        import sys, time
+        sys.stdout.write("out\\n")
+        sys.stdout.flush()
+        limit = time.monotonic() + 0.3
+        while time.monotonic() < limit:
+            pass
+        sys.exit(5)
+        """,
+    )
+    done = recorded(tmp_path, "--capture", "waits,py-spy", "--", sys.executable, name)
+    assert (done.returncode, done.stdout) == (5, b"out\n"), done.stderr
+    bundle = only_bundle(tmp_path)
+    manifest = bundle.manifest()
+    assert (manifest["exit_code"], manifest["status"], manifest["notices"]) == (5, "ok", [])
+    assert len(manifest["processes"]) == 1, "py-spy itself is none of the program's processes"
+    assert json.loads((bundle.raw / "pyspy.speedscope.json").read_text())["profiles"]
+    alone = recorded(tmp_path, "-o", "alone", "--capture", "py-spy", "--", sys.executable, name)
+    assert (alone.returncode, alone.stdout) == (0, b"out\n")
+    assert b"does not pass on the exit code" in alone.stderr
+    (other,) = Store(tmp_path / "alone").suites()[0].bundles()
+    assert other.manifest()["exit_code"] is None
+
+
+FAMILY = """
+import multiprocessing, os, subprocess, sys
+
+
+def work(number):
+    return sum(range(number))
+
+
+def family(method):
+    process = multiprocessing.get_context(method).Process(target=work, args=(1000,))
+    process.start()
+    process.join()
+    return process.pid
+
+
+if __name__ == "__main__":
+    pids = [os.getpid(), *map(family, ["fork", "spawn"])]
+    forked = os.fork()
+    if forked == 0:
+        work(10)
+        sys.exit(0)
+    os.waitpid(forked, 0)
+    other = subprocess.Popen([sys.executable, "-c", "pass"])
+    other.wait()
+    print(*pids, forked, other.pid)
+"""
+
+
+def test_viztracer_traces_every_process_that_ends_by_itself(tmp_path: Path) -> None:
+    name = script(tmp_path, FAMILY)
+    done = recorded(tmp_path, "--capture", "viztracer", "--", sys.executable, name)
+    assert done.returncode == 0, done.stderr
+    pids = {int(word) for word in done.stdout.split()}
+    bundle = only_bundle(tmp_path)
+    assert bundle.manifest()["notices"] == []
+    traced = {}
+    for path in bundle.raw.glob("viztracer-*.json"):
+        calls = [event for event in json.loads(path.read_text())["traceEvents"] if event["ph"] == "X"]
+        traced[int(path.stem.partition("-")[2])] = calls
+    assert len(pids) == 5
+    assert pids <= set(traced)
+    for pid, calls in traced.items():
+        assert {event["pid"] for event in calls} == {pid}
+    works = {pid for pid, calls in traced.items() if any("work (" in event["name"] for event in calls)}
+    assert len(works & pids) == 3, "the forked, the spawned and the plainly forked child"
+    assert not (bundle.root / "tracing").exists()
+
+
+def test_viztracer_keeps_the_users_sitecustomize_and_path(tmp_path: Path) -> None:
+    own = tmp_path / "site of mine"
+    own.mkdir()
+    (own / "sitecustomize.py").write_text("import builtins\nbuiltins.mine = 'was here'\n")
+    code = "import sys; print(mine); print(sys.modules['sitecustomize'].__file__); print(*sys.path, sep='\\n')"
+    env = {**ENV, "PYTHONPATH": os.pathsep.join([str(own), str(ROOT)])}
+    done = recorded(tmp_path, "--capture", "viztracer", "--", sys.executable, "-c", code, env=env)
+    assert done.returncode == 0, done.stderr
+    plain = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, check=True, timeout=60
+    )
+    assert done.stdout == plain.stdout
+    assert b"was here" in done.stdout
+    assert only_bundle(tmp_path).manifest()["notices"] == []
+
+
+def test_a_child_python_without_viztracer_is_told(tmp_path: Path) -> None:
+    other = next(
+        (python for python in interpreters.discover() if not interpreters.has_module(python, "viztracer")), None
+    )
+    if other is None:
+        pytest.skip("every Python here has viztracer")
+    command = f"{sys.executable} -c 'print(1)' && {other.executable} -c 'print(2)'"
+    done = recorded(tmp_path, "--capture", "viztracer", "--", "sh", "-c", command)
+    assert (done.returncode, done.stdout) == (0, b"1\n2\n"), done.stderr
+    assert b"has no working viztracer" in done.stderr
+    assert len(list(only_bundle(tmp_path).raw.glob("viztracer-*.json"))) == 1

@@ -1,0 +1,129 @@
+"""`tracekit record` where something is missing, closed, full or oddly named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Tracekit
+from tests.recording import ENV, TRACEKIT, only_bundle, recorded, script
+from tracekit.bundle import Store
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_streams(tmp_path: Path, closed: str) -> None:
+    name = script(tmp_path, "open('ran', 'w').close(); raise SystemExit(3)")
+    line = f"{sys.executable} -m tracekit record --capture none -- {sys.executable} {name} {closed}"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=ENV, check=False, timeout=60)
+    assert done.returncode == 3
+    assert (tmp_path / "ran").exists()
+    assert only_bundle(tmp_path).manifest()["exit_code"] == 3
+
+
+def test_readers_that_have_gone(tmp_path: Path) -> None:
+    """The program meets its SIGPIPE as without us; tracekit's own line finds nobody and that is no error."""
+    pipe = f"{sys.executable} -m tracekit record --capture none -- yes 2>err | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", pipe], cwd=tmp_path, env=ENV, check=False, capture_output=True, timeout=60)
+    assert done.stdout.split() == [b"y", b"141"], done.stderr
+    assert only_bundle(tmp_path).manifest()["exit_code"] == -13
+    again = f"{sys.executable} -m tracekit record -o s --capture none -- true 2>&1 >&- | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", again], cwd=tmp_path, env=ENV, check=False, capture_output=True, timeout=60)
+    assert done.stdout.split() == [b"0"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--", "no-such-program"], 127, "no program 'no-such-program' on PATH"),
+        (["--", "./missing/app"], 127, "no program './missing/app'"),
+        (["--", "./data"], 126, "./data is not executable"),
+        (["--", "."], 127, "no program '.'"),
+        (["--", "./folder"], 126, "./folder is a folder"),
+        (["--", "./empty"], 126, "cannot start ./empty"),
+        (["--capture", "waits"], 2, "no program is given"),
+        (["--capture", "wates", "--", "true"], 2, "unknown capture 'wates'"),
+        (["--duration", "-1", "--", "true"], 2, "a duration of -1 s"),
+        (["--duration", "nan", "--", "true"], 2, "a duration of nan s"),
+        (["--name", "../up", "--", "true"], 2, "'../up' cannot name a suite"),
+        (["-o", "data", "--", "true"], 4, "cannot write"),
+    ],
+)
+def test_what_cannot_be_recorded_is_two_lines(
+    tmp_path: Path, tracekit: Tracekit, words: list[str], code: int, said: str
+) -> None:
+    (tmp_path / "data").write_text("no program")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty").touch(mode=0o755)
+    answer = tracekit("record", "--capture", "none", *words)
+    assert answer.code == code, answer.err
+    first, second = answer.err.splitlines()
+    assert first.startswith("error: ")
+    assert said in first
+    assert second.startswith("  try: ")
+    assert answer.out == ""
+    assert not Store(tmp_path / ".tracekit").suites()
+
+
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    line = f"mkdir gone && cd gone && rmdir ../gone && {sys.executable} -m tracekit record --capture none -- true"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the current folder cannot be used"), done.stderr
+
+
+def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
+    words = [*TRACEKIT, "record", "--capture", "none", "--", sys.executable, "-c", "pass"]
+    several = [subprocess.Popen(words, cwd=tmp_path, env=ENV, stderr=subprocess.PIPE) for _ in range(4)]
+    for process in several:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    suites = Store(tmp_path / ".tracekit").suites()
+    assert len(suites) == 4
+    for suite in suites:
+        (bundle,) = suite.bundles()
+        assert bundle.manifest()["status"] == "ok"
+
+
+def test_a_full_disk_costs_the_record_and_not_the_program(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("may not mount a small tmpfs: run the tests as root")
+    try:
+        fill = f"import sys; open({str(small / 'fill')!r}, 'wb', 0).write(bytes(1 << 20)); print('did its work')"
+        done = recorded(tmp_path, "-o", str(small), "--capture", "none", "--", sys.executable, "-c", fill)
+        assert b"did its work" in done.stdout
+        assert done.returncode == 4
+        assert b"no space left" in done.stderr
+        (small / "fill").unlink()
+        code = fill.replace("print", "sys.exit(9);print")
+        done = recorded(tmp_path, "-o", str(small), "--capture", "none", "--", sys.executable, "-c", code)
+        assert done.returncode == 9, "the program's own failure counts for more"
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_program_in_a_folder_with_blanks_and_a_name_that_is_no_text(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    link = folder / "my python"
+    link.symlink_to(sys.executable)
+    done = recorded(
+        folder,
+        "--capture",
+        "none",
+        "--",
+        str(link),
+        "-c",
+        "import sys; print(ascii(sys.argv[1]))",
+        os.fsdecode(b"\xff"),
+    )
+    assert (done.returncode, done.stdout) == (0, b"'\\udcff'\n"), done.stderr
+    bundle = only_bundle(folder)
+    assert bundle.root.parent.name.endswith("-my-python")
+    assert bundle.spec().program[-1] == "�"

@@ -1,0 +1,237 @@
+"""`tracekit record` under signals, with programs that will not end and programs that leave others."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import run_tracekit
+from tests.recording import ENV, LIMIT_S, TRACEKIT, alive, needs, only_bundle, recorded, script, sleepers, until
+from tracekit import foreground, tracefs
+from tracekit.bundle import Store
+from tracekit.record import record
+from tracekit.recorded import Recorded
+
+
+@contextmanager
+def in_the_background(folder: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`tracekit record WORDS` without a terminal, in a process group of its own."""
+    process = subprocess.Popen(
+        [*TRACEKIT, "record", *words],
+        cwd=folder,
+        env=ENV,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=LIMIT_S)
+
+
+def line_of(process: subprocess.Popen[bytes]) -> str:
+    """The next line of its stdout; empty when none comes."""
+    assert process.stdout is not None
+    if not select.select([process.stdout], [], [], LIMIT_S)[0]:
+        return ""
+    return os.read(process.stdout.fileno(), 4096).decode().strip()
+
+
+TELLS_SIGNALS = """
+import os, signal, sys
+# Waited for, not handled: a handler may miss its moment just before a sleep.
+waited = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
+signal.pthread_sigmask(signal.SIG_BLOCK, waited)
+os.write(1, b"ready")
+while True:
+    number = signal.sigwait(waited)
+    os.write(1, signal.Signals(number).name.encode())
+    if number == signal.SIGTERM:
+        sys.exit(9)
+"""
+
+
+def test_what_is_sent_to_tracekit_is_passed_on(tmp_path: Path) -> None:
+    name = script(tmp_path, TELLS_SIGNALS)
+    with in_the_background(tmp_path, "--capture", "none", "--", sys.executable, name) as process:
+        assert line_of(process) == "ready"
+        for number in ("SIGUSR1", "SIGINT", "SIGHUP", "SIGUSR2", "SIGQUIT", "SIGTERM"):
+            process.send_signal(getattr(signal, number))
+            assert line_of(process) == number
+        assert process.wait(LIMIT_S) == 9
+    manifest = only_bundle(tmp_path).manifest()
+    assert (manifest["exit_code"], manifest["status"]) == (9, "ok")
+
+
+def test_terminated_with_its_program(tmp_path: Path) -> None:
+    with in_the_background(tmp_path, "--capture", "none", "--", "sleep", "600") as process:
+        until(lambda: sleepers(tmp_path), "sleep runs")
+        process.terminate()
+        assert process.wait(LIMIT_S) == 143
+    assert sleepers(tmp_path) == []
+    manifest = only_bundle(tmp_path).manifest()
+    assert (manifest["exit_code"], manifest["status"]) == (-15, "ok")
+
+
+def test_ignored_signals_stay_ignored(tmp_path: Path) -> None:
+    """nohup, and a job that a script put into the background."""
+    code = "from signal import *; print(getsignal(SIGHUP) == SIG_IGN, getsignal(SIGUSR1) == SIG_DFL)"
+    line = f'trap "" HUP; exec {" ".join(TRACEKIT)} record -q --capture none -- {sys.executable} -c "$CODE"'
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=tmp_path, env={**ENV, "CODE": code}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr
+
+
+def test_when_tracekit_is_killed_the_program_goes_on(tmp_path: Path) -> None:
+    with in_the_background(tmp_path, "--capture", "none", "--", "sleep", "600") as process:
+        (sleeper,) = until(lambda: sleepers(tmp_path), "sleep runs")
+        process.kill()
+        process.wait(LIMIT_S)
+        assert alive(sleeper.pid)
+        sleeper.kill()
+        said = run_tracekit("report", cwd=tmp_path)
+    assert said.code == 3
+    assert "no finished run" in said.err
+
+
+def test_a_server_until_its_duration(tmp_path: Path) -> None:
+    """http.server ends orderly on Ctrl-C, and so it does here."""
+    words = ("--duration", "1", "--", sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1")
+    done = recorded(tmp_path, "--capture", "none", *words)
+    assert done.returncode == 0, done.stderr
+    assert b"Keyboard interrupt received" in done.stdout
+    bundle = only_bundle(tmp_path)
+    manifest = bundle.manifest()
+    assert (manifest["status"], bundle.spec().duration_s, bundle.spec().workload) == ("ok", 1.0, "http.server")
+    assert manifest["ended_ns"] - manifest["started_ns"] >= 1e9
+
+
+def recorded_here(folder: Path, code: str, **options: Any) -> Recorded:
+    """Through the facade, in this very process."""
+    return record(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        store=Store(folder / ".tracekit"),
+        captures=options.pop("captures", ("none",)),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ignored", "code", "status"),
+    [((), -2, "ok"), (("SIGINT",), -15, "ok"), (("SIGINT", "SIGTERM"), -9, "killed")],
+)
+def test_a_program_that_does_not_want_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: tuple[str, ...], code: int, status: str
+) -> None:
+    monkeypatch.setattr(foreground, "GRACE_S", 0.3)
+    lines = [f"signal.signal(signal.{name}, signal.SIG_IGN)" for name in ignored]
+    found = recorded_here(
+        tmp_path,
+        "\n".join(["import signal, time", *lines, "time.sleep(600)"]),
+        duration_s=1.0,
+        stderr=subprocess.DEVNULL,
+    )
+    assert (found.exit_code, found.status) == (code, status)
+    assert ("as it was asked to" in found.reason) == (status == "ok")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_the_duration_reaches_workers_as_ctrl_c_would(tmp_path: Path) -> None:
+    """A pool whose tasks are long: only when its workers are interrupted as well does it end at once."""
+    code = """
+        import concurrent.futures, multiprocessing, os, time
+        context = multiprocessing.get_context("fork")
+        with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+            list(pool.map(time.sleep, [600, 600]))
+    """
+    found = recorded_here(tmp_path, code, duration_s=1.5, stderr=subprocess.DEVNULL)
+    assert found.status == "ok"
+    assert found.exit_code in (1, -2)
+    assert found.wall_ns < 1.5e9 + foreground.GRACE_S * 1e9
+
+
+def test_from_another_thread_nothing_is_held(tmp_path: Path) -> None:
+    results: list[Recorded] = []
+    thread = threading.Thread(target=lambda: results.append(recorded_here(tmp_path, "raise SystemExit(3)")))
+    thread.start()
+    thread.join(LIMIT_S)
+    assert [(found.exit_code, found.status) for found in results] == [(3, "ok")]
+
+
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    out = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(out, fd)
+    open("daemon", "w").write(str(os.getpid()))
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    # Long after the suite is sealed: more waits, a child, and an orderly end.
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+    open("done", "w").write("daemon did its work")
+    sys.exit(0)
+while not os.path.exists("daemon"):
+    time.sleep(0.01)
+print("left", flush=True)
+"""
+
+
+@pytest.mark.parametrize("capture", ["none", "waits", "waits,viztracer"])
+def test_a_daemon_goes_on_and_the_suite_stays_as_it_was_sealed(tmp_path: Path, capture: str) -> None:
+    for part in capture.split(","):
+        needs(part)
+    name = script(tmp_path, DAEMON)
+    done = recorded(tmp_path, "--capture", capture, "--", sys.executable, name)
+    assert (done.returncode, done.stdout) == (0, b"left\n"), done.stderr
+    pid = int((tmp_path / "daemon").read_text())
+    assert alive(pid)
+    bundle = only_bundle(tmp_path)
+    manifest = bundle.manifest()
+    codes = [item[0] for item in manifest["notices"]]
+    assert ("processes-left" in codes) == ("waits" in capture)
+    if "waits" in capture:
+        (left,) = [process for process in manifest["processes"] if process["pid"] == pid]
+        assert (left["ended"], left["exit_code"]) == ("unknown", None)
+        assert f"{pid}" in done.stderr.decode()
+    (tmp_path / "go").touch()
+    until(lambda: (tmp_path / "done").exists() and not alive(pid), "the daemon ended")
+    assert bundle.manifest() == manifest
+
+
+def test_a_killed_tracekit_leaves_nothing_in_the_kernel(tmp_path: Path) -> None:
+    needs("kernel")
+    with in_the_background(tmp_path, "--capture", "kernel", "--", "sleep", "600") as process:
+        (sleeper,) = until(lambda: sleepers(tmp_path), "sleep runs")
+        root = tracefs.place()
+        assert root is not None
+        own = f"tracekit-{process.pid}-*"
+        assert len(list((root / "instances").glob(own))) == 1
+        process.kill()
+        process.wait(LIMIT_S)
+        until(lambda: not list((root / "instances").glob(own)), "the instance is gone")
+        until(lambda: f"tracekit_{process.pid}_" not in (root / "uprobe_events").read_text(), "the probes are gone")
+        assert alive(sleeper.pid)
+        sleeper.kill()

@@ -1,0 +1,480 @@
+"""A kernel trace to rows: the run's tree, the states of its threads, its GIL waits and holds, with known answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.unit.load import made_kernel as made
+from tests.unit.load.made_kernel import DISK, PREEMPTED, SLEEPING, START, THREAD, Event
+from tracekit.bundle import Bundle
+from tracekit.kernel_trace.lineage import process_rows
+from tracekit.kernel_trace.trace import read_trace
+from tracekit.load.align import Window
+from tracekit.load.kernel import KernelFacts, add_kernel, add_kernel_lives
+from tracekit.load.lives import Lives
+from tracekit.load.rows import Columns
+from tracekit.metrics.cells import records
+from tracekit.spec import RunSpec
+from tracekit.tables import check
+
+MAIN, WORKER, CHILD = 100, 101, 110
+IDLE = 0
+RUN = RunSpec(
+    suite_id="s",
+    run_id="r",
+    workload="w",
+    workload_target="w:W",
+    size="smoke",
+    model="threads",
+    workers=2,
+    capture="kernel",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of a trace."""
+
+    told: list[KernelFacts]
+    columns: Columns
+
+    def rows(self, table: str, *names: str) -> list[tuple[Any, ...]]:
+        """These columns of every row; missing values are None. The frame is checked."""
+        found = records(check(table, self.columns.frame(table)))
+        return [tuple(None if pd.isna(row[name]) else row[name] for name in names) for row in found]
+
+
+def load(folder: Path, *cpus: list[Event], window: Window | None = None, **other: Any) -> Loaded:
+    bundle = Bundle(folder)
+    made.write_trace(bundle.raw / "kernel", dict(enumerate(cpus)), **other)
+    columns = Columns()
+    return Loaded(add_kernel(bundle, RUN, window or Window(None, None), columns), columns)
+
+
+def states(loaded: Loaded) -> list[tuple[Any, ...]]:
+    return loaded.rows("sched", "tid", "state", "cpu", "start_ns", "dur_ns")
+
+
+def main_and_worker(*between: Event) -> list[Event]:
+    return [
+        made.born(10, MAIN, START),
+        made.born(20, WORKER, MAIN, THREAD),
+        *between,
+        made.ended(9_000, WORKER, b"worker"),
+        made.ended(10_000, MAIN),
+    ]
+
+
+def test_a_thread_is_always_in_one_state(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        [
+            made.born(10, MAIN, START),
+            made.switch(15, IDLE, 0, MAIN),
+            made.switch(40, MAIN, SLEEPING, IDLE),
+            made.wakeup(100, MAIN),
+            made.switch(130, MAIN, DISK, IDLE),
+            made.wakeup(190, MAIN),
+            made.ended(300, MAIN),
+        ],
+        [made.switch(110, IDLE, 0, MAIN), made.switch(200, IDLE, 0, MAIN), made.switch(260, MAIN, PREEMPTED, 7)],
+    )
+    assert states(loaded) == [
+        (MAIN, "runnable", None, 10, 5),
+        (MAIN, "running", 0, 15, 25),
+        (MAIN, "sleeping", None, 40, 60),
+        (MAIN, "runnable", None, 100, 10),
+        (MAIN, "running", 1, 110, 20),
+        (MAIN, "disk", None, 130, 60),
+        (MAIN, "runnable", None, 190, 10),
+        (MAIN, "running", 1, 200, 60),
+        (MAIN, "runnable", None, 260, 40),
+    ]
+    (main,) = loaded.told
+    (thread,) = main.threads
+    assert (thread["start_ns"], thread["end_ns"]) == (10, 300)
+    assert thread["cpu_ns"] == 25 + 20 + 60
+    assert thread["run_queue_wait_ns"] == 5 + 10 + 10 + 40
+    assert (thread["voluntary_switches"], thread["involuntary_switches"]) == (2, 1)
+
+
+def test_a_wake_up_of_a_thread_that_is_not_asleep_changes_nothing(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        [
+            made.born(10, MAIN, START),
+            made.wakeup(12, MAIN),
+            made.switch(15, IDLE, 0, MAIN),
+            made.wakeup(20, MAIN),
+            made.switch(30, MAIN, 0, IDLE),
+            made.wakeup(35, MAIN),
+            made.switch(40, IDLE, 0, MAIN),
+            made.ended(50, MAIN),
+        ],
+    )
+    assert [(state, start, dur) for _, state, _, start, dur in states(loaded)] == [
+        ("runnable", 10, 5),
+        ("running", 15, 15),
+        ("runnable", 30, 10),
+        ("running", 40, 10),
+    ]
+
+
+def test_nobody_outside_the_run_is_in_the_tables(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        [
+            made.switch(1, IDLE, 0, START),
+            made.born(2, 60, START, THREAD),
+            made.born(3, 61, 60),
+            made.switch(5, 61, SLEEPING, 62),
+            made.born(10, MAIN, START),
+            made.switch(15, 61, PREEMPTED, MAIN),
+            made.switch(20, MAIN, SLEEPING, 61),
+            made.born(22, 63, 62),
+            made.ended(30, MAIN),
+        ],
+    )
+    assert {row[0] for row in states(loaded)} == {MAIN}
+    assert [facts.process["pid"] for facts in loaded.told] == [MAIN]
+
+
+def test_threads_and_processes_are_told_apart_and_have_their_parents(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        [
+            made.born(10, MAIN, START),
+            made.executed(12, MAIN, b"/usr/bin/python3"),
+            made.born(20, WORKER, MAIN, THREAD),
+            # A fork from a thread that is not the first.
+            made.born(30, CHILD, WORKER),
+            made.born(31, 120, CHILD),
+            made.executed(40, 120, b"/bin/true"),
+            made.ended(50, 120, b"true"),
+            made.ended(55, CHILD),
+            made.ended(60, MAIN),
+            made.ended(70, WORKER, b"worker"),
+        ],
+    )
+    wanted = {
+        MAIN: (made.TRACEKIT, 12, 70, "/usr/bin/python3", [MAIN, WORKER]),
+        CHILD: (MAIN, None, 55, "/usr/bin/python3", [CHILD]),
+        120: (CHILD, 40, 50, "/bin/true", [120]),
+    }
+    found = {
+        facts.process["pid"]: (
+            facts.process["ppid"],
+            facts.process["exec_ns"],
+            facts.process["exit_ns"],
+            facts.process["executable"],
+            [row["tid"] for row in facts.threads],
+        )
+        for facts in loaded.told
+    }
+    assert found == wanted
+    trace = read_trace(tmp_path / "raw" / "kernel")
+    assert trace is not None
+    rows = {row["pid"]: (row["ppid"], row["started_ns"], row["ended_ns"], row["ended"]) for row in process_rows(trace)}
+    assert rows == {
+        MAIN: (made.TRACEKIT, 10, 70, "unknown"),
+        CHILD: (MAIN, 30, 55, "unknown"),
+        120: (CHILD, 31, 50, "unknown"),
+    }
+
+
+def test_an_id_that_comes_round_again_is_another_thread(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        [
+            made.born(10, MAIN, START),
+            made.born(20, CHILD, MAIN),
+            made.switch(22, IDLE, 0, CHILD),
+            made.ended(30, CHILD),
+            # The last switch of one that has ended, and somebody else's use of the id meanwhile.
+            made.switch(31, CHILD, 0x80, IDLE),
+            made.switch(40, IDLE, 0, CHILD),
+            made.born(50, CHILD, MAIN, THREAD),
+            made.switch(55, IDLE, 0, CHILD),
+            made.ended(60, CHILD),
+            made.ended(70, MAIN),
+        ],
+    )
+    child = [(state, start, dur) for tid, state, _, start, dur in states(loaded) if tid == CHILD]
+    assert sorted(child, key=lambda row: row[1]) == [
+        ("runnable", 20, 2),
+        ("running", 22, 8),
+        ("runnable", 50, 5),
+        ("running", 55, 5),
+    ]
+    assert {row[:2] for row in loaded.rows("sched", "tid", "pid", "start_ns") if row[0] == CHILD} == {
+        (CHILD, CHILD),
+        (CHILD, MAIN),
+    }
+
+
+def test_a_thread_that_calls_exec_becomes_the_first_thread(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        [
+            made.born(10, MAIN, START),
+            made.born(20, WORKER, MAIN, THREAD),
+            made.ended(100, MAIN, b"python"),
+            made.executed(110, MAIN, b"/bin/sleep", caller=WORKER),
+            made.ended(10_000, MAIN, b"sleep"),
+        ],
+    )
+    (facts,) = loaded.told
+    assert facts.process["exit_ns"] == 10_000
+    assert facts.process["executable"] == "/bin/sleep"
+    lives = [(row["tid"], row["start_ns"], row["end_ns"]) for row in facts.threads]
+    assert lives == [(MAIN, 10, 100), (WORKER, 20, 110), (MAIN, 110, 10_000)]
+
+
+def test_how_long_the_last_state_lasted_is_not_known_without_an_end(tmp_path: Path) -> None:
+    loaded = load(tmp_path, [made.born(10, MAIN, START), made.switch(15, IDLE, 0, MAIN)])
+    assert [row[1:] for row in states(loaded)] == [("runnable", None, 10, 5)]
+    (facts,) = loaded.told
+    assert facts.process["exit_ns"] is None
+
+
+def gil_call(tid: int, function: str, start: int, end: int) -> list[Event]:
+    return [made.probe(start, tid, function, "entry"), made.probe(end, tid, function, "return")]
+
+
+def waits(loaded: Loaded) -> list[tuple[Any, ...]]:
+    return loaded.rows("waits", "tid", "kind", "start_ns", "dur_ns", "holder_tid")
+
+
+def test_a_take_is_a_wait_only_when_the_thread_slept_in_it(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            *gil_call(MAIN, "take", 30, 40),
+            # The worker finds it taken, sleeps twice and gets it.
+            *gil_call(WORKER, "take", 100, 300),
+            made.switch(110, WORKER, SLEEPING, IDLE),
+            made.switch(150, IDLE, 0, WORKER),
+            made.switch(155, WORKER, SLEEPING, IDLE),
+            *gil_call(MAIN, "drop", 250, 260),
+            made.switch(280, IDLE, 0, WORKER),
+            *gil_call(WORKER, "drop", 400, 405),
+            # It finds it free, and is preempted.
+            *gil_call(WORKER, "take", 500, 600),
+            made.switch(510, WORKER, PREEMPTED, MAIN),
+            made.switch(590, MAIN, SLEEPING, WORKER),
+        ),
+    )
+    assert waits(loaded) == [(WORKER, "gil", 100, 200, MAIN)]
+    held = loaded.rows("holds", "tid", "start_ns", "end_ns", "object", "method")
+    assert held == [(MAIN, 40, 250, "gil 1", "kernel-uprobe")]
+
+
+def test_being_preempted_before_the_first_sleep_or_after_the_last_is_no_wait(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            made.switch(25, IDLE, 0, WORKER),
+            *gil_call(WORKER, "take", 100, 900),
+            made.switch(110, WORKER, PREEMPTED, IDLE),
+            made.switch(200, IDLE, 0, WORKER),
+            made.switch(210, WORKER, SLEEPING, IDLE),
+            # Preempted between two sleeps: it asks again, and has not got it.
+            made.switch(300, IDLE, 0, WORKER),
+            made.switch(310, WORKER, PREEMPTED, IDLE),
+            made.switch(400, IDLE, 0, WORKER),
+            made.switch(410, WORKER, SLEEPING, IDLE),
+            made.switch(500, IDLE, 0, WORKER),
+            # It has it by now.
+            made.switch(510, WORKER, PREEMPTED, IDLE),
+            made.switch(890, IDLE, 0, WORKER),
+        ),
+    )
+    assert [row[1:4] for row in waits(loaded)] == [("gil", 210, 290)]
+
+
+def test_a_drop_in_which_it_slept_is_a_forced_switch(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            *gil_call(MAIN, "take", 30, 40),
+            *gil_call(WORKER, "take", 100, 320),
+            made.switch(110, WORKER, SLEEPING, IDLE),
+            *gil_call(MAIN, "drop", 250, 330),
+            made.switch(260, MAIN, SLEEPING, IDLE),
+            made.switch(310, IDLE, 0, WORKER),
+            made.switch(325, IDLE, 0, MAIN),
+        ),
+    )
+    assert waits(loaded) == [(MAIN, "gil-switch", 250, 80, None), (WORKER, "gil", 100, 220, MAIN)]
+
+
+def test_who_had_it_is_not_who_just_gave_it_away(tmp_path: Path) -> None:
+    """After a forced switch a thread asks again before the one that took it is seen to return from its take."""
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            *gil_call(MAIN, "take", 30, 40),
+            *gil_call(WORKER, "take", 100, 350),
+            made.switch(110, WORKER, SLEEPING, IDLE),
+            *gil_call(MAIN, "drop", 250, 330),
+            made.switch(260, MAIN, SLEEPING, IDLE),
+            made.switch(320, IDLE, 0, MAIN),
+            *gil_call(MAIN, "take", 340, 800),
+            made.switch(342, MAIN, SLEEPING, IDLE),
+            made.switch(345, IDLE, 0, WORKER),
+            *gil_call(WORKER, "drop", 700, 710),
+            made.switch(790, IDLE, 0, MAIN),
+        ),
+    )
+    assert [(tid, start, holder) for tid, kind, start, _, holder in waits(loaded) if kind == "gil"] == [
+        (MAIN, 340, WORKER),
+        (WORKER, 100, MAIN),
+    ]
+    assert loaded.rows("holds", "tid", "start_ns", "end_ns") == [(MAIN, 40, 250), (WORKER, 350, 700)]
+
+
+def test_each_process_has_a_gil_of_its_own(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            made.born(25, CHILD, MAIN),
+            *gil_call(CHILD, "take", 30, 90),
+            *gil_call(WORKER, "take", 100, 320),
+            made.switch(110, WORKER, SLEEPING, IDLE),
+            made.probe(200, CHILD, "drop", "entry"),
+            made.switch(310, IDLE, 0, WORKER),
+            made.ended(400, CHILD),
+        ),
+    )
+    assert waits(loaded) == [(WORKER, "gil", 100, 220, None)]
+    assert loaded.rows("holds", "tid") == []
+
+
+def test_each_subinterpreter_has_a_gil_of_its_own(tmp_path: Path) -> None:
+    other, third = 102, 103
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            made.born(21, other, MAIN, THREAD),
+            made.born(22, third, MAIN, THREAD),
+            # The main thread and the worker want the first GIL, the two others the second.
+            made.probe(30, MAIN, "take", "entry", gil=0x9900),
+            made.probe(31, MAIN, "take", "return"),
+            made.probe(40, other, "take", "entry", gil=0x1100),
+            made.probe(41, other, "take", "return"),
+            made.probe(100, WORKER, "take", "entry", gil=0x9900),
+            made.switch(110, WORKER, SLEEPING, IDLE),
+            made.probe(150, other, "drop", "entry"),
+            made.probe(200, MAIN, "drop", "entry"),
+            made.switch(310, IDLE, 0, WORKER),
+            made.probe(320, WORKER, "take", "return"),
+            made.probe(400, third, "take", "entry", gil=0x1100),
+            made.switch(410, third, SLEEPING, IDLE),
+            made.switch(490, IDLE, 0, third),
+            made.probe(500, third, "take", "return"),
+            made.ended(600, other),
+            made.ended(610, third),
+        ),
+    )
+    found = loaded.rows("waits", "tid", "object", "start_ns", "holder_tid")
+    assert found == [(WORKER, "gil 1", 100, MAIN), (third, "gil 2", 400, other)]
+    assert loaded.rows("holds", "tid", "object", "start_ns", "end_ns") == [(MAIN, "gil 1", 31, 200)]
+
+
+def test_a_hold_without_a_take_has_no_start(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            *gil_call(WORKER, "take", 100, 320),
+            made.switch(110, WORKER, SLEEPING, IDLE),
+            made.probe(200, MAIN, "drop", "entry"),
+            made.switch(310, IDLE, 0, WORKER),
+        ),
+    )
+    assert loaded.rows("holds", "tid", "start_ns", "end_ns") == [(MAIN, None, 200)]
+
+
+def test_functions_that_the_compiler_split_count_once(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            made.probe(100, WORKER, "take", "entry"),
+            made.probe(102, WORKER, "take", "entry"),
+            made.switch(110, WORKER, SLEEPING, IDLE),
+            made.switch(310, IDLE, 0, WORKER),
+            made.probe(318, WORKER, "take", "return"),
+            made.probe(320, WORKER, "take", "return"),
+        ),
+    )
+    assert waits(loaded) == [(WORKER, "gil", 100, 220, None)]
+
+
+def test_a_take_that_never_returns_lasts_until_its_thread_ends(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        main_and_worker(made.probe(8_000, WORKER, "take", "entry"), made.switch(8_010, WORKER, SLEEPING, IDLE)),
+    )
+    assert waits(loaded) == [(WORKER, "gil", 8_000, 1_000, None)]
+
+
+def test_a_return_that_was_lost_is_not_made_up(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            made.probe(50, WORKER, "take", "return"),
+            made.probe(100, WORKER, "take", "entry"),
+            made.switch(110, WORKER, SLEEPING, IDLE),
+            made.switch(310, IDLE, 0, WORKER),
+            made.probe(330, WORKER, "drop", "entry"),
+            made.probe(500, WORKER, "take", "entry"),
+            made.switch(510, WORKER, SLEEPING, IDLE),
+            made.switch(610, IDLE, 0, WORKER),
+            made.probe(620, WORKER, "take", "return"),
+        ),
+    )
+    assert waits(loaded) == [(WORKER, "gil", 500, 120, None)]
+
+
+def test_without_probes_there_are_switches_and_no_waits(tmp_path: Path) -> None:
+    facts = made.meta()
+    events = {name: text for name, text in facts["events"].items() if name in made.FIELDS}
+    loaded = load(tmp_path, main_and_worker(made.switch(30, IDLE, 0, MAIN)), uprobes={}, events=events)
+    assert loaded.rows("waits", "tid") == []
+    assert {row[0] for row in states(loaded)} == {MAIN, WORKER}
+
+
+def test_a_trace_on_another_clock_is_left_out_with_a_notice(tmp_path: Path) -> None:
+    window = Window(10**15, 10**15 + 10**9)
+    loaded = load(tmp_path, main_and_worker(made.switch(30, IDLE, 0, MAIN)), window=window)
+    assert loaded.told == []
+    assert loaded.rows("sched", "tid") == []
+    assert loaded.rows("notices", "code") == [("trace-misaligned",)]
+
+
+def test_a_bundle_without_the_capture_has_no_rows(tmp_path: Path) -> None:
+    columns = Columns()
+    assert add_kernel(Bundle(tmp_path), RUN, Window(None, None), columns) == []
+    assert columns.frame("sched").empty
+
+
+@pytest.mark.parametrize("probed", [False, True])
+def test_the_kernel_adds_to_what_streams_and_probe_know(tmp_path: Path, *, probed: bool) -> None:
+    told = load(
+        tmp_path, main_and_worker(made.switch(30, IDLE, 0, WORKER), made.switch(80, WORKER, SLEEPING, IDLE))
+    ).told
+    lives = Lives()
+    life = lives.add(pid=MAIN, role="main", exit_ns=9_990)
+    worker = {"tid": WORKER, "name": "pool_0", "role": "worker", "start_ns": 33, "end_ns": 8_000, "cpu_ns": 45}
+    life.threads.append({**worker, "run_queue_wait_ns": 5} if probed else worker)
+    add_kernel_lives(lives, told)
+    assert (life.facts["role"], life.facts["exit_ns"], life.facts["ppid"]) == ("main", 9_990, made.TRACEKIT)
+    rows = {row["tid"]: row for row in life.threads}
+    assert set(rows) == {MAIN, WORKER}
+    assert (rows[WORKER]["name"], rows[WORKER]["role"]) == ("pool_0", "worker")
+    assert rows[WORKER]["voluntary_switches"] == 1
+    assert (rows[WORKER]["cpu_ns"], rows[WORKER]["start_ns"]) == ((45, 33) if probed else (50, 20))

@@ -1,0 +1,314 @@
+"""The report of a recorded program: no comparison, but all of its time and who kept whom waiting."""
+
+import csv
+import io
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.made_tables import MS
+from tests.unit.report import made_program as made
+from tests.unit.report.made_program import CHILD, FEEDER, HOG, MAIN, loaded, rows, tables, view, whole
+from tracekit.report.blame import blame_of
+from tracekit.report.build import build
+from tracekit.report.ledger import PARTS, UNATTRIBUTED
+from tracekit.report.markdown import coded, to_markdown
+from tracekit.report.names import names_of
+from tracekit.report.program import ended_text, program_of
+from tracekit.report.sites import UNKNOWN, short_place, sites_of
+from tracekit.report.terminal import to_text
+from tracekit.report.views import ReportView, Section, TableView
+from tracekit.report.write import write
+
+
+def section(view: ReportView, slug: str) -> Section:
+    (found,) = [item for item in view.sections if item.slug == slug]
+    return found
+
+
+def lines(table: TableView) -> dict[str, list[str]]:
+    """What a table says: the fields' numbers by `label, detail`."""
+    return {
+        f"{row.label}, {row.detail}": [field.main for field in row.fields]
+        for block in table.groups
+        for row in block.rows
+    }
+
+
+def test_the_headline_says_how_long_how_it_ended_and_where_the_time_went() -> None:
+    (verdict,) = view().verdicts
+    assert verdict.outcome == "program"
+    assert verdict.lead.startswith("app.py took 1.00 s")
+    assert "it ended with exit code 3" in verdict.rest
+    assert "Its 4 threads lived 3.50 s in all: on-CPU 1.50 s (43 %), idle 900 ms (26 %), GIL wait 770 ms (22 %)" in (
+        verdict.rest
+    )
+
+
+def test_nothing_is_compared() -> None:
+    shown = view()
+    said = f"{to_text(shown)} {shown.summary.columns} {[item.title for item in shown.sections]}"
+    for word in ("speed-up", "Speed-up", "ceiling", "serial", "n/a"):
+        assert word not in said
+    assert shown.captures is None
+    assert shown.by_workers == ()
+
+
+def test_each_process_says_how_it_ended_and_what_its_threads_did() -> None:
+    found = lines(view().summary)
+    assert list(found) == ["app.py, 2 processes, 4 threads", "main, pid 100 · 3 threads", "process 200, 1 thread"]
+    assert found["main, pid 100 · 3 threads"] == ["1.00 s", "1.00 s", "770 ms", "140 ms", "900 ms", "60 / 6"]
+    assert found["process 200, 1 thread"] == ["500 ms", "500 ms", "0 s", "0 s", "0 s", "20 / 2"]
+    ends = [row.fields[0].sub for row in view().summary.groups[0].rows]
+    assert ends == ["exit code 3", "exit code 3", "SIGKILL"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "text"),
+    [
+        ("exit", 0, "exit code 0"),
+        ("_exit", 7, "os._exit, code 7"),
+        ("_exit", None, "os._exit"),
+        ("signal", -signal.SIGTERM, "SIGTERM"),
+        ("signal", -200, "signal 200"),
+        ("signal", None, "a signal"),
+        ("unknown", None, "not known"),
+        ("", None, "not known"),
+        ("exit", None, "exit"),
+    ],
+)
+def test_an_end_in_words(ended: str, code: int | None, text: str) -> None:
+    assert ended_text({"ended": ended, "exit_code": code}) == text
+
+
+def test_an_unknown_end_is_a_doubt_and_no_guess() -> None:
+    found = rows()
+    found["processes"][1].update(ended="unknown", exit_code=None)
+    shown = build(tables(found))
+    assert shown.summary.groups[0].rows[2].fields[0].sub == "not known"
+    assert any("how process 200 ended" in text for text in shown.doubts)
+
+
+def test_the_ledger_of_every_place_closes() -> None:
+    program = program_of(whole())
+    assert program is not None
+    places = [(None, None), (MAIN, None), (CHILD, None), (MAIN, MAIN), (MAIN, HOG), (MAIN, FEEDER), (CHILD, CHILD)]
+    for pid, tid in places:
+        ledger = program.ledger(pid, tid)
+        assert ledger is not None
+        assert sum(ledger.parts[part] for part in PARTS if part in ledger.parts) == ledger.whole
+        assert UNATTRIBUTED in ledger.parts
+        assert "unattributed 0 %" in ledger.sentence
+    assert program.ledger(MAIN, 999) is None
+
+
+def test_the_idle_rule_stands_under_the_figure() -> None:
+    figures = [figure for block in view().figures for figure in block.figures]
+    assert [figure.title for figure in figures] == ["What each process did", "What each thread did"]
+    assert all("Idle: waits in queues, joins" in figure.caption for figure in figures)
+    assert all("By waits-probe." in figure.caption for figure in figures)
+
+
+def test_a_thread_without_a_name_of_its_own_is_called_by_its_id_and_function() -> None:
+    names = names_of(whole(), made.RUN)
+    assert names.thread(MAIN, MAIN) == "main thread"
+    assert names.thread(MAIN, HOG) == "thread 101"
+    assert names.thread(MAIN, FEEDER) == "feeder"
+    assert names.thread(CHILD, CHILD) == "process 200"
+    assert names.thread(MAIN, None) == "not known"
+    assert names.functions[MAIN, HOG] == "hog"
+
+
+def test_threads_that_share_a_name_are_told_apart() -> None:
+    found = rows()
+    found["threads"][1]["name"] = "feeder"
+    names = names_of(loaded(found), made.RUN)
+    assert {names.thread(MAIN, tid) for tid in (HOG, FEEDER)} == {"feeder 101", "feeder 102"}
+
+
+def test_blame_says_who_held_the_gil_in_which_function() -> None:
+    found = section(view(), "blame")
+    assert found.sentences == (
+        "Thread 101 in `hog` held the GIL for 100 % of the time that feeder in `small` waited for it "
+        "(700 ms of 700 ms).",
+    )
+    assert lines(found.tables[0]) == {
+        "feeder, small · me/app.py": ["thread 101", "700 ms", "100 %", "7"],
+        "thread 101, hog · me/app.py": ["feeder", "70.0 ms", "100 %", "7"],
+    }
+
+
+def test_time_in_which_nobody_held_the_gil_is_nobodys() -> None:
+    found = rows()
+    # The hog drops the GIL 40 ms before the first wait for it ends.
+    found["holds"][0]["end_ns"] -= 40 * MS
+    made_so = loaded(found)
+    found_blame = blame_of(made_so, made.RUN, names_of(made_so, made.RUN))
+    assert found_blame is not None
+    by_holder = {entry.holder.thread: entry.ns for entry in found_blame.entries if entry.waiter.thread == "feeder"}
+    assert by_holder == {"thread 101": 660 * MS, "nobody": 40 * MS}
+    assert found_blame.whole == 770 * MS
+
+
+def test_a_program_that_never_waited_for_the_gil_has_no_blame() -> None:
+    found = rows()
+    found["waits"] = [row for row in found["waits"] if row["kind"] == "sleep"]
+    found["holds"] = []
+    shown = build(tables(found))
+    blame = section(shown, "blame")
+    assert blame.tables == ()
+    assert [figure.slug for figure in blame.figures.figures] == ["wait-flame"]  # type: ignore[union-attr]
+    assert "gil" not in [item.slug for item in shown.sections]
+
+
+def test_sites_are_functions_with_what_they_wait_for_and_idle_ones_apart() -> None:
+    (table,) = section(view(), "sites").tables
+    waits, idle = table.groups
+    assert [(row.label, row.detail, row.fields[0].main, row.fields[1].main) for row in waits.rows] == [
+        ("small", "me/app.py:20", "the GIL", "700 ms"),
+        ("small", "me/app.py:20", "sleep", "140 ms"),
+        ("hog", "me/app.py:10", "the GIL", "70.0 ms"),
+    ]
+    assert [(row.label, row.fields[1].sub, row.fields[3].main) for row in idle.rows] == [
+        ("Thread.join", "50 %", "900 ms")
+    ]
+
+
+def test_many_sites_are_summed_below_the_top_ones() -> None:
+    found = rows()
+    found["waits"] += [made.wait(HOG, "lock", 920 + index, 0.5, f"lock_{index:02}") for index in range(30)]
+    (table,) = section(build(tables(found)), "sites").tables
+    *top, rest = table.groups[0].rows
+    assert len(top) == 12
+    assert (rest.label, rest.fields[1].main, rest.fields[2].main) == ("21 other sites", "10.5 ms", "21")
+
+
+def test_a_wait_outside_any_python_function_is_said_so() -> None:
+    found = rows()
+    found["waits"].append(made.wait(HOG, "lock", 950, 30, ""))
+    shown = build(tables(found))
+    assert UNKNOWN in [row.label for row in section(shown, "sites").tables[0].groups[0].rows]
+
+
+def test_of_two_watchers_the_one_that_knows_functions_gives_the_sites() -> None:
+    found = rows()
+    by_kernel = [{**row, "method": "kernel-uprobe", "function": None} for row in found["waits"] if row["kind"] == "gil"]
+    found["waits"] += by_kernel
+    assert sum(site.total for site in sites_of(loaded(found), made.RUN) if site.kind == "gil") == 770 * MS
+    found["waits"] = by_kernel
+    assert {site.function for site in sites_of(loaded(found), made.RUN)} == {""}
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "place"),
+    [
+        ("/usr/lib/python3/concurrent/futures/thread.py", 69, "futures/thread.py:69"),
+        ("app.py", None, "app.py"),
+        (r"C:\work\app.py", 3, "work/app.py:3"),
+        ("<string>", 1, "<string>:1"),
+        ("", None, ""),
+    ],
+)
+def test_a_place_is_short_enough_for_a_table(file: str, line: int | None, place: str) -> None:
+    assert short_place(file, line) == place
+
+
+def test_the_methods_stand_side_by_side() -> None:
+    (table,) = section(view(), "sure").tables
+    best, bound = table.groups[0].rows
+    assert [field.main for field in best.fields] == ["waits-probe", "770 ms", "the best"]
+    assert [field.main for field in bound.fields] == ["schedstat", "0–2.00 s", "inside"]
+
+
+def test_the_files_beside_the_page_hold_everything(tmp_path: Path) -> None:
+    files = write(whole(), tmp_path)
+    assert {path.name for path in files.downloads} == {"wait.collapsed.txt", "blame.csv", "wait-sites.csv"}
+    stacks = (tmp_path / "wait.collapsed.txt").read_text().splitlines()
+    # GIL waits of both threads and the sleep; idleness is left out.
+    assert sum(int(line.rpartition(" ")[2]) for line in stacks) == (700 + 70 + 140) * 1000
+    assert all(line.rpartition(" ")[0].count(";") == 3 for line in stacks)
+    blame = list(csv.DictReader(io.StringIO((tmp_path / "blame.csv").read_text())))
+    assert [(row["waiter_tid"], row["holder_tid"], row["wait_ns"]) for row in blame] == [
+        (str(FEEDER), str(HOG), str(700 * MS)),
+        (str(HOG), str(FEEDER), str(70 * MS)),
+    ]
+    sites = list(csv.DictReader(io.StringIO((tmp_path / "wait-sites.csv").read_text())))
+    assert sum(int(row["total_ns"]) for row in sites) == (700 + 70 + 140 + 900) * MS
+    for name in ("wait.collapsed.txt", "blame.csv", "wait-sites.csv"):
+        assert f'href="{name}"' in files.html.read_text()
+        assert f"({name})" in files.markdown.read_text()
+
+
+def test_the_terminal_says_who_kept_whom_waiting_without_markup() -> None:
+    text = " ".join(to_text(view()).split())
+    assert "Thread 101 in hog held the GIL for 100 % of the time that feeder in small waited for it" in text
+    assert "main (pid 100 · 3 threads)" in text
+    assert "`" not in text
+
+
+def test_markdown_keeps_functions_as_code() -> None:
+    text = to_markdown(view())
+    assert "Thread 101 in `hog` held the GIL for 100 % of the time that feeder in `small` waited for it" in text
+    assert "## Who kept whom waiting" in text
+    assert "![" in text
+    assert coded("a_b in `c_d` *e*") == r"a\_b in `c_d` \*e\*"
+
+
+def test_a_program_without_a_capture_that_sees_waits_has_a_bound_and_says_so() -> None:
+    found = rows()
+    found["waits"], found["holds"] = [], []
+    found["runs"][0]["capture"] = "none"
+    shown = build(tables(found))
+    field = shown.summary.groups[0].rows[0].fields[2]
+    assert (field.main, field.tag) == ("0–2.00 s", "bound")
+    assert [item.slug for item in shown.sections] == []
+    assert any(text.startswith("As a GIL wait: it is a range") for text in shown.doubts)
+    assert any("blocked" in figure.alt for block in shown.figures for figure in block.figures)
+
+
+def test_a_program_whose_record_was_not_finished_still_has_a_report(tmp_path: Path) -> None:
+    found = rows()
+    for name in ("processes", "threads", "waits", "holds"):
+        found[name] = []
+    found["runs"][0].update(status="unfinished", wall_ns=None, start_ns=None, exit_code=None)
+    files = write(tables(found), tmp_path)
+    (verdict,) = files.view.verdicts
+    assert verdict.sentence == "app.py was not recorded to its end: its run is unfinished."
+    assert files.figures == ()
+    (missing,) = files.view.figures[0].missing
+    assert "no Python thread" in missing.reason
+
+
+def test_a_storm_of_processes_is_cut_to_a_table_one_can_read() -> None:
+    found = rows()
+    for pid in range(300, 340):
+        found["processes"].append({**found["processes"][1], "pid": pid, "exit_code": 0, "ended": "exit"})
+        found["threads"].append(made.thread(pid, pid, "MainThread", 100, 600, cpu=10))
+    shown = build(tables(found))
+    *top, rest = shown.summary.groups[0].rows
+    assert len(top) == 13
+    assert rest.label == "30 other processes"
+    (processes, threads) = [figure for block in shown.figures for figure in block.figures]
+    assert "Not shown: 28" in processes.caption
+    assert "Not shown: 30" in threads.caption
+
+
+def test_what_happens_in_a_subinterpreter_is_not_blamed_on_another_gil() -> None:
+    found = rows()
+    for row in (*found["waits"], *found["holds"]):
+        if row["tid"] == FEEDER and row["object"] == "gil 1":
+            row["object"] = "gil 2"
+    made_so = loaded(found)
+    found_blame = blame_of(made_so, made.RUN, names_of(made_so, made.RUN))
+    assert found_blame is not None
+    # What the probe itself named as holder stays; no hold of another GIL is taken for one.
+    functions = {entry.holder.function for entry in found_blame.entries if entry.holder.thread != "nobody"}
+    assert functions == {""}
+
+
+def test_every_figure_has_a_file_of_its_own(tmp_path: Path) -> None:
+    files = write(whole(), tmp_path)
+    names = {"process-time.png", "thread-time.png", "blame.png", "wait-flame.png"}
+    assert {path.name for path in files.figures} == names
+    assert {f"{figure.slug}.png" for figure in view().every_figure} == names

@@ -1,0 +1,134 @@
+"""Compiling the wait probe and packing it: what is built with a compiler, without one, and from changed sources."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from tracekit.probe import compile as probe
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def can_compile() -> None:
+    if probe.supported():
+        pytest.skip(probe.supported())
+    try:
+        probe.compiler()
+    except probe.CannotCompile as error:
+        pytest.skip(f"{error}; try: sudo apt install gcc libc6-dev")
+
+
+def test_the_sources_give_no_warning_in_the_strictest_mode(tmp_path: Path) -> None:
+    for more in (("-O2",), ("-O0",), ("-O3", "-DNDEBUG")):
+        assert probe.compile_probe(tmp_path / "waits.so", (*probe.STRICT, *more)).is_file()
+
+
+def test_a_library_is_current_until_its_sources_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = probe.compile_probe(tmp_path / "waits.so")
+    assert probe.is_current(library)
+    assert not probe.is_current(tmp_path / "other.so")
+    for name in probe.SOURCES:
+        shutil.copy(probe.HERE / name, tmp_path)
+    monkeypatch.setattr(probe, "HERE", tmp_path)
+    assert probe.is_current(library)
+    with (tmp_path / "waits.h").open("a") as header:
+        header.write("/* */\n")
+    assert not probe.is_current(library)
+
+
+def test_what_the_compiler_said_is_told_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "waits.c").write_text("int main(void) { return nonsense; }\n")
+    (tmp_path / "waits.h").touch()
+    monkeypatch.setattr(probe, "HERE", tmp_path)
+    with pytest.raises(probe.CannotCompile, match="nonsense"):
+        probe.compile_probe(tmp_path / "waits.so")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["waits.c", "waits.h"]
+
+
+def test_a_failed_build_leaves_the_library_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "waits.so"
+    library.write_bytes(b"before")
+    monkeypatch.setenv("CC", "/nonexistent/cc")
+    with pytest.raises(probe.CannotCompile, match="/nonexistent/cc"):
+        probe.compile_probe(library)
+    assert library.read_bytes() == b"before"
+
+
+def test_cc_may_hold_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = probe.compiler()[0]
+    monkeypatch.setenv("CC", f"{plain} -pipe")
+    assert probe.compiler() == [plain, "-pipe"]
+    assert probe.compile_probe(tmp_path / "waits.so").is_file()
+
+
+def test_it_exports_nothing_but_names_of_libc(tmp_path: Path) -> None:
+    """A misspelt one would stand beside the function that it is meant to stand before."""
+    library = probe.compile_probe(tmp_path / "waits.so")
+    with library.open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".dynsym")
+        exported = [symbol.name for symbol in symbols.iter_symbols() if symbol["st_shndx"] != "SHN_UNDEF"]
+    libc = ctypes.CDLL(None)
+    assert len(exported) > 50
+    assert [name for name in exported if not hasattr(libc, name)] == []
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What a build needs of this checkout, without anything that was built."""
+    root = tmp_path / "checkout"
+    root.mkdir()
+    built = shutil.ignore_patterns("__pycache__", "*.so")
+    for name in ("tracekit", "workloads"):
+        shutil.copytree(ROOT / name, root / name, ignore=built)
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", ".gitignore"):
+        if (ROOT / name).is_file():
+            shutil.copy(ROOT / name, root)
+    return root
+
+
+def wheel_of(checkout: Path, **more: str) -> Path:
+    """Build as `pip wheel` does."""
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(checkout.parent), **more}
+    out = checkout.parent / "wheels"
+    words = ["wheel", ".", "--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--wheel-dir", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *words],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    [wheel] = out.glob("*.whl")
+    return wheel
+
+
+def test_a_wheel_holds_the_library_and_says_for_which_machines(checkout: Path, tmp_path: Path) -> None:
+    wheel = wheel_of(checkout)
+    assert "-py3-none-linux_" in wheel.name
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+        packed.extract("tracekit/probe/waits.so", tmp_path)
+        [about] = [name for name in names if name.endswith(".dist-info/WHEEL")]
+        assert "Root-Is-Purelib: false" in packed.read(about).decode()
+    assert probe.is_current(tmp_path / "tracekit" / "probe" / "waits.so")
+    assert {"tracekit/probe/waits.c", "tracekit/probe/waits.h", "tracekit/probe/compile.py"} < set(names)
+
+
+def test_without_a_compiler_there_is_a_wheel_without_the_probe(checkout: Path) -> None:
+    wheel = wheel_of(checkout, CC="/nonexistent/cc")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        assert not [name for name in packed.namelist() if name.endswith(".so")]
+        assert "tracekit/probe/waits.c" in packed.namelist()

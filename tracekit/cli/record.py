@@ -1,0 +1,156 @@
+"""tracekit record: run any program as it is, and keep what the captures saw of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from tracekit.cli.words import CommaList, complete_captures, store_of, store_words
+
+if TYPE_CHECKING:
+    from tracekit.recorded import Recorded
+
+
+def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type="file")]
+
+
+# The first word that is no option ends ours: what follows is the program's, `--` or not.
+@click.command(no_args_is_help=True, context_settings={"allow_interspersed_args": False})
+@click.argument("program", nargs=-1, type=click.UNPROCESSED, metavar="PROGRAM [ARGS]...", shell_complete=_files)
+@click.option(
+    "--capture",
+    "captures",
+    type=CommaList("A,B,...", complete_captures),
+    default="waits",
+    show_default=True,
+    help="How it is watched, by all of these at once; none only times it.",
+)
+@click.option(
+    "--duration",
+    type=float,
+    default=0.0,
+    help="Seconds after which it is asked to end: SIGINT, after 5 s SIGTERM, then SIGKILL.  [default: never]",
+)
+@click.option("--name", default="", help="Name of the suite.  [default: what the program runs: app.py, pytest]")
+@click.option("--provision", is_flag=True, help="Install VizTracer for its interpreter, in a cache.")
+@click.option(
+    "--rate", type=click.IntRange(1, 1000), default=100, show_default=True, help="Samples per second of py-spy."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing at the end but what went wrong.")
+@click.option("--json", "as_json", is_flag=True, help="Say it as one line of JSON, on stderr too.")
+@click.option(
+    "-o",
+    "--store",
+    type=click.Path(path_type=Path),
+    envvar="TRACEKIT_HOME",
+    help="Folder of the run bundles.  [default: .tracekit]",
+)
+@click.pass_context
+def record(
+    ctx: click.Context,
+    /,
+    program: tuple[str, ...],
+    captures: tuple[str, ...],
+    duration: float,
+    name: str,
+    provision: bool,
+    rate: int,
+    quiet: bool,
+    as_json: bool,
+    store: Path | None,
+) -> int:
+    """Run PROGRAM as it is under the captures, with all its children, and keep what they saw as a suite.
+
+    Its stdin, stdout, stderr, environment, folder and terminal are its own, and its exit code is ours: 128 and the
+    number for a signal, 127 when there is no such program, 126 when it cannot be started. Ctrl-C goes to the program;
+    tracekit waits for it and then writes the suite. What the program leaves running goes on unrecorded.
+
+    \b
+    Examples:
+      tracekit record -- python app.py --verbose
+      tracekit record -- python3.9 -m package.module
+      tracekit record -- pytest -x tests
+      tracekit record --duration 30 -- python server.py
+      tracekit record --capture waits,viztracer -o /tmp/runs -- make all
+    """
+    from tracekit.record import record as record_program
+
+    recorded = record_program(
+        program,
+        store=store_of(ctx),
+        captures=captures,
+        name=name,
+        duration_s=duration,
+        provision=provision,
+        rate_hz=rate,
+        command=_spoken(program, captures, duration, name),
+    )
+    if as_json:
+        _say(_document(recorded))
+    else:
+        _tell(recorded, quiet, store)
+    return _exit_code(recorded)
+
+
+def _tell(recorded: Recorded, quiet: bool, store: Path | None) -> None:
+    from tracekit.units import format_ns
+
+    spec_name = recorded.folder.bundle(recorded.run_id).spec().workload
+    if recorded.status == "failed":
+        _say(f"error: {spec_name} was not recorded: {recorded.reason}")
+    elif recorded.reason:
+        _say(f"{spec_name} {recorded.reason}")
+    if quiet:
+        return
+    for item in recorded.notices:
+        _say(f"{item.severity}: {item.text}\n  try: {item.remedy}")
+    suite = recorded.folder.suite_id + store_words(store)
+    _say(f"{spec_name} took {format_ns(recorded.wall_ns)}; next: tracekit report {suite}, or tracekit view {suite}")
+
+
+def _document(recorded: Recorded) -> str:
+    return json.dumps(
+        {
+            "format": 1,
+            "suite_id": recorded.folder.suite_id,
+            "run_id": recorded.run_id,
+            "folder": str(recorded.folder.root),
+            "status": recorded.status,
+            "reason": recorded.reason,
+            "exit_code": recorded.exit_code,
+            "wall_ns": recorded.wall_ns,
+            "processes": recorded.processes,
+            "notices": [item._asdict() for item in recorded.notices],
+        }
+    )
+
+
+def _exit_code(recorded: Recorded) -> int:
+    from tracekit.errors import MeasurementError
+    from tracekit.recorded import shell_code
+
+    code = shell_code(recorded.exit_code or 0)
+    return code or (MeasurementError.exit_code if recorded.status == "failed" else 0)
+
+
+def _say(line: str) -> None:
+    """To stderr, which the program may have shared with a reader that is gone."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            click.echo(line, err=True)
+
+
+def _spoken(program: tuple[str, ...], captures: tuple[str, ...], duration: float, name: str) -> list[str]:
+    """The words of this call, for the report."""
+    words = ["tracekit", "record", "--capture", ",".join(captures)]
+    words += ["--duration", f"{duration:g}"] if duration else []
+    words += ["--name", name] if name else []
+    return [shlex.quote(word) for word in [*words, "--", *program]]

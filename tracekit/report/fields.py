@@ -1,0 +1,44 @@
+"""One entry of a table from one number: its text, its tag, and a footnote where it is absent."""
+
+from __future__ import annotations
+
+from tracekit.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
+from tracekit.report.cells import Number
+from tracekit.report.views import Field, LegendItem
+from tracekit.report.wording import value_text
+
+TAGS = {"bound": "bound", "estimated": "est."}
+TAG_TEXT = {
+    "bound": "only the range is known; the true value lies inside it",
+    "est.": "computed from samples, not read off a clock",
+    WAITS_PROBE: "every wait seen by capture waits, in runs of its own beside the untraced ones",
+    KERNEL_UPROBE: "every wait seen by capture kernel, in runs of its own beside the untraced ones",
+    "~": "no detectable difference from serial (1x) or from the control (100 %), which the interval contains",
+}
+
+
+class Footnotes:
+    """Gives one letter to each distinct reason why a number is absent."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, str] = {}
+
+    def mark(self, reason: str) -> str:
+        if not reason:
+            return ""
+        return self._marks.setdefault(reason, chr(ord("a") + len(self._marks) % 26))
+
+    def legend(self) -> list[LegendItem]:
+        return [LegendItem(mark=mark, text=f"not available: {reason}") for reason, mark in self._marks.items()]
+
+
+def field_of(number: Number, sub: str, notes: Footnotes) -> Field:
+    """The number with what stands beneath it, or `n/a` with the reason as a footnote."""
+    if not number.available:
+        return Field(main="n/a", mark=notes.mark(number.reason))
+    return Field(main=value_text(number), sub=sub, tag=TAGS.get(number.quality, ""))
+
+
+def how(number: Number) -> str:
+    """How a GIL wait is known: a bound or an estimate says so, what was seen says by whom."""
+    return TAGS.get(number.quality) or family(number.method)

@@ -1,0 +1,136 @@
+"""The blame matrix as a heat map: waiters down the side, holders along the bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from tracekit.metrics.ledger_parts import GIL
+from tracekit.report import style
+from tracekit.report.blame import NOBODY, BlameView, Who
+from tracekit.report.views import FigureView
+from tracekit.units import format_ns
+
+TITLE = "Who waited for the GIL, and who held it"
+SLUG = "blame"
+_ROWS, _COLUMNS = 8, 5
+_BELOW = 0.8
+"""Inches that are first kept for the names of the holders."""
+_LEAST_SHOWN = 0.005
+"""Part of a waiter's wait below which a field is left empty."""
+
+OTHERS = Who(thread="others", function="")
+
+
+def figure(view: BlameView, what: str) -> FigureView:
+    """A field per waiter and holder: the wait, and beneath it the part of this waiter's wait. `what` names the run."""
+    waiters, holders, matrix = _matrix(view)
+    return FigureView(
+        slug=SLUG,
+        title=TITLE,
+        caption="Each row is a thread in a function that waited; each column who held the GIL meanwhile, in the "
+        f"function in which it gave it up. By {view.method}.{_left_out(waiters, holders)}",
+        alt=_alt(waiters, holders, matrix),
+        figure=_draw(waiters, holders, matrix, what),
+    )
+
+
+def _matrix(view: BlameView) -> tuple[list[Who], list[Who], npt.NDArray[np.float64]]:
+    """The largest waiters and holders, the others summed, `nobody` last; ns."""
+    waiters = _largest(((entry.waiter, entry.ns) for entry in view.entries), _ROWS)
+    holders = _largest(((entry.holder, entry.ns) for entry in view.entries if entry.holder.thread != NOBODY), _COLUMNS)
+    if any(entry.holder.thread == NOBODY for entry in view.entries):
+        holders.append(Who(thread=NOBODY, function=""))
+    matrix = np.zeros((len(waiters), len(holders)))
+    for entry in view.entries:
+        row = waiters.index(entry.waiter) if entry.waiter in waiters else waiters.index(OTHERS)
+        column = holders.index(entry.holder) if entry.holder in holders else holders.index(OTHERS)
+        matrix[row, column] += entry.ns
+    return waiters, holders, matrix
+
+
+def _largest(pairs: Iterable[tuple[Who, int]], most: int) -> list[Who]:
+    """By their sums; more than `most` become the most - 1 largest and `others`."""
+    sums: dict[Who, int] = {}
+    for who, ns in pairs:
+        sums[who] = sums.get(who, 0) + ns
+    order = sorted(sums, key=lambda who: -sums[who])
+    return order if len(order) <= most else [*order[: most - 1], OTHERS]
+
+
+def _draw(waiters: list[Who], holders: list[Who], matrix: npt.NDArray[np.float64], what: str) -> Figure:
+    subtitle = f"{what}\nrows waited while columns held the GIL"
+    figure, axes = style.canvas(TITLE, subtitle, 1.1 + 0.44 * len(waiters) + _BELOW)
+    style.rows(figure, axes, [_short(who) for who in waiters], [style.INK] * len(waiters))
+    tint = LinearSegmentedColormap.from_list("wait", ["#ffffff", style.STATE_COLOURS[GIL]])
+    longest = float(matrix.max()) or 1.0
+    axes.imshow(matrix, cmap=tint, vmin=0.0, vmax=longest, aspect="auto", zorder=0)
+    for row, whole in enumerate(matrix.sum(axis=1).tolist()):
+        for column, ns in enumerate(matrix[row].tolist()):
+            if whole and ns / whole >= _LEAST_SHOWN:
+                _field(axes, column, row, (ns, ns / whole), dark=ns > 0.7 * longest)
+    axes.tick_params(axis="both", length=0, pad=2, colors=style.INK, labelsize=8.5)
+    axes.set_xticks(range(len(holders)), [_short(who) for who in holders], rotation=38, ha="right")
+    axes.set_xticks(np.arange(len(holders) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(waiters) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color=style.RULE, linewidth=0.8)
+    axes.tick_params(which="minor", length=0)
+    axes.spines["bottom"].set_visible(False)
+    axes.set_ylim(len(waiters) - 0.5, -0.5)
+    _fit_below(figure, axes)
+    return figure
+
+
+def _field(axes: Axes, column: int, row: int, amounts: tuple[float, float], *, dark: bool) -> None:
+    ns, share = amounts
+    axes.text(
+        column,
+        row,
+        f"{format_ns(ns)}\n{share * 100:.0f} %",
+        ha="center",
+        va="center",
+        fontsize=7.5,
+        linespacing=1.15,
+        color="white" if dark else style.INK,
+    )
+
+
+def _fit_below(figure: Figure, axes: Axes) -> None:
+    """Leave as much room under the fields as the slanted names take, and make the figure that much lower or higher."""
+    lowest = min(text.get_window_extent().y0 for text in axes.get_xticklabels())
+    needed = (axes.get_window_extent().y0 - lowest) / figure.dpi + 0.08
+    before = figure.subplotpars.bottom * figure.get_figheight()
+    style.change_height(figure, needed - before)
+
+
+def _short(who: Who) -> str:
+    return "\n".join(style.short(line, 20) for line in who.label.split("\n"))
+
+
+def _left_out(waiters: list[Who], holders: list[Who]) -> str:
+    if OTHERS in waiters or OTHERS in holders:
+        return " Smaller ones are summed as others; blame.csv has all of them."
+    return ""
+
+
+def _alt(waiters: list[Who], holders: list[Who], matrix: npt.NDArray[np.float64]) -> str:
+    rows = []
+    for row, waiter in enumerate(waiters):
+        whole = matrix[row].sum()
+        parts = [
+            f"{format_ns(matrix[row, column])} ({matrix[row, column] / whole * 100:.0f} %) while "
+            f"{_said(holders[column])} held it"
+            for column in np.argsort(-matrix[row], kind="stable").tolist()
+            if whole and matrix[row, column] / whole >= _LEAST_SHOWN
+        ]
+        rows.append(f"{_said(waiter)} waited {', '.join(parts)}")
+    return f"GIL wait by waiter and holder: {'; '.join(rows)}."
+
+
+def _said(who: Who) -> str:
+    return f"{who.thread} in {who.function}" if who.function else who.thread

@@ -1,0 +1,195 @@
+"""The kernel's tracing files, and what tracekit makes in them: private instances and uprobes that name their owner.
+
+    <tracefs>/instances/tracekit-<pid>-<start_ticks>-<n>       one run's buffers and settings
+    <tracefs>/uprobe_events: group tracekit_<pid>_<start_ticks>_<n>   its probes
+
+A process id comes round again; with its start time it does not. So a stranger (the guard, `tracekit doctor`, another
+tracekit) can tell whose an instance is and whether that owner lives. Only processes of the initial pid namespace make
+and remove them: in any other, the same number is another process.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+_NAME = re.compile(r"tracekit[-_](\d+)[-_](\d+)[-_](\d+)")
+_PROBE = re.compile(r"([pr])\d*:([^/\s]+)/(\S+)\s+(\S.*)")
+_INITIAL_PID_NAMESPACE = 0xEFFFFFFC
+"""PROC_PID_INIT_INO of the kernel: the inode of the first pid namespace's file."""
+_REMOVAL_S = 5.0
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Owner:
+    """Who made an instance: process, its start time in clock ticks since boot, and the how-manieth it was there."""
+
+    pid: int
+    start_ticks: int
+    number: int
+
+    @property
+    def instance(self) -> str:
+        """The name of its folder in `instances`."""
+        return f"tracekit-{self.pid}-{self.start_ticks}-{self.number}"
+
+    @property
+    def group(self) -> str:
+        """The name of its uprobes' group."""
+        return f"tracekit_{self.pid}_{self.start_ticks}_{self.number}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether that very process still runs; a zombie does nothing any more."""
+        return start_ticks(self.pid) == self.start_ticks
+
+
+def place() -> Path | None:
+    """Where tracefs is mounted, None where it is not (or may not be looked into)."""
+    for candidate in _PLACES:
+        try:
+            if (candidate / "instances").is_dir() and (candidate / "trace_clock").exists():
+                return candidate
+        except OSError:
+            continue
+    return None
+
+
+def in_initial_pid_namespace() -> bool:
+    """Whether our process ids are the kernel's own."""
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino == _INITIAL_PID_NAMESPACE
+    except OSError:
+        return False
+
+
+def start_ticks(pid: int) -> int | None:
+    """When that process started, in clock ticks since boot; None when it does not run."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name in parentheses may hold anything, also a parenthesis.
+    fields = stat.rpartition(b")")[2].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def owners(root: Path) -> list[Owner]:
+    """Whoever has an instance or uprobes here, living or not."""
+    names = [entry.name for entry in (root / "instances").iterdir()]
+    names += [probe.group for probe in probes(root)]
+    return sorted({Owner(*map(int, match.groups())) for name in names if (match := _NAME.fullmatch(name))})
+
+
+def leftovers(*, of: int | None = None) -> list[Owner]:
+    """Those whose owner is dead or, alive or not, the process `of`.
+
+    Empty where that cannot be judged or tracefs may not be read.
+    """
+    root = place()
+    if root is None or not in_initial_pid_namespace():
+        return []
+    try:
+        return [owner for owner in owners(root) if owner.pid == of or not owner.alive]
+    except OSError:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One line of uprobe_events."""
+
+    kind: str
+    """p: at the instruction; r: when its function returns."""
+    group: str
+    name: str
+    target: str
+
+
+def probes(root: Path) -> list[Probe]:
+    """Every uprobe that is defined, whosever it is. Raises OSError; none where the kernel has no uprobes."""
+    path = root / "uprobe_events"
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    return [Probe(*match.groups()) for line in lines if (match := _PROBE.fullmatch(line))]
+
+
+def define_probe(root: Path, line: str) -> None:
+    """Add (`p:...`, `r:...`) or remove (`-:...`) one uprobe. Raises OSError."""
+    # Without O_APPEND the kernel removes everybody's; Python's own "a" seeks, which it refuses.
+    descriptor = os.open(root / "uprobe_events", os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(descriptor, os.fsencode(line) + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def write(path: Path, value: str) -> None:
+    """Set one of the files that are settings. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)
+
+
+def remove(owner: Owner) -> None:
+    """Remove the instance and the uprobes of `owner`, in use or not, as far as they exist.
+
+    Waits up to 5 s for readers that are just ending. Raises OSError when something stays.
+    """
+    root = place()
+    if root is None:
+        return
+    folder = root / "instances" / owner.instance
+    limit = time.monotonic() + _REMOVAL_S
+    while True:
+        try:
+            _remove_instance(folder)
+            _remove_probes(root, owner.group)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > limit:
+                raise
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+def _remove_instance(folder: Path) -> None:
+    if not folder.is_dir():
+        return
+    _write_if_there(folder / "tracing_on", "0")
+    _write_if_there(folder / "events" / "enable", "0")
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        # Another cleaner was quicker.
+        return
+
+
+def _remove_probes(root: Path, group: str) -> None:
+    mine = [probe for probe in probes(root) if probe.group == group]
+    if not mine:
+        return
+    # Whoever looked at them in another instance must let go, or the kernel keeps them.
+    for instance in [root, *(root / "instances").iterdir()]:
+        _write_if_there(instance / "events" / group / "enable", "0")
+    for probe in mine:
+        try:
+            define_probe(root, f"-:{group}/{probe.name}")
+        except FileNotFoundError:
+            continue
+
+
+def _write_if_there(path: Path, value: str) -> None:
+    try:
+        write(path, value)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,93 @@
+"""`make accuracy`: python -m tracekit.truth. Measures, prints the table, and writes the file that the docs show."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tracekit import interpreters
+from tracekit.errors import TracekitError
+from tracekit.interpreters import Interpreter
+from tracekit.truth import effect
+from tracekit.truth.cases import choose
+from tracekit.truth.proof import Wanted, prove
+from tracekit.truth.result import Result, machine, write
+from tracekit.truth.rows import CHECKS, Row
+from tracekit.truth.table import line, summary
+
+
+def _words(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--programs", callback=_words, help="Only these programs, a list, and no costs.")
+@click.option("--pythons", callback=_words, help="Only these, a list of versions or paths.  [default: all found]")
+@click.option("--checks", callback=_words, help=f"Only these checks, a list: {', '.join(CHECKS)}.")
+@click.option("--cost-pythons", callback=_words, help="Costs on these.  [default: tracekit's own]")
+@click.option("--costs-of", callback=_words, help="Only costs of work whose name has one of these words.")
+@click.option("--pairs", type=click.IntRange(5, 1000), default=20, show_default=True, help="Pairs of runs per cost.")
+@click.option("--quick", is_flag=True, help="A few programs on tracekit's own Python, no costs.")
+@click.option("--all", "every", is_flag=True, help="Print every comparison, not only those that are not ok.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the result goes.  [default: nowhere]")
+def main(
+    programs: tuple[str, ...],
+    pythons: tuple[str, ...],
+    checks: tuple[str, ...],
+    cost_pythons: tuple[str, ...],
+    costs_of: tuple[str, ...],
+    pairs: int,
+    quick: bool,
+    every: bool,
+    output: Path | None,
+) -> None:
+    """Compare what tracekit measures with what programs know of themselves and with what the kernel saw.
+
+    Exit code 1 when a comparison is off.
+    """
+    wanted = Wanted(
+        cases=choose(programs, quick=quick),
+        pythons=_pythons(pythons, [interpreters.own()] if quick else interpreters.discover()),
+        checks=checks or tuple(CHECKS),
+        subjects=tuple(
+            subject
+            for subject in effect.SUBJECTS
+            if not costs_of or any(word in f"{subject.name} {subject.capture}" for word in costs_of)
+        ),
+        cost_pythons=_pythons(cost_pythons, [interpreters.own()]) if costs_of or not (quick or programs) else (),
+        pairs=pairs,
+    )
+    rows: list[Row] = []
+    for row in prove(wanted, lambda step: click.echo(f"\r{step}\033[K", err=True, nl=not sys.stderr.isatty())):
+        rows.append(row)
+        if every or row.verdict in ("off", "unclear"):
+            click.echo(line(row))
+    click.echo("\n" + summary(rows))
+    made = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"
+    result = Result(made=made, machine=machine(), rows=tuple(rows))
+    if output is not None:
+        write(result, output)
+        click.echo(f"\n{output}: {len(rows)} comparisons", err=True)
+    sys.exit(1 if result.off else 0)
+
+
+def _pythons(words: Sequence[str], default: Sequence[Interpreter]) -> tuple[Interpreter, ...]:
+    if words:
+        return tuple(interpreters.choose(list(words)))
+    # One installation may hold the same Python under several names, not all of them links.
+    found = {(item.version, Path(item.executable).resolve().parent): item.executable for item in default}
+    return tuple(interpreters.choose(list(found.values())))
+
+
+if __name__ == "__main__":
+    try:
+        main.main(prog_name="make accuracy ARGS=...", standalone_mode=False)
+    except (TracekitError, click.ClickException) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        hint = error.hint if isinstance(error, TracekitError) else "make accuracy ARGS=--help"
+        click.echo(f"error: {message}\n  try: {hint}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,157 @@
+"""What a program knows of itself, as one JSON object.
+
+    program      its name
+    python       [major, minor, micro]
+    gil          whether it ran with a GIL
+    unavailable  why it could not do its work here; empty otherwise
+    threads      one per thread that knows an answer:
+        pid tid name
+        start_ns end_ns    CLOCK_MONOTONIC window that the answers are about
+        cpu_ns             CPU time in it
+        waits              kind of wait -> ns in all in the window; a kind that is missing is not known
+        calls              kind of wait -> blocking calls that these ns are made of
+        at_least           kind of wait -> ns that it waited at least
+        sites              kind of wait -> places where the thread can have waited, complete: "file.py:qualname"
+        holds              places where the thread can have been when it gave up the GIL, complete
+    children     pid, ended (exit, _exit, signal), exit_code (negative for a signal)
+    active       where the code changes all the time: [tid, start_ns, end_ns, name] of each generated function
+
+Kinds of waits are those of the table `waits`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+WAIT = "threading.py:Condition.wait"
+"""Where Queue.get, Event.wait, Thread.start and their like block."""
+
+
+class Known:
+    """The known answers of one process; `absorb` adds those of a child."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        self.unavailable = ""
+        self.threads: list[dict[str, Any]] = []
+        self.children: list[dict[str, Any]] = []
+        self.active: list[tuple[int, int, int, str]] = []
+
+    def thread(self, name: str) -> Thread:
+        """The calling thread, whose window begins now."""
+        return Thread(self, name)
+
+    def child(self, pid: int, ended: str, exit_code: int) -> None:
+        """A child that was reaped, and how it ended."""
+        self.children.append({"pid": pid, "ended": ended, "exit_code": exit_code})
+
+    def absorb(self, text: str) -> None:
+        """Add what a child process knows, as its `to_json` gave it."""
+        theirs = json.loads(text)
+        self.threads += theirs["threads"]
+        self.children += theirs["children"]
+
+    def to_json(self) -> str:
+        """The object described above."""
+        gil_enabled = getattr(sys, "_is_gil_enabled", None)
+        return json.dumps(
+            {
+                "program": self.program,
+                "python": list(sys.version_info[:3]),
+                "gil": True if gil_enabled is None else gil_enabled(),
+                "unavailable": self.unavailable,
+                "threads": self.threads,
+                "children": self.children,
+                "active": self.active,
+            }
+        )
+
+
+class Thread:
+    """What one thread knows; made and ended by that thread."""
+
+    def __init__(self, known: Known, name: str) -> None:
+        self._known = known
+        self._name = name
+        self.tid = threading.get_native_id()
+        self._waits: dict[str, int] = {}
+        self._calls: dict[str, int] = {}
+        self._at_least: dict[str, int] = {}
+        self._sites: dict[str, list[str]] = {}
+        self._holds: list[str] = []
+        self._cpu_ns = time.thread_time_ns()
+        self._start_ns = time.monotonic_ns()
+
+    def blocked(self, kind: str) -> Blocked:
+        """Around one blocking call: its time is read off the program's own clock. Where others run meanwhile it has the
+        wait for the GIL after the call in it, so it is used where nobody does."""
+        return Blocked(self, kind)
+
+    def waited(self, kind: str, ns: int, calls: int = 1) -> None:
+        """That much was waited, by construction or by the clock."""
+        self._waits[kind] = self._waits.get(kind, 0) + ns
+        self._calls[kind] = self._calls.get(kind, 0) + calls
+
+    def waited_at_least(self, kind: str, ns: int) -> None:
+        """No more is known than that."""
+        self._at_least[kind] = ns
+
+    def sites(self, kind: str, *places: str) -> None:
+        """All places where the thread can have waited so in its window."""
+        self._sites[kind] = list(places)
+
+    def holds(self, *places: str) -> None:
+        """All places where the thread can have given up the GIL in its window."""
+        self._holds = list(places)
+
+    def end(self) -> None:
+        """The window ends."""
+        end_ns = time.monotonic_ns()
+        self._known.threads.append(
+            {
+                "pid": os.getpid(),
+                "tid": self.tid,
+                "name": self._name,
+                "start_ns": self._start_ns,
+                "end_ns": end_ns,
+                "cpu_ns": time.thread_time_ns() - self._cpu_ns,
+                "waits": self._waits,
+                "calls": self._calls,
+                "at_least": self._at_least,
+                "sites": self._sites,
+                "holds": self._holds,
+            }
+        )
+
+
+class Blocked:
+    """The time between entering and leaving, see Thread.blocked."""
+
+    __slots__ = ("_kind", "_start_ns", "_thread")
+
+    def __init__(self, thread: Thread, kind: str) -> None:
+        self._thread = thread
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        self._start_ns = time.monotonic_ns()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._thread.waited(self._kind, time.monotonic_ns() - self._start_ns)
+
+
+def start(*threads: threading.Thread) -> None:
+    """Start them all."""
+    for thread in threads:
+        thread.start()
+
+
+def join(*threads: threading.Thread) -> None:
+    """Wait for the end of all."""
+    for thread in threads:
+        thread.join()

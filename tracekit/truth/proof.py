@@ -1,0 +1,131 @@
+"""The whole proof: every program on every Python under every capture, and what capturing costs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracekit.capture import Provision, named
+from tracekit.errors import CaptureUnavailable, TracekitError, UsageError
+from tracekit.interpreters import Interpreter
+from tracekit.truth import effect
+from tracekit.truth.cases import Case
+from tracekit.truth.checks import endings, gil, ledger, sites, switches, waits
+from tracekit.truth.rows import CHECKS, Place, Row
+from tracekit.truth.watching import Seen, watch
+
+KERNEL, WAITS, PY_SPY = "kernel", "waits", "py-spy"
+
+ATTEMPTS = 3
+"""A run whose difference a busy machine may explain is made again: it says nothing either way."""
+
+_OF_WATCHED: dict[str, Callable[[Seen], list[Row]]] = {
+    "gil-kernel": gil.against_kernel,
+    "gil-schedstat": gil.accounting,
+    "gil-known": gil.against_known,
+    "waits-known": waits.against_known,
+    "switches": switches.against_kernel,
+    "unattributed": ledger.unattributed,
+    "sites": sites.named,
+    "names-move": sites.moving,
+    "processes": endings.children,
+}
+_OF_SAMPLED: dict[str, Callable[[Seen], list[Row]]] = {"gil-py-spy": gil.py_spy}
+EFFECTS = ("effect", "effect-wall")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be proved. `pairs` is how many pairs of runs a cost is found from."""
+
+    cases: tuple[Case, ...]
+    pythons: tuple[Interpreter, ...]
+    checks: tuple[str, ...] = tuple(CHECKS)
+    subjects: tuple[effect.Subject, ...] = effect.SUBJECTS
+    cost_pythons: tuple[Interpreter, ...] = ()
+    pairs: int = 20
+    scratch: Path | None = None
+
+    def __post_init__(self) -> None:
+        for check in self.checks:
+            if check not in CHECKS:
+                raise UsageError(f"unknown check {check!r}: known are {', '.join(CHECKS)}", "make accuracy")
+
+
+def prove(wanted: Wanted, on_step: Callable[[str], None] = lambda step: None) -> Iterator[Row]:
+    """The rows, as they come; `on_step` is told what is being run. A program that cannot be run gives a row as well."""
+    for interpreter in wanted.pythons:
+        yield from _programs(wanted, interpreter, on_step)
+    if any(check in EFFECTS for check in wanted.checks):
+        for interpreter in wanted.cost_pythons:
+            for subject in wanted.subjects:
+                on_step(f"{interpreter.label}: what {subject.capture} costs {subject.name}")
+                yield from _cost(wanted, subject, interpreter)
+
+
+def _programs(wanted: Wanted, interpreter: Interpreter, on_step: Callable[[str], None]) -> Iterator[Row]:
+    reasons = {name: _lacks(name, interpreter) for name in (WAITS, KERNEL, PY_SPY)}
+    lacking = {name: reason for name, reason in reasons.items() if reason}
+    watched = [check for check in _OF_WATCHED if check in wanted.checks]
+    sampled = [check for check in _OF_SAMPLED if check in wanted.checks]
+    for case in wanted.cases:
+        if watched and WAITS not in lacking:
+            capture = WAITS if KERNEL in lacking else f"{WAITS}+{KERNEL}"
+            on_step(f"{interpreter.label}: {case.name} under {capture}")
+            yield from _checked(case, interpreter, capture, [_OF_WATCHED[name] for name in watched], wanted.scratch)
+        elif watched:
+            place = Place(program=case.name, python=interpreter.label, steal_ns=None)
+            yield from (place.unavailable(name, lacking[WAITS]) for name in watched)
+        if sampled and case.sampled:
+            place = Place(program=case.name, python=interpreter.label, steal_ns=None)
+            reason = lacking.get(PY_SPY) or lacking.get(KERNEL)
+            if reason:
+                yield place.unavailable("gil-py-spy", reason)
+                continue
+            capture = f"{PY_SPY}+{KERNEL}"
+            on_step(f"{interpreter.label}: {case.name} under {capture}")
+            yield from _checked(case, interpreter, capture, [_OF_SAMPLED[name] for name in sampled], wanted.scratch)
+
+
+def _checked(
+    case: Case,
+    interpreter: Interpreter,
+    capture: str,
+    compare: Sequence[Callable[[Seen], list[Row]]],
+    scratch: Path | None,
+) -> list[Row]:
+    """The rows of one case, made again while a busy machine leaves some of them unclear."""
+    rows: list[Row] = []
+    for _ in range(ATTEMPTS):
+        with tempfile.TemporaryDirectory(dir=scratch, prefix="tk-truth-") as folder:
+            try:
+                seen = watch(case, interpreter, capture, Path(folder))
+            except TracekitError as error:
+                place = Place(program=case.name, python=interpreter.label, steal_ns=None)
+                return [place.row("runs", capture, "off", reason=str(error))]
+        if seen.known.unavailable:
+            return [seen.place.unavailable("runs", seen.known.unavailable, capture)]
+        rows = [seen.place.row("runs", capture, "ok"), *(row for each in compare for row in each(seen))]
+        if all(row.verdict != "unclear" for row in rows):
+            break
+    return rows
+
+
+def _cost(wanted: Wanted, subject: effect.Subject, interpreter: Interpreter) -> list[Row]:
+    try:
+        rows = effect.measure(subject, interpreter, pairs=wanted.pairs, scratch=wanted.scratch)
+    except TracekitError as error:
+        place = Place(program=subject.name, python=interpreter.label, steal_ns=None)
+        return [place.row("runs", subject.capture, "off", reason=str(error))]
+    return [row for row in rows if row.check in wanted.checks]
+
+
+def _lacks(name: str, interpreter: Interpreter) -> str:
+    """Why that capture does not work for the interpreter; empty when it does."""
+    try:
+        named(name).preflight(interpreter, Provision())
+    except (CaptureUnavailable, UsageError) as error:
+        return str(error)
+    return ""

@@ -143,7 +143,7 @@ def export(folder: SuiteFolder, table: str, file_format: str) -> bytes:
     """
     if table not in COLUMNS:
         raise UsageError(f"unknown table {table!r}: known are {', '.join(COLUMNS)}", "tracekit export latest metrics")
-    needs_traces = table in ("slices", "samples")
+    needs_traces = table == "slices"
     tables = load_suite(folder, traces=True) if needs_traces else analyse(folder)
     frame = tables.table(table)
     if frame.empty:

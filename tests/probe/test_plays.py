@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -148,17 +149,54 @@ def test_a_killed_program_leaves_everything_up_to_that_moment(watching: Watching
         assert killed_ns - int(open_wait["open_start_ns"]) > 150 * MS
 
 
-@pytest.mark.parametrize("calm", [0, 1])
+@pytest.mark.parametrize("told", [True, False], ids=["rseq", "no-rseq"])
 def test_a_signal_handler_that_writes_does_not_hide_the_wait_it_broke(
-    watching: Watching, plays: Path, calm: int
+    watching: Watching, plays: Path, told: bool
 ) -> None:
-    """Each play waits 100 ms in read and in poll, the second time after a long row of calls that do not wait."""
-    seen = watching(plays, "signals")
+    """Each play waits 100 ms in read and in poll, the second time after a long row of calls that do not wait.
+
+    Also where the kernel does not say whether a thread left the CPU.
+    """
+    seen = watching(plays, "signals", env={} if told else {"GLIBC_TUNABLES": "glibc.pthread.rseq=0"})
+    assert (seen.code, seen.err) == (0, "")
     for kind in ("io-read", "poll"):
         long = of_kind(seen.first, kind)
         long = long[long["dur_ns"] > 50 * MS]
         assert len(long) == 2, kind
-        assert 95 * MS <= long[calm]["dur_ns"] < 300 * MS
+        assert ((long["dur_ns"] >= 95 * MS) & (long["dur_ns"] < 1000 * MS)).all()
+
+
+def test_in_a_calm_a_wait_is_as_long_as_it_was(watching: Watching) -> None:
+    """30,000 reads that do not wait, then one of 60 ms, six times: each is there once, and none of it in the next."""
+    text = """
+import os, threading, time
+zero, ours = os.open("/dev/zero", os.O_RDONLY), os.pipe()
+def feeds():
+    for turn in range(6):
+        wanted.acquire()
+        time.sleep(0.06)
+        os.write(ours[1], b"x")
+wanted = threading.Semaphore(0)
+threading.Thread(target=feeds).start()
+for turn in range(6):
+    for quick in range(30_000):
+        os.read(zero, 1)
+    wanted.release()
+    begin = time.monotonic_ns()
+    os.read(ours[0], 1)
+    print(begin, time.monotonic_ns())
+"""
+    seen = watching(sys.executable, "-c", text)
+    assert (seen.code, seen.err) == (0, "")
+    reads = of_kind(seen.first, "io-read")
+    reads = reads[reads["tid"] == seen.first.header.pid]
+    known = [[int(word) for word in line.split()] for line in seen.out.splitlines()]
+    for begin, end in known:
+        inside = reads[(reads["start_ns"] + reads["dur_ns"] > begin) & (reads["start_ns"] < end)]
+        [wait] = inside[inside["dur_ns"] > 30 * MS]
+        assert begin - MS < wait["start_ns"]
+        assert wait["start_ns"] + wait["dur_ns"] <= end
+        assert wait["dur_ns"] <= end - begin + MS
 
 
 def test_a_jump_out_of_a_call_does_not_blind_the_thread(watching: Watching, plays: Path) -> None:

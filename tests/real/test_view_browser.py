@@ -16,6 +16,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser import Watched, watched
 from tests.conftest import RealSuite
 from tests.made_tables import MS, Maker, full_run
+from tests.unit.report import made_program
+from tests.unit.report.made_program import FEEDER, HOG, MAIN, sched
 from tracekit.timeline import SuitePart, TraceFacts, build_run, build_suite
 from tracekit.view import Viewing, ViewItem
 
@@ -141,6 +143,54 @@ def test_the_list_is_a_page_without_scripts(view: Watched, tmp_path: Path) -> No
     _no_harm(view)
 
 
+def test_a_program_shows_its_gil_its_waits_and_who_was_on_which_cpu(chromium: Browser, tmp_path: Path) -> None:
+    """The hog has CPU 0 but for 10 ms in each cycle; the feeder runs then, and waits for the GIL before."""
+    found = made_program.rows()
+    for at in range(0, made_program.CYCLES * made_program.CYCLE, made_program.CYCLE):
+        found["sched"] += [
+            sched(HOG, "running", at, 100, cpu=0),
+            sched(HOG, "runnable", at + 100, 10),
+            sched(HOG, "running", at + 110, 20, cpu=0),
+            sched(FEEDER, "sleeping", at, 99),
+            sched(FEEDER, "runnable", at + 99, 1),
+            sched(FEEDER, "running", at + 100, 10, cpu=0),
+            sched(FEEDER, "sleeping", at + 110, 20),
+        ]
+    found["sched"].append(sched(MAIN, "running", 0, 100, cpu=1))
+    path = tmp_path / "app.json.gz"
+    facts = build_run(made_program.loaded(found), made_program.RUN, path)
+    with Viewing([_item(path, facts)], port=0) as address:
+        view = watched(chromium, address.rstrip("/"))
+        view.page.goto(address)
+        titles = _open(view.page, first="GIL of main")
+        view.page.screenshot(path=tmp_path / "program.png")
+        assert titles[:5] == ["CPU 0 Scheduling", "CPU 1 Scheduling", "GIL of main", "GIL · thread 101", "GIL · feeder"]
+        assert {"waits · feeder", "waits · MainThread 100", "main (app.py) 100"} <= set(titles)
+        waited = (
+            "select name, count(*), sum(dur), max(depth) from slice where name glob 'waiting*' group by 1 order by 1"
+        )
+        assert _query(view.page, waited) == [
+            ["waiting · hog", "7", str(70 * MS), "0"],
+            ["waiting · small", "7", str(700 * MS), "0"],
+        ]
+        on_cpu = "select tid, cpu, sum(dur) from sched join thread using (utid) where tid > 0 group by 1, 2 order by 1"
+        assert _query(view.page, on_cpu) == [
+            ["100", "1", str(100 * MS)],
+            ["101", "0", str(7 * 120 * MS)],
+            ["102", "0", str(7 * 10 * MS)],
+        ]
+        states = (
+            "select state, sum(dur) from thread_state join thread using (utid) where tid = 102 and dur > 0 group by 1"
+        )
+        of_feeder = {state: int(time) for state, time in _query(view.page, states)}
+        assert of_feeder["Running"] == 70 * MS
+        assert of_feeder["R"] == 7 * MS
+        named = _query(view.page, "select tid, name from thread where tid in (101, 102) order by 1")
+        assert named == [["101", "thread"], ["102", "feeder"]]
+        _no_harm(view)
+        view.page.context.close()
+
+
 def test_a_page_of_another_origin_cannot_read_a_trace(chromium: Browser, address: str, traces: list[ViewItem]) -> None:
     with Viewing(traces[:1], port=0) as other:
         context = chromium.new_context()
@@ -199,10 +249,10 @@ def _item(path: Path, facts: TraceFacts) -> ViewItem:
     )
 
 
-def _open(page: Page) -> list[str]:
-    """Wait until the trace is drawn; the titles of all tracks, from the top."""
+def _open(page: Page, first: str = "tasks · worker 1") -> list[str]:
+    """Wait until the trace is drawn, with the track `first`; the titles of all tracks, from the top."""
     page.wait_for_function("window.app?.trace?.workspace?.title === 'tracekit'", timeout=LOAD_MS)
-    expect(page.get_by_text("tasks · worker 1").first).to_be_visible(timeout=LOAD_MS)
+    expect(page.get_by_text(first).first).to_be_visible(timeout=LOAD_MS)
     page.wait_for_function(f"({_COLOURED})() > 0", timeout=LOAD_MS)
     titles = page.evaluate("window.app.trace.workspace.flatTracksOrdered.map(track => track.name)")
     assert isinstance(titles, list)

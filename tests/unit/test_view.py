@@ -15,14 +15,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import pytest
 
-from tracekit.bundle import Store, SuiteFolder
+from tracekit.bundle import Bundle, Store, SuiteFolder
 from tracekit.errors import NothingToDo, UsageError
 from tracekit.spec import RunSpec, Suite
-from tracekit.view import DEFAULT_PORT, Viewing, ViewItem, serve, traces_of
+from tracekit.view import DEFAULT_PORT, Viewing, ViewItem, items, serve, traces_of
 from tracekit.view.routes import routes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -300,6 +301,8 @@ def test_signals_end_it_cleanly_and_leave_nothing(number: signal.Signals, tmp_pa
 
 # What to view
 
+SPEC: dict[str, Any] = {"suite_id": "s1", "workload": "matmul", "workload_target": "", "size": "small", "workers": 2}
+
 
 def made_suite(root: Path, *captures: str) -> Store:
     store = Store(root)
@@ -335,6 +338,32 @@ def test_a_suite_without_a_traced_run_says_how_to_get_one(target: str, tmp_path:
 def test_a_run_without_calls_says_so(target: str, tmp_path: Path) -> None:
     with pytest.raises(NothingToDo, match="r1 was made with capture 'py-spy'"):
         traces_of(made_suite(tmp_path / "store", "none", "py-spy"), target, tmp_path)
+
+
+def test_of_a_suite_whose_waits_were_seen_one_run_of_each_cell_is_shown() -> None:
+    """Repeats of a cell look alike; runs with calls, where there are any, show more."""
+    by_capture = {
+        capture: (Bundle(Path(capture)), RunSpec(run_id=capture, model=model, capture=capture, **SPEC))
+        for capture, model in (("waits", "threads"), ("waits+kernel", "threads"), ("kernel", "fork"))
+    }
+    again = (Bundle(Path("again")), RunSpec(run_id="again", model="threads", capture="waits", **SPEC))
+    traced = [*by_capture.values(), again]
+    assert [spec.run_id for _, spec in items.chosen(traced)] == ["waits", "waits+kernel", "kernel"]
+    calls = (Bundle(Path("calls")), RunSpec(run_id="calls", model="fork", capture="waits+viztracer", **SPEC))
+    assert [spec.run_id for _, spec in items.chosen([*traced, calls])] == ["calls"]
+
+
+def test_a_program_that_left_nothing_to_see_is_told_how_to_record_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    spec = RunSpec(run_id="001-app.py", model="program", capture="none", program=("python", "my app.py"), **SPEC)
+    folder = SuiteFolder(store.root / "s1")
+    folder.create(Suite(suite_id="s1", workload="app.py", size="", specs=(spec,)))
+    folder.bundle(spec.run_id).create(spec)
+    folder.bundle(spec.run_id).seal({"spec": {}, "status": "ok", "notices": []})
+    for target in ("latest", "001-app.py"):
+        with pytest.raises(NothingToDo) as caught:
+            traces_of(store, target, tmp_path)
+        assert caught.value.hint == "tracekit record --capture waits -- python 'my app.py'"
 
 
 def test_an_empty_store_and_an_unknown_name_are_told_apart(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tracekit.load.probed import PROGRAM, add_endings, add_probed, of_program, p
 from tracekit.load.rows import Columns
 from tracekit.load.stream_rows import add_stream
 from tracekit.load.streams import Span, Stream, read_stream
-from tracekit.load.traces import add_traces
+from tracekit.load.traces import add_calls, add_samples
 from tracekit.notices import notice
 from tracekit.spec import RunSpec
 
@@ -54,8 +54,9 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     found = of_program(lives, files, manifest) if spec.program else _of_workload(spec, manifest, streams)
     _add_row(columns, spec, manifest, found)
     _add_notices(columns, bundle, spec, manifest, streams)
+    add_samples(bundle, spec, columns)
     if traces:
-        add_traces(bundle, spec, window, columns)
+        add_calls(bundle, spec, window, columns)
     main = _main(streams)
     python = ({} if main is None else main.meta.python or {}) or python_of(files)
     return {**manifest.environment, "python_label": spec.python_label, "python": python}

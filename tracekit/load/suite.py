@@ -33,7 +33,7 @@ class _Facts(Struct, kw_only=True):
 def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
     """The tables of a suite: a row per run that was begun, whatever became of it.
 
-    `traces` also reads calls and samples, which can be hundreds of megabytes. Raises BundleUnfinished when no
+    `traces` also reads VizTracer's calls, which can be hundreds of megabytes. Raises BundleUnfinished when no
     run is finished, BundleCorrupt when a file is not what was sealed, BundleTooNew when a newer tracekit
     wrote it; each names the file.
     """

@@ -1,4 +1,4 @@
-"""The capture tools' own files of one bundle, read on request."""
+"""The capture tools' own files of one bundle: py-spy's samples always, VizTracer's calls on request."""
 
 from __future__ import annotations
 
@@ -14,8 +14,19 @@ from tracekit.units import format_ns
 PYSPY_FILE = "pyspy.speedscope.json"
 
 
-def add_traces(bundle: Bundle, spec: RunSpec, window: Window, columns: Columns) -> None:
-    """Add the calls and samples the bundle has. Raises BundleCorrupt."""
+def add_samples(bundle: Bundle, spec: RunSpec, columns: Columns) -> None:
+    """Add the stack samples the bundle has: some hundred a second, and metrics are made of them. Raises
+    BundleCorrupt.
+    """
+    path = bundle.raw / PYSPY_FILE
+    if path.is_file():
+        samples = read_pyspy(path, spec.run_id)
+        columns.add_frame("samples", samples.samples)
+        columns.stacks.update(samples.stacks)
+
+
+def add_calls(bundle: Bundle, spec: RunSpec, window: Window, columns: Columns) -> None:
+    """Add the calls the bundle has: they can be hundreds of megabytes. Raises BundleCorrupt."""
     for path in sorted(bundle.raw.glob("viztracer-*.json")):
         trace = read_viztracer(path, spec.run_id)
         if trace.overflow:
@@ -24,11 +35,6 @@ def add_traces(bundle: Bundle, spec: RunSpec, window: Window, columns: Columns) 
             columns.add_notice(lost, spec.run_id)
         if _aligned(trace, path.name, spec, window, columns):
             columns.add_frame("slices", trace.slices)
-    path = bundle.raw / PYSPY_FILE
-    if path.is_file():
-        samples = read_pyspy(path, spec.run_id)
-        columns.add_frame("samples", samples.samples)
-        columns.stacks.update(samples.stacks)
 
 
 def _aligned(trace: VizTracerFile, file: str, spec: RunSpec, window: Window, columns: Columns) -> bool:

@@ -55,14 +55,16 @@ def seen_waits(tables: Tables) -> SeenWaits:
 def watchers(tables: Tables) -> dict[str, tuple[str, ...]]:
     """Per usable run that was watched: who could see GIL waits there, the best first.
 
-    The probe sees them wherever it runs. The kernel's uprobes need the interpreter's symbols, so they count only
-    where they saw something.
+    The probe sees them wherever it runs. The kernel's uprobes need the interpreter's symbols, and its capture gives a
+    notice where there are none.
     """
+    blind = set(tables.notices.loc[tables.notices["code"] == "kernel-no-symbols", "run_id"])
     by_kernel = set(tables.waits.loc[tables.waits["method"] == KERNEL_UPROBE, "run_id"])
     by_probe = set(tables.waits.loc[tables.waits["method"] == WAITS_PROBE, "run_id"])
     found: dict[str, tuple[str, ...]] = {}
     for run in usable_runs(tables):
-        methods = [KERNEL_UPROBE] if run["run_id"] in by_kernel else []
+        seeing = "kernel" in captures(run) and run["run_id"] not in blind
+        methods = [KERNEL_UPROBE] if seeing or run["run_id"] in by_kernel else []
         if "waits" in captures(run) or run["run_id"] in by_probe:
             methods.append(WAITS_PROBE)
         if methods:

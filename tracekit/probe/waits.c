@@ -12,10 +12,10 @@
  *
  * While a thread waits its own Python frame stands still, so that the function it is in can be read without the GIL.
  *
- * Rules that the code keeps: nothing is allocated and no lock is taken after the constructor; a thread touches memory
- * of its own, one atomic counter and the slot it drew; errno is the caller's. No descriptor is kept open, because a
- * program may close it and get the same number for a file of its own. What finds no room is counted and left out.
- * A thread that takes a free GIL pays one comparison and one store.
+ * Rules that the code keeps: nothing is allocated and no lock is taken after the constructor (but to look for a Python
+ * that is loaded later); a thread touches memory of its own, one atomic counter and the slot it drew; errno is the
+ * caller's. No descriptor is kept open, because a program may close it and get the same number for a file of its own.
+ * What finds no room is counted and left out. A thread that takes a free GIL pays two comparisons and one store.
  *
  * LD_PRELOAD follows exec; a fork child opens a file of its own. The folder is named by TRACEKIT_WAITS.
  */
@@ -40,6 +40,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -78,6 +79,7 @@ enum {
     TEXT_BYTES = 32,             /* of a text in one slot */
     NAME_MOST = 200,             /* bytes of a function's name that are kept */
     PATH_MOST = 400,             /* bytes of a file's path that are kept */
+    SEEN_BYTES = 256,            /* of a name and a path, so that a function is known again at a glance */
     SITES = 1 << 13,             /* different functions per process that can have an id */
     GILS = 64,                   /* interpreters with a GIL of their own */
     STARTS = 256,                /* threads being started at the same time */
@@ -120,6 +122,7 @@ REAL(preadv64);
 REAL(preadv64v2);
 REAL(recv);
 REAL(recvfrom);
+REAL(eventfd_read);
 REAL(recvmsg);
 REAL(recvmmsg);
 REAL(write);
@@ -156,6 +159,9 @@ REAL(pause);
 REAL(sigwait);
 REAL(sigwaitinfo);
 REAL(sigtimedwait);
+REAL(sigsuspend);
+REAL(system);
+REAL(pclose);
 REAL(wait4);
 REAL(waitid);
 REAL(fork);
@@ -199,6 +205,7 @@ COLD static void resolve_libc(void)
     FIND(preadv64v2);
     FIND(recv);
     FIND(recvfrom);
+    FIND(eventfd_read);
     FIND(recvmsg);
     FIND(recvmmsg);
     FIND(write);
@@ -235,6 +242,9 @@ COLD static void resolve_libc(void)
     FIND(sigwait);
     FIND(sigwaitinfo);
     FIND(sigtimedwait);
+    FIND(sigsuspend);
+    FIND(system);
+    FIND(pclose);
     FIND(wait4);
     FIND(waitid);
     FIND(fork);
@@ -561,6 +571,7 @@ static __thread struct self {
     bool python; /* it had a Python thread state at some time */
     uint32_t calm;   /* calls since the last one in which it left the CPU, or INSIDE */
     uint32_t nested; /* calls since it has been INSIDE */
+    bool told;       /* it is known whether the kernel says that it left the CPU; to ask costs it 100 ns */
     struct rseq_area *rseq;
     struct waits_thread *entry;
     struct gil *gil; /* the GIL it waits for, or NULL */
@@ -638,7 +649,8 @@ static uint32_t text_id(uint64_t hash, bool *fresh)
     for (unsigned probe = 0; probe < 64; probe++) {
         unsigned at = (unsigned)(hash + probe) % SITES;
         uint64_t found = atomic_load_explicit(&ours->site_hashes[at], relaxed);
-        if (found == 0 && atomic_compare_exchange_strong_explicit(&ours->site_hashes[at], &found, hash, relaxed, relaxed)) {
+        if (found == 0 &&
+            atomic_compare_exchange_strong_explicit(&ours->site_hashes[at], &found, hash, relaxed, relaxed)) {
             *fresh = true;
             return first_id + at + 1;
         }
@@ -894,6 +906,42 @@ COLD static void put_site(struct waits_header *header, uint32_t id, const struct
     put_text(header, id, text, used);
 }
 
+/* The function that the thread was in last: it is often the next one too, and comparing takes a third of hashing. */
+static __thread struct seen {
+    uint32_t id; /* 0: none */
+    int line;
+    unsigned name_width, file_width;
+    size_t name_bytes, file_bytes;
+    unsigned char text[SEEN_BYTES];
+} seen __attribute__((tls_model("initial-exec")));
+
+static inline bool is_seen(const struct string *name, const struct string *filename, int line)
+{
+    return seen.id != 0 && seen.line == line && seen.name_width == name->width && seen.file_width == filename->width &&
+           seen.name_bytes == name->length * name->width && seen.file_bytes == filename->length * filename->width &&
+           memcmp(seen.text, name->bytes, seen.name_bytes) == 0 &&
+           memcmp(seen.text + seen.name_bytes, filename->bytes, seen.file_bytes) == 0;
+}
+
+static void set_seen(uint32_t id, const struct string *name, const struct string *filename, int line)
+{
+    /* While it is half written it is none: a signal handler may ask. */
+    *(volatile uint32_t *)&seen.id = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+    size_t name_bytes = name->length * name->width, file_bytes = filename->length * filename->width;
+    if (name_bytes > SEEN_BYTES || file_bytes > SEEN_BYTES - name_bytes)
+        return;
+    seen.line = line;
+    seen.name_width = name->width;
+    seen.file_width = filename->width;
+    seen.name_bytes = name_bytes;
+    seen.file_bytes = file_bytes;
+    memcpy(seen.text, name->bytes, name_bytes);
+    memcpy(seen.text + name_bytes, filename->bytes, file_bytes);
+    atomic_signal_fence(memory_order_seq_cst);
+    *(volatile uint32_t *)&seen.id = id;
+}
+
 /* The id of the Python function that the calling thread is in, 0 when there is none or it cannot be told.
  *
  * Reads the thread's own frame, which stands still while the thread is in a C call, with or without the GIL. A code
@@ -922,14 +970,18 @@ HOT static uint32_t site(struct waits_header *header)
         struct string name, filename;
         int line;
         memcpy(&line, code + python.at.firstlineno, sizeof line);
-        if (!read_string(follow(code, python.at.name), &name) || !read_string(follow(code, python.at.filename), &filename))
+        if (!read_string(follow(code, python.at.name), &name) ||
+            !read_string(follow(code, python.at.filename), &filename))
             return 0;
+        if (is_seen(&name, &filename, line))
+            return seen.id;
         uint64_t hash = hash_bytes(name.bytes, name.length * name.width, (uint64_t)(unsigned)line << 3 | name.width);
         hash = hash_bytes(filename.bytes, filename.length * filename.width, hash);
         bool fresh;
         uint32_t id = text_id(hash, &fresh);
         if (UNLIKELY(fresh))
             put_site(header, id, &name, &filename, line);
+        set_seen(id, &name, &filename, line);
         return id;
     }
     return 0;
@@ -1305,28 +1357,47 @@ COLD static void dropped_contended(struct gil *gil)
         site(header), taken ? FLAG_KNOWN : 0);
 }
 
-EXPORT HOT int pthread_cond_signal(pthread_cond_t *cond)
+/* The clock is read only while somebody waits: else the moment at which it was taken before must not stand for this. */
+HOT static inline void note_taken(struct gil *gil)
+{
+    if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed)))
+        taken_contended(gil);
+    else if (UNLIKELY(atomic_load_explicit(&gil->taken, relaxed)))
+        atomic_store_explicit(&gil->taken, 0, relaxed);
+    /* A thread that has not been seen yet has no number, and is nobody. */
+    atomic_store_explicit(&gil->holder, self.tid, relaxed);
+}
+
+HOT static inline void note_dropped(struct gil *gil)
+{
+    if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed)))
+        dropped_contended(gil);
+}
+
+static __attribute__((noinline)) void signal_of_subinterpreter(const void *cond)
 {
     unsigned count = atomic_load_explicit(&gil_count, memory_order_acquire);
-    for (unsigned n = 0; n < count; n++) {
-        struct gil *gil = &gils[n];
-        if (atomic_load_explicit(&gil->cond, relaxed) == cond) {
-            if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed)))
-                dropped_contended(gil);
-            break;
-        }
-        if (atomic_load_explicit(&gil->switch_cond, relaxed) == cond) {
-            if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed)))
-                taken_contended(gil);
-            else if (atomic_load_explicit(&gil->taken, relaxed))
-                atomic_store_explicit(&gil->taken, 0, relaxed);
-            /* A thread that has not been seen yet has no number, and is nobody. */
-            atomic_store_explicit(&gil->holder, self.tid, relaxed);
-            break;
-        }
+    for (unsigned n = 1; n < count; n++) {
+        if (atomic_load_explicit(&gils[n].cond, relaxed) == cond)
+            note_dropped(&gils[n]);
+        else if (atomic_load_explicit(&gils[n].switch_cond, relaxed) == cond)
+            note_taken(&gils[n]);
+        else
+            continue;
+        return;
     }
+}
+
+EXPORT HOT int pthread_cond_signal(pthread_cond_t *cond)
+{
     if (UNLIKELY(real_pthread_cond_signal == NULL))
         need_libc();
+    if (atomic_load_explicit(&gils[0].switch_cond, relaxed) == (void *)cond)
+        note_taken(&gils[0]);
+    else if (atomic_load_explicit(&gils[0].cond, relaxed) == (void *)cond)
+        note_dropped(&gils[0]);
+    else if (UNLIKELY(atomic_load_explicit(&gil_count, relaxed) > 1))
+        signal_of_subinterpreter(cond);
     return real_pthread_cond_signal(cond);
 }
 
@@ -1385,7 +1456,7 @@ static struct wait begin_wait(enum waits_kind kind, uint64_t object)
     wait.start = now_ns();
     if (self.gil != NULL)
         settle_gil(wait.header, wait.start);
-    if (self.rseq != NULL && self.calm != INSIDE)
+    if (UNLIKELY(!self.told) && self.rseq != NULL && self.calm != INSIDE)
         arm(self.rseq);
     wait.site = site(wait.header);
     set_open(kind, wait.start, object, wait.site);
@@ -1398,9 +1469,12 @@ static void end_wait(const struct wait *wait)
     if (wait->header == NULL || wait->header != atomic_load_explicit(&file, relaxed))
         return;
     uint64_t now = now_ns();
-    if (UNLIKELY(now - wait->start > SURE_NS && self.rseq != NULL && self.calm != INSIDE && stayed(self.rseq))) {
-        has_rseq = false;
-        self.rseq = NULL;
+    if (UNLIKELY(!self.told) && now - wait->start > SURE_NS && self.rseq != NULL && self.calm != INSIDE) {
+        if (stayed(self.rseq)) {
+            has_rseq = false;
+            self.rseq = NULL;
+        }
+        self.told = true;
     }
     not_calm();
     set_shut();
@@ -1721,6 +1795,11 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
     READING(recvmmsg, int, real_recvmmsg(fd, messages, count, flags, timeout));
 }
 
+EXPORT int eventfd_read(int fd, eventfd_t *value)
+{
+    READING(eventfd_read, int, real_eventfd_read(fd, value));
+}
+
 EXPORT int accept(int fd, __SOCKADDR_ARG from, socklen_t *restrict size)
 {
     READING(accept, int, real_accept(fd, from, size));
@@ -1902,6 +1981,11 @@ EXPORT int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info, 
     WAITING(KIND_SLEEP, 0, int, real_sigtimedwait(set, info, timeout));
 }
 
+EXPORT int sigsuspend(const sigset_t *mask)
+{
+    WAITING(KIND_SLEEP, 0, int, real_sigsuspend(mask));
+}
+
 /* ---- children --------------------------------------------------------------------------------------------------- */
 
 COLD static void put_child_ended(pid_t child, int status, const struct rusage *used)
@@ -1957,6 +2041,17 @@ EXPORT pid_t waitpid(pid_t pid, int *status, int options)
 EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *used)
 {
     return wait_for(pid, status, options, used);
+}
+
+/* These wait for their child inside libc. */
+EXPORT int system(const char *command)
+{
+    WAITING(KIND_CHILD_WAIT, (uint64_t)-1, int, real_system(command));
+}
+
+EXPORT int pclose(FILE *stream)
+{
+    WAITING(KIND_CHILD_WAIT, (uint64_t)-1, int, real_pclose(stream));
 }
 
 EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
@@ -2099,7 +2194,7 @@ COLD static void put_open_waits(struct waits_header *header)
         uint32_t tid = atomic_load_explicit(&threads[n].tid, relaxed);
         uint32_t kind = atomic_load_explicit(&threads[n].open_kind, relaxed);
         uint64_t start = atomic_load_explicit(&threads[n].open_start_ns, relaxed);
-        if (tid == 0 || tid == (uint32_t)own_pid || kind == 0)
+        if (tid == 0 || kind == 0)
             continue;
         if (kind & WAITS_OPEN_TICKS)
             start = start < ticks ? now - (uint64_t)((double)(ticks - start) * per_tick) : now;
@@ -2118,6 +2213,7 @@ COLD static void begin_process(const struct waits_header *parents)
     atomic_store_explicit(&growing, false, relaxed);
     atomic_store_explicit(&no_room_until, 0, relaxed);
     self = (struct self){.rseq = self.rseq};
+    seen.id = 0;
     uint64_t ticks = start_ticks();
     bool again = false;
     struct waits_header *header = open_own_file(ticks, &again);

@@ -1,6 +1,8 @@
 """The report: what a person reads about a suite, as HTML, Markdown, PNG, CSV and JSON.
 
-    tables ─▶ cells ─▶ verdict, summary, figures, ... ─▶ one ReportView ─▶ html · markdown · tabular ─▶ write
+    tables ─▶ cells ─▶ verdict, summary, figures, sections ─┐
+                                                            ├─▶ one ReportView ─▶ html · markdown · tabular ─▶ write
+    tables ─▶ program ─▶ headline, processes, lives, ... ───┘
 
-Everything up to the view is pure; only `write` touches the disk.
+A suite of models is compared; a recorded program, of which there is one run, is not. Everything up to the view is pure; only `write` touches the disk.
 """

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from tracekit.metrics.blame import blame
-from tracekit.report.cells import records
+from tracekit.metrics.cells import records
 from tracekit.report.names import Names
 from tracekit.report.sites import short_place
 from tracekit.report.views import Field, LegendItem, Row, RowGroup, TableView
-from tracekit.report.wording import plural
+from tracekit.report.wording import percent, plural
 from tracekit.tables import Tables
 from tracekit.units import format_ns
 
@@ -25,6 +25,8 @@ COLUMNS = (
 )
 NOBODY = "nobody"
 _MOST = 10
+_MOST_TOLD = 5_000
+"""Pairs that are told apart; a program with more of them has the others only in blame.csv."""
 _SAID = 3
 _NOTABLE = 0.1
 """A sentence is about at least this part of the run's GIL wait."""
@@ -49,6 +51,9 @@ class Who:
         return f"{self.thread} in `{self.function}`" if self.function else self.thread
 
 
+OTHERS = Who(thread="others", function="")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """`waiter` waited `ns` while `holder` held the GIL, in `waits` waits."""
@@ -61,19 +66,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlameView:
-    """The blame of one run, the longest waits first. `whole` is its GIL wait in ns."""
+    """The blame of one run, the longest waits first. `whole` is its GIL wait in ns, `waited` that of each waiter."""
 
     entries: tuple[Entry, ...]
+    whole: int
+    waited: Mapping[Who, int]
     method: str
     frame: pd.DataFrame
-
-    @property
-    def whole(self) -> int:
-        return sum(entry.ns for entry in self.entries)
-
-    def waited(self, waiter: Who) -> int:
-        """The GIL wait of one waiter."""
-        return sum(entry.ns for entry in self.entries if entry.waiter == waiter)
 
 
 def blame_of(tables: Tables, run_id: str, names: Names) -> BlameView | None:
@@ -81,27 +80,40 @@ def blame_of(tables: Tables, run_id: str, names: Names) -> BlameView | None:
     frame = blame(tables, run_id)
     if frame.empty or not int(frame["wait_ns"].sum()):
         return None
-    entries = tuple(
+    entries = [
         Entry(
             waiter=_who(names, row, "waiter"),
             holder=_who(names, row, "holder"),
             ns=int(row["wait_ns"]),
             waits=int(row["waits"]),
         )
-        for row in records(frame)
+        for row in records(frame.iloc[:_MOST_TOLD])
+    ]
+    rest = frame.iloc[_MOST_TOLD:]
+    if len(rest):
+        ns, waits = int(rest["wait_ns"].sum()), int(rest["waits"].sum())
+        entries.append(Entry(waiter=OTHERS, holder=OTHERS, ns=ns, waits=waits))
+    together = _together(entries)
+    waited: dict[Who, int] = {}
+    for entry in together:
+        waited[entry.waiter] = waited.get(entry.waiter, 0) + entry.ns
+    return BlameView(
+        entries=together,
+        whole=sum(waited.values()),
+        waited=waited,
+        method=str(frame["method"].iloc[0]),
+        frame=frame,
     )
-    return BlameView(entries=_together(entries), method=str(frame["method"].iloc[0]), frame=frame)
 
 
 def sentences(view: BlameView) -> tuple[str, ...]:
     """What a developer should know first: who kept whom waiting. Nothing where no pair stands out."""
-    known = [entry for entry in view.entries if entry.holder.thread != NOBODY and entry.ns >= _NOTABLE * view.whole]
-    waited = {entry.waiter: view.waited(entry.waiter) for entry in known}
-    return tuple(
-        f"{_capital(entry.holder.said)} held the GIL for {entry.ns / waited[entry.waiter] * 100:.0f} % of the "
-        f"time that {entry.waiter.said} waited for it ({format_ns(entry.ns)} of {format_ns(waited[entry.waiter])})."
-        for entry in known[:_SAID]
-    )
+    known = [
+        entry
+        for entry in view.entries
+        if entry.holder.thread != NOBODY and entry.waiter != OTHERS and entry.ns >= _NOTABLE * view.whole
+    ]
+    return tuple(_sentence(entry, view.waited[entry.waiter]) for entry in known[:_SAID])
 
 
 def blame_table(view: BlameView) -> TableView:
@@ -117,7 +129,7 @@ def blame_table(view: BlameView) -> TableView:
                 detail="in blame.csv",
                 fields=(
                     Field(main="–"),
-                    Field(main=format_ns(ns), sub=f"{ns / view.whole * 100:.0f} %"),
+                    Field(main=format_ns(ns), sub=percent(ns / view.whole)),
                     Field(main="–"),
                     Field(main=f"{sum(entry.waits for entry in rest):,}"),
                 ),
@@ -141,6 +153,13 @@ def blame_table(view: BlameView) -> TableView:
 def blame_csv(view: BlameView) -> str:
     """Every entry as it was computed, for other programs."""
     return view.frame.to_csv(index=False, lineterminator="\n")
+
+
+def _sentence(entry: Entry, waited: int) -> str:
+    return (
+        f"{_capital(entry.holder.said)} held the GIL for {percent(entry.ns / waited)} of the time that "
+        f"{entry.waiter.said} waited for it ({format_ns(entry.ns)} of {format_ns(waited)})."
+    )
 
 
 def _together(entries: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -168,15 +187,15 @@ def _who(names: Names, row: dict[str, object], role: str) -> Who:
 
 
 def _row(entry: Entry, view: BlameView) -> Row:
-    waited = view.waited(entry.waiter)
+    waited = view.waited[entry.waiter]
     return Row(
         family="plain",
         label=entry.waiter.thread,
         detail=_function(entry.waiter),
         fields=(
             Field(main=entry.holder.thread, sub=_function(entry.holder), words=True),
-            Field(main=format_ns(entry.ns), sub=f"{entry.ns / view.whole * 100:.0f} %"),
-            Field(main=f"{entry.ns / waited * 100:.0f} %", sub=f"of {format_ns(waited)}"),
+            Field(main=format_ns(entry.ns), sub=percent(entry.ns / view.whole)),
+            Field(main=percent(entry.ns / waited), sub=f"of {format_ns(waited)}"),
             Field(main=f"{entry.waits:,}", sub=f"mean {format_ns(entry.ns / max(1, entry.waits))}"),
         ),
     )

@@ -8,8 +8,9 @@ from dataclasses import replace
 from tracekit import __version__
 from tracekit.metrics.once import remembering
 from tracekit.report import doubts, environment, every, methods, sections, summary
-from tracekit.report.cells import Group, groups
+from tracekit.report.cells import Group
 from tracekit.report.figures import lives, spawn, speedup, switches, thread_time, walls
+from tracekit.report.grouping import groups
 from tracekit.report.program import Program, headline, processes_table, program_of
 from tracekit.report.verdict import verdict
 from tracekit.report.views import FigureGroup, FigureView, MissingFigure, ReportView, Verdict

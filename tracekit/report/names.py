@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.report.cells import records
+from tracekit.metrics.cells import records
 from tracekit.tables import Tables
 
 _COMM = 15
@@ -19,7 +19,9 @@ _COMM = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """`processes` by pid, `threads` by (pid, tid); but for those of main, a thread's name begins with its process."""
+    """`processes` by pid, `threads` by (pid, tid); a thread's begins with its process where it would not tell it
+    from those of others.
+    """
 
     processes: Mapping[int, str]
     threads: Mapping[tuple[int, int], str]
@@ -73,7 +75,8 @@ def _threads(
     for (pid, tid), name in own.items():
         told = f"{name or 'thread'} {tid}" if not name or counts[pid, name] > 1 else name
         process = called.get(pid, f"process {pid}")
-        if process not in ("main", told):
+        # A thread that is called by its id needs no more: no other has it.
+        if process not in ("main", told) and not told.endswith(f" {tid}"):
             told = process if told == "main thread" else f"{process} · {told}"
         names[pid, tid] = told
     return names

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tracekit.report.cells import Number, number_of, records, trust
+from tracekit.metrics.cells import records
+from tracekit.report.cells import Number, trust
+from tracekit.report.grouping import number_of
 from tracekit.tables import Tables
 
 Place = tuple[int | None, int | None]

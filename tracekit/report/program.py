@@ -8,17 +8,18 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from tracekit.metrics import ledger_parts
-from tracekit.metrics.cells import PROGRAM
-from tracekit.report.cells import Number, records
+from tracekit.metrics.cells import PROGRAM, records
+from tracekit.report.cells import Number
 from tracekit.report.fields import TAGS, Footnotes, field_of, how
 from tracekit.report.ledger import NAMES, Ledger, amount_text, ledger_of
 from tracekit.report.names import Names, names_of
 from tracekit.report.places import Numbers, Place, number_at, places_of
 from tracekit.report.views import Field, LegendItem, Row, RowGroup, TableView, Verdict
-from tracekit.report.wording import plural, value_text
+from tracekit.report.wording import percent, plural, value_text
 from tracekit.tables import Tables
 from tracekit.units import format_ns
 
@@ -125,11 +126,16 @@ def ended_text(process: Mapping[str, Any]) -> str:
         return _signal(-code)
     if ended == "signal":
         return "a signal"
-    if ended == "_exit":
+    if ended == "_exit" and _is_python(process):
         return "os._exit" if code is None else f"os._exit, code {code}"
     if code is not None:
         return f"exit code {code}"
-    return "exit" if ended == "exit" else "not known"
+    return "exit" if ended in ("exit", "_exit") else "not known"
+
+
+def _is_python(process: Mapping[str, Any]) -> bool:
+    """Whether leaving without clean-up is worth a word: a shell always ends so."""
+    return PurePath(process.get("executable") or "python").name.startswith(("python", "pypy"))
 
 
 def processes_table(program: Program) -> TableView:
@@ -206,7 +212,7 @@ def _part(ledger: Ledger | None, part: str, notes: Footnotes) -> Field:
         return Field(main="n/a", mark=notes.mark("no Python thread with a known life"))
     if part not in ledger.parts:
         return Field(main="n/a", mark=notes.mark(f"{NAMES[part]} is not told apart by {ledger.method}"))
-    return Field(main=format_ns(ledger.parts[part]), sub=f"{ledger.share(part) * 100:.0f} %")
+    return Field(main=format_ns(ledger.parts[part]), sub=percent(ledger.share(part)))
 
 
 def _other(ledger: Ledger | None, notes: Footnotes) -> Field:
@@ -227,7 +233,7 @@ def _gil_wait(program: Program, pid: int | None, notes: Footnotes) -> Field:
     if number.method == "no-gil":
         return Field(main="0 s", sub="no GIL")
     centre = number.centre or 0.0
-    share = f"{centre / ledger.whole * 100:.0f} %" if ledger is not None and number.quality != "bound" else ""
+    share = percent(centre / ledger.whole) if ledger is not None and number.quality != "bound" else ""
     return Field(main=value_text(number), sub=share, tag=how(number))
 
 
@@ -262,7 +268,7 @@ def _end_of(program: Program) -> str:
 def _ended_of_run(program: Program) -> str:
     code = program.run["exit_code"]
     main = next((row for row in program.processes if row["role"] == "main"), {})
-    return ended_text({"ended": main.get("ended"), "exit_code": main.get("exit_code") if code is None else code})
+    return ended_text({**main, "exit_code": main.get("exit_code") if code is None else code})
 
 
 def _where(program: Program) -> str:

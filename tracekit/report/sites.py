@@ -10,7 +10,7 @@ import pandas as pd
 from tracekit.metrics.idle import idle_waits
 from tracekit.metrics.methods import WAITS_PROBE
 from tracekit.report.views import Field, LegendItem, Row, RowGroup, TableView
-from tracekit.report.wording import plural
+from tracekit.report.wording import percent, plural
 from tracekit.tables import Tables
 from tracekit.units import format_ns
 
@@ -172,7 +172,7 @@ def _row(site: Site, whole: int) -> Row:
 
 
 def _total(total: int, whole: int) -> Field:
-    return Field(main=format_ns(total), sub=f"{total / whole * 100:.0f} %" if whole else "")
+    return Field(main=format_ns(total), sub=percent(total / whole) if whole else "")
 
 
 def _idle(waits: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

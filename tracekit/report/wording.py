@@ -59,6 +59,11 @@ def times(value: float) -> str:
     return format_value(value, "ratio")
 
 
+def percent(share: float) -> str:
+    """A part of a whole: `49 %`; what is not nothing does not read as nothing: `<1 %`."""
+    return "<1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
+
+
 def plural(count: int, word: str) -> str:
     """`1 repeat`, `5 repeats`, `2 CPUs`, `2 processes`."""
     return f"{count} {word}" if count == 1 else f"{count} {word}{'es' if word.endswith('s') else 's'}"

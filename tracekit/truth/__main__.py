@@ -15,7 +15,7 @@ from tracekit.interpreters import Interpreter
 from tracekit.truth import effect
 from tracekit.truth.cases import choose
 from tracekit.truth.proof import Wanted, prove
-from tracekit.truth.result import Result, machine, write
+from tracekit.truth.result import result_of, write
 from tracekit.truth.rows import CHECKS, Row
 from tracekit.truth.table import line, summary
 
@@ -59,6 +59,7 @@ def main(
             if not costs_of or any(word in f"{subject.name} {subject.capture}" for word in costs_of)
         ),
         cost_pythons=_pythons(cost_pythons, [interpreters.own()]) if costs_of or not (quick or programs) else (),
+        thorough=not quick,
         pairs=pairs,
     )
     rows: list[Row] = []
@@ -67,12 +68,10 @@ def main(
         if every or row.verdict in ("off", "unclear"):
             click.echo(line(row))
     click.echo("\n" + summary(rows))
-    made = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"
-    result = Result(made=made, machine=machine(), rows=tuple(rows))
     if output is not None:
-        write(result, output)
+        write(result_of(rows, f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"), output)
         click.echo(f"\n{output}: {len(rows)} comparisons", err=True)
-    sys.exit(1 if result.off else 0)
+    sys.exit(1 if any(row.verdict == "off" for row in rows) else 0)
 
 
 def _pythons(words: Sequence[str], default: Sequence[Interpreter]) -> tuple[Interpreter, ...]:

@@ -40,7 +40,7 @@ CASES = (
     Case(name="fork-threads", program="fork_threads"),
     Case(name="subinterpreters", program="subinterpreters"),
     Case(name="read-storm", program="read_storm"),
-    Case(name="lock-storm", program="lock_storm", options=("--times", "100000", "--turns", "5000")),
+    Case(name="lock-storm", program="lock_storm", options=("--hammered", "300000", "--turns", "3000")),
     Case(name="comes-and-goes", program="comes_and_goes", quick=True),
     Case(name="comes-and-goes-60s", program="comes_and_goes", options=("--seconds", "60")),
 )

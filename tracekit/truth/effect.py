@@ -55,9 +55,12 @@ class Cost:
 
 
 STORMS = (
-    Case(name="read-storm", program="read_storm", options=("--times", "500000")),
-    Case(name="lock-storm", program="lock_storm", options=("--times", "1000000", "--turns", "10000")),
+    (Case(name="read-storm", program="read_storm"), 0.03),
+    (Case(name="lock-storm", program="lock_storm"), 0.03),
+    # The worst there is: some 5 us of work, then a wait for a lock and one for the GIL, and nothing else.
+    (Case(name="handover-storm", program="lock_storm", options=("--free=0", "--hammered=0", "--turns=8000")), 0.25),
 )
+"""Programs that do nothing but what the probe looks at, and what that may cost."""
 
 SUBJECTS = (
     *(
@@ -65,7 +68,7 @@ SUBJECTS = (
         for workload in ("matmul", "spin", "hashing")
         for model in MODELS
     ),
-    *(Subject(name=storm.name, capture="waits", most=0.03, storm=storm) for storm in STORMS),
+    *(Subject(name=storm.name, capture="waits", most=most, storm=storm) for storm, most in STORMS),
     *(
         Subject(name=f"matmul, {model}", capture="kernel", most=0.03, workload="matmul", model=model)
         for model in ("serial", "threads", "fork")
@@ -151,7 +154,9 @@ def _storm_pairs(
     def cost(watched: bool) -> Cost:
         _, known = run(storm, interpreter, subject.capture if watched else "none", folder)
         return Cost(
-            wall_ns=float(sum(span.end_ns - span.start_ns for span in known.threads if span.name in ("main", "left"))),
+            wall_ns=float(
+                max(thread.end_ns for thread in known.threads) - min(thread.start_ns for thread in known.threads)
+            ),
             cpu_ns=float(sum(thread.cpu_ns or 0 for thread in known.threads)),
         )
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from tracekit.capture import Provision, named
 from tracekit.errors import CaptureUnavailable, TracekitError, UsageError
 from tracekit.interpreters import Interpreter
-from tracekit.truth import effect
+from tracekit.truth import effect, tasks
 from tracekit.truth.cases import Case
 from tracekit.truth.checks import endings, gil, ledger, sites, switches, waits
-from tracekit.truth.rows import CHECKS, Place, Row
+from tracekit.truth.rows import CHECKS, COSTS, Place, Row
 from tracekit.truth.watching import Seen, watch
 
 KERNEL, WAITS, PY_SPY = "kernel", "waits", "py-spy"
@@ -21,7 +22,9 @@ KERNEL, WAITS, PY_SPY = "kernel", "waits", "py-spy"
 ATTEMPTS = 3
 """A run whose difference a busy machine may explain is made again: it says nothing either way."""
 
-_OF_WATCHED: dict[str, Callable[[Seen], list[Row]]] = {
+Compare: TypeAlias = Callable[[Seen], list[Row]]
+
+_OF_WATCHED: dict[str, Compare] = {
     "gil-kernel": gil.against_kernel,
     "gil-schedstat": gil.accounting,
     "gil-known": gil.against_known,
@@ -32,8 +35,6 @@ _OF_WATCHED: dict[str, Callable[[Seen], list[Row]]] = {
     "names-move": sites.moving,
     "processes": endings.children,
 }
-_OF_SAMPLED: dict[str, Callable[[Seen], list[Row]]] = {"gil-py-spy": gil.py_spy}
-EFFECTS = ("effect", "effect-wall")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class Wanted:
     checks: tuple[str, ...] = tuple(CHECKS)
     subjects: tuple[effect.Subject, ...] = effect.SUBJECTS
     cost_pythons: tuple[Interpreter, ...] = ()
+    thorough: bool = False
+    """Whether the ledger is also judged without the kernel capture, and the accounting by the tasks of workloads."""
     pairs: int = 20
     scratch: Path | None = None
 
@@ -58,7 +61,7 @@ def prove(wanted: Wanted, on_step: Callable[[str], None] = lambda step: None) ->
     """The rows, as they come; `on_step` is told what is being run. A program that cannot be run gives a row as well."""
     for interpreter in wanted.pythons:
         yield from _programs(wanted, interpreter, on_step)
-    if any(check in EFFECTS for check in wanted.checks):
+    if any(check in COSTS for check in wanted.checks):
         for interpreter in wanted.cost_pythons:
             for subject in wanted.subjects:
                 on_step(f"{interpreter.label}: what {subject.capture} costs {subject.name}")
@@ -68,32 +71,42 @@ def prove(wanted: Wanted, on_step: Callable[[str], None] = lambda step: None) ->
 def _programs(wanted: Wanted, interpreter: Interpreter, on_step: Callable[[str], None]) -> Iterator[Row]:
     reasons = {name: _lacks(name, interpreter) for name in (WAITS, KERNEL, PY_SPY)}
     lacking = {name: reason for name, reason in reasons.items() if reason}
-    watched = [check for check in _OF_WATCHED if check in wanted.checks]
-    sampled = [check for check in _OF_SAMPLED if check in wanted.checks]
+    if wanted.thorough and "gil-schedstat" in wanted.checks and KERNEL not in lacking:
+        for workload in tasks.WORK:
+            on_step(f"{interpreter.label}: tasks of {workload} under {KERNEL}")
+            yield from _tasks(workload, interpreter, wanted.scratch)
     for case in wanted.cases:
-        if watched and WAITS not in lacking:
-            capture = WAITS if KERNEL in lacking else f"{WAITS}+{KERNEL}"
+        for capture, compare in _runs(wanted, case, lacking):
             on_step(f"{interpreter.label}: {case.name} under {capture}")
-            yield from _checked(case, interpreter, capture, [_OF_WATCHED[name] for name in watched], wanted.scratch)
-        elif watched:
-            place = Place(program=case.name, python=interpreter.label, steal_ns=None)
-            yield from (place.unavailable(name, lacking[WAITS]) for name in watched)
-        if sampled and case.sampled:
-            place = Place(program=case.name, python=interpreter.label, steal_ns=None)
-            reason = lacking.get(PY_SPY) or lacking.get(KERNEL)
-            if reason:
-                yield place.unavailable("gil-py-spy", reason)
-                continue
-            capture = f"{PY_SPY}+{KERNEL}"
-            on_step(f"{interpreter.label}: {case.name} under {capture}")
-            yield from _checked(case, interpreter, capture, [_OF_SAMPLED[name] for name in sampled], wanted.scratch)
+            yield from _checked(case, interpreter, capture, compare, wanted.scratch)
+        place = Place(program=case.name, python=interpreter.label, steal_ns=None)
+        yield from (place.unavailable(check, reason) for check, reason in _cannot(wanted, case, lacking))
+
+
+def _runs(wanted: Wanted, case: Case, lacking: Mapping[str, str]) -> Iterator[tuple[str, list[Compare]]]:
+    """The captures that one case is run under, and what is compared then."""
+    watched = [_OF_WATCHED[check] for check in _OF_WATCHED if check in wanted.checks]
+    if watched and WAITS not in lacking:
+        yield WAITS if KERNEL in lacking else f"{WAITS}+{KERNEL}", watched
+        if wanted.thorough and "unattributed" in wanted.checks and KERNEL not in lacking:
+            yield WAITS, [ledger.unattributed]
+    if case.sampled and "gil-py-spy" in wanted.checks and not {PY_SPY, KERNEL} & lacking.keys():
+        yield f"{PY_SPY}+{KERNEL}", [gil.py_spy]
+
+
+def _cannot(wanted: Wanted, case: Case, lacking: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The checks that cannot be made of one case, and why."""
+    if WAITS in lacking:
+        yield from ((check, lacking[WAITS]) for check in _OF_WATCHED if check in wanted.checks)
+    if case.sampled and "gil-py-spy" in wanted.checks and {PY_SPY, KERNEL} & lacking.keys():
+        yield "gil-py-spy", lacking.get(PY_SPY) or lacking[KERNEL]
 
 
 def _checked(
     case: Case,
     interpreter: Interpreter,
     capture: str,
-    compare: Sequence[Callable[[Seen], list[Row]]],
+    compare: Sequence[Compare],
     scratch: Path | None,
 ) -> list[Row]:
     """The rows of one case, made again while a busy machine leaves some of them unclear."""
@@ -111,6 +124,14 @@ def _checked(
         if all(row.verdict != "unclear" for row in rows):
             break
     return rows
+
+
+def _tasks(workload: str, interpreter: Interpreter, scratch: Path | None) -> list[Row]:
+    try:
+        return tasks.accounting(workload, interpreter, scratch)
+    except TracekitError as error:
+        place = Place(program=f"{workload}, threads", python=interpreter.label, steal_ns=None)
+        return [place.row("runs", KERNEL, "off", reason=str(error))]
 
 
 def _cost(wanted: Wanted, subject: effect.Subject, interpreter: Interpreter) -> list[Row]:

@@ -25,6 +25,9 @@ CHECKS: Mapping[str, str] = {
 }
 """What is checked, in the order in which it is shown."""
 
+COSTS = ("effect", "effect-wall")
+"""The checks that are about what capturing costs."""
+
 VERDICTS = ("ok", "off", "unclear", "unavailable")
 """unclear: outside the tolerance by no more than a busy machine explains, or an interval too wide to tell."""
 

@@ -28,13 +28,16 @@ class Thread:
 def waited(tables: Tables, kind: str, method: str, *, window: tuple[int, int] | None = None) -> dict[Key, float]:
     """ns per thread of that kind as that method saw it; of a `window` what lies between its two stamps."""
     chosen = tables.waits[(tables.waits["kind"] == kind) & (tables.waits["method"] == method)]
-    lengths = chosen["dur_ns"]
-    if window is not None:
-        begins = chosen["start_ns"].clip(lower=window[0])
-        ends = (chosen["start_ns"] + chosen["dur_ns"]).clip(upper=window[1])
-        lengths = (ends - begins).clip(lower=0)
+    lengths = chosen["dur_ns"] if window is None else clipped(chosen, window)
     sums = chosen[["pid", "tid"]].assign(total=lengths).groupby(["pid", "tid"], as_index=False).sum()
     return {(row["pid"], row["tid"]): float(row["total"]) for row in records(sums)}
+
+
+def clipped(frame: pd.DataFrame, window: tuple[int, int]) -> pd.Series[int]:
+    """How much of each interval, ns, lies between the two stamps."""
+    begins = frame["start_ns"].clip(lower=window[0])
+    ends = (frame["start_ns"] + frame["dur_ns"]).clip(upper=window[1])
+    return (ends - begins).clip(lower=0)
 
 
 def in_window(frame: pd.DataFrame, pid: int, tid: int, window: tuple[int, int], stamp: str) -> pd.DataFrame:

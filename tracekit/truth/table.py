@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Iterable, Sequence
 
-from tracekit.truth.result import Result, strain, worst
-from tracekit.truth.rows import CHECKS, Row
-
-_EFFECTS = ("effect", "effect-wall")
+from tracekit.truth.result import Group, Result, grouped, strain
+from tracekit.truth.rows import CHECKS, COSTS, Row
 
 
 def line(row: Row) -> str:
@@ -50,94 +49,95 @@ def verdict_of(rows: Sequence[Row]) -> tuple[str, str]:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Check by check and Python by Python: how many comparisons are ok, and the worst of them."""
-    pythons = _ordered(row.python for row in rows)
+    """Check by check and Python by Python: how many comparisons are ok, and the worst of them; then the costs."""
+    groups = grouped(rows)
+    pythons = _ordered(group.python for group in groups)
     table = [["check", *pythons]]
     table += [
-        [check, *(_cell([row for row in of_check if row.python == python]) for python in pythons)]
+        [check, *(_cell(group for group in of_check if group.python == python) for python in pythons)]
         for check in CHECKS
-        if (of_check := [row for row in rows if row.check == check])
+        if (of_check := [group for group in groups if group.check == check])
     ]
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)) for line in table)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)) for cells in table]
+    costs = [line(row) for row in rows if row.check in COSTS]
+    return "\n".join([*(lines if groups else []), *costs])
 
 
 def markdown(result: Result) -> str:
     """The part of docs/metrics.md: by check and Python, by program, and what capturing costs."""
     facts = result.machine
-    compared = [row for row in result.rows if row.check not in _EFFECTS]
     parts = [
         f"Made by `make accuracy` on {result.made}: {facts['cpu_model']}, {facts['logical_cpus']} logical CPUs, "
         f"{facts['os_release']}, kernel {facts['kernel']}. A cell says how many comparisons are ok, and how much of "
         "its tolerance the worst one uses up (100 % is just allowed).\n",
-        _by_check(compared),
+        _by_check(result.groups),
         "By program, over all Pythons, with the most that the machine had stolen during one run:\n",
-        _by_program(compared),
+        _by_program(result.groups),
     ]
-    effects = [row for row in result.rows if row.check in _EFFECTS]
-    if effects:
+    costs = [row for row in result.rows if row.check in COSTS]
+    if costs:
         parts += ["What capturing costs, as a ratio of interleaved pairs of runs with its 95 % interval:\n"]
-        parts += [_by_subject(effects)]
+        parts += [_by_subject(costs)]
     return "\n".join(parts) + _exceptions(result)
 
 
-def _by_check(rows: Sequence[Row]) -> str:
-    pythons = _ordered(row.python for row in rows)
+def _by_check(groups: Sequence[Group]) -> str:
+    pythons = _ordered(group.python for group in groups)
     lines = [f"| check | {' | '.join(pythons)} |", "|---" * (len(pythons) + 1) + "|"]
     for check, title in CHECKS.items():
-        of_check = [row for row in rows if row.check == check]
+        of_check = [group for group in groups if group.check == check]
         if of_check:
-            cells = [_cell([row for row in of_check if row.python == python]) for python in pythons]
-            lines.append(f"| {title} | {' | '.join(cells)} |")
+            cells = [_cell(group for group in of_check if group.python == python) for python in pythons]
+            lines.append(f"| {title} (`{check}`) | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _by_program(rows: Sequence[Row]) -> str:
-    checks = [check for check in CHECKS if any(row.check == check for row in rows) and check != "runs"]
+def _by_program(groups: Sequence[Group]) -> str:
+    checks = [check for check in CHECKS if check != "runs" and any(group.check == check for group in groups)]
     lines = [f"| program | {' | '.join(checks)} | stolen |", "|---" * (len(checks) + 2) + "|"]
-    for program in dict.fromkeys(row.program for row in rows):
-        of_program = [row for row in rows if row.program == program]
-        cells = [_cell([row for row in of_program if row.check == check]) for check in checks]
-        stolen = max((row.steal_ns or 0 for row in of_program), default=0)
+    for program in dict.fromkeys(group.program for group in groups):
+        of_program = [group for group in groups if group.program == program]
+        cells = [_cell(group for group in of_program if group.check == check) for check in checks]
+        stolen = max((group.steal_ns for group in of_program), default=0)
         lines.append(f"| {program} | {' | '.join(cells)} | {stolen / 1e6:.0f} ms |")
     return "\n".join(lines) + "\n"
 
 
 def _by_subject(rows: Sequence[Row]) -> str:
     lines = [
-        "| work | Python | capture | CPU time | wall | allowed | pairs | verdict |",
+        "| work | Python | capture | CPU time | wall | allowed | verdicts | stolen |",
         "|---|---|---|---|---|---|---|---|",
     ]
     by_place: dict[tuple[str, str, str], dict[str, Row]] = {}
     for row in rows:
         by_place.setdefault((row.program, row.python, row.what), {})[row.check] = row
     for (program, python, capture), found in by_place.items():
-        cpu, wall = found.get("effect"), found.get("effect-wall")
-        first = cpu or wall
-        assert first is not None
-        allowed = "" if first.tolerance is None else f"{1 + first.tolerance:g}"
-        verdicts = "/".join(row.verdict for row in (cpu, wall) if row is not None)
+        both = [found[check] for check in COSTS if check in found]
+        allowed = "" if both[0].tolerance is None else f"{1 + both[0].tolerance:g}"
+        ratios = [_ratio(found.get(check)) for check in COSTS]
+        verdicts = ", ".join(row.verdict for row in both)
+        stolen = max(row.steal_ns or 0 for row in both) / 1e6
         lines.append(
-            f"| {program} | {python} | {capture} | {_ratio(cpu)} | {_ratio(wall)} | {allowed} | {first.reason} | "
-            f"{verdicts} |"
+            f"| {program} | {python} | {capture} | {' | '.join(ratios)} | {allowed} | {verdicts} | {stolen:.0f} ms |"
         )
     return "\n".join(lines) + "\n"
 
 
 def _ratio(row: Row | None) -> str:
     if row is None or row.measured is None or row.lower is None or row.upper is None:
-        return ""
+        return "" if row is None else row.reason
     return f"{row.measured:.3f} [{row.lower:.3f}, {row.upper:.3f}]"
 
 
 def _exceptions(result: Result) -> str:
-    """What is off or unclear, one by one: a table of averages must not hide them."""
-    rows = [row for row in result.rows if row.verdict in ("off", "unclear") and row.check not in _EFFECTS]
+    """What is off or unclear, one by one: a table of counts must not hide it."""
+    rows = [row for row in result.rows if row.check not in COSTS]
     if not rows:
-        return "\nNothing is off.\n"
-    shown = sorted(rows, key=strain, reverse=True)
+        return "\nNo comparison is off.\n"
+    shown = sorted(rows, key=lambda row: (row.verdict != "off", -strain(row)))
     lines = [f"- {row.verdict}: {row.program} on {row.python}, {row.check}, {_words(row)}" for row in shown]
-    return "\nOff, or unclear:\n\n" + "\n".join(lines) + "\n"
+    return "\nOff or unclear, one by one:\n\n" + "\n".join(lines) + "\n"
 
 
 def _words(row: Row) -> str:
@@ -147,18 +147,14 @@ def _words(row: Row) -> str:
     return f"{text} ({row.reason})" if row.reason else text
 
 
-def _cell(rows: Sequence[Row]) -> str:
-    compared = [row for row in rows if row.verdict != "unavailable"]
+def _cell(groups: Iterable[Group]) -> str:
+    found = list(groups)
+    compared = sum(group.compared for group in found)
     if not compared:
-        return "–" if rows else ""
-    fine = sum(row.verdict == "ok" for row in compared)
-    found = worst(compared)
-    return f"{fine}/{len(compared)}" + ("" if found is None else f", {strain(found):.0%}")
+        return "–" if found else ""
+    return f"{sum(group.ok for group in found)}/{compared}, {max(group.worst for group in found):.0%}"
 
 
 def _ordered(pythons: Iterable[str]) -> list[str]:
     """Each once, by version."""
-    key: Callable[[str], list[tuple[int, str]]] = lambda text: [  # noqa: E731
-        (int(part), "") if part.isdigit() else (0, part) for part in text.split(" ")[0].rstrip("t").split(".")
-    ]
-    return sorted(dict.fromkeys(pythons), key=key)
+    return sorted(dict.fromkeys(pythons), key=lambda text: ([int(part) for part in re.findall(r"\d+", text)], text))

@@ -76,7 +76,7 @@ def traces_of(
             )
         return _build(folder, [(bundle, spec)], scratch, announce)
     folder = store.suite(target)
-    traced = _chosen(list(_traced(folder, announce)))
+    traced = chosen(list(_traced(folder, announce)))
     if not traced:
         raise NothingToDo(f"suite {folder.suite_id} has no run with a trace", _way_for(folder))
     return _build(folder, traced, scratch, announce)
@@ -99,7 +99,7 @@ def _traced(folder: SuiteFolder, announce: Callable[[str], None]) -> Iterator[tu
             announce(f"left out: run {spec.run_id} ended as {status}")
 
 
-def _chosen(traced: list[tuple[Bundle, RunSpec]]) -> list[tuple[Bundle, RunSpec]]:
+def chosen(traced: list[tuple[Bundle, RunSpec]]) -> list[tuple[Bundle, RunSpec]]:
     """The runs with calls; where there are none, one repeat of each cell whose waits or scheduling were recorded."""
     with_calls = [item for item in traced if CAPTURE in _captures(item[1])]
     if with_calls:

@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from tests.unit.report.made_numbers import MS, Suite, typical
 from tracekit.report import style
 from tracekit.report.build import build
-from tracekit.report.cells import Group, groups
+from tracekit.report.cells import Group
 from tracekit.report.figures import spawn, speedup, switches, thread_time, walls
+from tracekit.report.grouping import groups
 from tracekit.report.views import FigureView, MissingFigure
 
 

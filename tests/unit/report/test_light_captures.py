@@ -11,7 +11,8 @@ from tests.made_tables import Maker, full_run
 from tests.unit.report.made_numbers import MS, Interval, Suite, typical
 from tracekit.metrics.compute import compute_all
 from tracekit.report.build import build
-from tracekit.report.cells import Cell, groups
+from tracekit.report.cells import Cell
+from tracekit.report.grouping import groups
 from tracekit.report.ledger import ledger_of_cell
 from tracekit.report.shares import gil_wait, gil_wait_share
 from tracekit.report.views import Field, ReportView, Section, TableView

@@ -82,6 +82,11 @@ def test_an_end_in_words(ended: str, code: int | None, text: str) -> None:
     assert ended_text({"ended": ended, "exit_code": code}) == text
 
 
+def test_a_shell_that_leaves_as_shells_do_just_ends() -> None:
+    assert ended_text({"ended": "_exit", "exit_code": 4, "executable": "/usr/bin/dash"}) == "exit code 4"
+    assert ended_text({"ended": "_exit", "exit_code": 4, "executable": "/usr/bin/python3.11"}) == "os._exit, code 4"
+
+
 def test_an_unknown_end_is_a_doubt_and_no_guess() -> None:
     found = rows()
     found["processes"][1].update(ended="unknown", exit_code=None)

@@ -3,7 +3,7 @@
 import pytest
 
 from tracekit.report.cells import Number
-from tracekit.report.wording import interval_text, listed, plural, range_text, value_text, workers_text
+from tracekit.report.wording import interval_text, listed, percent, plural, range_text, value_text, workers_text
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,13 @@ def test_one_reading_is_not_repeated_as_its_own_interval() -> None:
 
 def test_an_unavailable_number_is_neither_zero_nor_nan() -> None:
     assert value_text(Number(metric="cpu_ns", reason="not read")) == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "0 %"), (0.004, "<1 %"), (0.006, "1 %"), (0.494, "49 %"), (1.0, "100 %"), (-0.03, "-3 %")]
+)
+def test_a_part_that_is_not_nothing_does_not_read_as_nothing(share: float, text: str) -> None:
+    assert percent(share) == text
 
 
 def test_counted_words() -> None:

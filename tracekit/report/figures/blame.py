@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from tracekit.metrics.ledger_parts import GIL
 from tracekit.report import style
-from tracekit.report.blame import NOBODY, BlameView, Who
+from tracekit.report.blame import NOBODY, OTHERS, BlameView, Who
 from tracekit.report.views import FigureView
 from tracekit.units import format_ns
 
@@ -23,8 +23,6 @@ _BELOW = 0.8
 """Inches that are first kept for the names of the holders."""
 _LEAST_SHOWN = 0.005
 """Part of a waiter's wait below which a field is left empty."""
-
-OTHERS = Who(thread="others", function="")
 
 
 def figure(view: BlameView, what: str) -> FigureView:
@@ -59,8 +57,10 @@ def _largest(pairs: Iterable[tuple[Who, int]], most: int) -> list[Who]:
     sums: dict[Who, int] = {}
     for who, ns in pairs:
         sums[who] = sums.get(who, 0) + ns
-    order = sorted(sums, key=lambda who: -sums[who])
-    return order if len(order) <= most else [*order[: most - 1], OTHERS]
+    order = sorted((who for who in sums if who != OTHERS), key=lambda who: -sums[who])
+    if len(order) + (OTHERS in sums) <= most:
+        return [*order, *([OTHERS] if OTHERS in sums else [])]
+    return [*order[: most - 1], OTHERS]
 
 
 def _draw(waiters: list[Who], holders: list[Who], matrix: npt.NDArray[np.float64], what: str) -> Figure:

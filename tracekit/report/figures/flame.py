@@ -21,7 +21,7 @@ _LEVEL = "#eceff2"
 _EDGE = "white"
 _LEAST_DRAWN = 0.001
 """Part of the width below which a box would be less than a pixel."""
-_CHARACTER = 0.0118
+_CHARACTER = 0.0128
 """Width of a character of the labels, as a part of the axes: DejaVu Sans at 7.5 points in 4.7 inches."""
 _MOST_SAID = 6
 

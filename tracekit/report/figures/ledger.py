@@ -12,7 +12,8 @@ from tracekit.report import style
 from tracekit.report.ledger import NAMES, PARTS, UNATTRIBUTED, Ledger, unattributed_text
 from tracekit.units import format_ns
 
-_LEAST_LABELLED = 0.09
+_LABEL_INCHES = 0.33
+"""What `99 %` takes."""
 _TEXT = 9.5
 
 
@@ -28,11 +29,16 @@ def draw(bars: Sequence[LedgerBar], title: str, subtitle: str) -> Figure:
     """A bar of 100 % each; at the right its sum, and beneath that what no method accounts for."""
     figure, axes = style.canvas(title, subtitle, 1.9 + 0.46 * len(bars))
     style.rows(figure, axes, [bar.label for bar in bars], [bar.colour for bar in bars])
+    style.make_room_right(figure, 0.86)
+    least = _LABEL_INCHES / (axes.get_position().width * figure.get_figwidth())
     present = [name for name in PARTS if any(bar.ledger.parts.get(name, 0) > 0 for bar in bars)]
     for row, bar in enumerate(bars):
         left = 0.0
         for name in present:
-            left += _part(axes, row, left, bar.ledger, name)
+            share = _part(axes, row, left, bar.ledger, name)
+            if share >= least and name != UNATTRIBUTED:
+                _label(axes, row, left + share / 2, name, share)
+            left += share
         axes.text(1.015, row - 0.19, format_ns(bar.ledger.whole), va="center", fontsize=_TEXT, clip_on=False)
         axes.text(
             1.015,
@@ -45,10 +51,9 @@ def draw(bars: Sequence[LedgerBar], title: str, subtitle: str) -> Figure:
         )
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
-    axes.set_xlabel("share of thread time; right: its sum, unattributed")
+    axes.set_xlabel("share of thread time; right: its sum, unattributed", loc="right")
     handles, names = axes.get_legend_handles_labels()
     style.legend(figure, axes, handles, names)
-    style.make_room_right(figure, 0.86)
     return figure
 
 
@@ -76,18 +81,20 @@ def _part(axes: Axes, row: int, left: float, ledger: Ledger, name: str) -> float
         lw=0.6,
         label=NAMES[name] if row == 0 else f"_{NAMES[name]}",
     )
-    if share >= _LEAST_LABELLED and name != UNATTRIBUTED:
-        axes.text(
-            left + share / 2,
-            row,
-            f"{share * 100:.0f} %",
-            ha="center",
-            va="center",
-            fontsize=_TEXT,
-            color=style.STATE_TEXT.get(name, style.INK),
-            bbox=_plate(name),
-        )
     return share
+
+
+def _label(axes: Axes, row: int, middle: float, name: str, share: float) -> None:
+    axes.text(
+        middle,
+        row,
+        f"{share * 100:.0f} %",
+        ha="center",
+        va="center",
+        fontsize=_TEXT,
+        color=style.STATE_TEXT.get(name, style.INK),
+        bbox=_plate(name),
+    )
 
 
 def _plate(name: str) -> dict[str, object] | None:

@@ -131,26 +131,30 @@ def accounting(seen: Seen) -> list[Row]:
 
 
 def py_spy(seen: Seen) -> list[Row]:
-    """A row per thread of a run under py-spy and the kernel capture: shares of the thread's life."""
+    """A row per thread of the program in a run under py-spy and the kernel capture: shares of the thread's life.
+
+    A stack does not tell a wait in take_gil from one in drop_gil, so the truth is both together. The main thread waits
+    in Thread.start and join for locks and, at their ends, for the GIL: no stack tells these apart, and it is left out.
+    """
     place, check = seen.place, "gil-py-spy"
-    sampled = _by_thread(seen.tables, "gil_wait_ns", PYSPY_NATIVE)
     if silent := _silent(seen):
         return [place.unavailable(check, silent)]
-    truths = truth(seen)
+    sampled = _by_thread(seen.tables, "gil_wait_ns", PYSPY_NATIVE)
+    taking = waited(seen.tables, "gil", KERNEL_UPROBE)
+    dropping = waited(seen.tables, "gil-switch", KERNEL_UPROBE)
+    known = {(thread.pid, thread.tid) for thread in seen.known.threads}
     rows = []
     for thread in threads_of(seen):
         estimate = sampled.get(thread.key)
-        if estimate is None or thread.life_ns <= 0:
+        if estimate is None or thread.life_ns <= 0 or thread.key not in known:
             continue
-        found, wanted = (
-            float(estimate["value"]) / thread.life_ns,
-            truths.get(thread.key, Truth()).blocked / thread.life_ns,
-        )
+        found = float(estimate["value"]) / thread.life_ns
+        wanted = (taking.get(thread.key, 0.0) + dropping.get(thread.key, 0.0)) / thread.life_ns
         rows.append(
             place.row(
                 check,
                 thread.label,
-                within(found - wanted, POINTS),
+                within(found - wanted, POINTS, queued(seen, thread.key) / thread.life_ns),
                 unit="share",
                 measured=found,
                 truth=wanted,

@@ -1,4 +1,4 @@
-"""Locks taken and given as often as asked for: without anybody else, and from hand to hand between two threads."""
+"""Locks taken and given as often as asked for: a free one, one that two threads hammer, and one handed to and fro."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ import threading
 
 from tracekit.truth.programs.known import Known, join, start
 
-PLAY = "lock_storm.py:play"
+HAMMER, PLAY = "lock_storm.py:hammer", "lock_storm.py:play"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How often."""
-    parser.add_argument("--times", type=int, default=1_000_000, help="a lock is taken that is free")
-    parser.add_argument("--turns", type=int, default=15_000, help="the two threads wait for each other")
+    """How often; 0 leaves a part out."""
+    parser.add_argument("--free", type=int, default=500_000, help="a lock is taken that nobody else wants")
+    parser.add_argument("--hammered", type=int, default=500_000, help="each of two threads takes the same lock")
+    parser.add_argument("--turns", type=int, default=0, help="two threads wait for each other: every take blocks")
+
+
+def hammer(known: Known, name: str, times: int, lock: threading.Lock) -> None:
+    """Take the lock and give it back; the other thread has it when the GIL was switched in between."""
+    me = known.thread(name)
+    me.sites("lock", HAMMER)
+    for _ in range(times):
+        lock.acquire()
+        lock.release()
+    me.end()
 
 
 def play(known: Known, name: str, turns: int, mine: threading.Lock, yours: threading.Lock) -> None:
@@ -27,16 +38,28 @@ def play(known: Known, name: str, turns: int, mine: threading.Lock, yours: threa
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """First alone, then the two."""
-    free = threading.Lock()
-    for _ in range(options.times):
-        free.acquire()
-        free.release()
-    left, right = threading.Lock(), threading.Lock()
-    right.acquire()
-    threads = [
-        threading.Thread(target=play, args=(known, "left", options.turns, left, right)),
-        threading.Thread(target=play, args=(known, "right", options.turns, right, left)),
-    ]
-    start(*threads)
-    join(*threads)
+    """One part after the other."""
+    lock = threading.Lock()
+    if options.free:
+        me = known.thread("alone")
+        me.waited("lock", 0, calls=0)
+        for _ in range(options.free):
+            lock.acquire()
+            lock.release()
+        me.end()
+    if options.hammered:
+        threads = [
+            threading.Thread(target=hammer, args=(known, f"hammer {number}", options.hammered, lock))
+            for number in range(2)
+        ]
+        start(*threads)
+        join(*threads)
+    if options.turns:
+        other = threading.Lock()
+        other.acquire()
+        threads = [
+            threading.Thread(target=play, args=(known, "left", options.turns, lock, other)),
+            threading.Thread(target=play, args=(known, "right", options.turns, other, lock)),
+        ]
+        start(*threads)
+        join(*threads)

@@ -1,0 +1,158 @@
+"""Programs with known answers, really run and really captured: the self-test that users have, and other Pythons.
+
+A busy machine makes a comparison unclear, never off, so that these hold on any machine; see tracekit/truth/rows.py.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Said, run_tracekit
+from tracekit import interpreters
+from tracekit.capture import Provision, named
+from tracekit.errors import CaptureUnavailable
+from tracekit.interpreters import Interpreter
+from tracekit.truth.cases import CASES, choose
+from tracekit.truth.proof import Wanted, prove
+from tracekit.truth.rows import Row
+from tracekit.truth.selftest import CHECKS
+from tracekit.truth.table import line
+from tracekit.truth.watching import PROGRAMS, run
+
+NEED_KERNEL = ("gil-kernel", "switches")
+
+
+@pytest.fixture(scope="module")
+def self_test(tmp_path_factory: pytest.TempPathFactory) -> Said:
+    need("waits", interpreters.own())
+    return run_tracekit("doctor", "--self-test", "--json", cwd=tmp_path_factory.mktemp("self test"))
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_self_test_compares_and_nothing_is_off(self_test: Said, check: str) -> None:
+    rows = [Row(**row) for row in self_test.rows() if row["check"] == check]
+    compared = [row for row in rows if row.verdict != "unavailable"]
+    if not compared and check in NEED_KERNEL:
+        need("kernel", interpreters.own())
+        pytest.skip(rows[0].reason)
+    assert compared, rows
+    assert any(row.verdict == "ok" for row in compared), "\n".join(map(line, compared))
+    off = [line(row) for row in compared if row.verdict == "off"]
+    assert not off, "\n".join(off)
+
+
+def test_the_self_test_s_exit_code_and_words_are_for_people(self_test: Said) -> None:
+    assert self_test.code == 0, self_test.err
+    assert "spinners-2 under waits" in self_test.err
+
+
+PYTHONS = {item.version: item for item in interpreters.discover()}
+OTHERS = [item for version, item in PYTHONS.items() if version != interpreters.own().version]
+
+
+@pytest.mark.parametrize("python", OTHERS, ids=lambda item: item.label)
+def test_another_python_is_measured_as_well(python: Interpreter, tmp_path: Path) -> None:
+    need("waits", python)
+    wanted = Wanted(cases=choose(("spinners-2", "endings")), pythons=(python,), checks=CHECKS, scratch=short(tmp_path))
+    rows = list(prove(wanted))
+    off = [line(row) for row in rows if row.verdict == "off"]
+    assert not off, "\n".join(off)
+    checks = {row.check for row in rows if row.verdict in ("ok", "unclear")}
+    assert checks >= {"runs", "waits-known", "unattributed", "sites", "processes"}
+
+
+def test_a_storm_of_short_waits_and_of_none(tmp_path: Path) -> None:
+    own = interpreters.own()
+    need("waits", own)
+    wanted = Wanted(cases=choose(("lock-storm", "read-storm")), pythons=(own,), checks=CHECKS, scratch=short(tmp_path))
+    rows = list(prove(wanted))
+    off = [line(row) for row in rows if row.verdict == "off"]
+    assert not off, "\n".join(off)
+    assert {row.program for row in rows if row.check == "runs"} == {"lock-storm", "read-storm"}
+
+
+@pytest.mark.parametrize("name", sorted({case.program for case in CASES}))
+def test_a_program_says_what_it_is_about(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tracekit.truth.programs", name, "--help"], capture_output=True, text=True, check=True
+    )
+    assert f"usage: python -m tracekit.truth.programs {name}" in done.stdout
+
+
+@pytest.mark.parametrize("python", PYTHONS.values(), ids=lambda item: item.label)
+def test_a_program_runs_alone_by_its_path(python: Interpreter, tmp_path: Path) -> None:
+    """On a Python that has no tracekit, from another folder, and without writing anything but its answer."""
+    done = subprocess.run(
+        [python.executable, "-B", str(PROGRAMS), "lock", "--times", "1", "--held", "0.05"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    by_name = {thread["name"]: thread for thread in answer["threads"]}
+    assert by_name["waiter"]["waits"]["lock"] >= 50_000_000
+    assert list(tmp_path.iterdir()) == []
+
+
+def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a user who is not root."""
+
+    def refuse(*_arguments: object) -> None:
+        raise CaptureUnavailable("only root may", "sudo")
+
+    monkeypatch.setattr(type(named("kernel")), "preflight", refuse)
+
+
+def test_without_the_kernel_what_programs_know_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = interpreters.own()
+    need("waits", own)
+    without_kernel(monkeypatch)
+    rows = list(prove(Wanted(cases=choose(("lock",)), pythons=(own,), checks=CHECKS, scratch=short(tmp_path))))
+    by_check: dict[str, set[str]] = {}
+    for row in rows:
+        by_check.setdefault(row.check, set()).add(row.verdict)
+    assert by_check["gil-kernel"] == by_check["switches"] == {"unavailable"}
+    assert by_check["runs"] == by_check["sites"] == {"ok"}
+    assert by_check["waits-known"] <= {"ok", "unclear"}
+
+
+def test_a_program_that_a_capture_does_not_watch_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """record goes on without a capture that does not work; a proof must not."""
+    own = interpreters.own()
+    need("waits", own)
+    without_kernel(monkeypatch)
+    with pytest.raises(CaptureUnavailable, match="was watched by waits, not by waits"):
+        run(choose(("lock",))[0], own, "waits+kernel", short(tmp_path))
+
+
+def test_make_accuracy_says_what_it_does_not_know(tmp_path: Path) -> None:
+    for words, said in ((["--programs", "nope"], "'nope'"), (["--checks", "nope"], "'nope'"), (["--nope"], "--nope")):
+        done = subprocess.run(
+            [sys.executable, "-m", "tracekit.truth", *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert said in done.stderr.splitlines()[0]
+        assert done.stderr.splitlines()[1].startswith("  try: make accuracy")
+
+
+def need(capture: str, python: Interpreter) -> None:
+    """Skip, with the hint, where the capture does not work for this Python."""
+    try:
+        named(capture).preflight(python, Provision())
+    except CaptureUnavailable as error:
+        pytest.skip(f"{error}; try: {error.hint}")
+
+
+def short(folder: Path) -> Path:
+    """Where the suites of one test go."""
+    scratch = folder / "runs"
+    scratch.mkdir()
+    return scratch

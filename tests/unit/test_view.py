@@ -353,6 +353,22 @@ def test_of_a_suite_whose_waits_were_seen_one_run_of_each_cell_is_shown() -> Non
     assert [spec.run_id for _, spec in items.chosen([*traced, calls])] == ["calls"]
 
 
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ([("threads", "waits"), ("fork", "waits")], ["threads", "fork"]),
+        ([("threads", "waits"), ("threads", "kernel")], ["threads, capture waits", "threads, capture kernel"]),
+        ([("threads", "waits"), ("threads", "waits")], ["r0", "r1"]),
+    ],
+)
+def test_titles_are_as_short_as_tells_the_runs_apart(given: list[tuple[str, str]], names: list[str]) -> None:
+    specs = [
+        RunSpec(run_id=f"r{index}", model=model, capture=capture, **SPEC)
+        for index, (model, capture) in enumerate(given)
+    ]
+    assert items.titles(specs) == names
+
+
 def test_a_program_that_left_nothing_to_see_is_told_how_to_record_it(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     spec = RunSpec(run_id="001-app.py", model="program", capture="none", program=("python", "my app.py"), **SPEC)

@@ -4,5 +4,6 @@
                                                             ├─▶ one ReportView ─▶ html · markdown · tabular ─▶ write
     tables ─▶ program ─▶ headline, processes, lives, ... ───┘
 
-A suite of models is compared; a recorded program, of which there is one run, is not. Everything up to the view is pure; only `write` touches the disk.
+A suite compares models; a recorded program was run once and is compared with nothing. Everything up to the view is
+pure; only `write` touches the disk.
 """

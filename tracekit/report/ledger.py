@@ -19,6 +19,8 @@ WHOLE = ledger_parts.WALL
 PARTS = ledger_parts.PARTS
 UNATTRIBUTED = ledger_parts.UNATTRIBUTED
 
+_TELLING = (ledger_parts.GIL, ledger_parts.BLOCKED, ledger_parts.RUN_QUEUE)
+
 NAMES = {
     ledger_parts.ON_CPU: "on-CPU",
     ledger_parts.GIL: "GIL wait",
@@ -80,13 +82,14 @@ def ledger_of(numbers: Mapping[str, Number]) -> Ledger | None:
     whole = sum(parts.values()) if whole is None else whole
     if not parts or whole <= 0:
         return None
-    first = next(iter(known.values()))
+    # The whole and the CPU time are read off clocks; how the waits were cut is what there is to say.
+    by = next((known[part] for part in _TELLING if part in known), next(iter(known.values())))
     idle = known.get(ledger_parts.IDLE)
     gil = numbers.get(ledger_parts.GIL)
     return Ledger(
         parts=parts,
         whole=whole,
-        method=(numbers.get(WHOLE) or first).method,
+        method=by.method,
         n=max(number.n for number in known.values()),
         idle_rule=idle.reason if idle is not None and idle.reason.startswith("idle") else "",
         unseen="" if gil is None or gil.available else gil.reason,

@@ -84,6 +84,12 @@ def _apart(best: Number, other: Number) -> Field:
             return Field(main="inside", sub=f"a range of {range_text(lower, upper, 'ns')}")
         return Field(main=format_ns(outside), sub=_relative(outside, best))
     distance = abs((best.centre or 0.0) - (other.centre or 0.0))
+    if (
+        other.quality == "estimated"
+        and other.interval
+        and other.interval[0] <= (best.centre or 0.0) <= other.interval[1]
+    ):
+        return Field(main=format_ns(distance), sub="inside its interval")
     return Field(main=format_ns(distance), sub=_relative(distance, best))
 
 

@@ -67,7 +67,7 @@ def scheduling(sched: pd.DataFrame, cast: Cast, origin: int, limit: int = SCHED_
     )
     table = table[table["end"] > 0]
     following = table.groupby(["pid", "tid"], sort=False)["state"].shift(-1)
-    table = table.assign(left_as=following.map(_LEFT_AS).fillna(_ENDED))
+    table = table.assign(left_as=following.map(_LEFT_AS).fillna(_ENDED if cut is None else "R"))
     tasks = _tasks(table, cast)
     lines = [*_switches(table[(table["state"] == "running") & (table["cpu"] >= 0)], tasks), *_wakings(table, tasks)]
     lines.sort(key=lambda item: item[:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def main(
         pairs=pairs,
     )
     rows: list[Row] = []
-    for row in prove(wanted, lambda step: click.echo(f"\r{step}\033[K", err=True, nl=not sys.stderr.isatty())):
+    for row in prove(wanted, _show):
         rows.append(row)
         if every or row.verdict in ("off", "unclear"):
             click.echo(line(row))
@@ -72,6 +73,14 @@ def main(
         write(result_of(rows, f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"), output)
         click.echo(f"\n{output}: {len(rows)} comparisons", err=True)
     sys.exit(1 if any(row.verdict == "off" for row in rows) else 0)
+
+
+def _show(step: str) -> None:
+    """What is run next, on one line of a terminal, which rows are printed over."""
+    if sys.stderr.isatty():
+        click.echo(f"{step}\033[K\r", err=True, nl=False)
+    else:
+        click.echo(step, err=True)
 
 
 def _pythons(words: Sequence[str], default: Sequence[Interpreter]) -> tuple[Interpreter, ...]:
@@ -83,6 +92,8 @@ def _pythons(words: Sequence[str], default: Sequence[Interpreter]) -> tuple[Inte
 
 
 if __name__ == "__main__":
+    # Unwinds like Ctrl-C: what was set up in the kernel is taken down again.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main.main(prog_name="make accuracy ARGS=...", standalone_mode=False)
     except (TracekitError, click.ClickException) as error:
@@ -90,3 +101,6 @@ if __name__ == "__main__":
         hint = error.hint if isinstance(error, TracekitError) else "make accuracy ARGS=--help"
         click.echo(f"error: {message}\n  try: {hint}", err=True)
         sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(130)

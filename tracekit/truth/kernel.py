@@ -45,6 +45,15 @@ class KernelSaw:
         return int((willing <= until_ns).sum()), int((unwilling <= until_ns).sum())
 
 
+def no_truth(kernel: KernelSaw | None) -> str:
+    """Why the kernel's uprobes give no truth about a GIL; empty when they do."""
+    if kernel is None:
+        return "the kernel capture did not run"
+    if not kernel.gil:
+        return "this Python has no symbols that uprobes could be placed on"
+    return f"the kernel lost {kernel.lost:,} events" if kernel.lost else ""
+
+
 def saw(bundle: Bundle) -> KernelSaw | None:
     """None where the kernel capture did not run. Raises BundleCorrupt or BundleTooNew."""
     trace = read_trace(bundle.raw / FOLDER)

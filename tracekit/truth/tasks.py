@@ -22,6 +22,7 @@ from tracekit.plan import WORKLOADS
 from tracekit.run import run_suite
 from tracekit.spec import RunSpec, Suite
 from tracekit.tables import Tables
+from tracekit.truth.kernel import no_truth, saw
 from tracekit.truth.rows import Place, Row, wait_tolerance, within
 
 WORK = ("matmul", "spin", "hashing")
@@ -46,11 +47,14 @@ def accounting(workload: str, interpreter: Interpreter, scratch: Path | None = N
     with tempfile.TemporaryDirectory(dir=scratch, prefix="tk-truth-") as folder:
         suite = SuiteFolder(Path(folder) / "tasks")
         run_suite(Suite(suite_id="tasks", workload=workload, size="small", specs=(spec,)), suite)
-        tables = load_suite(suite)
+        tables, kernel = load_suite(suite), saw(suite.bundle(spec.run_id))
     tables.metrics = compute_all(tables)
     steal = tables.metrics[(tables.metrics["metric"] == "steal_ns") & (tables.metrics["scope"] == "run")]["value"]
     stolen = None if steal.isna().all() else int(steal.iloc[0])
-    return compared(tables, Place(program=f"{workload}, threads", python=interpreter.label, steal_ns=stolen))
+    place = Place(program=f"{workload}, threads", python=interpreter.label, steal_ns=stolen)
+    if silent := no_truth(kernel):
+        return [place.unavailable("gil-schedstat", silent)]
+    return compared(tables, place)
 
 
 def compared(tables: Tables, place: Place) -> list[Row]:

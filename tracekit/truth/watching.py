@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def watch(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> S
 
 
 def run(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> tuple[Recorded, Known]:
-    """Record the case; its suite stays in `folder`. Raises as `watch`."""
+    """Record the case; its suite stays in `folder`. Raises as `watch`, and KeyboardInterrupt when somebody ended it."""
     answer, log = folder / f"{case.name}.json", folder / f"{case.name}.log"
     answer.unlink(missing_ok=True)
     argv = [interpreter.executable, str(PROGRAMS), case.program, *case.options, "--answer", str(answer)]
@@ -85,6 +86,9 @@ def run(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> tup
             f"truth program {case.name} on Python {interpreter.label} was watched by {used}, not by {capture}",
             "tracekit doctor",
         )
+    if recorded.exit_code in (-signal.SIGINT, -signal.SIGTERM):
+        # record held the signal back for us as well, and passed it on.
+        raise KeyboardInterrupt
     if recorded.exit_code not in (0, None) or not answer.exists():
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise RunFailed(

@@ -144,12 +144,12 @@ def _run_of(store: Store, target: str) -> tuple[SuiteFolder, Bundle] | None:
 def _build(
     folder: SuiteFolder, traced: list[tuple[Bundle, RunSpec]], scratch: Path, announce: Callable[[str], None]
 ) -> list[ViewItem]:
-    titles = _titles([spec for _, spec in traced])
+    names = titles([spec for _, spec in traced])
     built: list[ViewItem] = []
 
     def parts() -> Iterator[SuitePart]:
         # One run is in memory at a time: its own trace is written on the way into the common one.
-        for (bundle, spec), title in zip(traced, titles, strict=True):
+        for (bundle, spec), title in zip(traced, names, strict=True):
             announce(f"reading {title}")
             tables = load_run(bundle, traces=True)
             path = scratch / f"{len(built) + 1}-{slug(title)}.json.gz"
@@ -194,10 +194,11 @@ def _item(
     return replace(item, model=spec.model, workers=spec.workers, wall_ns=wall_ns)
 
 
-def _titles(specs: list[RunSpec]) -> list[str]:
-    """The shortest names that tell the runs apart: model; with workers; with interpreter; else run ids."""
+def titles(specs: list[RunSpec]) -> list[str]:
+    """The shortest names that tell the runs apart: model; with capture, workers, interpreter; else run ids."""
     steps: list[Callable[[RunSpec], str]] = [
         lambda spec: spec.workload if spec.program else spec.model,
+        lambda spec: f"{spec.model}, capture {spec.capture}",
         lambda spec: f"{spec.model}, {spec.workers} workers",
         lambda spec: f"{spec.model}, {spec.workers} workers, {spec.python_label}",
         lambda spec: f"{spec.model}, {spec.workers} workers, {spec.python_label}, capture {spec.capture}",

@@ -169,6 +169,8 @@ def test_a_single_traced_run_that_knows_better_than_the_bound_stands_there_too()
     rows = [row for block in table_of(build(tables), "sure").groups for row in block.rows]
     assert [row.fields[0].main for row in rows] == ["waits-probe", "py-spy-native", "schedstat"]
     assert rows[1].fields[1].tag == "est."
+    # Both say 790 ms.
+    assert (rows[1].fields[2].main, rows[1].fields[2].sub) == ("0 s", "inside its interval")
 
 
 def test_light_captures_have_a_probe_effect_and_the_caption_says_what_they_are_for() -> None:

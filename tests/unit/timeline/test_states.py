@@ -239,6 +239,8 @@ def test_a_record_that_is_too_long_ends_at_some_moment() -> None:
     tables = loaded(scheduled())
     cut = scheduling(tables.sched, cast_of(tables, {}), BOOT_NS, limit=3)
     assert cut.ends_ns == 3 * MS
+    # Who is cut off has not ended.
+    assert {state for _, _, left, state, _ in switches(cut.lines) if left} == {"R"}
     assert scheduling(tables.sched, cast_of(tables, {}), BOOT_NS, limit=100).ends_ns is None
 
 

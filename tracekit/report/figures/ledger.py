@@ -17,6 +17,10 @@ _LABEL_INCHES = 0.33
 _TEXT = 9.5
 
 
+BESIDE = "At the right the sums, and under them the time that no method accounts for."
+"""What a caption must say of the numbers beside the bars."""
+
+
 class LedgerBar(NamedTuple):
     """One bar: who (a line or two), in which colour the name is written, and the time."""
 

@@ -53,14 +53,13 @@ def _figure(program: Program, bars: list[LedgerBar], title: str, slug: str) -> F
     whole = program.ledger()
     if whole is not None and len(bars) > 1:
         shown = [LedgerBar("all together", style.MUTED, whole), *shown]
-    left_out = f" Not shown: {len(rest)} that were idle longer; metrics.csv has them." if rest else ""
+    left_out = f" Not shown: {len(rest)} that did less; metrics.csv has them." if rest else ""
     function = " Under a thread's name: where it was most, holding the GIL or waiting for it."
     named = function if any("\n" in bar.label for bar in shown) else ""
     return FigureView(
         slug=slug,
         title=title,
-        caption="At the right the sums, and under them the time that no method accounts for. "
-        f"{rules(bar.ledger for bar in shown)}{named}{left_out}",
+        caption=f"{bars_of_parts.BESIDE} {rules(bar.ledger for bar in shown)}{named}{left_out}",
         alt=f"Thread time of {program.name}. {bars_of_parts.words(shown)}.",
         figure=bars_of_parts.draw(shown, title, f"{style.short(program.name)}, one run, n = 1"),
     )

@@ -43,13 +43,13 @@ def _draw(cells: list[Cell], bars: list[LedgerBar], workload: str) -> Figure:
 
 
 def _caption(found: list[tuple[Cell, Ledger]]) -> str:
-    text = "At the right the sums, and under them the time that no method accounts for."
+    text = ""
     blocked = [cell for cell, ledger in found if ledger.share(BLOCKED) > 0.02]
     if any(cell.family == "threads" and cell.gil_enabled is not False for cell in blocked):
-        text = "Threads that are blocked in a task of pure computing wait for the GIL."
+        text = "Threads that are blocked in a task of pure computing wait for the GIL. "
     if blocked and any(cell.kind in ("io", "mixed", "ipc") for cell, _ in found):
-        text = "Blocked in a task is sleep, I/O, locks and GIL wait together; the table bounds the GIL wait."
-    return f"{text} {rules(ledger for _, ledger in found)}".rstrip()
+        text = "Blocked in a task is sleep, I/O, locks and GIL wait together; the table bounds the GIL wait. "
+    return f"{text}{bars_of_parts.BESIDE} {rules(ledger for _, ledger in found)}".rstrip()
 
 
 def _why_not(group: Group) -> str:

@@ -20,6 +20,7 @@ from tracekit.metrics.cells import records
 from tracekit.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE, family
 from tracekit.tables import Tables
 from tracekit.truth.answers import KnownThread
+from tracekit.truth.kernel import no_truth
 from tracekit.truth.rows import MS, POINTS, Row, wait_tolerance, within
 from tracekit.truth.summing import Key, excuse, queued, threads_of, waited
 from tracekit.truth.watching import Seen
@@ -41,7 +42,7 @@ def against_kernel(seen: Seen) -> list[Row]:
     place, check = seen.place, "gil-kernel"
     if not seen.known.gil:
         return _no_gil(seen)
-    if silent := _silent(seen):
+    if silent := no_truth(seen.kernel):
         return [place.unavailable(check, silent)]
     truths, probe = truth(seen), waited(seen.tables, "gil", WAITS_PROBE)
     rows = []
@@ -101,7 +102,7 @@ def accounting(seen: Seen) -> list[Row]:
     place, check = seen.place, "gil-schedstat"
     if not seen.known.gil:
         return []
-    if silent := _silent(seen):
+    if silent := no_truth(seen.kernel):
         return [place.unavailable(check, silent)]
     intervals = _by_thread(seen.tables, "gil_wait_ns", ACCOUNTING)
     truths = truth(seen)
@@ -137,7 +138,7 @@ def py_spy(seen: Seen) -> list[Row]:
     in Thread.start and join for locks and, at their ends, for the GIL: no stack tells these apart, and it is left out.
     """
     place, check = seen.place, "gil-py-spy"
-    if silent := _silent(seen):
+    if silent := no_truth(seen.kernel):
         return [place.unavailable(check, silent)]
     sampled = _by_thread(seen.tables, "gil_wait_ns", PYSPY_NATIVE)
     taking = waited(seen.tables, "gil", KERNEL_UPROBE)
@@ -163,15 +164,6 @@ def py_spy(seen: Seen) -> list[Row]:
             )
         )
     return rows or [place.unavailable(check, "py-spy's samples give no share for these threads")]
-
-
-def _silent(seen: Seen) -> str:
-    """Why the kernel's uprobes give no truth here; empty when they do."""
-    if seen.kernel is None:
-        return "the kernel capture did not run"
-    if not seen.kernel.gil:
-        return "this Python has no symbols that uprobes could be placed on"
-    return f"the kernel lost {seen.kernel.lost:,} events" if seen.kernel.lost else ""
 
 
 def _no_gil(seen: Seen) -> list[Row]:

@@ -73,7 +73,7 @@ THREAD = [
 LARGEST_TID = 2**22
 """PID_MAX_LIMIT of Linux: no process and no thread has a greater id."""
 
-_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s4Q")
+_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s6Q2I")
 _THREADS_AT = 4096
 _MOST_THREADS = 1 << 16
 _TEXT_BYTES = 32
@@ -170,7 +170,7 @@ def _header(path: Path) -> tuple[Header, int, int]:
     values = _HEADER.unpack(data)
     (form, slot_bytes, slots_at, threads, pid, ppid, start_ticks, monotonic, boottime, realtime) = values[1:11]
     (_limit, ready, taken, lost, images, python, sites, ended, exit_code, no_entry, ended_ns) = values[11:22]
-    (executable, base_ticks, base_ns, later_ticks, later_ns) = values[22:]
+    (executable, base_ticks, base_ns, later_ticks, later_ns) = values[22:27]
     if form > FORMAT:
         raise BundleTooNew(
             f"{path} has format {form}; this tracekit reads up to {FORMAT}", "pip install --upgrade tracekit"

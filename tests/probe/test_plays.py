@@ -79,6 +79,15 @@ def test_vfork_and_posix_spawn_children_are_images_of_their_own(watching: Watchi
     assert len(of_kind(parent, waits_file.THREAD_END)) == 1
 
 
+def test_what_the_loader_used_is_not_in_the_life_of_a_program(watching: Watching) -> None:
+    seen = watching("/bin/sh", "-c", "/bin/true; /bin/true; /bin/true")
+    for file in seen.files:
+        [image] = of_kind(file, waits_file.IMAGE)
+        [end] = of_kind(file, waits_file.THREAD_END)
+        # Reading the clocks takes a few microseconds, and they are read one after the other.
+        assert end["dur_ns"] <= end["start_ns"] - image["start_ns"] + 100_000
+
+
 def test_a_chain_of_programs_in_one_process_goes_on_in_one_file(watching: Watching, plays: Path) -> None:
     seen = watching(plays, "exec", "3")
     [file] = seen.files

@@ -222,8 +222,8 @@ def test_switches_are_counted_by_who_left_and_the_last_one_is_left_out() -> None
     tids = np.array([1, 1, 2, 1, 1, 2, 2, 1])
     states = np.array([asleep, preempted, disk, running, asleep, preempted, zombie, dead])
     seen = KernelSaw(gil=True, switches=kernel.switches(tids, states, np.arange(8)))
-    assert [seen.counted(tid, 100) for tid in (1, 2, 3)] == [(2, 2), (1, 1), (0, 0)]
-    assert seen.counted(1, 3) == (1, 2)
+    assert [seen.counted(tid, 0, 100) for tid in (1, 2, 3)] == [(2, 2), (1, 1), (0, 0)]
+    assert seen.counted(1, 0, 3) == (1, 2)
 
 
 @pytest.mark.parametrize(("voluntary", "verdict"), [(100, "ok"), (103, "ok"), (104, "off"), (96, "off")])

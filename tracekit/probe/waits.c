@@ -1025,13 +1025,49 @@ static bool read_schedstat(const char *name, uint64_t *cpu, uint64_t *queue)
     return true;
 }
 
+/* What a thread used in its life as far as the probe knows it: without what its process did before the probe came. */
+struct used {
+    uint64_t cpu, queue, voluntary, involuntary;
+    bool queue_known;
+};
+
+static uint64_t less(uint64_t value, uint64_t before)
+{
+    return value > before ? value - before : 0;
+}
+
+static void take_off_before(const struct waits_header *header, uint32_t tid, struct used *used)
+{
+    if (tid != header->pid)
+        return;
+    used->cpu = less(used->cpu, header->before_cpu_ns);
+    used->queue = less(used->queue, header->before_queue_ns);
+    used->voluntary = less(used->voluntary, header->before_voluntary);
+    used->involuntary = less(used->involuntary, header->before_involuntary);
+}
+
+/* Of the calling thread, since it was made. */
+COLD static struct used own_use(void)
+{
+    struct used used = {0};
+    struct rusage counts = {0};
+    uint64_t stale;
+    used.queue_known = read_schedstat("/proc/thread-self/schedstat", &stale, &used.queue);
+    getrusage(RUSAGE_THREAD, &counts);
+    used.voluntary = (uint64_t)counts.ru_nvcsw;
+    used.involuntary = (uint64_t)counts.ru_nivcsw;
+    used.cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    return used;
+}
+
 /* Keep what the thread has used so far, so that little of it is lost if the process is killed. */
 static void checkpoint(uint64_t now)
 {
     if (LIKELY(now - self.checkpoint < CHECKPOINT_NS) || self.entry == NULL)
         return;
     int saved = errno;
-    uint64_t cpu, queue;
+    struct used used = {0};
+    uint64_t stale;
     self.checkpoint = now;
     struct waits_header *header = atomic_load_explicit(&file, relaxed);
     if (header != NULL) {
@@ -1040,11 +1076,13 @@ static void checkpoint(uint64_t now)
         if (now - last >= CHECKPOINT_NS && now > last &&
             atomic_compare_exchange_strong_explicit(&header->later_ns, &last, now, relaxed, relaxed))
             atomic_store_explicit(&header->later_ticks, counter(), relaxed);
-    }
-    if (read_schedstat("/proc/thread-self/schedstat", &cpu, &queue)) {
-        self.entry->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-        self.entry->run_queue_ns = queue;
-        self.entry->checkpoint_ns = now;
+        if (read_schedstat("/proc/thread-self/schedstat", &stale, &used.queue)) {
+            used.cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+            take_off_before(header, self.tid, &used);
+            self.entry->cpu_ns = used.cpu;
+            self.entry->run_queue_ns = used.queue;
+            self.entry->checkpoint_ns = now;
+        }
     }
     errno = saved;
 }
@@ -1119,45 +1157,41 @@ static uint64_t count_after(const char *text, const char *label)
     return found == NULL ? 0 : strtoull(found + strlen(label), NULL, 10);
 }
 
-static void put_end(struct waits_header *header, uint32_t tid, uint64_t cpu, uint64_t queue, bool queue_known,
-                    uint64_t voluntary, uint64_t involuntary)
+static void put_end(struct waits_header *header, uint32_t tid, struct used used)
 {
+    take_off_before(header, tid, &used);
     struct waits_slot *slot = draw(header);
     if (slot == NULL)
         return;
     slot->start_ns = now_ns();
-    slot->dur_ns = cpu;
-    slot->object = queue;
+    slot->dur_ns = used.cpu;
+    slot->object = used.queue;
     slot->tid = tid;
-    slot->other = (uint32_t)voluntary;
-    slot->site = (uint32_t)involuntary;
-    slot->flags = queue_known ? FLAG_KNOWN : 0;
+    slot->other = (uint32_t)used.voluntary;
+    slot->site = (uint32_t)used.involuntary;
+    slot->flags = used.queue_known ? FLAG_KNOWN : 0;
     atomic_store_explicit(&slot->kind, KIND_THREAD_END, memory_order_release);
 }
 
 /* The end of the calling thread, with what it used. */
 COLD static void put_own_end(struct waits_header *header)
 {
-    struct rusage used = {0};
-    uint64_t cpu, queue = 0;
-    bool known = read_schedstat("/proc/thread-self/schedstat", &cpu, &queue);
-    getrusage(RUSAGE_THREAD, &used);
-    cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-    put_end(header, self.tid, cpu, queue, known, (uint64_t)used.ru_nvcsw, (uint64_t)used.ru_nivcsw);
+    put_end(header, self.tid, own_use());
 }
 
 COLD static void put_end_of(struct waits_header *header, uint32_t tid)
 {
     char name[64], text[4096];
-    uint64_t cpu, queue;
+    struct used used = {.queue_known = true};
     snprintf(name, sizeof name, "/proc/self/task/%u/schedstat", tid);
-    if (!read_schedstat(name, &cpu, &queue))
+    if (!read_schedstat(name, &used.cpu, &used.queue))
         return;
     snprintf(name, sizeof name, "/proc/self/task/%u/status", tid);
     if (!read_small_file(name, text, sizeof text))
         return;
-    put_end(header, tid, cpu, queue, true, count_after(text, "\nvoluntary_ctxt_switches:"),
-            count_after(text, "\nnonvoluntary_ctxt_switches:"));
+    used.voluntary = count_after(text, "\nvoluntary_ctxt_switches:");
+    used.involuntary = count_after(text, "\nnonvoluntary_ctxt_switches:");
+    put_end(header, tid, used);
 }
 
 COLD static void put_own_name(struct waits_header *header)
@@ -2168,6 +2202,11 @@ COLD static void fill_header(struct waits_header *header, uint64_t ticks)
     header->realtime_ns = clock_ns(CLOCK_REALTIME);
     header->limit = (mapped_bytes - WAITS_SLOTS_AT) / sizeof(struct waits_slot);
     atomic_store_explicit(&header->ready, FIRST_SLOTS, relaxed);
+    struct used used = own_use();
+    header->before_cpu_ns = used.cpu;
+    header->before_queue_ns = used.queue;
+    header->before_voluntary = (uint32_t)used.voluntary;
+    header->before_involuntary = (uint32_t)used.involuntary;
     /* Last: a file that has it is whole. */
     memcpy(header->magic, WAITS_MAGIC, sizeof header->magic);
 }

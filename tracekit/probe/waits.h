@@ -115,6 +115,12 @@ struct waits_header {
     uint64_t base_ns;
     _Atomic uint64_t later_ticks; /* and at some later time, 0: none */
     _Atomic uint64_t later_ns;
+    /* What the first thread had used before the probe came to it: for the loader, or for the program before exec. It is
+     * taken off wherever that thread's use is written down. */
+    uint64_t before_cpu_ns;
+    uint64_t before_queue_ns;
+    uint32_t before_voluntary;
+    uint32_t before_involuntary;
 };
 _Static_assert(sizeof(struct waits_header) <= WAITS_HEADER_BYTES, "the header fits its page");
 

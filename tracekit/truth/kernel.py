@@ -39,10 +39,13 @@ class KernelSaw:
         found: Array = np.where((place < len(willing)) & (first <= ends), first, ends)
         return found
 
-    def counted(self, tid: int, until_ns: int) -> tuple[int, int]:
-        """Voluntary and involuntary switches of that thread up to a time."""
-        willing, unwilling = self.switches.get(tid, (_NONE, _NONE))
-        return int((willing <= until_ns).sum()), int((unwilling <= until_ns).sum())
+    def counted(self, tid: int, since_ns: int, until_ns: int) -> tuple[int, int]:
+        """Voluntary and involuntary switches of that thread between two times."""
+        willing, unwilling = (
+            int(((since_ns <= moments) & (moments <= until_ns)).sum())
+            for moments in self.switches.get(tid, (_NONE, _NONE))
+        )
+        return willing, unwilling
 
 
 def no_truth(kernel: KernelSaw | None) -> str:

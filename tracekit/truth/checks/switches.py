@@ -1,7 +1,7 @@
 """Context switches that the probe reads at the end of each thread, against the kernel's events sched_switch.
 
-Both counts are up to the moment of that reading: the kernel takes a process apart afterwards, and may be switched away
-from meanwhile.
+Both counts are from the thread's start, in a process that was just loaded the moment its probe was, up to the moment of
+that reading: the kernel takes a process apart afterwards, and may be switched away from meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def against_kernel(seen: Seen) -> list[Row]:
         read = (thread["end_ns"], thread["voluntary_switches"], thread["involuntary_switches"])
         if None in read or thread["tid"] not in seen.kernel.switches:
             continue
-        events = seen.kernel.counted(thread["tid"], thread["end_ns"])
+        events = seen.kernel.counted(thread["tid"], thread["start_ns"] or 0, thread["end_ns"])
         wanted, found = sum(events), thread["voluntary_switches"] + thread["involuntary_switches"]
         tolerance = SHARE * wanted + PLUS
         rows.append(

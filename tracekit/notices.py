@@ -116,7 +116,7 @@ NOTICES: dict[str, NoticeKind] = {
     "load": NoticeKind(
         "warning",
         "the machine was already busy: load average {load} on {cpus} CPUs when the suite began",
-        "speed-ups come out too low and intervals too wide",
+        "walls and run-queue waits come out too long, speed-ups too low and intervals too wide",
         "end other work, then repeat",
     ),
     "throttled": NoticeKind(

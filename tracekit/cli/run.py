@@ -160,7 +160,9 @@ def run(
         click.echo(to_text(files.view))
         click.echo("")
         click.echo(f"report  {files.html}")
-        if any(item.status == "ok" and item.spec.capture == "viztracer" for item in outcome.outcomes):
+        from tracekit.view.items import SHOWN
+
+        if any(item.status == "ok" and SHOWN.intersection(item.spec.capture.split("+")) for item in outcome.outcomes):
             click.echo(f"view    {_view_command(outcome.folder.suite_id, store)}")
     return _exit_code(outcome)
 

@@ -114,7 +114,7 @@ def test_a_program_runs_alone_by_its_path(python: Interpreter, tmp_path: Path) -
 def test_a_cost_is_a_ratio_of_pairs_with_an_interval(subject: effect.Subject, tmp_path: Path) -> None:
     own = interpreters.own()
     need("waits", own)
-    rows = effect.measure(subject, own, pairs=5, scratch=short(tmp_path))
+    rows = effect.measure(subject, own, pairs=5, size="small", scratch=short(tmp_path))
     assert [row.check for row in rows] == list(COSTS)
     for row in rows:
         assert row.measured is not None

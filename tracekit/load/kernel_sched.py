@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tracekit.kernel_trace.trace import Trace
+from tracekit.load.kernel_missed import missed_switches
 from tracekit.load.kernel_moments import FOR_EVER, Array, Lives, Moments, along
 from tracekit.tables import COLUMNS, SCHED_STATES
 
@@ -55,12 +56,15 @@ def _blocked(what: Array) -> Array:
 def intervals(trace: Trace, lives: Lives) -> Intervals:
     """The states of every thread of the run, one after the other."""
     woken = trace.kinds["sched/sched_wakeup"]
+    tids, came_ns, cpus = missed_switches(trace)
     moments = along(
         lives,
         [
             (lives.tid, lives.born_ns, RUNNABLE, -1),
             *switch_moments(trace),
             (woken["pid"], woken["ts_ns"], _WOKEN, woken["cpu"]),
+            # Last: at the same moment it follows the wake-up.
+            (tids, came_ns, RUNNING, cpus),
         ],
     )
     moments = _without_idle_wakes(moments)

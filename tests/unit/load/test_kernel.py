@@ -125,6 +125,32 @@ def test_a_wake_up_of_a_thread_that_is_not_asleep_changes_nothing(tmp_path: Path
     ]
 
 
+def test_a_switch_that_must_have_been_and_is_not_there_is_told_from_the_others(tmp_path: Path) -> None:
+    """Idle CPUs of some virtual machines record nothing when they wake up."""
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            made.switch(30, IDLE, 0, MAIN),
+            made.switch(50, MAIN, SLEEPING, IDLE),
+            made.wakeup(80, MAIN),
+            # Who led CPU 0 to MAIN again?
+            made.switch(120, MAIN, PREEMPTED, 7),
+            made.switch(130, 7, SLEEPING, IDLE),
+            # Preempted, never asleep: it came back when CPU 0 had nothing else to do.
+            made.switch(200, MAIN, SLEEPING, IDLE),
+        ),
+    )
+    assert [row[1:] for row in states(loaded) if row[0] == MAIN] == [
+        ("runnable", None, 10, 20),
+        ("running", 0, 30, 20),
+        ("sleeping", None, 50, 30),
+        ("running", 0, 80, 40),
+        ("runnable", None, 120, 10),
+        ("running", 0, 130, 70),
+        ("sleeping", None, 200, 9_800),
+    ]
+
+
 def test_nobody_outside_the_run_is_in_the_tables(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,

@@ -77,17 +77,18 @@ class Reloaded:
 
 def churn(known: Known, make: Any, until: float) -> None:
     """Make a function, run it, forget it."""
-    tid = threading.get_native_id()
+    me = known.thread(type(make).__name__ if isinstance(make, Reloaded) else make.__name__)
     for number in itertools.count():
         if time.monotonic() >= until:
             break
         function = make(number)
         begin = time.monotonic_ns()
         function(time.monotonic() + 0.02)
-        known.active.append((tid, begin, time.monotonic_ns(), function.__name__))
+        known.active.append((me.tid, begin, time.monotonic_ns(), function.__name__))
         del function
         if number % 16 == 0:
             gc.collect()
+    me.end()
 
 
 def run(known: Known, options: argparse.Namespace) -> None:

@@ -17,6 +17,8 @@ class Case:
     quick: bool = False
     sampled: bool = False
     """Its threads live long enough, and wait for the GIL enough, to be sampled by py-spy."""
+    long: bool = False
+    """One run of it is enough."""
 
 
 CASES = (
@@ -42,7 +44,7 @@ CASES = (
     Case(name="read-storm", program="read_storm"),
     Case(name="lock-storm", program="lock_storm", options=("--hammered", "300000", "--turns", "3000")),
     Case(name="comes-and-goes", program="comes_and_goes", quick=True),
-    Case(name="comes-and-goes-60s", program="comes_and_goes", options=("--seconds", "60")),
+    Case(name="comes-and-goes-60s", program="comes_and_goes", options=("--seconds", "60"), long=True),
 )
 
 

@@ -48,7 +48,7 @@ class Wanted:
     cost_pythons: tuple[Interpreter, ...] = ()
     thorough: bool = False
     """Whether the ledger is also judged without the kernel capture, and the accounting by the tasks of workloads."""
-    pairs: int = 20
+    pairs: int = 30
     scratch: Path | None = None
 
     def __post_init__(self) -> None:
@@ -88,7 +88,8 @@ def _runs(wanted: Wanted, case: Case, lacking: Mapping[str, str]) -> Iterator[tu
     watched = [_OF_WATCHED[check] for check in _OF_WATCHED if check in wanted.checks]
     if watched and WAITS not in lacking:
         yield WAITS if KERNEL in lacking else f"{WAITS}+{KERNEL}", watched
-        if wanted.thorough and "unattributed" in wanted.checks and KERNEL not in lacking:
+        again = wanted.thorough and not case.long and KERNEL not in lacking
+        if again and "unattributed" in wanted.checks:
             yield WAITS, [ledger.unattributed]
     if case.sampled and "gil-py-spy" in wanted.checks and not {PY_SPY, KERNEL} & lacking.keys():
         yield f"{PY_SPY}+{KERNEL}", [gil.py_spy]

@@ -28,7 +28,7 @@ from tracekit.program import Program, describe
 from tracekit.recorded import TOOL_LOG, Recorded, end, shell_code
 from tracekit.sealing import Machine
 from tracekit.spec import RunSpec, Suite
-from tracekit.wrapping import apart, changes, setting, with_variables
+from tracekit.wrapping import apart, changes, open_streams, setting, with_variables
 
 MODEL = "program"
 """What the spec of a recorded program has as its model."""
@@ -231,16 +231,16 @@ def _live(
             signals=place.signals,
             duration_s=spec.duration_s,
         )
-    with apart(setting(changes(place.env, variables), argv), place.streams, bundle.root / TOOL_LOG) as (
-        command,
-        streams,
-    ):
-        return foreground.run(
-            capture.wrap(command, spec, bundle),
-            env=place.env,
-            folder=place.folder,
-            streams=streams,
-            signals=place.signals,
-            duration_s=spec.duration_s,
-            wrapped=True,
-        )
+    return foreground.run(
+        apart(
+            setting(changes(place.env, variables), argv),
+            lambda command: capture.wrap(command, spec, bundle),
+            bundle.root / TOOL_LOG,
+        ),
+        env=place.env,
+        folder=place.folder,
+        streams=open_streams(place.streams),
+        signals=place.signals,
+        duration_s=spec.duration_s,
+        wrapped=True,
+    )

@@ -7,10 +7,9 @@ program's output.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
 
 from tracekit.errors import EnvironmentLacks
 from tracekit.foreground import Streams
@@ -42,41 +41,35 @@ def setting(variables: Mapping[str, str], argv: list[str]) -> list[str]:
     return ["/usr/bin/env", *(f"{name}={value}" for name, value in variables.items()), *argv] if variables else argv
 
 
-@contextmanager
-def apart(argv: list[str], streams: Streams, log: Path) -> Iterator[tuple[list[str], Streams]]:
-    """Let a tool start `argv` with `streams`, while the tool's own stdout and stderr go to the file `log`.
+def apart(argv: list[str], wrap: Callable[[list[str]], list[str]], log: Path) -> list[str]:
+    """The command under which `wrap`'s tool starts `argv` with the streams that the tool was given.
 
-    Gives the command for the tool to start, and the tool's streams. Raises EnvironmentLacks when too many descriptors
-    were inherited, OSError when the log cannot be written.
+    The tool's own stdout and stderr go to the file `log`.
+
+    Raises EnvironmentLacks when too many descriptors are inherited, OSError when the log cannot be written.
     """
-    free = [fd for fd in _SINGLE_DIGITS if not _is_open(fd)]
+    free = [fd for fd in _SINGLE_DIGITS if not _is_inherited(fd)]
     if len(free) < 2:
         raise EnvironmentLacks("py-spy needs two free descriptors below 10", "tracekit record --capture waits ...")
     out, err = free[:2]
-    with ExitStack() as stack:
-        for target, given, own in ((out, streams.stdout, 1), (err, streams.stderr, 2)):
-            os.dup2(_descriptor(given, own, stack), target)
-            stack.callback(os.close, target)
-        told = stack.enter_context(log.open("ab"))
-        script = f'exec "$@" >&{out} 2>&{err} {out}>&- {err}>&-'
-        yield ["/bin/sh", "-c", script, "sh", *argv], Streams(stdin=streams.stdin, stdout=told, stderr=told)
+    log.open("ab").close()
+    before = f'exec {out}>&1 {err}>&2 >>"$0" 2>&1 && exec "$@"'
+    after = f'exec "$@" >&{out} 2>&{err} {out}>&- {err}>&-'
+    return ["/bin/sh", "-c", before, str(log), *wrap(["/bin/sh", "-c", after, "sh", *argv])]
 
 
-def _descriptor(given: IO[Any] | int | None, own: int, stack: ExitStack) -> int:
-    """The open descriptor behind what subprocess takes as a stream; nothing, or a closed one, is /dev/null."""
-    if given is not None and not isinstance(given, int):
-        return given.fileno()
-    wanted = own if given is None else given
-    if wanted >= 0 and _is_open(wanted):
-        return wanted
-    null = os.open(os.devnull, os.O_RDWR)
-    stack.callback(os.close, null)
-    return null
+def open_streams(streams: Streams) -> Streams:
+    """The same streams, with /dev/null for an output that is closed: a shell cannot pass it on."""
+    return Streams(
+        stdin=streams.stdin,
+        stdout=subprocess.DEVNULL if streams.stdout is None and not _is_inherited(1) else streams.stdout,
+        stderr=subprocess.DEVNULL if streams.stderr is None and not _is_inherited(2) else streams.stderr,
+    )
 
 
-def _is_open(fd: int) -> bool:
+def _is_inherited(fd: int) -> bool:
+    """Whether a program that we start finds it open. One of ours may have the number of a stream that was closed."""
     try:
-        os.fstat(fd)
+        return os.get_inheritable(fd)
     except OSError:
         return False
-    return True

@@ -70,6 +70,47 @@ def test_pyspy_leaves_stdout_alone_and_the_probe_tells_the_exit_code(tmp_path: P
     assert other.manifest()["exit_code"] is None
 
 
+def test_pyspy_starts_a_program_whatever_descriptors_are_open(tmp_path: Path) -> None:
+    """The kernel capture has some of its own open, and those of the user are the program's."""
+    needs("py-spy")
+    name = script(
+        tmp_path,
+        """
+        import os, sys, time
+        os.write(int(sys.argv[1]), b"given")
+        time.sleep(0.2)
+        print("out")
+        """,
+    )
+    reading, writing = os.pipe()
+    own = [os.open(os.devnull, os.O_RDWR) for _ in range(12)]
+    try:
+        os.set_inheritable(writing, True)
+        words = [sys.executable, "-m", "tracekit", "record", "--capture", "py-spy", "--", sys.executable, name]
+        done = subprocess.run(
+            [*words, str(writing)], cwd=tmp_path, env=ENV, capture_output=True, pass_fds=[writing], check=False
+        )
+        assert (done.returncode, done.stdout) == (0, b"out\n"), done.stderr
+        assert os.read(reading, 10) == b"given"
+    finally:
+        for fd in (reading, writing, *own):
+            os.close(fd)
+
+
+def test_pyspy_beside_the_kernel_with_stdout_closed(tmp_path: Path) -> None:
+    needs("py-spy")
+    needs("kernel")
+    words = [sys.executable, "-m", "tracekit", "record", "--capture", "kernel,py-spy", "--", sys.executable, "-c"]
+    program = "import sys, time; time.sleep(0.3); sys.stderr.write('err')"
+    script_text = 'exec "$@" >&-'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script_text, "sh", *words, program], cwd=tmp_path, env=ENV, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"err" in done.stderr
+    assert (only_bundle(tmp_path).raw / "pyspy.speedscope.json").stat().st_size > 0
+
+
 FAMILY = """
 import multiprocessing, os, subprocess, sys
 

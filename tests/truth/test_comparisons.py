@@ -234,6 +234,9 @@ def test_switches_may_be_1_percent_and_2_off(voluntary: int, verdict: str) -> No
     events = KernelSaw(gil=True, switches={TID: times})
     [row] = switches.against_kernel(made(kernel=events, threads=[{**ALIVE, **counts}]))
     assert (row.verdict, row.truth) == (verdict, 100)
+    killed = [{"ended": "signal", "exit_code": -9}]
+    [row] = switches.against_kernel(made(kernel=events, threads=[{**ALIVE, **counts}], processes=killed))
+    assert row.verdict == "unavailable"
 
 
 @pytest.mark.parametrize(("rest_ms", "verdict"), [(0, "ok"), (19, "ok"), (-19, "ok"), (21, "off"), (-21, "off")])

@@ -75,7 +75,8 @@ def sampled(tables: Tables) -> dict[Place, Estimate]:
 def waits_for_gil(stack: Sequence[str]) -> bool:
     """Whether a stack (frames as load writes them, root first) is that of a thread that waits for the GIL."""
     frames = [_FRAME.fullmatch(label) for label in reversed(stack)]
-    parts = [(match["name"], match["file"] or "", match["line"]) for match in frames if match is not None]
+    found = [(match["name"], match["file"] or "", match["line"]) for match in frames if match is not None]
+    parts = [part for part in found if not _is_between(*part)]
     at = 0
     while at < len(parts) and _is_libc_wait(*parts[at]):
         at += 1
@@ -91,6 +92,12 @@ def waits_for_gil(stack: Sequence[str]) -> bool:
 
 def _is_libc_wait(name: str, file: str, line: str | None) -> bool:
     return not _is_python(file, line) and bool(_LIBC.search(file)) and bool(_WAITS.fullmatch(name))
+
+
+def _is_between(_name: str, file: str, _line: str | None) -> bool:
+    """Frames of other captures of the same run: the wait probe, and the page that a uprobe returns through, which is of
+    no file."""
+    return file == "?" or file.endswith("/waits.so")
 
 
 def _is_python(file: str, line: str | None) -> bool:

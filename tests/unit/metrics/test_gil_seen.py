@@ -168,6 +168,9 @@ COND = "pthread_cond_timedwait (libc.so.6)"
         ((PYTHON, "__futex_abstimed_wait_common64 (libc.so.6)", COND), True),
         ((PYTHON, "take_gil.lto_priv.0 (libpython3.11.so.1.0)", COND), True),
         ((PYTHON, "os_read (libpython3.13.so.1.0)", "PyEval_RestoreThread (libpython3.13.so.1.0)", COND), True),
+        # Beside the probe and the kernel's uprobes.
+        ((PYTHON, "pthread_cond_timedwait (/venv/tracekit/probe/waits.so)", "0x7fff21a3b000 (?)", COND), True),
+        ((PYTHON, "os_read (libpython3.13.so.1.0)", "read (/venv/tracekit/probe/waits.so)", "0x7f (libc.so.6)"), False),
         ((PYTHON, "lock_PyThread_acquire_lock (python3.11)", COND), False),
         ((PYTHON, "0x55d0aa (python3.11)", "0x7f21a3b4 (libc.so.6)"), False),
         (("wait (/usr/lib/python3.9/threading.py:312)", COND), False),

@@ -1,7 +1,7 @@
 """Context switches that the probe reads at the end of each thread, against the kernel's events sched_switch.
 
-Both counts are from the thread's start, in a process that was just loaded the moment its probe was, up to the moment of
-that reading: the kernel takes a process apart afterwards, and may be switched away from meanwhile.
+Both counts are up to the moment of that reading: the kernel takes a process apart afterwards, and may be switched away
+from meanwhile. Of a process that was killed the probe could read nothing: what the table says of it is the kernel's.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ def against_kernel(seen: Seen) -> list[Row]:
     if seen.kernel.lost:
         return [place.unavailable(check, f"the kernel lost {seen.kernel.lost:,} events")]
     names = {thread.tid: thread.name for thread in seen.known.threads}
+    killed = {row["pid"] for row in records(seen.tables.processes) if row["ended"] == "signal"}
     rows = []
     for thread in records(seen.tables.threads):
         read = (thread["end_ns"], thread["voluntary_switches"], thread["involuntary_switches"])
-        if None in read or thread["tid"] not in seen.kernel.switches:
+        if None in read or thread["pid"] in killed or thread["tid"] not in seen.kernel.switches:
             continue
         events = seen.kernel.counted(thread["tid"], thread["start_ns"] or 0, thread["end_ns"])
         wanted, found = sum(events), thread["voluntary_switches"] + thread["involuntary_switches"]

@@ -10,8 +10,11 @@ from tests.unit.metrics.watched import Program
 
 
 def scheduled() -> Program:
-    """Thread 7 waits for the GIL from 10 to 27 ms, waking once to ask, then is preempted and at last blocks."""
+    """Thread 7 waits for the GIL from 10 to 27 ms, waking once to ask, then is preempted and at last blocks. The kernel
+    sees the switches only: this Python has no symbols."""
     program = Program(capture="waits+kernel")
+    facts = {"severity": "info", "text": "", "remedy": ""}
+    program.maker.row("notices", run_id=program.run["run_id"], code="kernel-no-symbols", **facts)
     program.thread(7, cpu_ms=50, voluntary_switches=9, involuntary_switches=4, run_queue_wait_ns=11 * MS)
     program.thread(8, cpu_ms=50, voluntary_switches=1, involuntary_switches=0, run_queue_wait_ns=0)
     program.scheduled(7, ("running", 11), ("sleeping", 4), ("running", 1), ("sleeping", 6), ("runnable", 4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,18 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--accept`: see tests/golden/conftest.py. Declared here because pytest asks only the outermost conftest."""
     parser.addoption("--accept", action="store_true", help="golden tests: write what is seen now as what is wanted")
+
+
+def pytest_configure() -> None:
+    """Who starts tests in the background (nohup, `&`, many a CI) has some signals ignored, and every program that a test
+    starts would inherit that: the tests are about programs that a user starts.
+    """
+    for name in ("SIGHUP", "SIGQUIT"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

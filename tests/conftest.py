@@ -25,8 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Give tests the signals of a user's shell: what is started in the background (nohup, `&`, many a CI) has some of them
-    ignored, and every program that a test starts would inherit that.
+    """Give tests the signals of a user's shell: what is started in the background (nohup, `&`, many a CI) has some of
+    them ignored, and every program that a test starts would inherit that.
     """
     for name in ("SIGHUP", "SIGQUIT"):
         number = getattr(signal, name, None)

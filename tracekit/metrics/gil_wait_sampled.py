@@ -9,6 +9,9 @@ That wait belongs to the GIL when
     by what it is for (idle.py): Python code by itself blocks on nothing but the GIL. py-spy leaves the interpreter's
     own frames out, and a lock, a sleep or a read shows the C function that does it.
 
+A thread that py-spy never saw another beside in its process waits for no GIL, whatever its stack looks like: libc has
+waits that no symbol tells apart.
+
 The share of a thread's samples is taken of its life. The interval is Wilson's for a share (E. B. Wilson, JASA 22,
 1927), 95 %, as if samples were independent; they are not quite, since a wait of 5 ms can be hit twice at high rates.
 py-spy pauses the program for each sample and walls grow by it, so this describes the watched run.
@@ -60,6 +63,7 @@ def sampled(tables: Tables) -> dict[Place, Estimate]:
     per_thread = pd.DataFrame(
         {"weight": groups["weight_ns"].sum(), "of_gil": groups["of_gil"].sum(), "n": groups.size()}
     ).reset_index()
+    per_thread["of_gil"] = per_thread["of_gil"].where(per_thread.duplicated(KEYS[:2], keep=False), 0)
     threads = lives(tables).merge(per_thread, on=KEYS)
     threads["life"] = threads["died"] - threads["born"]
     rows = [row for row in records(threads[[*KEYS, "counts", "life", "weight", "of_gil", "n"]]) if row["life"]]

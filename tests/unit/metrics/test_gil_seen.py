@@ -184,9 +184,9 @@ def test_native_stacks_of_a_gil_waiter(stack: tuple[str, ...], waits: bool) -> N
     assert waits_for_gil(stack) is waits
 
 
-def sampled(waiting: int, working: int) -> Tables:
+def sampled(waiting: int, working: int, *, alone: bool = False) -> Tables:
     program = Program(capture="py-spy")
-    for tid, counts in ((7, (waiting, working)), (8, (0, 10))):
+    for tid, counts in ((7, (waiting, working)),) if alone else ((7, (waiting, working)), (8, (0, 10))):
         program.thread(tid, cpu_ms=40)
         for stack, count in zip(("w", "p"), counts, strict=True):
             for _ in range(count):
@@ -204,6 +204,11 @@ def test_samples_give_a_share_of_the_life_with_wilsons_interval() -> None:
     run = all_rows(sampled(30, 70), "gil_wait_ns", scope="cell")[0]
     assert (run["method"], run["quality"]) == ("py-spy-native", "estimated")
     assert run["value"] == 30 * MS
+
+
+def test_a_thread_that_is_alone_in_its_process_waits_for_no_gil() -> None:
+    row = all_rows(sampled(30, 70, alone=True), "gil_wait_ns", scope="thread", tid=7)[0]
+    assert (row["method"], row["value"]) == ("py-spy-native", 0)
 
 
 def test_wilson_holds_its_share_and_stays_a_share() -> None:

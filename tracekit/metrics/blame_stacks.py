@@ -46,6 +46,11 @@ def collapsed(tables: Tables, run_id: str, *, idle: bool = False) -> list[str]:
     return [f"{stack} {micros}" for stack, ns in ordered if (micros := round(ns / 1000))]
 
 
+def _called(thread: Mapping[str, Any]) -> str:
+    """A worker is counted from 1, as everywhere in a report: its executor may count from 0."""
+    return str(thread["name"] or "") if thread["worker"] is None else f"worker {thread['worker'] + 1}"
+
+
 class _Names:
     """What the processes and threads of a run are called."""
 
@@ -53,7 +58,7 @@ class _Names:
         processes = records(tables.processes[tables.processes["run_id"] == run_id])
         threads = records(tables.threads[tables.threads["run_id"] == run_id])
         self._processes = {row["pid"]: row for row in processes}
-        self._threads = {(row["pid"], row["tid"]): row["name"] for row in threads if row["name"]}
+        self._threads = {(row["pid"], row["tid"]): _called(row) for row in threads if _called(row)}
         # The kernel calls a thread that has no name of its own by its program's.
         self._bearers = Counter((pid, name) for (pid, _), name in self._threads.items())
 

@@ -59,7 +59,7 @@ lint: setup-dev ## check format, rules, types, imports and the generated docs
 	@echo 'lint: rules'
 	@.venv/bin/ruff check --quiet .
 	@echo 'lint: types'
-	@.venv/bin/mypy --strict --no-error-summary tracekit workloads bootstrap
+	@.venv/bin/mypy --strict --no-error-summary tracekit workloads bootstrap hatch_build.py
 	@echo 'lint: imports'
 	@.venv/bin/lint-imports --no-logo
 	@echo 'lint: docs'

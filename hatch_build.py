@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+# Comes with hatchling, which depends on it.
+from packaging.tags import platform_tags
 
-class ProbeHook(BuildHookInterface):  # type: ignore[type-arg]
+
+class ProbeHook(BuildHookInterface[BuilderConfig]):
     """See the module."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -34,11 +38,5 @@ class ProbeHook(BuildHookInterface):  # type: ignore[type-arg]
         if version != "editable":
             # Any Python 3, this machine's kind: the library is not tied to a Python's ABI.
             build_data["pure_python"] = False
-            build_data["tag"] = f"py3-none-{_platform_tag()}"
-
-
-def _platform_tag() -> str:
-    # Comes with pip and hatchling, but only where something is built.
-    from packaging.tags import platform_tags  # noqa: PLC0415
-
-    return next(tag for tag in platform_tags() if tag.startswith("linux_"))
+            platform = next(tag for tag in platform_tags() if tag.startswith("linux_"))
+            build_data["tag"] = f"py3-none-{platform}"

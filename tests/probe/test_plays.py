@@ -8,12 +8,15 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.probe.conftest import Watching, of_kind, read_files
+from tests.recording import until
 from tracekit import waits_file
+from tracekit.waits_file import WaitsFile
 
 MS = 1_000_000
 
@@ -144,18 +147,23 @@ def test_a_killed_program_leaves_everything_up_to_that_moment(watching: Watching
     with watching.start(plays, "until-killed", "200000") as running:
         assert running.stdout is not None
         assert running.stdout.read(1) == "!"
-        time.sleep(0.2)
+        until(lambda: _waiting(read_files(watching.folder)[0]).any(), "the read at the end is in the file")
+        seen_ns = time.monotonic_ns()
         running.send_signal(signal.SIGKILL)
-    killed_ns = time.monotonic_ns()
     [file] = read_files(watching.folder)
     assert running.returncode == -signal.SIGKILL
     assert (file.header.ended, file.header.exit_code, file.header.lost) == ("", None, 0)
     assert len(of_kind(file, "sleep")) == 200_000
-    [open_wait] = file.threads[(file.threads["tid"] != 0) & (file.threads["open_kind"] != 0)]
+    [open_wait] = file.threads[_waiting(file)]
     assert open_wait["tid"] == file.header.pid
     assert waits_file.WAITS[int(open_wait["open_kind"]) & ~waits_file.OPEN_TICKS] == "io-read"
     if not open_wait["open_kind"] & waits_file.OPEN_TICKS:
-        assert killed_ns - int(open_wait["open_start_ns"]) > 150 * MS
+        assert file.header.monotonic_ns < int(open_wait["open_start_ns"]) < seen_ns
+
+
+def _waiting(file: WaitsFile) -> np.ndarray[Any, Any]:
+    """Which entries of its table of threads are of a thread that waits."""
+    return (file.threads["tid"] != 0) & (file.threads["open_kind"] != 0)
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["rseq", "no-rseq"])
@@ -172,7 +180,8 @@ def test_a_signal_handler_that_writes_does_not_hide_the_wait_it_broke(
         long = of_kind(seen.first, kind)
         long = long[long["dur_ns"] > 50 * MS]
         assert len(long) == 2, kind
-        assert ((long["dur_ns"] >= 95 * MS) & (long["dur_ns"] < 1000 * MS)).all()
+        assert (long["dur_ns"] >= 95 * MS).all()
+        assert long["dur_ns"].sum() < seen.first.header.ended_ns - seen.first.header.monotonic_ns
 
 
 def test_in_a_calm_a_wait_is_as_long_as_it_was(watching: Watching) -> None:

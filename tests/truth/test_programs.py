@@ -170,8 +170,6 @@ def test_make_accuracy_says_what_it_does_not_know(tmp_path: Path) -> None:
 def test_a_proof_can_be_stopped_while_a_program_runs(number: signal.Signals, tmp_path: Path) -> None:
     own = interpreters.own()
     need("waits", own)
-    if signal.getsignal(number) is signal.SIG_IGN:
-        pytest.skip(f"these tests run with {number.name} ignored, and so does what they start")
     words = ["--programs", "sleepers,lock", "--pythons", own.executable, "--checks", "runs,waits-known"]
     with subprocess.Popen(
         [sys.executable, "-m", "tracekit.truth", *words],

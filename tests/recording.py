@@ -23,7 +23,7 @@ from tracekit.errors import CaptureUnavailable
 
 ENV = {**{name: value for name, value in os.environ.items() if name != "TRACEKIT_HOME"}, "PYTHONPATH": str(ROOT)}
 TRACEKIT = [sys.executable, "-m", "tracekit"]
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 def needs(capture: str) -> None:

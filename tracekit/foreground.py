@@ -35,8 +35,10 @@ _HELD = tuple(
     if hasattr(signal, name)
 )
 _BY_TERMINAL = (getattr(signal, "SIGHUP", None), signal.SIGINT, getattr(signal, "SIGQUIT", None))
-_LONGEST_WAIT_S = 3600.0
 _POLL_S = 0.05
+_POLL_SHARE = 0.05
+_POLL_LEAST_S, _POLL_MOST_S = 0.02, 1.0
+"""How late a missed signal is noticed at most: a share of the time that the program has run, within these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,6 @@ class Held:
         if self.noted:
             number = self.noted.pop(0)
             return number, not (number in _BY_TERMINAL and _at_terminal())
-        seconds = min(seconds, _LONGEST_WAIT_S)
         if not self.numbers:
             sleep_until_end(process, seconds)
         elif hasattr(signal, "sigtimedwait"):
@@ -195,10 +196,14 @@ def run(
 def _wait(process: subprocess.Popen[bytes], signals: Held, limit: float, *, wrapped: bool) -> tuple[list[int], bool]:
     """Wait for the end; the signals that asked for it, and whether `limit` (monotonic seconds) passed before."""
     asked: list[int] = []
+    begun = time.monotonic()
     stages = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)]
     overdue = False
     while process.poll() is None:
-        arrived = signals.next(process, max(0.0, limit - time.monotonic()))
+        now = time.monotonic()
+        # Another thread of ours, numpy's for instance, may be given the signal that we are about to wait for.
+        look_again = max(_POLL_LEAST_S, min((now - begun) * _POLL_SHARE, _POLL_MOST_S))
+        arrived = signals.next(process, max(0.0, min(limit - now, look_again)))
         if arrived is not None:
             number, lacks = arrived
             asked.append(number)

@@ -93,8 +93,8 @@ def record(
         program=tuple(_printable(word) for word in argv),
         duration_s=duration_s,
     )
-    folder, spec = _begin(store, spec, command or ("tracekit", "record", "--", *argv))
     with foreground.held() as signals:
+        folder, spec = _begin(store, spec, command or ("tracekit", "record", "--", *argv))
         return _run(
             folder,
             spec,

@@ -73,10 +73,13 @@ THREAD = [
 LARGEST_TID = 2**22
 """PID_MAX_LIMIT of Linux: no process and no thread has a greater id."""
 
-_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s6Q2I")
+_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s6Q2IQ")
+_LIMIT_AT = struct.calcsize("<8s6I4Q")
 _THREADS_AT = 4096
 _MOST_THREADS = 1 << 16
 _TEXT_BYTES = 32
+_SMALL_BYTES = 1 << 20
+"""A file up to this size is loaded: a mapping holds a descriptor, and a run may have more processes than there are."""
 _HINT = "tracekit list suites"
 
 ENDS = {0: "", 1: "exit", 2: "_exit"}
@@ -124,6 +127,13 @@ class WaitsFile:
     texts: dict[int, str]
 
 
+def give_no_more_room(path: Path) -> None:
+    """Whoever writes into this file goes on in the room that it has, and makes no more. Raises OSError."""
+    with path.open("r+b") as file:
+        file.seek(_LIMIT_AT)
+        file.write(bytes(8))
+
+
 def is_begun(path: Path) -> bool:
     """Whether there is anything in the file: a process killed in its first moment leaves an empty one, or zeros.
 
@@ -142,13 +152,16 @@ def read_header(path: Path) -> Header:
 
 
 def read(path: Path) -> WaitsFile:
-    """The whole file, its slots mapped and not loaded. Raises BundleCorrupt or BundleTooNew."""
+    """The whole file; of a large one the slots are mapped and not loaded. Raises BundleCorrupt or BundleTooNew."""
     # capture must not pay for numpy at import: `tracekit --help` loads it.
     import numpy as np  # noqa: PLC0415
 
     header, slots_at, threads = _header(path)
     try:
-        mapped = np.memmap(path, dtype=np.uint8, mode="r")
+        if header.bytes <= _SMALL_BYTES:
+            mapped: np.ndarray[Any, Any] = np.fromfile(path, dtype=np.uint8, count=header.bytes)
+        else:
+            mapped = np.memmap(path, dtype=np.uint8, mode="r")
     except (OSError, ValueError) as error:
         raise BundleCorrupt(f"{path} cannot be read: {error}", _HINT) from error
     table = mapped[_THREADS_AT : _THREADS_AT + threads * np.dtype(THREAD).itemsize].view(THREAD)

@@ -26,8 +26,10 @@ def with_variables(env: Mapping[str, str], added: Mapping[str, str]) -> dict[str
     result = {**env, **added}
     for name in _JOINED:
         theirs, ours = env.get(name), added.get(name)
-        if theirs and ours and theirs not in ours:
-            result[name] = f"{ours}{os.pathsep}{theirs}"
+        if theirs and ours:
+            added_entries = ours.split(os.pathsep)
+            kept = [entry for entry in theirs.split(os.pathsep) if entry not in added_entries]
+            result[name] = os.pathsep.join([ours, *kept])
     return result
 
 

@@ -213,14 +213,24 @@ static void *is_cancelled(void *place)
     return (void *)read(*(int *)place, &byte, 1);
 }
 
+/* Never waits, and yet every call may be its last. */
+static void *is_cancelled_in_a_free_lock(void *unused)
+{
+    (void)unused;
+    for (;;)
+        MUST(sem_post(&lock) == 0 && sem_wait(&lock) == 0);
+    return NULL;
+}
+
 static void play_cancel(void)
 {
+    MUST(sem_init(&lock, 0, 0) == 0);
     for (long n = 0; n < number; n++) {
         int fds[2];
         pthread_t thread;
         void *value;
         MUST(pipe(fds) == 0);
-        MUST(pthread_create(&thread, NULL, is_cancelled, fds) == 0);
+        MUST(pthread_create(&thread, NULL, n % 2 ? is_cancelled_in_a_free_lock : is_cancelled, fds) == 0);
         rest(n % 3 * 1000000);
         MUST(pthread_cancel(thread) == 0);
         MUST(pthread_join(thread, &value) == 0);
@@ -360,6 +370,13 @@ static void play_jumps(void)
 
 /* ---- what a caller sees ---- */
 
+static void *posts_later(void *empty)
+{
+    rest(20000000);
+    MUST(sem_post(empty) == 0);
+    return NULL;
+}
+
 static void play_errno(void)
 {
     char byte = 0;
@@ -384,6 +401,11 @@ static void play_errno(void)
     siginfo_t info = {0};
     MUST(waitid(P_ALL, 0, &info, WEXITED) == -1 && errno == ECHILD);
     MUST(pread(fds[0], &byte, 1, 0) == -1 && errno == ESPIPE);
+    pthread_t other;
+    MUST(pthread_create(&other, NULL, posts_later, &empty) == 0);
+    errno = 77;
+    MUST(sem_wait(&empty) == 0 && errno == 77);
+    MUST(pthread_join(other, NULL) == 0);
 }
 
 static void play_nothing(void)

@@ -52,6 +52,7 @@ recurses(40)
 list(map(time.sleep, [0.002]))
 made("größe_名前", "/tmp/ordner ü/datei_名.py")()
 made("n" * 500, "/" + "p" * 1000 + "/end.py")()
+made("字" * 300, "/" + "径" * 500 + "/終.py")()
 for turn in range(3):
     made("same", "<one>")()
     made("same", "<two>")()
@@ -142,12 +143,14 @@ def test_functions_are_named_as_the_program_names_them(watching: Watching, pytho
         "<module>",
         "größe_名前",
         long[0],
+        "字" * 66,
         *["same", "same"] * 3,
     ]
     assert texts[6][1:] == ["/tmp/ordner ü/datei_名.py", "1"]
     assert texts[7] == long
-    assert [text[1] for text in texts[8:]] == ["<one>", "<two>"] * 3
-    assert len(set(sleeps["site"].tolist())) == 10, "a function that is made anew keeps its id"
+    assert texts[8][1:] == ["径" * 131 + "/終.py", "1"], "400 bytes, not characters"
+    assert [text[1] for text in texts[9:]] == ["<one>", "<two>"] * 3
+    assert len(set(sleeps["site"].tolist())) == 11, "a function that is made anew keeps its id"
     lines = [int(text[2]) for text in texts[:6]]
     assert all(line > 0 for line in lines)
     assert all(a < b for a, b in pairwise(lines[:5])), "they are in the text in this order"

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.probe.conftest import Watching, build, of_kind, read_files
+from tests.recording import until
+from tracekit.waits_file import give_no_more_room, is_begun
 
 MB = 1 << 20
 RECORDS = 50_000
@@ -88,6 +90,36 @@ def test_a_limited_address_space_is_left_to_the_program(watching: Watching, play
     assert path.stat().st_size <= most // 16
 
 
+def test_a_program_that_follows_may_have_less_address_space(watching: Watching, plays: Path) -> None:
+    """It goes on in the file of the one before, of which it can map only a part."""
+    line = f'ulimit -v {64 * MB // 1024}; exec "$@"'
+    seen = watching("/bin/sh", "-c", line, "sh", plays, "records", str(4 * RECORDS))
+    assert (seen.code, seen.err) == (0, "")
+    [file] = seen.files
+    assert file.header.images == 2
+    recorded = len(of_kind(file, "sleep"))
+    assert recorded + file.header.lost >= 4 * RECORDS
+    assert RECORDS < recorded < 4 * RECORDS
+
+
+def test_a_file_that_is_given_no_more_room_does_not_grow(watching: Watching, plays: Path, tmp_path: Path) -> None:
+    """So it is with a process that outlives its recording, also when it becomes another program."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with watching.start(
+        "/bin/sh", "-c", 'read line < "$0"; exec "$@"', gate, plays, "records", str(RECORDS)
+    ) as running:
+        path = watching.folder / f"{running.pid}.bin"
+        until(lambda: path.exists() and is_begun(path), "the shell is recorded")
+        give_no_more_room(path)
+        gate.write_text("go")
+        assert running.communicate()[1] == ""
+    [file] = read_files(watching.folder)
+    recorded = len(of_kind(file, "sleep"))
+    assert recorded + file.header.lost >= RECORDS
+    assert 0 < recorded < 2000
+
+
 def test_without_a_descriptor_left_the_file_still_grows(watching: Watching, plays: Path) -> None:
     seen = watching(plays, "locked-out", str(RECORDS), **limited((resource.RLIMIT_NOFILE, 64)))
     assert seen.code == 0, seen.err
@@ -151,11 +183,12 @@ int main(int count, char **words)
     assert recorded > RECORDS // 2
 
 
-def test_what_is_no_file_of_ours_is_not_touched(watching: Watching, plays: Path) -> None:
+@pytest.mark.parametrize("content", [b"not ours", b""])
+def test_what_is_no_file_of_ours_is_not_touched(watching: Watching, plays: Path, content: bytes) -> None:
     """Somebody's file under the name that a process would take; all pids near the next one are occupied."""
     before = os.posix_spawn("/bin/true", ["true"], os.environ)
     os.waitpid(before, 0)
-    taken = {watching.folder / f"{pid}.bin": b"not ours" for pid in range(before, before + 3000)}
+    taken = {watching.folder / f"{pid}.bin": content for pid in range(before, before + 3000)}
     for path, text in taken.items():
         path.write_bytes(text)
     with watching.start(plays, "nothing") as running:
@@ -166,6 +199,21 @@ def test_what_is_no_file_of_ours_is_not_touched(watching: Watching, plays: Path)
         path.unlink()
     [file] = read_files(watching.folder)
     assert file.header.pid == running.pid
+
+
+def test_containers_with_the_same_pids_have_a_file_each(watching: Watching, plays: Path) -> None:
+    """Several of them start within one tick of the clock by which a process is known."""
+    needs_root()
+    unshare = ["unshare", "--pid", "--fork"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode != 0:
+        pytest.skip("no pid namespace can be made here")
+    running = [watching.start(*unshare, plays, "records", "100") for _ in range(12)]
+    assert [process.communicate()[1] for process in running] == [""] * 12
+    assert [process.returncode for process in running] == [0] * 12
+    inside = [file for file in read_files(watching.folder) if file.header.executable == str(plays)]
+    assert [(file.header.images, len(of_kind(file, "sleep"))) for file in inside] == [(2, 100)] * 12, (
+        "unshare, then the play"
+    )
 
 
 def test_a_static_program_runs_and_leaves_nothing(watching: Watching, tmp_path: Path) -> None:

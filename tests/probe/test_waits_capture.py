@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.probe.conftest import PYTHONS, Watching, build, functions, of_kind, read_files
+from tests.recording import until
 from tracekit import interpreters, waits_file
 from tracekit.bundle import Bundle
 from tracekit.capture import Provision
@@ -168,13 +168,6 @@ while not Path(sys.argv[1], "ready").exists():
 """
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, f"waited 60 s for {what}"
-        time.sleep(0.02)
-
-
 def test_a_process_that_lives_on_is_not_harmed_and_its_file_is_sealed(
     spec: RunSpec, bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -193,7 +186,7 @@ def test_a_process_that_lives_on_is_not_harmed_and_its_file_is_sealed(
         time.sleep(0.3)
     finally:
         (tmp_path / "stop").touch()
-    wait_for((tmp_path / "done").exists, "the process that lives on")
+    until((tmp_path / "done").exists, "the process that lives on is done")
     assert (tmp_path / "done").read_text() == "0"
     assert {path.name: path.read_bytes() for path in bundle.waits.iterdir()} == sealed
     assert sorted(each.name for each in bundle.root.iterdir()) == ["waits"]

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.conftest import RealSuite, Said, Tracekit
+from tests.recording import until
 from tracekit.spec import FORMAT
 
 FAULTY = Path(__file__).parent.parent / "faulty_workloads.py"
@@ -286,11 +287,13 @@ def test_interrupt_keeps_what_was_measured(faulty: Path, number: signal.Signals)
         text=True,
         env={**os.environ, "PYTHONPATH": str(FAULTY.parent.parent)},
     )
-    limit = time.monotonic() + 60
-    while not list(faulty.glob(".tracekit/*/002-*/streams/*.jsonl")):
-        assert time.monotonic() < limit, "the second run never started"
-        assert process.poll() is None
-        time.sleep(0.01)
+
+    def second_run_started() -> bool:
+        started = any(faulty.glob(".tracekit/*/002-*/streams/*.jsonl"))
+        assert started or process.poll() is None
+        return started
+
+    until(second_run_started, "the second run starts")
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == (130 if number == signal.SIGINT else 143), err
@@ -318,16 +321,11 @@ def test_nothing_is_left_when_tracekit_itself_is_killed(faulty: Path) -> None:
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(FAULTY.parent.parent)},
     )
-    limit = time.monotonic() + 60
-    while len(list(faulty.glob(".tracekit/*/001-*/streams/*.jsonl"))) < 3:
-        assert time.monotonic() < limit, "the workers never started"
-        time.sleep(0.01)
+    until(lambda: len(list(faulty.glob(".tracekit/*/001-*/streams/*.jsonl"))) >= 3, "the workers start")
     assert len(measured_processes(faulty)) >= 3
     process.kill()
     process.wait()
-    while measured_processes(faulty):
-        assert time.monotonic() < limit, f"left: {measured_processes(faulty)}"
-        time.sleep(0.02)
+    until(lambda: not measured_processes(faulty), "the measured processes are gone")
     assert_nothing_left(faulty, before)
 
 

@@ -1,45 +1,32 @@
-"""The kernel capture on real programs: what it sees of them, and that it leaves nothing in tracefs."""
+"""The kernel capture on real programs: what it sees of them."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import textwrap
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
+from tests.conftest import ROOT
+from tests.real.kernel_watching import mine, needs_symbols, spec_of, watch
+from tests.recording import needs
 from tracekit import environment, interpreters, tracefs
-from tracekit.bundle import Bundle, Store
-from tracekit.capture import CAPTURES, Provision, kernel, named
-from tracekit.doctor import clean, diagnose
-from tracekit.errors import CaptureUnavailable, TracekitError
-from tracekit.launch import Ended, launch, link_packages
+from tracekit.bundle import Bundle
+from tracekit.capture import kernel
+from tracekit.errors import TracekitError
+from tracekit.launch import link_packages
 from tracekit.load import load_run
-from tracekit.load.align import Window
-from tracekit.load.kernel import KernelFacts, add_kernel
-from tracekit.load.rows import Columns
-from tracekit.notices import Notice
 from tracekit.run import run_one
-from tracekit.spec import RunSpec
-from tracekit.tables import check
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
 def tracefs_root() -> Iterator[Path]:
     """Where tracefs is; afterwards nothing of this process may be left in it."""
-    try:
-        CAPTURES.load("kernel").preflight(interpreters.own(), Provision())
-    except CaptureUnavailable as error:
-        pytest.skip(f"{error}; try: {error.hint}")
+    needs("kernel")
     root = tracefs.place()
     assert root is not None
     yield root
@@ -48,66 +35,7 @@ def tracefs_root() -> Iterator[Path]:
 
 @pytest.fixture
 def has_symbols() -> None:
-    if kernel.find(sys.executable) is None:
-        pytest.skip(f"{sys.executable} has no symbols of take_gil; try a Python from pyenv")
-
-
-def mine(root: Path, pid: int | None = None) -> list[tracefs.Owner]:
-    """What a process, this one unless said otherwise, has in tracefs."""
-    return [owner for owner in tracefs.owners(root) if owner.pid == (pid or os.getpid())]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """One program under the capture: how it ended, what it printed, and the tables that came of it."""
-
-    ended: Ended
-    words: list[str]
-    told: list[KernelFacts]
-    notices: list[Notice]
-    processes: list[dict[str, object]]
-    sched: pd.DataFrame
-    waits: pd.DataFrame
-    holds: pd.DataFrame
-
-    def thread(self, tid: int) -> dict[str, int]:
-        return next(row for facts in self.told for row in facts.threads if row["tid"] == tid)
-
-
-def spec_of(bundle: Bundle, python: str = sys.executable) -> RunSpec:
-    return RunSpec(
-        suite_id="s",
-        run_id=bundle.root.name,
-        workload="w",
-        workload_target="",
-        size="smoke",
-        model="program",
-        workers=1,
-        python=python,
-        capture="kernel",
-    )
-
-
-def watch(folder: Path, code: str, *words: str, python: str = sys.executable) -> Watched:
-    """Run that Python program under the capture."""
-    bundle = Bundle(folder / "run")
-    spec, capture = spec_of(bundle, python), named("kernel")
-    bundle.create(spec)
-    argv = capture.wrap([python, "-c", textwrap.dedent(code), *words], spec, bundle)
-    with capture.around(spec, bundle) as variables:
-        ended = launch(argv, env={**os.environ, **variables}, cwd=Path("/"), folder=bundle.root, timeout_s=120)
-    assert ended.exit_code == 0, (bundle.root / "stderr.log").read_text()
-    columns = Columns()
-    told = add_kernel(bundle, spec, Window(ended.started_ns, ended.ended_ns), columns)
-    frames = {name: check(name, columns.frame(name)) for name in ("sched", "waits", "holds")}
-    return Watched(
-        ended=ended,
-        words=(bundle.root / "stdout.log").read_text().split(),
-        told=told,
-        notices=capture.collect(spec, bundle, []),
-        processes=capture.processes(bundle),
-        **frames,
-    )
+    needs_symbols()
 
 
 TREE = """
@@ -195,9 +123,10 @@ def test_switches_are_those_that_the_kernel_counts(tmp_path: Path) -> None:
     seen = watch(tmp_path, code)
     tid, voluntary, involuntary = map(int, seen.words)
     thread = seen.thread(tid)
-    # It lives on for a moment after it asked, and gives up the GIL to print.
+    # It lives on for a moment after it asked: it gives up the GIL to print, and on a busy machine it may have to make
+    # way for the one that reads, and for those who wait for a CPU.
     assert voluntary <= thread["voluntary_switches"] <= voluntary * 1.01 + 3
-    assert involuntary <= thread["involuntary_switches"] <= involuntary * 1.01 + 3
+    assert involuntary <= thread["involuntary_switches"] <= involuntary * 1.01 + 8
 
 
 SPINNERS = """
@@ -312,119 +241,6 @@ def test_a_buffer_that_overflows_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     code = "import os\nfile = os.open('/dev/zero', os.O_RDONLY)\nfor _ in range(30000): os.read(file, 1)"
     seen = watch(tmp_path, code)
     assert [item.code for item in seen.notices] == ["kernel-lost"]
-
-
-def test_an_exception_leaves_nothing(tmp_path: Path, tracefs_root: Path) -> None:
-    bundle = Bundle(tmp_path / "run")
-    bundle.create(spec_of(bundle))
-
-    def fail() -> None:
-        with named("kernel").around(spec_of(bundle), bundle):
-            assert len(mine(tracefs_root)) == 1
-            raise RuntimeError("somebody's mistake")
-
-    with pytest.raises(RuntimeError, match="somebody"):
-        fail()
-    assert mine(tracefs_root) == []
-    assert (bundle.raw / "kernel" / "meta.json").is_file()
-
-
-def test_pages_that_cannot_be_written_leave_nothing(tmp_path: Path, tracefs_root: Path) -> None:
-    bundle = Bundle(tmp_path / "run")
-    bundle.create(spec_of(bundle))
-    (bundle.raw / "kernel").mkdir()
-    (bundle.raw / "kernel" / "cpu0.bin").touch()
-    with pytest.raises(FileExistsError), named("kernel").around(spec_of(bundle), bundle):
-        pytest.fail("entered although nothing can be recorded")
-    assert mine(tracefs_root) == []
-
-
-OWNER = """
-import contextlib, os, sys, time
-from pathlib import Path
-from tracekit.bundle import Bundle
-from tracekit.capture import named
-from tracekit.guard import guarded
-from tracekit.launch import launch
-from tests.real.test_kernel_capture import spec_of
-
-bundle = Bundle(Path(sys.argv[1]))
-bundle.create(spec_of(bundle))
-program = "import time; print(1, flush=True); time.sleep(600)"
-with guarded() if sys.argv[2] == "guarded" else contextlib.nullcontext() as guard:
-    with named("kernel").around(spec_of(bundle), bundle):
-        launch([sys.executable, "-c", program], env=os.environ, cwd=Path("/"), folder=bundle.root, timeout_s=600,
-               started=None if guard is None else guard.watch)
-"""
-
-
-def start_owner(folder: Path, guard: str) -> subprocess.Popen[bytes]:
-    """A tracekit whose run does not end by itself, once its program runs."""
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder), guard], cwd=ROOT, stderr=subprocess.DEVNULL)
-    output, limit = folder / "stdout.log", time.monotonic() + 60
-    while not (output.exists() and output.read_text()):
-        assert owner.poll() is None
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-    return owner
-
-
-def wait_until_gone(root: Path, pid: int) -> None:
-    limit = time.monotonic() + 30
-    while mine(root, pid):
-        assert time.monotonic() < limit, mine(root, pid)
-        time.sleep(0.02)
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_tracekit_that_is_killed_leaves_nothing(tmp_path: Path, tracefs_root: Path, number: signal.Signals) -> None:
-    owner = start_owner(tmp_path / "run", "guarded")
-    assert len(mine(tracefs_root, owner.pid)) == 1
-    owner.send_signal(number)
-    owner.wait()
-    wait_until_gone(tracefs_root, owner.pid)
-
-
-@pytest.mark.usefixtures("has_symbols")
-def test_doctor_finds_and_removes_what_is_left(tmp_path: Path, tracefs_root: Path) -> None:
-    owner = start_owner(tmp_path / "run", "unguarded")
-    (left,) = mine(tracefs_root, owner.pid)
-    assert left not in tracefs.leftovers()
-    # Somebody who looks at the same probes keeps the kernel from removing them.
-    stranger = tracefs_root / "instances" / f"stranger-{os.getpid()}"
-    stranger.mkdir()
-    program = int(next(iter(Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split())))
-    try:
-        tracefs.write(stranger / "events" / left.group / "enable", "1")
-        owner.kill()
-        owner.wait()
-        assert (tracefs_root / "instances" / left.instance / "tracing_on").read_text().strip() == "1"
-        assert left in tracefs.leftovers()
-        (finding,) = [item for item in diagnose(Store(tmp_path)) if item.name == "leftovers"]
-        assert left.instance in finding.detail
-        assert finding.remedy == "tracekit doctor --clean"
-        assert left.instance in clean()
-        assert mine(tracefs_root, owner.pid) == []
-        assert clean() == []
-    finally:
-        os.kill(program, signal.SIGKILL)
-        stranger.rmdir()
-
-
-def test_the_dead_are_told_from_the_living() -> None:
-    pid = os.getpid()
-    ticks = tracefs.start_ticks(pid)
-    assert ticks is not None
-    assert tracefs.Owner(pid, ticks, 0).alive
-    # The same id at another time is another process.
-    assert not tracefs.Owner(pid, ticks - 1, 0).alive
-    gone = subprocess.Popen(["/bin/true"])
-    while tracefs.start_ticks(gone.pid) is not None:
-        time.sleep(0.01)
-    # Dead already, though nobody has reaped it.
-    assert Path(f"/proc/{gone.pid}").exists()
-    gone.wait()
-    assert not tracefs.Owner(gone.pid, 1, 0).alive
 
 
 @pytest.mark.parametrize(("model", "start_method"), [("threads", ""), ("fork", "fork"), ("spawn", "spawn")])

@@ -14,6 +14,9 @@ from tests.conftest import run_tracekit
 from tests.recording import ENV, TRACEKIT, needs, only_bundle, recorded, script
 from tracekit import interpreters
 from tracekit.bundle import Store
+from tracekit.capture import CAPTURES
+from tracekit.cli.record import NOT_SHOWN
+from tracekit.view.items import SHOWN
 
 
 @pytest.mark.parametrize("capture", ["none", "waits"])
@@ -38,11 +41,15 @@ def test_streams_are_the_programs_own(tmp_path: Path, capture: str) -> None:
     suite = only_bundle(tmp_path).root.parent.name
     assert last.startswith("app.py took ")
     assert f"tracekit report {suite}" in last
-    assert f"tracekit view {suite}" in last
+    assert (f"tracekit view {suite}" in last) == (capture in SHOWN)
     assert suite.endswith("-app.py")
     assert recorded(tmp_path, "--quiet", "--capture", capture, "--", sys.executable, name, input=b"").stderr == (
         b"of its own\n"
     )
+
+
+def test_the_viewer_is_offered_for_every_capture_that_it_shows() -> None:
+    assert set(CAPTURES) - NOT_SHOWN == SHOWN
 
 
 @pytest.mark.parametrize("capture", ["none", "waits"])

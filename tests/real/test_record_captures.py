@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,43 @@ def test_pyspy_beside_the_kernel_with_stdout_closed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert b"err" in done.stderr
     assert (only_bundle(tmp_path).raw / "pyspy.speedscope.json").stat().st_size > 0
+
+
+def test_a_program_that_is_no_python_runs_once_under_the_kernel_capture(tmp_path: Path) -> None:
+    """A Python is asked where its functions are; whatever else it may be must not be started for that."""
+    needs("kernel")
+    program = tmp_path / "deploy.sh"
+    program.write_text('#!/bin/sh\necho "$@" >> calls\n')
+    program.chmod(0o755)
+    done = recorded(tmp_path, "--capture", "kernel", "--", str(program), "one", "two")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "calls").read_text() == "one two\n"
+    assert b"deploy.sh has no symbol table" in done.stderr
+
+
+def test_more_processes_than_descriptors(tmp_path: Path) -> None:
+    needs("waits")
+    most = 128
+    name = script(
+        tmp_path,
+        f"""
+        import os
+        for _ in range({most + 20}):
+            if os.fork() == 0:
+                os._exit(0)
+            os.wait()
+        """,
+    )
+    done = recorded(
+        tmp_path,
+        "--",
+        sys.executable,
+        name,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)),
+    )
+    assert done.returncode == 0, done.stderr
+    bundle = only_bundle(tmp_path)
+    assert (bundle.manifest()["status"], len(bundle.manifest()["processes"])) == ("ok", most + 21)
 
 
 FAMILY = """

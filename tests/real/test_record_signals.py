@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -175,6 +176,17 @@ def test_from_another_thread_nothing_is_held(tmp_path: Path) -> None:
     thread.start()
     thread.join(LIMIT_S)
     assert [(found.exit_code, found.status) for found in results] == [(3, "ok")]
+
+
+def test_an_end_that_no_signal_tells_of_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A thread of numpy's gets some of the signals for this process, and drops SIGCHLD."""
+    monkeypatch.setattr(signal, "sigtimedwait", lambda _numbers, seconds: time.sleep(min(seconds, LIMIT_S)))
+    with foreground.held() as signals:
+        lived = foreground.run(
+            ["/bin/true"], env=os.environ, folder=tmp_path, streams=foreground.Streams(), signals=signals
+        )
+    assert lived.exit_code == 0
+    assert lived.ended_ns - lived.started_ns < 2e9
 
 
 DAEMON = """

@@ -2,94 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.made_tables import MS
-from tracekit import tables
-from tracekit.errors import BundleCorrupt
-from tracekit.tables import Tables
-from tracekit.truth import effect, kernel, tasks
-from tracekit.truth.answers import Active, Known, KnownChild, KnownThread
-from tracekit.truth.cases import Case
-from tracekit.truth.checks import endings, gil, ledger, sites, switches, waits
+from tests.truth.made_answers import ALIVE, BLOCKED_AT_ONCE, PLACE, T0, TID, answers, made, thread, wait
+from tracekit.truth import kernel, tasks
+from tracekit.truth.answers import KnownChild
+from tracekit.truth.checks import endings, gil, ledger, switches, waits
 from tracekit.truth.kernel import KernelSaw
-from tracekit.truth.result import Group, read, result_of, strain, write
-from tracekit.truth.rows import Place, wait_tolerance, within
-from tracekit.truth.table import line, markdown, summary
-from tracekit.truth.watching import Seen
-
-PID, TID = 100, 101
-T0 = 1_000_000 * MS
-BLOCKED_AT_ONCE = (np.array([T0]), np.array([], dtype=np.int64))
-WATCHED = KernelSaw(gil=True, switches={TID: BLOCKED_AT_ONCE, TID + 1: BLOCKED_AT_ONCE})
-PLACE = Place(program="made", python="3.13.0", steal_ns=0)
-
-
-def made(
-    *,
-    known: Known | None = None,
-    kernel: KernelSaw | None = WATCHED,
-    manifest: Sequence[Mapping[str, Any]] = (),
-    place: Place = PLACE,
-    **rows: Sequence[Mapping[str, Any]],
-) -> Seen:
-    """A run with those rows; a table that is not given has none."""
-    frames = {
-        name: tables.from_rows(name, [{"run_id": "r", "pid": PID, "tid": TID, **row} for row in rows[name]])
-        if name in rows
-        else tables.empty(name)
-        for name in tables.COLUMNS
-    }
-    return Seen(
-        case=Case(name="made", program="made"),
-        place=place,
-        capture="",
-        kernel=kernel,
-        known=known or answers(),
-        tables=Tables(suite={}, **frames),
-        processes=tuple(dict(line) for line in manifest),
-    )
-
-
-def answers(*threads: KnownThread, **more: Any) -> Known:
-    return Known(**{"program": "made", "python": (3, 13, 0), "gil": True, "threads": threads, **more})
-
-
-def thread(**more: Any) -> KnownThread:
-    plain = {
-        "pid": PID,
-        "tid": TID,
-        "name": "one",
-        "start_ns": T0,
-        "end_ns": T0 + 1000 * MS,
-        "cpu_ns": None,
-        "waits": {},
-        "calls": {},
-        "at_least": {},
-        "sites": {},
-        "holds": [],
-    }
-    return KnownThread(**{**plain, **more})
-
-
-def wait(kind: str, at_ms: float, ms: float, method: str = "waits-probe", **more: Any) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "start_ns": T0 + int(at_ms * MS),
-        "dur_ns": int(ms * MS),
-        "method": method,
-        "object": "x",
-        **more,
-    }
-
-
-ALIVE = {"start_ns": T0, "end_ns": T0 + 1000 * MS}
+from tracekit.truth.rows import wait_tolerance, within
 
 
 @pytest.mark.parametrize(("probe_ms", "verdict"), [(500, "ok"), (514, "ok"), (485.5, "ok"), (516, "off"), (484, "off")])
@@ -269,77 +194,6 @@ def test_an_unknown_ledger_is_not_a_closed_one() -> None:
     assert row.verdict == "unavailable"
 
 
-SPIN = {"function": "spin", "file": "/any/where/made.py"}
-
-
-def test_sites_are_right_when_no_wait_is_booked_elsewhere() -> None:
-    known = answers(thread(sites={"gil": ["made.py:spin", "made.py:other"]}))
-    found = [wait("gil", 1, 5, **SPIN), wait("gil", 10, 5, function="Thread.end", file="known.py")]
-    assert [row.verdict for row in sites.named(made(known=known, waits=found))] == ["ok"]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"function": "spun", "file": "/any/where/made.py"},
-        {"function": "spin", "file": "/any/where/else.py"},
-        {"function": None, "file": None},
-    ],
-)
-def test_a_wait_in_another_function_or_file_or_in_none_is_off(wrong: dict[str, str | None]) -> None:
-    known = answers(thread(sites={"gil": ["made.py:spin"]}))
-    found = [wait("gil", 1, 5, **SPIN), wait("gil", 10, 5, **wrong)]
-    [row] = sites.named(made(known=known, waits=found))
-    assert row.verdict == "off"
-    assert row.measured == pytest.approx(0.5)
-
-
-def test_old_code_objects_have_no_qualified_names() -> None:
-    place = "threading.py:Condition.wait"
-    found = [wait("lock", 1, 5, function="wait", file="/lib/threading.py")]
-    for version, verdict in (((3, 10, 1), "ok"), ((3, 11, 1), "off")):
-        known = answers(thread(sites={"lock": [place]}), python=version)
-        assert [row.verdict for row in sites.named(made(known=known, waits=found))] == [verdict]
-
-
-def test_holds_are_judged_by_where_they_ended() -> None:
-    known = answers(thread(holds=["made.py:spin"]))
-    hold = {"start_ns": None, "end_ns": T0 + MS, "method": "waits-probe", "object": "g"}
-    assert [row.verdict for row in sites.named(made(known=known, holds=[{**hold, **SPIN}]))] == ["ok"]
-    assert [row.verdict for row in sites.named(made(known=known, holds=[{**hold, **SPIN, "function": "f"}]))] == ["off"]
-
-
-def test_a_python_without_sites_gives_no_verdict() -> None:
-    known = answers(thread(sites={"gil": ["made.py:spin"]}))
-    assert [row.verdict for row in sites.named(made(known=known, waits=[wait("gil", 1, 5)]))] == ["unavailable"]
-
-
-ACTIVE = (
-    Active(tid=TID, start_ns=T0, end_ns=T0 + 10 * MS, name="executed_0"),
-    Active(tid=TID, start_ns=T0 + 11 * MS, end_ns=T0 + 20 * MS, name="executed_1"),
-)
-
-
-@pytest.mark.parametrize(
-    ("second", "verdict"),
-    [
-        ({"function": "executed_1", "file": "<executed 1>"}, "ok"),
-        ({"function": "churn", "file": "/x/comes_and_goes.py"}, "ok"),
-        ({"function": "executed_0", "file": "<executed 0>"}, "off"),
-        ({"function": "executed_1", "file": "<executed 0>"}, "off"),
-    ],
-)
-def test_a_function_that_is_gone_must_not_be_named(second: dict[str, str], verdict: str) -> None:
-    found = [wait("gil", 1, 5, function="executed_0", file="<executed 0>"), wait("gil", 12, 5, **second)]
-    [row] = sites.moving(made(known=answers(active=ACTIVE), waits=found))
-    assert row.verdict == verdict, row.reason
-
-
-def test_naming_nothing_is_not_naming_rightly() -> None:
-    [row] = sites.moving(made(known=answers(active=ACTIVE), waits=[wait("gil", 1, 5)]))
-    assert row.verdict == "off"
-
-
 CHILDREN = (
     KnownChild(pid=7, ended="exit", exit_code=0),
     KnownChild(pid=8, ended="exit", exit_code=0),
@@ -374,86 +228,10 @@ def test_an_ending_of_another_kind_is_off() -> None:
     assert [row.verdict for row in rows] == ["ok", "off"]
 
 
-@pytest.mark.parametrize(
-    ("with_ns", "verdict"),
-    [
-        ([100.0] * 9, "ok"),
-        ([100.9] * 9, "ok"),
-        ([101.1] * 9, "off"),
-        ([95.0, 96.0, 97.0, 104.0, 105.0, 106.0, 103.0, 99.0, 100.0], "unclear"),
-        ([100.0] * 8 + [300.0], "ok"),
-    ],
-)
-def test_a_cost_is_judged_by_the_pairs_ratios(with_ns: list[float], verdict: str) -> None:
-    subject = effect.Subject(name="work", capture="waits", most=0.01)
-    row = effect.judged(PLACE, "effect", subject, [(value, 100.0) for value in with_ns])
-    assert row.verdict == verdict, row
-
-
-def test_too_few_pairs_have_no_verdict() -> None:
-    subject = effect.Subject(name="work", capture="waits", most=0.01)
-    assert effect.judged(PLACE, "effect", subject, [(1.0, 1.0)] * 4).verdict == "unavailable"
-
-
-def test_the_order_turns_round_from_pair_to_pair() -> None:
-    assert list(effect.order(3)) == [(False, True), (True, False), (False, True)]
-
-
 def test_tolerances() -> None:
     assert wait_tolerance(0) == 2 * MS
     assert wait_tolerance(1000 * MS) == 30 * MS
     assert [within(-3, 3), within(4, 3), within(4, 3, 1), within(5, 3, 1)] == ["ok", "off", "unclear", "off"]
-
-
-ROWS = (
-    PLACE.row("gil-kernel", "one", "ok", unit="ns", measured=5e6, truth=6e6, difference=-1e6, tolerance=2e6),
-    PLACE.row("gil-kernel", "two", "off", unit="ns", measured=9e6, truth=6e6, difference=3e6, tolerance=2e6),
-    replace(PLACE, python="3.9.18").row("sites", "one", "off", unit="share", measured=0.5, truth=1.0, reason="f 50.0%"),
-    PLACE.unavailable("switches", "no events"),
-    PLACE.row(
-        "effect", "waits", "ok", unit="ratio", measured=1.001, lower=0.999, upper=1.004, tolerance=0.01, reason="9"
-    ),
-)
-RESULT = result_of(ROWS, "2026-01-01")
-
-
-def test_a_result_survives_its_file(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "accuracy.json"
-    write(RESULT, path)
-    assert read(path) == RESULT
-    assert [row.what for row in RESULT.rows] == ["two", "one", "waits"]
-    assert RESULT.groups[0] == Group("gil-kernel", "made", "3.13.0", compared=2, ok=1, worst=1.5, steal_ns=0)
-    assert [(group.check, group.compared) for group in RESULT.groups] == [
-        ("gil-kernel", 2),
-        ("sites", 1),
-        ("switches", 0),
-    ]
-
-
-def test_what_is_no_result_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "accuracy.json"
-    for text in ("", "[]", '{"rows": [{}], "made": "", "machine": {}}'):
-        path.write_text(text, encoding="utf-8")
-        with pytest.raises(BundleCorrupt, match=r"accuracy\.json"):
-            read(path)
-
-
-def test_where_nothing_is_allowed_any_difference_is_too_much() -> None:
-    assert strain(PLACE.row("names-move", "", "off", difference=1.0, tolerance=0.0)) > 1
-    assert strain(PLACE.row("names-move", "", "ok", difference=0.0, tolerance=0.0)) == 0
-
-
-def test_tables_show_what_is_off_and_which_python() -> None:
-    text = summary(ROWS)
-    assert text.splitlines()[0].split() == ["check", "3.9.18", "3.13.0"]
-    assert "1/2, 150%" in text
-    page = markdown(RESULT)
-    assert "1/2, 150%" in page
-    assert "- off: made on 3.9.18, sites, one: 50.00% for 100.00% (f 50.0%)" in page
-    assert "1.001 [0.999, 1.004]" in page
-    assert "1.0010" in text
-    assert "two" in line(ROWS[1])
-    assert "off by 3.00 ms, allowed 2.00 ms" in line(ROWS[1])
 
 
 def test_the_accounting_of_tasks_is_compared_with_the_waits_inside_them() -> None:

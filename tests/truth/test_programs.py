@@ -24,7 +24,7 @@ from tracekit.capture import Provision, named
 from tracekit.errors import CaptureUnavailable
 from tracekit.interpreters import Interpreter
 from tracekit.truth import effect
-from tracekit.truth.cases import CASES, Case, choose
+from tracekit.truth.cases import CASES, choose
 from tracekit.truth.proof import Wanted, prove
 from tracekit.truth.rows import COSTS, Row
 from tracekit.truth.selftest import CHECKS
@@ -101,15 +101,12 @@ def test_a_program_runs_alone_by_its_path(python: Interpreter, tmp_path: Path) -
 @pytest.mark.parametrize(
     "subject",
     [
-        effect.Subject(name="spin, serial", capture="waits", most=0.01, workload="spin", model="serial"),
-        effect.Subject(
-            name="read-storm",
-            capture="waits",
-            most=0.03,
-            storm=Case(name="read-storm", program="read_storm", options=("--times", "50000")),
-        ),
+        effect.Subject(work=effect.offered("spin", "serial"), capture="waits", most=0.01),
+        effect.Subject(work=effect.offered("hashing", "fork"), capture="waits", most=0.01),
+        effect.Subject(work=effect.storm("handover-storm", "HANDOVER", "threads"), capture="waits", most=0.03),
+        effect.Subject(work=effect.offered("spin", "threads"), capture="waits", most=0.01, at_once=False),
     ],
-    ids=lambda item: item.name,
+    ids=lambda item: f"{item.name} {'at once' if item.at_once else 'one by one'}",
 )
 def test_a_cost_is_a_ratio_of_pairs_with_an_interval(subject: effect.Subject, tmp_path: Path) -> None:
     own = interpreters.own()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import http.client
 import json
 import os
@@ -15,15 +14,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import pytest
 
-from tracekit.bundle import Bundle, Store, SuiteFolder
 from tracekit.errors import NothingToDo, UsageError
-from tracekit.spec import RunSpec, Suite
-from tracekit.view import DEFAULT_PORT, Viewing, ViewItem, items, serve, traces_of
+from tracekit.view import DEFAULT_PORT, Viewing, ViewItem, serve
 from tracekit.view.routes import routes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -297,137 +293,6 @@ def test_signals_end_it_cleanly_and_leave_nothing(number: signal.Signals, tmp_pa
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (0, "")
     assert list(scratch.iterdir()) == []
-
-
-# What to view
-
-SPEC: dict[str, Any] = {"suite_id": "s1", "workload": "matmul", "workload_target": "", "size": "small", "workers": 2}
-
-
-def made_suite(root: Path, *captures: str) -> Store:
-    store = Store(root)
-    specs = tuple(
-        RunSpec(
-            suite_id="s1",
-            run_id=f"r{index}",
-            workload="matmul",
-            workload_target="",
-            size="small",
-            model="threads",
-            workers=2,
-            capture=capture,
-        )
-        for index, capture in enumerate(captures)
-    )
-    folder = SuiteFolder(store.root / "s1")
-    folder.create(Suite(suite_id="s1", workload="matmul", size="small", specs=specs))
-    for spec in specs:
-        folder.bundle(spec.run_id).create(spec)
-        folder.bundle(spec.run_id).seal({"spec": {}, "status": "ok", "notices": []})
-    return store
-
-
-@pytest.mark.parametrize("target", ["latest", "s1"])
-def test_a_suite_without_a_traced_run_says_how_to_get_one(target: str, tmp_path: Path) -> None:
-    with pytest.raises(NothingToDo) as caught:
-        traces_of(made_suite(tmp_path / "store", "none", "py-spy"), target, tmp_path)
-    assert caught.value.hint == "tracekit run matmul --capture viztracer"
-
-
-@pytest.mark.parametrize("target", ["r1", "s1/r1"])
-def test_a_run_without_calls_says_so(target: str, tmp_path: Path) -> None:
-    with pytest.raises(NothingToDo, match="r1 was made with capture 'py-spy'"):
-        traces_of(made_suite(tmp_path / "store", "none", "py-spy"), target, tmp_path)
-
-
-def test_of_a_suite_whose_waits_were_seen_one_run_of_each_cell_is_shown() -> None:
-    """Repeats of a cell look alike; runs with calls, where there are any, show more."""
-    by_capture = {
-        capture: (Bundle(Path(capture)), RunSpec(run_id=capture, model=model, capture=capture, **SPEC))
-        for capture, model in (("waits", "threads"), ("waits+kernel", "threads"), ("kernel", "fork"))
-    }
-    again = (Bundle(Path("again")), RunSpec(run_id="again", model="threads", capture="waits", **SPEC))
-    traced = [*by_capture.values(), again]
-    assert [spec.run_id for _, spec in items.chosen(traced)] == ["waits", "waits+kernel", "kernel"]
-    calls = (Bundle(Path("calls")), RunSpec(run_id="calls", model="fork", capture="waits+viztracer", **SPEC))
-    assert [spec.run_id for _, spec in items.chosen([*traced, calls])] == ["calls"]
-
-
-@pytest.mark.parametrize(
-    ("given", "names"),
-    [
-        ([("threads", "waits"), ("fork", "waits")], ["threads", "fork"]),
-        ([("threads", "waits"), ("threads", "kernel")], ["threads, capture waits", "threads, capture kernel"]),
-        ([("threads", "waits"), ("threads", "waits")], ["r0", "r1"]),
-    ],
-)
-def test_titles_are_as_short_as_tells_the_runs_apart(given: list[tuple[str, str]], names: list[str]) -> None:
-    specs = [
-        RunSpec(run_id=f"r{index}", model=model, capture=capture, **SPEC)
-        for index, (model, capture) in enumerate(given)
-    ]
-    assert items.titles(specs) == names
-
-
-def test_a_program_that_left_nothing_to_see_is_told_how_to_record_it(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    spec = RunSpec(run_id="001-app.py", model="program", capture="none", program=("python", "my app.py"), **SPEC)
-    folder = SuiteFolder(store.root / "s1")
-    folder.create(Suite(suite_id="s1", workload="app.py", size="", specs=(spec,)))
-    folder.bundle(spec.run_id).create(spec)
-    folder.bundle(spec.run_id).seal({"spec": {}, "status": "ok", "notices": []})
-    for target in ("latest", "001-app.py"):
-        with pytest.raises(NothingToDo) as caught:
-            traces_of(store, target, tmp_path)
-        assert caught.value.hint == "tracekit record --capture waits -- python 'my app.py'"
-
-
-def test_an_empty_store_and_an_unknown_name_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(NothingToDo):
-        traces_of(Store(tmp_path / "none"), "latest", tmp_path)
-    store = made_suite(tmp_path / "store", "none")
-    for unknown in ("nope", "s1/nope", "nope/r0"):
-        with pytest.raises(UsageError):
-            traces_of(store, unknown, tmp_path)
-
-
-@pytest.mark.parametrize("name", ["t.json", "t.json.gz", "t.pftrace", "t.perfetto-trace"])
-def test_a_trace_file_from_anywhere_is_taken_as_it_is(name: str, tmp_path: Path) -> None:
-    path = tmp_path / name
-    body = b' {"traceEvents":[]}'
-    path.write_bytes(gzip.compress(body) if name.endswith("gz") else body)
-    (found,) = traces_of(Store(tmp_path / "none"), str(path), tmp_path)
-    assert (found.title, found.path, found.calls) == (name, path, None)
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_speedscope_file_is_refused_with_the_right_tool(packed: bool, tmp_path: Path) -> None:
-    body = json.dumps({"$schema": "https://www.speedscope.app/file-format-schema.json", "profiles": []}).encode()
-    path = tmp_path / ("p.json.gz" if packed else "p.json")
-    path.write_bytes(gzip.compress(body) if packed else body)
-    with pytest.raises(UsageError) as caught:
-        traces_of(Store(tmp_path / "none"), str(path), tmp_path)
-    assert "speedscope" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("name", "body"),
-    [
-        ("empty.json", b""),
-        ("page.json", b"<html>"),
-        ("half.json.gz", gzip.compress(b'{"traceEvents":[]}' * 100)[:20]),
-        ("liar.gz", b"\x1f\x8bnot gzip at all"),
-        ("notes.txt", b"words"),
-        ("gone.json", None),
-    ],
-)
-def test_what_the_ui_cannot_open_is_refused_in_words(name: str, body: bytes | None, tmp_path: Path) -> None:
-    path = tmp_path / name
-    if body is not None:
-        path.write_bytes(body)
-    with pytest.raises(UsageError) as caught:
-        traces_of(Store(tmp_path / "none"), str(path), tmp_path)
-    assert name in str(caught.value)
 
 
 def test_it_can_be_used_from_a_thread(two: list[ViewItem]) -> None:

@@ -16,7 +16,6 @@ import errno
 import itertools
 import json
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -67,8 +66,8 @@ class KernelCapture(Capture):
     def around(self, spec: RunSpec, bundle: Bundle) -> Iterator[dict[str, str]]:
         folder = bundle.raw / FOLDER
         folder.mkdir(exist_ok=True)
-        executable = spec.python or (shutil.which(spec.program[0]) if spec.program else None)
-        symbols = None if executable is None else find(executable)
+        # Only what is known to be a Python is asked: to ask is to run it, and a program runs once.
+        symbols = find(spec.python) if spec.python else None
         with ExitStack() as stack:
             # Left in reverse: tracing ends and the rest is read before the instance goes.
             instance, owner = _make(stack, symbols)
@@ -86,7 +85,7 @@ class KernelCapture(Capture):
         if lost:
             found.append(notice("kernel-lost", lost=f"{lost:,}", run_id=spec.run_id, workload=spec.workload))
         if not meta["uprobes"]:
-            found.append(notice("kernel-no-symbols", python=spec.python or spec.python_label, run_id=spec.run_id))
+            found.append(notice("kernel-no-symbols", python=spec.python or spec.workload, run_id=spec.run_id))
         return found
 
     def processes(self, bundle: Bundle) -> list[dict[str, Any]]:

@@ -23,6 +23,9 @@ _BEGUN, _WITHOUT = ".tracing", ".without"
 _SAVING_S = 5.0
 """A full ring takes about three seconds to write, which processes that outlive the program may just be doing."""
 
+_SETTLE_S = 0.5
+"""multiprocessing's resource tracker ends by itself a moment after the program. A daemon does not."""
+
 _POLL_S = 0.02
 
 
@@ -38,8 +41,8 @@ def traced_program(spec: RunSpec, bundle: Bundle) -> Iterator[dict[str, str]]:
             "TRACEKIT_VIZTRACER": str(folder),
             "TRACEKIT_VIZTRACER_PACKAGES": spec.extra_path,
         }
-        limit = time.monotonic() + _SAVING_S
-        while any(_is_ending(path) for path in folder.glob(f"*{_BEGUN}")) and time.monotonic() < limit:
+        ended = time.monotonic()
+        while any(_is_ending(path, time.monotonic() - ended) for path in folder.glob(f"*{_BEGUN}")):
             time.sleep(_POLL_S)
     finally:
         folder.rename(folder.with_name(_CLOSED))
@@ -63,7 +66,7 @@ def gather(spec: RunSpec, bundle: Bundle) -> list[Notice]:
     return [notice("capture-incomplete", capture="viztracer", missing=named, run_id=spec.run_id)]
 
 
-def _is_ending(marker: Path) -> bool:
-    """Whether this process is writing its trace."""
+def _is_ending(marker: Path, since_s: float) -> bool:
+    """Whether to wait for this process's trace, that long after the program's end: it writes it, or may just begin."""
     draft = marker.with_name(f"viztracer-{marker.stem}.json.part.json")
-    return draft.exists() and start_ticks(int(marker.stem)) is not None
+    return since_s < (_SAVING_S if draft.exists() else _SETTLE_S) and start_ticks(int(marker.stem)) is not None

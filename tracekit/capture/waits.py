@@ -13,7 +13,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +95,14 @@ class WaitsCapture(Capture):
         return []
 
     def processes(self, bundle: Bundle) -> list[dict[str, Any]]:
-        read = [waits_file.read(path) for path in _files(bundle)]
+        headers: list[waits_file.Header] = []
         statuses: dict[int, int] = {}
-        for file in read:
+        for path in _files(bundle):
+            file = waits_file.read(path)
+            headers.append(file.header)
             reaped = file.slots[file.slots["kind"] == waits_file.CHILD_ENDED]
             statuses.update(zip(reaped["other"].tolist(), reaped["object"].tolist(), strict=True))
-        return [_row(file.header, statuses.get(file.header.pid)) for file in read]
+        return [_row(header, statuses.get(header.pid)) for header in headers]
 
 
 _OTHERS = "tracekit run ... --capture none, which gives the GIL wait as an interval"
@@ -194,12 +196,16 @@ def _cut(path: Path, length: int) -> bool:
 
 
 def _copy(path: Path, length: int) -> None:
-    """Put a copy of the first `length` bytes in the place of the file; who has it mapped writes on into the old one."""
+    """Put a copy of the first `length` bytes in the place of the file; who has it mapped writes on into the old one,
+    whose room on the disk nobody sees: it must not grow for as long as a daemon lives."""
     copied = path.with_name(f".{path.name}")
     with path.open("rb") as source, copied.open("wb") as target:
         while length > 0 and (data := source.read(min(length, _CHUNK))):
             target.write(data)
             length -= len(data)
+    # Another user's file is not ours to write.
+    with suppress(OSError):
+        waits_file.give_no_more_room(path)
     copied.replace(path)
 
 

@@ -55,8 +55,8 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 ok, 2 usage, 3 measurement refused or invalid, 4 environment cannot, 5 nothing to do, "
-    "130 interrupted, 143 terminated.",
+    epilog="Exit codes: 0 ok, 1 gate failed, 2 usage, 3 measurement refused or invalid, 4 environment cannot, "
+    "5 nothing to do, 130 interrupted, 143 terminated.",
 )
 @click.version_option(tracekit.__version__, prog_name="tracekit")
 def cli() -> None:

@@ -17,6 +17,9 @@ from tracekit.cli.words import CommaList, complete_captures, store_of, store_wor
 if TYPE_CHECKING:
     from tracekit.recorded import Recorded
 
+NOT_SHOWN = frozenset({"none", "py-spy"})
+"""Captures that leave nothing for the viewer; those that do are `view.items.SHOWN`, whose import costs a second."""
+
 
 def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(incomplete, type="file")]
@@ -103,17 +106,18 @@ def record(
 def _tell(recorded: Recorded, quiet: bool, store: Path | None) -> None:
     from tracekit.units import format_ns
 
-    spec_name = recorded.folder.bundle(recorded.run_id).spec().workload
+    spec = recorded.folder.bundle(recorded.run_id).spec()
     if recorded.status == "failed":
-        _say(f"error: {spec_name} was not recorded: {recorded.reason}")
+        _say(f"error: {spec.workload} was not recorded: {recorded.reason}")
     elif recorded.reason:
-        _say(f"{spec_name} {recorded.reason}")
+        _say(f"{spec.workload} {recorded.reason}")
     if quiet:
         return
     for item in recorded.notices:
         _say(f"{item.severity}: {item.text}\n  try: {item.remedy}")
     suite = recorded.folder.suite_id + store_words(store)
-    _say(f"{spec_name} took {format_ns(recorded.wall_ns)}; next: tracekit report {suite}, or tracekit view {suite}")
+    view = "" if NOT_SHOWN.issuperset(spec.capture.split("+")) else f", or tracekit view {suite}"
+    _say(f"{spec.workload} took {format_ns(recorded.wall_ns)}; next: tracekit report {suite}{view}")
 
 
 def _document(recorded: Recorded) -> str:

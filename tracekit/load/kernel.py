@@ -76,6 +76,7 @@ def add_kernel_lives(lives: Lives, told: Sequence[KernelFacts]) -> None:
             life = lives.add(**facts.process)
         else:
             life.fill(facts.process)
+            life.end_by(facts.process["exit_ns"])
         threads = facts.threads
         if any(row.get("run_queue_wait_ns") is not None for row in life.threads):
             threads = [{**row, "cpu_ns": None} for row in threads]

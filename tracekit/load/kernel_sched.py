@@ -123,10 +123,10 @@ def totals(found: Intervals, lives: Lives) -> Totals:
     ran = found.state[:-1] == RUNNING
     same = found.life[1:] == found.life[:-1]
     after, life = found.state[1:], found.life[1:]
-    left = ran & same
     return Totals(
         running_ns=summed(RUNNING),
         runnable_ns=summed(RUNNABLE),
-        voluntary=np.bincount(life[left & _blocked(after)], minlength=number),
-        involuntary=np.bincount(life[left & (after == RUNNABLE)], minlength=number),
+        # Who goes to sleep has left a CPU, also where the kernel did not record that it came to it.
+        voluntary=np.bincount(life[same & _blocked(after)], minlength=number),
+        involuntary=np.bincount(life[same & ran & (after == RUNNABLE)], minlength=number),
     )

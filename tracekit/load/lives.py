@@ -45,6 +45,15 @@ class Life:
         """Set what is not known yet."""
         _fill(self.facts, facts)
 
+    def end_by(self, ended_ns: int | None) -> None:
+        """It was gone by then: of a process that said nothing itself only its parent's wait for it is known, which may
+        be seconds later.
+        """
+        known_ns = self.facts.get("exit_ns")
+        # An end before the beginning is that of an earlier process of this pid.
+        if ended_ns is not None and known_ns is not None and (self.began_ns or 0) <= ended_ns < known_ns:
+            self.facts["exit_ns"] = ended_ns
+
     def merge_threads(self, told: Iterable[Facts]) -> None:
         """What the probe knows of the threads.
 

@@ -13,6 +13,7 @@ from tracekit.metrics.ceiling import NO_CONTROL, control_for
 from tracekit.metrics.cells import SERIAL, Cell, is_program, records, untraced_cells, usable_runs
 from tracekit.metrics.gil_wait_seen import in_tasks
 from tracekit.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, Difference, differences, family
+from tracekit.metrics.once import remembering
 from tracekit.metrics.readings import machine_changes
 from tracekit.notices import Notice, notice
 from tracekit.tables import Tables
@@ -37,18 +38,20 @@ def find_notices(tables: Tables, metrics: pd.DataFrame) -> list[Notice]:
     result.
     """
     cells = metrics[metrics["scope"] == "cell"]
-    return [
-        *_steal(tables, metrics),
-        *_throttled(tables),
-        *_load(tables),
-        *_no_schedstat(tables),
-        *_few_repeats(tables),
-        *_short_runs(tables, cells),
-        *_no_control(tables, cells),
-        *_no_memory(cells),
-        *_methods_differ(tables, metrics),
-        *_ledger_open(metrics),
-    ]
+    # Which waits lie in tasks is asked for thread by thread.
+    with remembering():
+        return [
+            *_steal(tables, metrics),
+            *_throttled(tables),
+            *_load(tables),
+            *_no_schedstat(tables),
+            *_few_repeats(tables),
+            *_short_runs(tables, cells),
+            *_no_control(tables, cells),
+            *_no_memory(cells),
+            *_methods_differ(tables, metrics),
+            *_ledger_open(metrics),
+        ]
 
 
 def _steal(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:

@@ -100,13 +100,17 @@ def _pooled(
         return _why_not(estimates)
     value = float(middle([item.value for item in known]))
     method, count, reason = _methods(known), len(known), _reason(known)
-    if all(item.quality == "measured" for item in known):
+    qualities = {item.quality for item in known}
+    # Estimates that say nothing of their own doubt have that of their spread, as what was measured has.
+    alone = qualities == {"estimated"} and all(item.lower == item.value == item.upper for item in known)
+    if qualities == {"measured"} or alone:
         ends = interval([item.value for item in known])
-        return measured(value, method, interval=ends, n=count, reason=reason)
+        pooled = measured(value, method, interval=ends, n=count, reason=reason)
+        return replace(pooled, quality=known[0].quality)
     lower = float(middle([item.lower for item in known]))
     upper = float(middle([item.upper for item in known]))
     pooled = bound(lower, value, upper, method, n=count, reason=reason)
-    return replace(pooled, quality="estimated") if all(item.quality == "estimated" for item in known) else pooled
+    return replace(pooled, quality="estimated") if qualities == {"estimated"} else pooled
 
 
 def _why_not(estimates: Sequence[Estimate]) -> Estimate:

@@ -5,6 +5,9 @@ pool differently: gil_wait_ns by the median and thread_wall_ns by the mean. Of f
 one of them three times as long as the others, the median wait is half of a common run and the mean wall 1.4 common
 runs: divided after pooling, that would read 36 %.
 
+Of a program the ledger lacks threads of which nobody read the CPU time, those of a process that was killed say. What
+they waited is in gil_wait_ns, so their lives belong below it as well.
+
 Over the repeats of a cell: the medians of the ends and of the value.
 """
 
@@ -16,6 +19,7 @@ from tracekit.metrics import gil_wait
 from tracekit.metrics.estimate import Estimate, bound, measured, unavailable
 from tracekit.metrics.gil_wait_bound import NO_TASK
 from tracekit.metrics.ledger import thread_walls
+from tracekit.metrics.lives import lives
 from tracekit.metrics.metric import Metric
 from tracekit.metrics.rows import Place, from_methods
 from tracekit.tables import Tables
@@ -23,13 +27,21 @@ from tracekit.tables import Tables
 
 def compute(tables: Tables) -> pd.DataFrame:
     """Rows of scope run and cell, one per method."""
-    walls = thread_walls(tables)
+    walls = {**thread_walls(tables), **_lives_of_programs(tables)}
     shares: dict[Place, list[Estimate]] = {
         place: [_share(wait, walls.get(place[0])) for wait in waits]
         for place, waits in gil_wait.by_method(tables).items()
         if len(place) == 1
     }
     return from_methods(tables, METRIC.name, METRIC.unit, shares, missing=unavailable(NO_TASK))
+
+
+def _lives_of_programs(tables: Tables) -> dict[str, float]:
+    """Per run the lives of all threads that count, added up."""
+    threads = lives(tables)
+    threads = threads[threads["counts"] & threads["program"]]
+    sums = (threads["died"] - threads["born"]).groupby(threads["run_id"]).sum()
+    return {str(run_id): float(total) for run_id, total in sums.items()}
 
 
 def _share(wait: Estimate, wall: float | None) -> Estimate:
@@ -53,6 +65,9 @@ METRIC = Metric(
     needs=gil_wait.METRIC.needs,
     valid_on=gil_wait.METRIC.valid_on,
     summary="Which part of their time the threads waited for the GIL; an interval where nobody saw it.",
-    method="gil_wait_ns over thread_wall_ns of the same run, end by end. Cell: medians of the ends.",
+    method=(
+        "gil_wait_ns over thread_wall_ns of the same run, of programs over the lives of all Python threads, end by "
+        "end. Cell: medians of the ends."
+    ),
     compute=compute,
 )

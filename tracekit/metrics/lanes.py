@@ -47,6 +47,9 @@ class Lanes:
         codes = self._codes(owners)
         self._order = np.lexsort((opens, codes))
         self._sorted_codes = codes[self._order]
+        self._begins = np.unique(opens)
+        firsts = np.searchsorted(self._sorted_codes, self._sorted_codes, side="left")
+        self._places = self._place(firsts, opens[self._order])
         lengths = np.maximum(closes - opens, 0)
         self.edges: Ints = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
@@ -63,14 +66,11 @@ class Lanes:
         codes = self._codes(frame)
         first = np.searchsorted(self._sorted_codes, codes, side="left")
         beyond = np.searchsorted(self._sorted_codes, codes, side="right")
+        there = beyond > first
+        # All owners with equal keys at once: a program may have given the same id to thousands of threads.
+        last = np.searchsorted(self._places, self._place(first[there], starts[there]), side="right") - 1
         lanes: Ints = np.full(len(codes), -1, np.int64)
-        lanes[beyond > first] = self._order[first[beyond > first]]
-        shared = beyond - first > 1
-        for begin in np.unique(first[shared]).tolist():
-            rows = np.flatnonzero(shared & (first == begin))
-            candidates = self._order[begin : beyond[rows[0]]]
-            at = np.searchsorted(self._opens[candidates], starts[rows], side="right") - 1
-            lanes[rows] = candidates[np.maximum(at, 0)]
+        lanes[there] = self._order[np.maximum(last, first[there])]
         return lanes
 
     def lay(self, frame: pd.DataFrame, starts: Ints, ends: Ints) -> Intervals:
@@ -102,6 +102,11 @@ class Lanes:
     def times(self, points: Ints, lanes: Ints) -> Ints:
         """Points of these lanes as CLOCK_MONOTONIC ns again."""
         return points - self.edges[lanes] + self._opens[lanes]
+
+    def _place(self, firsts: Ints, moments: Ints) -> Ints:
+        """One number to order by: among which owners with equal keys, by the first of them, and then when."""
+        places: Ints = firsts * (len(self._begins) + 1) + np.searchsorted(self._begins, moments, side="right")
+        return places
 
     def _codes(self, frame: pd.DataFrame) -> Ints:
         """One number per combination of keys; -1 for one that no owner has. A missing key is a key like others."""

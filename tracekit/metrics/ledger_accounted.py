@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tracekit.metrics.cells import is_program, records, usable_runs
+from tracekit.metrics.cells import cells, is_program, records, usable_runs
 from tracekit.metrics.estimate import Estimate, bound, measured, unavailable
 from tracekit.metrics.gil_wait_bound import PURE_KINDS
 from tracekit.metrics.ledger_parts import BLOCKED, IDLE, ON_CPU, RUN_QUEUE, UNATTRIBUTED, WALL
@@ -64,13 +64,23 @@ def accounted(tables: Tables, part: str) -> dict[Place, Estimate]:
         return {}
     runs = {run["run_id"]: run for run in usable_runs(tables) if not is_program(run)}
     groups: dict[Place, list[_Parts | None]] = {}
-    for thread in records(_lives(tables)):
-        if thread["run_id"] in runs:
-            place = (thread["run_id"], thread["pid"], thread["tid"])
-            parts = _cut(thread)
-            for key in (place, place[:2], place[:1]):
-                groups.setdefault(key, []).append(parts)
+    threads = [thread for thread in records(_lives(tables)) if thread["run_id"] in runs]
+    untold = _without_queue(tables, threads)
+    for thread in threads:
+        place = (thread["run_id"], thread["pid"], thread["tid"])
+        parts = _cut({**thread, "queue": None} if thread["run_id"] in untold else thread)
+        for key in (place, place[:2], place[:1]):
+            groups.setdefault(key, []).append(parts)
     return {place: _estimate(part, parts, runs[place[0]]["kind"] or "") for place, parts in groups.items()}
+
+
+def _without_queue(tables: Tables, threads: list[dict[str, Any]]) -> set[str]:
+    """Runs whose run queue is not told apart. Where one run of a cell lacks it, of a thread that was gone too early, no
+    other has it either: means over different runs would not add up to that of the whole.
+    """
+    lacking = {thread["run_id"] for thread in threads if thread["tasks"] is not None and thread["queue"] is None}
+    of_cells = (set(cell.runs) for cell in cells(tables, lambda _run: True))
+    return {run_id for runs in of_cells if runs & lacking for run_id in runs}
 
 
 @once

@@ -49,6 +49,9 @@ def lives(tables: Tables) -> pd.DataFrame:
     died = died.where(strict | died.notna(), closes)
     born = born.where(born.isna() | (born >= opens), opens)
     died = died.where(died.isna() | (died <= closes), closes)
+    # Who began when the window was over, or had ended before it, has no life in it, and none of less than nothing.
+    born = born.where(born.isna() | (born <= closes), closes)
+    died = died.where(died.isna() | born.isna() | (died >= born), born)
     frame = threads[[*KEYS, "role", *_COUNTED]]
     return frame.assign(
         program=program.to_numpy(bool), native=native, counts=counts, opens=opens, closes=closes, born=born, died=died

@@ -28,7 +28,7 @@ def compute(counter: str, tables: Tables) -> pd.DataFrame:
     """Rows of scope cell; n is the number of warm-up runs, which is 1 unless asked otherwise."""
     rows = Rows(tables, counter, "bytes")
     found = tables.counters[(tables.counters["counter"] == counter) & (tables.counters["scope"] == "process")]
-    readings = {(row["run_id"], row["pid"]): row["value"] for row in records(found)}
+    readings = {(row["run_id"], row["pid"]): row["value"] for row in records(found) if row["value"] is not None}
     expected: dict[str, set[int]] = {}
     for process in records(tables.processes):
         if process["role"] in MEASURED_ROLES:

@@ -24,7 +24,7 @@ def totals(
     known: dict[tuple[str, int], tuple[float, str]] = {}
     for row in records(found):
         if row["value"] is not None:
-            known[row["run_id"], row["pid"]] = (row["value"], method or row["source"] or "")
+            known[row["run_id"], row["pid"]] = (row["value"], method or row["source"] or "counter")
     places: dict[Place, Estimate] = {}
     by_run: dict[str, list[tuple[str, int]]] = {}
     for process in records(tables.processes):

@@ -56,14 +56,16 @@ def watchers(tables: Tables) -> dict[str, tuple[str, ...]]:
     """Per usable run that was watched: who could see GIL waits there, the best first.
 
     The probe sees them wherever it runs. The kernel's uprobes need the interpreter's symbols, and its capture gives a
-    notice where there are none.
+    notice where there are none. A run of which its trace was left out, on another clock say, has no scheduling record
+    either: nobody watched it.
     """
+    traced = set(tables.sched["run_id"].dropna().unique())
     blind = set(tables.notices.loc[tables.notices["code"] == "kernel-no-symbols", "run_id"])
     by_kernel = set(tables.waits.loc[tables.waits["method"] == KERNEL_UPROBE, "run_id"])
     by_probe = set(tables.waits.loc[tables.waits["method"] == WAITS_PROBE, "run_id"])
     found: dict[str, tuple[str, ...]] = {}
     for run in usable_runs(tables):
-        seeing = "kernel" in captures(run) and run["run_id"] not in blind
+        seeing = "kernel" in captures(run) and run["run_id"] in traced - blind
         methods = [KERNEL_UPROBE] if seeing or run["run_id"] in by_kernel else []
         if "waits" in captures(run) or run["run_id"] in by_probe:
             methods.append(WAITS_PROBE)

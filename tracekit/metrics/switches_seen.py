@@ -67,7 +67,8 @@ def waiting_for_gil(tables: Tables, method: str) -> dict[Place, Estimate]:
             chosen |= found.among(seen_by, GIL, GIL_SWITCH) & of_runs.to_numpy(bool)[found.line.rows]
         waits = first_wins(found.line.chosen(chosen))
         points = _switch_points(tables, voluntary=True)
-        points = points[_within(points, waits)]
+        # The switch itself is 1 ns later, which is where a wait begins that is counted from its first sleep on.
+        points = points[_within(points + 1, waits)]
         counts = found.lanes.sums(points, np.ones(len(points), np.int64))
         there = _scheduled(tables) & found.threads["run_id"].isin(list(watching)).to_numpy(bool)
         return summed(found.threads[there], counts[there], counts[there], KERNEL_SCHED, every=True)

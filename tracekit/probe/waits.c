@@ -48,6 +48,7 @@
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
@@ -573,6 +574,7 @@ static __thread struct self {
     uint32_t nested; /* calls since it has been INSIDE */
     bool told;       /* it is known whether the kernel says that it left the CPU; to ask costs it 100 ns */
     struct rseq_area *rseq;
+    int *errno_at; /* NULL: not asked for yet */
     struct waits_thread *entry;
     struct gil *gil; /* the GIL it waits for, or NULL */
     uint64_t gil_since;
@@ -857,39 +859,33 @@ static bool read_string(const char *object, struct string *string)
     return true;
 }
 
+static uint32_t character(const struct string *string, size_t at)
+{
+    uint32_t c = 0;
+    memcpy(&c, string->bytes + at * string->width, string->width);
+    return c;
+}
+
+static size_t utf8_bytes(uint32_t c)
+{
+    return c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+}
+
 /* Copy as UTF-8, at most `most` bytes; of a longer one the end is kept, which tells more of a path or a name. */
 static size_t copy_string(const struct string *string, char *into, size_t most)
 {
-    size_t from = string->length > most ? string->length - most : 0;
-    size_t used = 0;
+    static const unsigned char FIRST[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    size_t from = string->length, used = 0;
+    while (from > 0 && used + utf8_bytes(character(string, from - 1)) <= most)
+        used += utf8_bytes(character(string, --from));
+    unsigned char *out = (unsigned char *)into;
     for (size_t n = from; n < string->length; n++) {
-        uint32_t c = 0;
-        memcpy(&c, string->bytes + n * string->width, string->width);
-        unsigned char out[4];
-        size_t bytes;
-        if (c < 0x80) {
-            out[0] = (unsigned char)(c == 0 ? '?' : c);
-            bytes = 1;
-        } else if (c < 0x800) {
-            out[0] = (unsigned char)(0xC0 | c >> 6);
-            out[1] = (unsigned char)(0x80 | (c & 63));
-            bytes = 2;
-        } else if (c < 0x10000) {
-            out[0] = (unsigned char)(0xE0 | c >> 12);
-            out[1] = (unsigned char)(0x80 | (c >> 6 & 63));
-            out[2] = (unsigned char)(0x80 | (c & 63));
-            bytes = 3;
-        } else {
-            out[0] = (unsigned char)(0xF0 | c >> 18);
-            out[1] = (unsigned char)(0x80 | (c >> 12 & 63));
-            out[2] = (unsigned char)(0x80 | (c >> 6 & 63));
-            out[3] = (unsigned char)(0x80 | (c & 63));
-            bytes = 4;
-        }
-        if (used + bytes > most)
-            break;
-        memcpy(into + used, out, bytes);
-        used += bytes;
+        uint32_t c = character(string, n);
+        size_t bytes = utf8_bytes(c);
+        for (size_t at = bytes - 1; at > 0; at--, c >>= 6)
+            out[at] = (unsigned char)(0x80 | (c & 63));
+        out[0] = (unsigned char)(c == 0 && bytes == 1 ? '?' : FIRST[bytes] | c);
+        out += bytes;
     }
     return used;
 }
@@ -1667,6 +1663,16 @@ HOT static inline void end_call(enum waits_kind kind, uint64_t object, struct ma
         return given; \
     } while (0)
 
+/* Some thread was cancelled: from now on every call that ends a cancelled thread has to be made. */
+static _Atomic bool cancels;
+
+EXPORT int pthread_cancel(pthread_t thread)
+{
+    need_libc();
+    atomic_store_explicit(&cancels, true, relaxed);
+    return real_pthread_cancel(thread);
+}
+
 EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     need_libc();
@@ -1706,26 +1712,45 @@ EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_wait(cond, mutex));
 }
 
-EXPORT int sem_wait(sem_t *lock)
+/* Where the thread has its errno: to ask libc each time costs a tenth of taking a free lock. */
+static inline int *own_errno(void)
+{
+    if (UNLIKELY(self.errno_at == NULL))
+        self.errno_at = &errno;
+    return self.errno_at;
+}
+
+/* A lock that is free needs no record. But a thread that was cancelled ends here, free or not, and a try that fails must
+ * leave errno alone: Python without a GIL waits in a lock between a system call that failed and the look at errno. */
+static inline bool take_at_once(sem_t *lock)
 {
     need_libc();
-    if (real_sem_trywait(lock) == 0)
+    if (UNLIKELY(atomic_load_explicit(&cancels, relaxed)))
+        return false;
+    int *error = own_errno(), before = *error;
+    if (LIKELY(real_sem_trywait(lock) == 0))
+        return true;
+    *error = before;
+    return false;
+}
+
+EXPORT int sem_wait(sem_t *lock)
+{
+    if (take_at_once(lock))
         return 0;
     WAITING(KIND_LOCK, (uintptr_t)lock, int, real_sem_wait(lock));
 }
 
 EXPORT int sem_timedwait(sem_t *lock, const struct timespec *until)
 {
-    need_libc();
-    if (real_sem_trywait(lock) == 0)
+    if (take_at_once(lock))
         return 0;
     WAITING(KIND_LOCK, (uintptr_t)lock, int, real_sem_timedwait(lock, until));
 }
 
 EXPORT int sem_clockwait(sem_t *lock, clockid_t clock, const struct timespec *until)
 {
-    need_libc();
-    if (real_sem_trywait(lock) == 0)
+    if (take_at_once(lock))
         return 0;
     WAITING(KIND_LOCK, (uintptr_t)lock, int, real_sem_clockwait(lock, clock, until));
 }
@@ -1749,14 +1774,6 @@ EXPORT int lockf64(int fd, int operation, off64_t length)
  * alone, which no processor predicts after a system call: three times what all the rest of the hook costs. While there
  * is one thread and nothing was cancelled, libc's own function does nothing but the call. */
 static const char *single_thread = "";
-static _Atomic bool cancels;
-
-EXPORT int pthread_cancel(pthread_t thread)
-{
-    need_libc();
-    atomic_store_explicit(&cancels, true, relaxed);
-    return real_pthread_cancel(thread);
-}
 
 #if defined(__x86_64__)
 HOT static inline ssize_t call_kernel(long number, int fd, const void *buffer, size_t length)
@@ -2133,10 +2150,39 @@ static uint64_t most_bytes(void)
     return most;
 }
 
+/* Which pid namespace we are in: containers that start in the same tick have the same pids. */
+static uint64_t pid_namespace(void)
+{
+    struct stat found;
+    return stat("/proc/self/ns/pid", &found) == 0 ? (uint64_t)found.st_ino : 0;
+}
+
 static bool is_ours(const struct waits_header *header, uint64_t ticks)
 {
     return memcmp(header->magic, WAITS_MAGIC, sizeof header->magic) == 0 && header->format == WAITS_FORMAT &&
-           header->slots_at == WAITS_SLOTS_AT && header->pid == (uint32_t)own_pid && header->start_ticks == ticks;
+           header->slots_at == WAITS_SLOTS_AT && header->pid == (uint32_t)own_pid && header->start_ticks == ticks &&
+           header->pid_namespace == pid_namespace();
+}
+
+/* Whether there is enough of the file to look into: whoever is making it may just have begun. */
+static bool has_begun(int fd)
+{
+    struct stat found;
+    return fstat(fd, &found) == 0 && found.st_size >= (off_t)offset_of(FIRST_SLOTS);
+}
+
+/* The image before may have had more address space: no slot is handed out that is not mapped now. */
+static bool fits(struct waits_header *header)
+{
+    uint64_t most = (mapped_bytes - WAITS_SLOTS_AT) / sizeof(struct waits_slot);
+    if (header->limit <= most)
+        return true;
+    if (atomic_load_explicit(&header->taken, relaxed) > most)
+        return false;
+    header->limit = most;
+    if (atomic_load_explicit(&header->ready, relaxed) > most)
+        atomic_store_explicit(&header->ready, most, relaxed);
+    return true;
 }
 
 /* Map `bytes` of the file, or as many as the address space allows. */
@@ -2173,16 +2219,25 @@ COLD static struct waits_header *open_own_file(uint64_t ticks, bool *again)
         }
         if (fd < 0)
             return NULL;
+        if (*again && !has_begun(fd)) {
+            syscall(SYS_close, fd);
+            continue;
+        }
         struct waits_header *header = NULL;
         if (*again || (allocate(fd, 0, offset_of(FIRST_SLOTS)) && ftruncate(fd, (off_t)bytes) == 0))
             header = map_file(fd, bytes);
         syscall(SYS_close, fd);
         if (header == NULL && !*again)
             syscall(SYS_unlinkat, AT_FDCWD, path, 0);
-        if (header == NULL || !*again || is_ours(header, ticks))
+        if (header == NULL || !*again)
             return header;
-        /* A process that had this pid before. */
+        bool ours_again = is_ours(header, ticks);
+        if (ours_again && fits(header))
+            return header;
         munmap(header, mapped_bytes);
+        if (ours_again)
+            return NULL;
+        /* A process that had this pid before. */
     }
     return NULL;
 }
@@ -2197,6 +2252,7 @@ COLD static void fill_header(struct waits_header *header, uint64_t ticks)
     header->pid = (uint32_t)own_pid;
     header->ppid = (uint32_t)getppid();
     header->start_ticks = ticks;
+    header->pid_namespace = pid_namespace();
     header->monotonic_ns = now_ns();
     header->boottime_ns = clock_ns(CLOCK_BOOTTIME);
     header->realtime_ns = clock_ns(CLOCK_REALTIME);
@@ -2428,7 +2484,7 @@ static bool is_before_libc(void)
     return same;
 }
 
-__attribute__((constructor)) static void load(void)
+static void load(void)
 {
     need_libc();
     const char *wanted = getenv("TRACEKIT_WAITS");
@@ -2457,4 +2513,12 @@ __attribute__((constructor)) static void load(void)
     on_exit(at_exit, NULL);
     /* First of all handlers in the child: the others may already wait for something. */
     pthread_atfork(NULL, NULL, begin_in_child);
+}
+
+__attribute__((constructor)) static void construct(void)
+{
+    /* A program begins with errno 0. */
+    int saved = errno;
+    load();
+    errno = saved;
 }

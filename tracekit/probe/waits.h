@@ -99,7 +99,7 @@ struct waits_header {
     uint64_t monotonic_ns; /* three clocks, read together */
     uint64_t boottime_ns;
     uint64_t realtime_ns;
-    uint64_t limit;           /* most slots the file may have */
+    uint64_t limit;           /* most slots the file may have; 0: no more than it has */
     _Atomic uint64_t ready;   /* slots that have room on disk */
     _Atomic uint64_t taken;   /* slots handed out; beyond `limit` they are lost */
     _Atomic uint64_t lost;    /* records that found no room */
@@ -121,6 +121,7 @@ struct waits_header {
     uint64_t before_queue_ns;
     uint32_t before_voluntary;
     uint32_t before_involuntary;
+    uint64_t pid_namespace; /* which pid this is: its inode, 0: not known */
 };
 _Static_assert(sizeof(struct waits_header) <= WAITS_HEADER_BYTES, "the header fits its page");
 

@@ -43,8 +43,10 @@ def fact_groups(suite: Mapping[str, Any]) -> tuple[FactGroup, ...]:
         blocks.setdefault(f"machine {machine}", machine)
     for environment in environments(suite):
         python = environment.get("python")
-        if isinstance(python, dict):
-            label = f"Python {_text(environment.get('python_label') or python.get('version'))}"
+        known = environment.get("python_label") or (python.get("version") if isinstance(python, dict) else None)
+        # A shell that was recorded has none.
+        if isinstance(python, dict) and known:
+            label = f"Python {_text(known)}"
             blocks.setdefault(f"python {label}", FactGroup(label=label, facts=_python(python)))
     return tuple(blocks.values())
 
@@ -82,9 +84,11 @@ def _python(python: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _gil(python: Mapping[str, Any]) -> str:
-    build = "free-threaded build" if python.get("free_threaded_build") else "build with GIL"
+    build = {None: "", False: "build with GIL", True: "free-threaded build"}[python.get("free_threaded_build")]
     enabled = python.get("gil_enabled")
-    return build if enabled is None else f"{'on' if enabled else 'off'} ({build})"
+    if enabled is None:
+        return build or "not recorded"
+    return f"{'on' if enabled else 'off'}{f' ({build})' if build else ''}"
 
 
 def _stolen(environment: Mapping[str, Any]) -> str:

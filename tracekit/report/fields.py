@@ -16,6 +16,13 @@ TAG_TEXT = {
     "~": "no detectable difference from serial (1x) or from the control (100 %), which the interval contains",
 }
 
+TAG_TEXT_OF_PROGRAM = {
+    **{tag: TAG_TEXT[tag] for tag in ("bound", "est.")},
+    WAITS_PROBE: "every wait seen by capture waits",
+    KERNEL_UPROBE: "every wait seen by capture kernel",
+}
+"""The same of a recorded program, where no runs stand beside others."""
+
 
 class Footnotes:
     """Gives one letter to each distinct reason why a number is absent."""

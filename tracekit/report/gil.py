@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracekit.metrics.cells import PROGRAM
 from tracekit.report.cells import Cell, Group, Number
-from tracekit.report.fields import Footnotes, field_of, how
+from tracekit.report.fields import TAG_TEXT, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
 from tracekit.report.shares import gil_wait, gil_wait_share
 from tracekit.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.report.wording import interval_text, range_text, value_text
@@ -19,7 +19,21 @@ COLUMNS = (
     ("Handoff latency", "95th percentile"),
     ("Waiters' wake-ups", "other voluntary switches"),
 )
+COLUMNS_OF_PROGRAM = (
+    ("Program", ""),
+    ("GIL wait", "of thread time"),
+    ("Longest hold", ""),
+    ("Holds over the switch interval", ""),
+    *COLUMNS[4:],
+)
+"""It was run once: no intervals."""
 SEEN = ("gil_hold_longest_ns", "gil_holds_over_interval", "gil_handoffs")
+_OF_PROGRAM = "What was seen of the GIL in its one run."
+_OF_SUITE = (
+    "From runs of the light captures, the median of the repeats. The GIL wait is that of the workers; the rest is over "
+    "all threads, the main one too."
+)
+_ESTIMATED = "not counted: a wake-up per switch interval that a wait lasted"
 _LEGEND = (
     LegendItem(
         mark="hold",
@@ -45,19 +59,17 @@ def gil_table(groups: tuple[Group, ...]) -> TableView | None:
     )
     if not blocks:
         return None
+    of_program = any(cell.family == PROGRAM for group in groups for cell in group.cells)
+    used = {field.tag for block in blocks for row in block.rows for field in row.fields}
+    texts = {**(TAG_TEXT_OF_PROGRAM if of_program else TAG_TEXT), "est.": _ESTIMATED}
+    tags = [LegendItem(mark=tag, text=text) for tag, text in texts.items() if tag in used]
     return TableView(
         title="Holds and handoffs of the GIL",
-        caption=_caption(groups),
-        columns=COLUMNS,
+        caption=_OF_PROGRAM if of_program else _OF_SUITE,
+        columns=COLUMNS_OF_PROGRAM if of_program else COLUMNS,
         groups=blocks,
-        legend=(*_LEGEND, *notes.legend()),
+        legend=(*_LEGEND, *tags, *notes.legend()),
     )
-
-
-def _caption(groups: tuple[Group, ...]) -> str:
-    if any(cell.family == PROGRAM for group in groups for cell in group.cells):
-        return "What was seen of the GIL in its one run."
-    return "From runs of the light captures; a run's sum, the median of the repeats."
 
 
 def gil_row(cell: Cell, notes: Footnotes) -> Row:

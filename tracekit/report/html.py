@@ -17,15 +17,8 @@ from markupsafe import Markup, escape
 
 from tracekit.report.style import FAMILY_COLOURS, OTHER_FAMILY
 from tracekit.report.views import ReportView
+from tracekit.report.wording import TOGETHER
 
-_TOGETHER = re.compile(
-    r"""
-    \d{4}-\d\d-\d\d\ \d\d:\d\d\ UTC
-    | (?:n\ =\ )? ~?\d[\d,.]* (?:–\d[\d,.]*)?
-      (?:x|\ (?:s|ms|us|ns|%|[KMG]iB|B|CPUs?|repeats?|workers?)(?!\w))?
-    """,
-    re.VERBOSE,
-)
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -45,7 +38,7 @@ def to_html(view: ReportView, pictures: Mapping[str, bytes]) -> str:
 
 def keep_together(text: str) -> Markup:
     """The text, escaped, with no line break inside `1.74–1.90`, `1.38 s` or `n = 5`."""
-    return _wrapped(text, _TOGETHER, '<span class="keep">', "</span>")
+    return _wrapped(text, TOGETHER, '<span class="keep">', "</span>")
 
 
 def with_code(text: str) -> Markup:

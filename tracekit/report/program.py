@@ -14,8 +14,8 @@ from typing import Any
 from tracekit.metrics import ledger_parts
 from tracekit.metrics.cells import PROGRAM, records
 from tracekit.report.cells import Number
-from tracekit.report.fields import TAGS, Footnotes, field_of, how
-from tracekit.report.ledger import NAMES, Ledger, amount_text, ledger_of
+from tracekit.report.fields import TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
+from tracekit.report.ledger import NAMES, Ledger, amount_text, ledger_of, unattributed_text
 from tracekit.report.names import Names, names_of
 from tracekit.report.places import Numbers, Place, number_at, places_of
 from tracekit.report.views import Field, LegendItem, Row, RowGroup, TableView, Verdict
@@ -184,15 +184,16 @@ def _row(program: Program, notes: Footnotes, process: Mapping[str, Any] | None) 
 
 
 def _people(program: Program) -> str:
-    count = sum(program.threads.values())
-    processes = plural(len(program.processes), "process")
-    return f"{processes}, {plural(count, 'thread')}"
+    counts = ((len(program.processes), "process"), (sum(program.threads.values()), "thread"))
+    # Nobody counted what nobody saw.
+    return ", ".join(plural(count, word) for count, word in counts if count) or "one run"
 
 
 def _threads(program: Program, pid: int) -> str:
     count = program.threads.get(pid, 0)
     named = "main" if program.names.process(pid) == "main" else ""
-    return " · ".join(part for part in (f"pid {pid}" if named else "", plural(count, "thread")) if part)
+    counted = plural(count, "thread") if count else ""
+    return " · ".join(part for part in (f"pid {pid}" if named else "", counted) if part)
 
 
 def _life(program: Program, process: Mapping[str, Any] | None) -> Field:
@@ -229,7 +230,8 @@ def _other(ledger: Ledger | None, notes: Footnotes) -> Field:
 def _gil_wait(program: Program, pid: int | None, notes: Footnotes) -> Field:
     number, ledger = program.number("gil_wait_ns", pid), program.ledger(pid)
     if not number.available:
-        return field_of(number, "", notes)
+        # A process without Python lacks it for the same reason as the rest of its ledger.
+        return field_of(number, "", notes) if ledger is not None else _part(None, ledger_parts.GIL, notes)
     if number.method == "no-gil":
         return Field(main="0 s", sub="no GIL")
     centre = number.centre or 0.0
@@ -244,16 +246,9 @@ def _switches(numbers: tuple[Number, ...], notes: Footnotes) -> Field:
 
 
 def _tags(rows: list[Row]) -> tuple[LegendItem, ...]:
-    """What the tags of the GIL wait mean; here no runs stand beside others."""
-    texts = {
-        "bound": "only the range is known; the true value lies inside it",
-        "est.": "computed from samples, not read off a clock",
-        "waits-probe": "every wait seen by capture waits",
-        "kernel-uprobe": "every wait seen by capture kernel",
-        "accounting": TAGS["bound"],
-    }
+    """What the tags of the GIL wait mean."""
     used = {field.tag for row in rows for field in row.fields}
-    return tuple(LegendItem(mark=tag, text=text) for tag, text in texts.items() if tag in used)
+    return tuple(LegendItem(mark=tag, text=text) for tag, text in TAG_TEXT_OF_PROGRAM.items() if tag in used)
 
 
 def _end_of(program: Program) -> str:
@@ -275,12 +270,13 @@ def _where(program: Program) -> str:
     ledger = program.ledger()
     if ledger is None:
         return ""
-    count = sum(program.threads.values())
+    # Not those of a shell, say, which the ledger is not about.
+    count = sum(1 for pid, tid in program.numbers if tid is not None and program.ledger(pid, tid) is not None)
     who = "Its one thread" if count == 1 else f"Its {count} threads"
     parts = [part for part in ledger.largest if ledger.share(part) >= 0.01][:5]
     spent = [f"{NAMES[part]} {amount_text(ledger, part)}" for part in parts]
-    rest = ledger.share(ledger_parts.UNATTRIBUTED)
-    unexplained = f"; {rest * 100:.1f} % is unattributed" if abs(rest) >= 0.0005 else ""
+    rest = unattributed_text(ledger)
+    unexplained = f"; {rest} is unattributed" if rest != "0 %" else ""
     return f" {who} lived {format_ns(ledger.whole)} in all: {', '.join(spent)}{unexplained}."
 
 

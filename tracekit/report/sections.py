@@ -44,7 +44,8 @@ def of_program(tables: Tables, program: Program, groups: tuple[Group, ...], what
 
 def of_run(tables: Tables, run_id: str, names: Names, what: str, told: str) -> list[Section]:
     """Blame and wait sites of one run. `what` stands in its figures; `told`, if any, says which run it is."""
-    return [section for section in (_blame(tables, run_id, names, what, told), _sites(tables, run_id)) if section]
+    told = f"This is {told}." if told else ""
+    return [section for section in (_blame(tables, run_id, names, what, told), _sites(tables, run_id, told)) if section]
 
 
 def _blame(tables: Tables, run_id: str, names: Names, what: str, told: str) -> Section | None:
@@ -65,7 +66,7 @@ def _blame(tables: Tables, run_id: str, names: Names, what: str, told: str) -> S
     return Section(
         slug="blame",
         title="Who kept whom waiting",
-        sentences=(*([f"This is {told}."] if told else []), *said),
+        sentences=(*([told] if told else []), *said),
         lead=len(said),
         figures=FigureGroup(label="", figures=tuple(drawn), missing=()),
         tables=() if view is None else (blame_table(view),),
@@ -73,7 +74,7 @@ def _blame(tables: Tables, run_id: str, names: Names, what: str, told: str) -> S
     )
 
 
-def _sites(tables: Tables, run_id: str) -> Section | None:
+def _sites(tables: Tables, run_id: str, told: str) -> Section | None:
     found = sites_of(tables, run_id)
     table = sites_table(found)
     if table is None:
@@ -82,6 +83,7 @@ def _sites(tables: Tables, run_id: str) -> Section | None:
     return Section(
         slug="sites",
         title="Where it waited",
+        sentences=(told,) if told else (),
         tables=(table,),
         downloads=(Download(name="wait-sites.csv", about=about, content=sites_csv(found)),),
     )

@@ -36,19 +36,20 @@ OTHER_FAMILY = "#3f3f8f"
 
 STATE_COLOURS = {
     "thread_on_cpu_ns": "#33475b",
-    "thread_gil_wait_ns": "#d55e00",
+    "thread_gil_wait_ns": "#c75000",
     "thread_lock_wait_ns": "#e69f00",
     "thread_io_wait_ns": "#0072b2",
     "thread_poll_ns": "#56b4e9",
     "thread_sleep_ns": "#cc79a7",
-    "thread_child_wait_ns": "#009e73",
+    "thread_child_wait_ns": "#00845f",
     "thread_run_queue_ns": "#f0e442",
-    "thread_steal_ns": "#8a6d3b",
+    "thread_steal_ns": "#b08d57",
     "thread_task_blocked_ns": "#f4b982",
     "thread_idle_ns": "#e3e8ec",
     "unattributed_ns": "#ffffff",
 }
-"""One colour per part of a ledger, Okabe and Ito's again: also a wait of that kind in the other figures."""
+"""One colour per part of a ledger, Okabe and Ito's again, those that carry white text darkened for it: also a wait of
+that kind in the other figures."""
 
 STATE_HATCHES = {
     "thread_run_queue_ns": "....",

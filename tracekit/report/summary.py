@@ -181,7 +181,7 @@ def _gil_wait(cell: Cell, notes: Footnotes) -> Field:
         return field_of(number, "", notes)
     if number.method in ("single-thread", "no-gil") or not (number.upper or number.centre):
         sub = {"single-thread": "one thread per GIL", "no-gil": "build without GIL"}.get(number.method, "")
-        return Field(main="0 s", sub=sub, tag="" if sub else how(number))
+        return Field(main="0 s", sub=sub or range_text(*share, "share"), tag="" if sub else how(number))
     return Field(main=value_text(number), sub=range_text(*share, "share"), tag=how(number))
 
 

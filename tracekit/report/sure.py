@@ -15,7 +15,9 @@ COLUMNS = (
     ("GIL wait", "95 % interval"),
     ("Apart from the best", "of its value"),
 )
+COLUMNS_OF_PROGRAM = (("Program", ""), *COLUMNS[1:])
 _METRIC = "gil_wait_ns"
+_DIFFERENT = " Methods of different captures watched different runs, so they also differ by what repeats differ by."
 _NEGLIGIBLE_NS = 1e6
 """A difference of shares of less than this has no meaning: the waits themselves are that short."""
 
@@ -31,19 +33,14 @@ def sure_table(groups: tuple[Group, ...]) -> TableView | None:
     ]
     if not blocks:
         return None
+    of_program = any(cell.family == PROGRAM for group in groups for cell in group.cells)
     return TableView(
         title="Methods side by side",
-        caption=f"The GIL wait by every method that ran, the best first.{_different(groups)}",
-        columns=COLUMNS,
+        caption=f"The GIL wait by every method that ran, the best first.{'' if of_program else _DIFFERENT}",
+        columns=COLUMNS_OF_PROGRAM if of_program else COLUMNS,
         groups=tuple(blocks),
         legend=(LegendItem(mark="inside", text="a bound disagrees only where the best method lies outside its range"),),
     )
-
-
-def _different(groups: tuple[Group, ...]) -> str:
-    if any(cell.family == PROGRAM for group in groups for cell in group.cells):
-        return ""
-    return " Methods of different captures watched different runs, so they also differ by what repeats differ by."
 
 
 def _rows(cell: Cell) -> tuple[Row, ...]:
@@ -58,12 +55,17 @@ def _rows(cell: Cell) -> tuple[Row, ...]:
             detail=cell.detail,
             fields=(
                 Field(main=family(number.method) if number.quality != "bound" else number.method, sub=_capture(number)),
-                Field(main=value_text(number), sub=interval_text(number), tag=_tag(number)),
+                Field(main=value_text(number), sub=_interval(cell, number), tag=_tag(number)),
                 Field(main="the best") if number is best else _apart(best, number),
             ),
         )
         for number in ways
     )
+
+
+def _interval(cell: Cell, number: Number) -> str:
+    """A program ran once: that need not be said of every method."""
+    return "" if cell.family == PROGRAM and number.interval is None else interval_text(number)
 
 
 def _capture(number: Number) -> str:

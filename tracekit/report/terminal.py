@@ -5,15 +5,19 @@ from __future__ import annotations
 import textwrap
 
 from tracekit.report.views import Field, ReportView, Section, TableView
+from tracekit.report.wording import TOGETHER
 
 _WIDTH = 100
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def to_text(view: ReportView) -> str:
-    """Verdict sentences, the summary table with one line per row, and the notices that are not mere information."""
+    """Verdict sentences, the summary table with one line per row and its legend, what the sections say first, and the
+    notices that are not mere information.
+    """
     doubts = [f"{item.severity}: {item.text}\n  try: {item.remedy}" for item in view.notices if item.severity != "info"]
-    said = [textwrap.fill(text, _WIDTH) for section in view.sections for text in _leading(section)]
-    return "\n\n".join([*_verdicts(view), *_table(view.summary), *said, *doubts])
+    said = [_filled(text) for section in view.sections for text in _leading(section)]
+    return "\n\n".join([*_verdicts(view), *_table(view.summary), _legend(view.summary), *said, *doubts])
 
 
 def _leading(section: Section) -> tuple[str, ...]:
@@ -24,9 +28,7 @@ def _leading(section: Section) -> tuple[str, ...]:
 
 def _verdicts(view: ReportView) -> list[str]:
     several = len(view.verdicts) > 1
-    return [
-        textwrap.fill(f"{item.label}: {item.sentence}" if several else item.sentence, _WIDTH) for item in view.verdicts
-    ]
+    return [_filled(f"{item.label}: {item.sentence}" if several else item.sentence) for item in view.verdicts]
 
 
 def _table(table: TableView) -> list[str]:
@@ -47,5 +49,20 @@ def _table(table: TableView) -> list[str]:
 
 
 def _text(field: Field) -> str:
-    """The number with what stands beneath it in brackets."""
-    return f"{field.main} ({field.sub})" if field.sub else field.main
+    """The number with what stands beneath it, its tag and its footnote mark in brackets."""
+    below = ", ".join(part for part in (field.sub, field.tag, field.mark) if part)
+    return f"{field.main} ({below})" if below else field.main
+
+
+def _legend(table: TableView) -> str:
+    """What the numbers are, what stands beside them, and what tags and marks mean."""
+    columns = [f"{name} ({below})" for name, below in table.columns[1:] if below]
+    said = [f"{table.caption} Columns: {', '.join(columns)}."]
+    said += [f"{item.mark}: {item.text}" for item in table.legend]
+    return "\n".join(map(_filled, said))
+
+
+def _filled(text: str) -> str:
+    """The text in lines, none of which ends inside `1.38 s` or `on-CPU`."""
+    kept = TOGETHER.sub(lambda found: found.group().replace(" ", _NO_BREAK), text)
+    return textwrap.fill(kept, _WIDTH, break_on_hyphens=False).replace(_NO_BREAK, " ")

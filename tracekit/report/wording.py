@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from tracekit.report.cells import Number
@@ -10,6 +11,16 @@ from tracekit.units import format_bytes, format_value, significant
 _TIME_STEPS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _SIZE_STEPS = ((1024.0**3, "GiB"), (1024.0**2, "MiB"), (1024.0, "KiB"))
 _DASH = "–"
+
+TOGETHER = re.compile(
+    r"""
+    \d{4}-\d\d-\d\d\ \d\d:\d\d\ UTC
+    | (?:n\ =\ )? ~?\d[\d,.]* (?:–\d[\d,.]*)?
+      (?:x|\ (?:s|ms|us|ns|%|[KMG]iB|B|CPUs?|repeats?|workers?)(?!\w))?
+    """,
+    re.VERBOSE,
+)
+"""What no line may break in: `1.74–1.90`, `1.38 s`, `n = 5`."""
 
 
 def value_text(number: Number) -> str:

@@ -173,7 +173,7 @@ def _only(tables: Tables, run_id: str) -> Tables:
 
 def _run_row(tables: Tables) -> dict[str, Any]:
     if tables.runs.empty:
-        raise NothingToDo("the tables do not hold that run", "tracekit list runs")
+        raise NothingToDo("the tables do not hold that run", "tracekit list suites")
     return {str(name): value for name, value in tables.runs.iloc[0].items()}
 
 

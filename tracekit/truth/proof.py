@@ -122,7 +122,9 @@ def _checked(
         if seen.known.unavailable:
             return [seen.place.unavailable("runs", seen.known.unavailable, capture)]
         rows = [seen.place.row("runs", capture, "ok"), *(row for each in compare for row in each(seen))]
-        if all(row.verdict != "unclear" for row in rows):
+        verdicts = {row.verdict for row in rows}
+        # What is off stays off: another row's doubt is no reason to try again until it is not.
+        if "off" in verdicts or "unclear" not in verdicts:
             break
     return rows
 

@@ -99,6 +99,14 @@ def test_a_switch_that_must_have_been_and_is_not_there_is_told_from_the_others(t
     ]
 
 
+def test_who_goes_to_sleep_has_left_a_cpu_also_if_nobody_saw_it_come(tmp_path: Path) -> None:
+    """Of a CPU's first switch nobody knows who was there before."""
+    loaded = load(tmp_path, [made.born(10, MAIN, START), made.switch(40, MAIN, SLEEPING, IDLE), made.ended(90, MAIN)])
+    assert [row[1:] for row in states(loaded)] == [("runnable", None, 10, 30), ("sleeping", None, 40, 50)]
+    (main,) = loaded.told
+    assert main.threads[0]["voluntary_switches"] == 1
+
+
 def test_nobody_outside_the_run_is_in_the_tables(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,
@@ -254,3 +262,21 @@ def test_the_kernel_adds_to_what_streams_and_probe_know(tmp_path: Path, *, probe
     assert (rows[WORKER]["name"], rows[WORKER]["role"]) == ("pool_0", "worker")
     assert rows[WORKER]["voluntary_switches"] == 1
     assert (rows[WORKER]["cpu_ns"], rows[WORKER]["start_ns"]) == ((45, 33) if probed else (50, 20))
+
+
+@pytest.mark.parametrize(
+    ("known_ns", "expected_ns"), [(500_000, 10_000), (10_000, 10_000), (9_990, 9_990), (None, 10_000)]
+)
+def test_the_end_of_a_killed_process_is_when_it_was_gone_and_not_when_somebody_waited_for_it(
+    tmp_path: Path, known_ns: int | None, expected_ns: int
+) -> None:
+    told = load(tmp_path, main_and_worker(made.switch(30, IDLE, 0, WORKER))).told
+    lives = Lives()
+    life = lives.add(pid=MAIN, began_ns=10, exit_ns=known_ns)
+    add_kernel_lives(lives, told)
+    assert life.facts["exit_ns"] == expected_ns
+    # That end is of an earlier process that had the same pid.
+    later = Lives()
+    again = later.add(pid=MAIN, began_ns=20_000, exit_ns=500_000)
+    add_kernel_lives(later, told)
+    assert again.facts["exit_ns"] == 500_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from tests import made_tables
 from tests.made_tables import ENVIRONMENT, MS, Maker, full_run
 from tracekit.metrics.compute import compute_all
 from tracekit.metrics.doubts import find_notices
+from tracekit.metrics.lanes import Lanes
 from tracekit.tables import Tables
 
 
@@ -105,3 +107,19 @@ def test_no_memory() -> None:
     one_left = small().tables()
     one_left.counters = one_left.counters[one_left.counters["counter"] != "pss_bytes"]
     assert codes(one_left) == []
+
+
+def test_what_all_threads_ask_for_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing two methods thread by thread asks each time which waits lie in tasks."""
+    maker = Maker()
+    for repeat in range(1, 6):
+        run = full_run(maker, "threads", task_ns=200 * MS, cpu_share=0.5, capture="waits", repeat=repeat)
+        for tid in (1, 2):
+            maker.wait(run, run["main_pid"], run["main_pid"] + tid, "gil", run["start_ns"] + MS, 80 * MS)
+    tables = maker.tables()
+    metrics = compute_all(tables, ["gil_wait_ns"])
+    lay = mock.Mock(side_effect=Lanes.lay)
+    monkeypatch.setattr(Lanes, "lay", lambda *given: lay(*given))
+    find_notices(tables, metrics)
+    # The waits and the tasks.
+    assert lay.call_count == 2

@@ -276,3 +276,33 @@ def test_a_ledger_that_is_open_is_a_doubt(cpu_ms: int, expected: list[str]) -> N
     program = Program()
     program.thread(7, cpu_ms=cpu_ms)
     assert doubts(program) == expected
+
+
+def test_a_kernel_capture_of_which_nothing_was_kept_saw_nothing() -> None:
+    program = Program(capture="kernel")
+    program.thread(7, cpu_ms=50)
+    assert [row["method"] for row in all_rows(program.tables(), "gil_wait_ns", scope="run")] == ["portable"]
+
+
+def test_the_share_of_a_program_is_also_of_threads_whose_cpu_time_nobody_read() -> None:
+    program = Program()
+    program.thread(7, cpu_ms=50)
+    program.thread(8, cpu_ms=None)
+    program.wait(7, "gil", 0, 50)
+    program.wait(8, "gil", 50, 100)
+    assert one_row(program.tables(), "thread_wall_ns", scope="run")["value"] == 100 * MS
+    assert one_row(program.tables(), "gil_wait_share", scope="run")["value"] == 0.5
+
+
+def test_a_thread_outside_the_run_has_no_life_and_not_less_than_none() -> None:
+    program = Program(capture="py-spy")
+    program.thread(7, cpu_ms=50)
+    program.thread(8, cpu_ms=1, start_ms=150, end_ms=200)
+    program.thread(9, cpu_ms=1, start_ms=-50, end_ms=-10)
+    for tid in (7, 8, 9):
+        place = {"run_id": program.run["run_id"], "pid": program.pid, "tid": tid, "weight_ns": MS}
+        program.maker.row("samples", **place, state="unknown", stack_id="p" if tid == 7 else "w")
+    program.maker.facts["stacks"] = {"w": (PYTHON, COND), "p": (PYTHON,)}
+    rows = [row for row in all_rows(program.tables(), "gil_wait_ns") if row["method"] == "py-spy-native"]
+    assert {row["tid"] for row in rows if row["scope"] == "thread"} == {7}
+    assert all(0 <= row["lower"] <= row["value"] <= row["upper"] for row in rows)

@@ -90,3 +90,24 @@ def test_stamps_beyond_the_53_bits_of_a_float_stay_exact() -> None:
     lanes = Lanes(pd.DataFrame({"tid": [1]}), ["tid"], np.array([boot]), np.array([boot + 10]))
     laid = lanes.lay(pd.DataFrame({"tid": [1]}), np.array([boot + 3]), np.array([boot + 4]))
     assert (laid.starts.tolist(), laid.ends.tolist()) == ([3], [4])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    owners=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), min_size=1, max_size=8),
+    asked=st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 12)), min_size=1, max_size=8),
+)
+def test_of_owners_with_equal_keys_the_last_that_began_before_has_it(
+    owners: list[tuple[int, int]], asked: list[tuple[int, int]]
+) -> None:
+    tids, opens = (np.array(column) for column in zip(*owners, strict=True))
+    lanes = Lanes(pd.DataFrame({"tid": tids}), ["tid"], opens, opens + 5)
+    wanted, starts = (np.array(column) for column in zip(*asked, strict=True))
+    found = lanes.owners(pd.DataFrame({"tid": wanted}), starts).tolist()
+    for lane, tid, start in zip(found, wanted.tolist(), starts.tolist(), strict=True):
+        begins = opens[tids == tid].tolist()
+        if begins:
+            assert tids[lane] == tid
+            assert opens[lane] == max([begin for begin in begins if begin <= start], default=min(begins))
+        else:
+            assert lane == -1

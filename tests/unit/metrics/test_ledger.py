@@ -117,3 +117,18 @@ def test_parts_add_up_to_the_whole(task: int, cpu: int, queue: int, gap: int) ->
     for scope in ("thread", "run", "cell"):
         values = found[found["scope"] == scope].set_index("metric")["value"]
         assert sum(values[name] for name in PARTS) == pytest.approx(values["thread_wall_ns"])
+
+
+def test_parts_of_a_cell_add_up_where_one_run_lacks_the_run_queue() -> None:
+    maker = Maker()
+    for repeat, (task_ms, queue_ms) in enumerate(((150, 20), (160, 20), (170, 20), (180, 20), (190, None)), 1):
+        run = maker.run("threads", 210 * MS, repeat=repeat)
+        begin, main, tid = run["start_ns"], run["main_pid"], run["main_pid"] + 1
+        maker.thread(run, main, tid, begin, begin + 200 * MS, spawn_requested_ns=begin, worker=0)
+        maker.span(run, main, tid, "task", begin, task_ms * MS, item=0, cpu_ns=90 * MS)
+        if queue_ms is not None:
+            maker.counter(run, main, "run_queue_wait_ns", None, queue_ms * MS, tid=tid, scope="thread")
+    tables = maker.tables()
+    rows = {name: one_row(tables, name, scope="cell") for name in (*PARTS, "thread_wall_ns")}
+    assert rows["thread_run_queue_ns"]["quality"] == "unavailable"
+    assert sum(rows[name]["value"] or 0 for name in PARTS) == rows["thread_wall_ns"]["value"]

@@ -105,3 +105,23 @@ def test_a_program_has_no_probe_effect_to_speak_of() -> None:
     program = Program()
     assert all_rows(program.tables(), "probe_effect") == []
     assert all_rows(program.tables(), "speedup") == []
+
+
+def test_the_switch_that_begins_a_wait_is_in_it() -> None:
+    """A thread that was preempted on its way into take_gil waits from its first sleep on."""
+    program = Program(capture="kernel")
+    program.thread(7, cpu_ms=50)
+    program.scheduled(7, ("running", 10), ("runnable", 5), ("running", 1), ("sleeping", 10), ("running", 74))
+    program.wait(7, "gil", 16, 27, method="kernel-uprobe")
+    assert one_row(program.tables(), "gil_waiter_switches", scope="run")["value"] == 1
+    assert one_row(program.tables(), "other_voluntary_switches", scope="run")["value"] == 0
+
+
+def test_estimates_without_an_interval_get_that_of_their_spread() -> None:
+    maker = Maker()
+    for repeat, waits in enumerate((10, 20, 30, 40, 100), 1):
+        run = full_run(maker, "threads", task_ns=200 * MS, capture="waits", repeat=repeat)
+        for number in range(waits):
+            maker.wait(run, run["main_pid"], run["main_pid"] + 1, "gil", run["start_ns"] + (1 + number) * MS, MS // 2)
+    row = one_row(maker.tables(), "gil_waiter_switches", scope="cell")
+    assert (ends(row), row["quality"], row["n"]) == ((10, 30, 100), "estimated", 5)

@@ -117,6 +117,8 @@ def test_worker_start_is_logarithmic_with_its_values_written() -> None:
     view, axes = drawn(spawn.figure(groups(typical().tables()), "matmul"))
     assert axes.get_xscale() == "log"
     assert texts(axes) == ["200 us / 2.00 ms", "3.00 ms / 2.00 ms", "90.0 ms / 2.00 ms"]
+    # n counts runs, in each of which several workers start.
+    assert "median of n = 5 repeats" in view.figure.texts[1].get_text()
     marks = {line.get_label(): along(line)[0] for line in axes.lines}
     assert marks["threads, filled"] == pytest.approx(0.2 * MS)
     assert marks["processes (spawn), filled"] == pytest.approx(90 * MS)

@@ -129,7 +129,7 @@ def test_holds_and_handoffs_have_a_table_with_what_they_are() -> None:
     # 162 handoffs in a wall of 812 ms, that of the runs they were counted in.
     assert [field.sub for field in found[:5]] == ["48–50 %", "11.8–12.2 ms", "38–43", "200/s", "95 % within 400 us"]
     assert [row.label for block in table.groups for row in block.rows] == ["threads"]
-    assert {"hold", "handoff"} <= {item.mark for item in table.legend}
+    assert {"hold", "handoff", "waits-probe"} <= {item.mark for item in table.legend}
 
 
 def test_where_nobody_saw_the_gil_change_hands_there_is_no_such_table() -> None:
@@ -216,8 +216,12 @@ def _wait(maker: Maker, run: dict[str, Any], length_ms: int) -> None:
 
 
 def test_blame_is_about_the_contended_model_and_a_run_in_the_middle() -> None:
-    found = section(build(contended()), "blame")
+    view = build(contended())
+    found = section(view, "blame")
     assert found is not None
+    sites = section(view, "sites")
+    assert sites is not None
+    assert sites.sentences == found.sentences[:1]
     assert found.sentences == (
         "This is matmul, 2 threads, one run with capture waits.",
         "Worker 2 in `hog` held the GIL for 100 % of the time that worker 1 in `small` waited for it "

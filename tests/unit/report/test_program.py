@@ -2,7 +2,9 @@
 
 import csv
 import io
+import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,43 @@ def test_the_headline_says_how_long_how_it_ended_and_where_the_time_went() -> No
     assert "Its 4 threads lived 3.50 s in all: on-CPU 1.50 s (43 %), idle 900 ms (26 %), GIL wait 770 ms (22 %)" in (
         verdict.rest
     )
+
+
+def test_threads_that_the_ledger_is_not_about_are_not_counted_as_living_in_it() -> None:
+    found = rows()
+    shell = {"executable": "/usr/bin/dash", "ended": "_exit", "exit_code": 0, "pid": 300, "start_ticks": 300}
+    found["processes"].append({**found["processes"][1], **shell})
+    found["threads"].append({**made.thread(300, 300, "dash", 200, 300, cpu=1), "role": "native", "cpu_ns": None})
+    shown = build(tables(found))
+    assert "Its 4 threads lived 3.50 s in all" in shown.verdicts[0].rest
+    (dash,) = [row for row in shown.summary.groups[0].rows if row.label == "dash 300"]
+    assert dash.detail == "1 thread"
+    # One reason why it has no ledger, not one per column.
+    assert {field.mark for field in dash.fields[1:5]} == {"a"}
+
+
+def test_what_a_table_of_one_run_says_of_repeats_is_nothing() -> None:
+    for found in (section(view(), "gil"), section(view(), "sure")):
+        (table,) = found.tables
+        assert table.columns[0] == ("Program", "")
+        assert not any("n = " in field.sub for block in table.groups for row in block.rows for field in row.fields)
+    (gil,) = section(view(), "gil").tables
+    assert "95 % interval" not in {below for _, below in gil.columns}
+    legend = {item.mark: item.text for item in gil.legend}
+    assert legend["waits-probe"] == "every wait seen by capture waits"
+    # The probe sees waits and no samples.
+    assert legend["est."].startswith("not counted: a wake-up per switch interval")
+
+
+def test_a_program_without_python_has_no_facts_about_one() -> None:
+    found = tables(rows())
+    known = {**found.suite["environments"][0], "python_label": "", "python": {"version": None}}
+    found.suite["environments"] = [known]
+    assert [block.label for block in build(found).environment] == ["Linux"]
+    # Nobody asked a recorded Python which build it is.
+    found.suite["environments"] = [{**known, "python": {"version": "3.14.0"}}]
+    (_, python) = build(found).environment
+    assert dict(python.facts)["GIL"] == "not recorded"
 
 
 def test_nothing_is_compared() -> None:
@@ -252,6 +291,17 @@ def test_the_terminal_says_who_kept_whom_waiting_without_markup() -> None:
     assert "`" not in text
 
 
+def test_no_line_of_the_terminal_ends_inside_a_number_or_a_word() -> None:
+    shown = view()
+    # Every place at which the line could end, once.
+    for padding in range(60):
+        rest = f"{'x' * padding} {shown.verdicts[0].rest}"
+        text = to_text(replace(shown, verdicts=(replace(shown.verdicts[0], rest=rest),)))
+        assert not re.search(r"\d\n(ms|us|s|%)\b|on-\n", text)
+    assert "waits-probe: every wait seen by capture waits" in to_text(shown)
+    assert "GIL wait (of thread time)" in to_text(shown)
+
+
 def test_markdown_keeps_functions_as_code() -> None:
     text = to_markdown(view())
     assert "Thread 101 in `hog` held the GIL for 100 % of the time that feeder in `small` waited for it" in text
@@ -283,6 +333,8 @@ def test_a_program_whose_record_was_not_finished_still_has_a_report(tmp_path: Pa
     assert files.figures == ()
     (missing,) = files.view.figures[0].missing
     assert "no Python thread" in missing.reason
+    # Nobody saw a thread: that does not make them none.
+    assert [row.detail for row in files.view.summary.groups[0].rows] == ["one run"]
 
 
 def test_a_storm_of_processes_is_cut_to_a_table_one_can_read() -> None:

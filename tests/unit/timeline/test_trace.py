@@ -226,8 +226,9 @@ def test_several_runs_begin_together_and_share_no_id(tmp_path: Path) -> None:
 
 def test_a_run_that_the_tables_do_not_hold_is_nothing_to_do(tmp_path: Path) -> None:
     maker, _ = made("serial")
-    with pytest.raises(NothingToDo):
+    with pytest.raises(NothingToDo) as raised:
         build_run(maker.tables(), "no such run", tmp_path / "trace.json")
+    assert raised.value.hint == "tracekit list suites"
 
 
 def test_a_failure_leaves_no_half_file(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ SLUG = "blame"
 _ROWS, _COLUMNS = 8, 5
 _BELOW = 0.8
 """Inches that are first kept for the names of the holders."""
+_DEEPEST = 0.75
+"""How much of the colour the longest wait has: on all of it dark text could not be read."""
 _LEAST_SHOWN = 0.005
 """Part of a waiter's wait below which a field is left empty."""
 
@@ -69,11 +71,11 @@ def _draw(waiters: list[Who], holders: list[Who], matrix: npt.NDArray[np.float64
     style.rows(figure, axes, [_short(who) for who in waiters], [style.INK] * len(waiters))
     tint = LinearSegmentedColormap.from_list("wait", ["#ffffff", style.STATE_COLOURS[GIL]])
     longest = float(matrix.max()) or 1.0
-    axes.imshow(matrix, cmap=tint, vmin=0.0, vmax=longest, aspect="auto", zorder=0)
+    axes.imshow(matrix, cmap=tint, vmin=0.0, vmax=longest / _DEEPEST, aspect="auto", zorder=0)
     for row, whole in enumerate(matrix.sum(axis=1).tolist()):
         for column, ns in enumerate(matrix[row].tolist()):
             if whole and ns / whole >= _LEAST_SHOWN:
-                _field(axes, column, row, (ns, ns / whole), dark=ns > 0.7 * longest)
+                _field(axes, column, row, ns, ns / whole)
     axes.tick_params(axis="both", length=0, pad=2, colors=style.INK, labelsize=8.5)
     axes.set_xticks(range(len(holders)), [_short(who) for who in holders], rotation=38, ha="right")
     axes.set_xticks(np.arange(len(holders) + 1) - 0.5, minor=True)
@@ -86,8 +88,7 @@ def _draw(waiters: list[Who], holders: list[Who], matrix: npt.NDArray[np.float64
     return figure
 
 
-def _field(axes: Axes, column: int, row: int, amounts: tuple[float, float], *, dark: bool) -> None:
-    ns, share = amounts
+def _field(axes: Axes, column: int, row: int, ns: float, share: float) -> None:
     axes.text(
         column,
         row,
@@ -96,7 +97,7 @@ def _field(axes: Axes, column: int, row: int, amounts: tuple[float, float], *, d
         va="center",
         fontsize=7.5,
         linespacing=1.15,
-        color="white" if dark else style.INK,
+        color=style.INK,
     )
 
 

@@ -1,4 +1,4 @@
-"""What having workers costs: from the request to a first instruction, and and the end of all of them."""
+"""What having workers costs: from the request to a first instruction, and the end of all of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _draw(rows: list[tuple[Group, Cell]], workload: str, named: bool) -> Figure:
     counts = sorted({cell.number(FIRST).n for _, cell in rows})
     workers = workers_text(cell.workers for _, cell in rows)
     n = "/".join(str(count) for count in counts)
-    subtitle = f"{style.short(workload)}, {workers}, median of n = {n} starts"
+    subtitle = f"{style.short(workload)}, {workers}, median of n = {n} repeats"
     figure, axes = style.canvas(TITLE, subtitle, 1.62 + (0.52 if named else 0.4) * len(rows))
     labels = [f"{cell.variant}\n{group.label}" if named else cell.row_label for group, cell in rows]
     style.rows(figure, axes, labels, [style.colour(cell.family) for _, cell in rows])

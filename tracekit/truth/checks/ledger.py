@@ -20,11 +20,14 @@ MOST_MISSING = 0.01
 
 
 def unattributed(seen: Seen) -> list[Row]:
-    """One row per run: |unattributed| over the time of the threads."""
+    """One row per run: |unattributed| of each thread, added up, over the time of the threads."""
     place, check = seen.place, "unattributed"
-    rest, whole = _of_run(seen, "unattributed_ns"), _of_run(seen, "thread_wall_ns")
-    if rest is None or not whole:
+    of_run, of_threads = _values(seen, "unattributed_ns", "run"), _values(seen, "unattributed_ns", "thread")
+    whole = sum(_values(seen, "thread_wall_ns", "run")[:1])
+    if not of_run or not whole:
         return [place.unavailable(check, "the ledger of this run is not known")]
+    # What one thread has too much would hide in the sum what another lacks.
+    rest = max(abs(of_run[0]), sum(map(abs, of_threads)))
     share, missing = rest / whole, unseen_cpu(seen) / whole
     holes = missing > MOST_MISSING
     return [
@@ -56,8 +59,8 @@ def unseen_cpu(seen: Seen) -> float:
     return unseen
 
 
-def _of_run(seen: Seen, metric: str) -> float | None:
+def _values(seen: Seen, metric: str, scope: str) -> list[float]:
+    """What is known of it, the best method of each place first."""
     chosen = seen.tables.metrics
-    chosen = chosen[(chosen["metric"] == metric) & (chosen["scope"] == "run")]
-    values = [row["value"] for row in records(chosen) if row["quality"] != "unavailable"]
-    return None if not values else float(values[0])
+    chosen = chosen[(chosen["metric"] == metric) & (chosen["scope"] == scope)]
+    return [float(row["value"]) for row in records(chosen) if row["quality"] != "unavailable"]

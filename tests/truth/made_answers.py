@@ -1,0 +1,84 @@
+"""Runs whose answers are known, made by hand: what a truth program would have told, and what was seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tests.made_tables import MS
+from tracekit import tables
+from tracekit.tables import Tables
+from tracekit.truth.answers import Known, KnownThread
+from tracekit.truth.cases import Case
+from tracekit.truth.kernel import KernelSaw
+from tracekit.truth.rows import Place
+from tracekit.truth.watching import Seen
+
+PID, TID = 100, 101
+T0 = 1_000_000 * MS
+BLOCKED_AT_ONCE = (np.array([T0]), np.array([], dtype=np.int64))
+WATCHED = KernelSaw(gil=True, switches={TID: BLOCKED_AT_ONCE, TID + 1: BLOCKED_AT_ONCE})
+PLACE = Place(program="made", python="3.13.0", steal_ns=0)
+
+
+def made(
+    *,
+    known: Known | None = None,
+    kernel: KernelSaw | None = WATCHED,
+    manifest: Sequence[Mapping[str, Any]] = (),
+    place: Place = PLACE,
+    **rows: Sequence[Mapping[str, Any]],
+) -> Seen:
+    """A run with those rows; a table that is not given has none."""
+    frames = {
+        name: tables.from_rows(name, [{"run_id": "r", "pid": PID, "tid": TID, **row} for row in rows[name]])
+        if name in rows
+        else tables.empty(name)
+        for name in tables.COLUMNS
+    }
+    return Seen(
+        case=Case(name="made", program="made"),
+        place=place,
+        capture="",
+        kernel=kernel,
+        known=known or answers(),
+        tables=Tables(suite={}, **frames),
+        processes=tuple(dict(line) for line in manifest),
+    )
+
+
+def answers(*threads: KnownThread, **more: Any) -> Known:
+    return Known(**{"program": "made", "python": (3, 13, 0), "gil": True, "threads": threads, **more})
+
+
+def thread(**more: Any) -> KnownThread:
+    plain = {
+        "pid": PID,
+        "tid": TID,
+        "name": "one",
+        "start_ns": T0,
+        "end_ns": T0 + 1000 * MS,
+        "cpu_ns": None,
+        "waits": {},
+        "calls": {},
+        "at_least": {},
+        "sites": {},
+        "holds": [],
+    }
+    return KnownThread(**{**plain, **more})
+
+
+def wait(kind: str, at_ms: float, ms: float, method: str = "waits-probe", **more: Any) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "start_ns": T0 + int(at_ms * MS),
+        "dur_ns": int(ms * MS),
+        "method": method,
+        "object": "x",
+        **more,
+    }
+
+
+ALIVE = {"start_ns": T0, "end_ns": T0 + 1000 * MS}

@@ -564,6 +564,10 @@ struct gil {
     _Atomic uint32_t holder;  /* who took it last */
     _Atomic uint32_t waiters; /* threads blocked in take_gil */
     _Atomic uint64_t taken;   /* when, ns; 0: nobody waited then, so nobody looked at the clock */
+    /* Threads inside libc's wait for cond and for switch_cond, counted under the mutex that the signal is sent under:
+     * where there is none, the signal does nothing. Each call that may block sends two of them, and what it saves not to
+     * call libc for nothing pays for looking at them. */
+    _Atomic uint32_t in_cond, in_switch_cond;
 };
 
 static __thread struct self {
@@ -1323,6 +1327,8 @@ COLD static void learn_gil(void *cond)
     }
     if (gil == NULL)
         return;
+    atomic_store_explicit(&gil->in_cond, 0, relaxed);
+    atomic_store_explicit(&gil->in_switch_cond, 0, relaxed);
     atomic_store_explicit(&gil->waiters, 0, relaxed);
     atomic_store_explicit(&gil->holder, 0, relaxed);
     atomic_store_explicit(&gil->taken, 0, relaxed);
@@ -1404,31 +1410,40 @@ HOT static inline void note_dropped(struct gil *gil)
         dropped_contended(gil);
 }
 
-static __attribute__((noinline)) void signal_of_subinterpreter(const void *cond)
+static __attribute__((noinline)) int any_signal(pthread_cond_t *cond)
 {
+    need_libc();
     unsigned count = atomic_load_explicit(&gil_count, memory_order_acquire);
-    for (unsigned n = 1; n < count; n++) {
-        if (atomic_load_explicit(&gils[n].cond, relaxed) == cond)
-            note_dropped(&gils[n]);
-        else if (atomic_load_explicit(&gils[n].switch_cond, relaxed) == cond)
-            note_taken(&gils[n]);
-        else
-            continue;
-        return;
+    for (unsigned n = 0; n < count; n++) {
+        struct gil *gil = &gils[n];
+        if (atomic_load_explicit(&gil->cond, relaxed) == (void *)cond) {
+            note_dropped(gil);
+            if (atomic_load_explicit(&gil->in_cond, relaxed) == 0)
+                return 0;
+        } else if (atomic_load_explicit(&gil->switch_cond, relaxed) == (void *)cond) {
+            note_taken(gil);
+            if (atomic_load_explicit(&gil->in_switch_cond, relaxed) == 0)
+                return 0;
+        }
     }
+    return real_pthread_cond_signal(cond);
 }
 
+/* The GIL is given up and taken in every call that may block. While nobody wants it, that is all there is to do. */
 EXPORT HOT int pthread_cond_signal(pthread_cond_t *cond)
 {
-    if (UNLIKELY(real_pthread_cond_signal == NULL))
-        need_libc();
-    if (atomic_load_explicit(&gils[0].switch_cond, relaxed) == (void *)cond)
-        note_taken(&gils[0]);
-    else if (atomic_load_explicit(&gils[0].cond, relaxed) == (void *)cond)
-        note_dropped(&gils[0]);
-    else if (UNLIKELY(atomic_load_explicit(&gil_count, relaxed) > 1))
-        signal_of_subinterpreter(cond);
-    return real_pthread_cond_signal(cond);
+    struct gil *gil = &gils[0];
+    if (atomic_load_explicit(&gil->cond, relaxed) == (void *)cond) {
+        if (LIKELY(!atomic_load_explicit(&gil->waiters, relaxed) && !atomic_load_explicit(&gil->in_cond, relaxed)))
+            return 0;
+    } else if (atomic_load_explicit(&gil->switch_cond, relaxed) == (void *)cond) {
+        if (LIKELY(!atomic_load_explicit(&gil->waiters, relaxed) && !atomic_load_explicit(&gil->taken, relaxed) &&
+                   !atomic_load_explicit(&gil->in_switch_cond, relaxed))) {
+            atomic_store_explicit(&gil->holder, self.tid, relaxed);
+            return 0;
+        }
+    }
+    return any_signal(cond);
 }
 
 /* A program that is not Python may load one later. Looking for it takes the loader's lock, and a thread that holds that
@@ -1596,10 +1611,16 @@ static struct maybe begin_stamped(enum waits_kind kind, uint64_t object, uint32_
     return begun;
 }
 
+/* Whether a call need not be stamped. */
+HOT static inline bool is_calm(uint32_t calm)
+{
+    return calm > CALM && calm % CALM_AGAIN != 0 && stayed(self.rseq);
+}
+
 HOT static inline struct maybe begin_call(enum waits_kind kind, uint64_t object)
 {
     uint32_t calm = self.calm;
-    if (LIKELY(calm > CALM && calm % CALM_AGAIN != 0 && stayed(self.rseq))) {
+    if (LIKELY(is_calm(calm))) {
         self.calm = INSIDE;
         return (struct maybe){.calm = calm};
     }
@@ -1692,13 +1713,24 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
         atomic_fetch_add_explicit(&gil->waiters, 1, relaxed);
         set_open(KIND_GIL, now, (uintptr_t)cond, self.gil_site);
     }
-    return real_pthread_cond_timedwait(cond, mutex, until);
+    atomic_fetch_add_explicit(&gil->in_cond, 1, relaxed);
+    int result = real_pthread_cond_timedwait(cond, mutex, until);
+    atomic_fetch_sub_explicit(&gil->in_cond, 1, relaxed);
+    return result;
 }
 
 EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
                                   const struct timespec *until)
 {
     WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_clockwait(cond, mutex, clock, until));
+}
+
+static int wait_for_switch(struct gil *gil, pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    atomic_fetch_add_explicit(&gil->in_switch_cond, 1, relaxed);
+    int result = real_pthread_cond_wait(cond, mutex);
+    atomic_fetch_sub_explicit(&gil->in_switch_cond, 1, relaxed);
+    return result;
 }
 
 EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
@@ -1708,7 +1740,7 @@ EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     for (unsigned n = 0; n < count; n++)
         if (atomic_load_explicit(&gils[n].switch_cond, relaxed) == (void *)cond)
             WAITING(KIND_GIL_SWITCH, (uintptr_t)atomic_load_explicit(&gils[n].cond, relaxed), int,
-                    real_pthread_cond_wait(cond, mutex));
+                    wait_for_switch(&gils[n], cond, mutex));
     WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_wait(cond, mutex));
 }
 
@@ -1783,26 +1815,61 @@ HOT static inline ssize_t call_kernel(long number, int fd, const void *buffer, s
                      : "=a"(result)
                      : "0"(number), "D"((long)fd), "S"(buffer), "d"(length)
                      : "rcx", "r11", "memory");
-    if (UNLIKELY(result < 0)) {
-        errno = (int)-result;
-        result = -1;
-    }
     return result;
 }
+
+HOT static inline bool may_call_kernel(void)
+{
+    return *(const volatile char *)single_thread && !atomic_load_explicit(&cancels, relaxed);
+}
+
+static inline ssize_t with_errno(ssize_t result)
+{
+    if (LIKELY(result >= 0))
+        return result;
+    errno = (int)-result;
+    return -1;
+}
+
+/* What is left to do when a call that was made in a calm waited or failed. */
+COLD static ssize_t end_direct(ssize_t result, int fd, enum waits_kind kind, uint32_t calm)
+{
+    end_call(kind, (uint64_t)fd, (struct maybe){.calm = calm});
+    return with_errno(result);
+}
+
+/* Calls in a calm go first and save no register: in a storm of them half of what the hook does would be that. */
+#define IN_A_CALM(name, kind, fd, buffer, length) \
+    do { \
+        uint32_t calm = self.calm; \
+        if (UNLIKELY(!is_calm(calm) || !may_call_kernel())) \
+            break; \
+        self.calm = INSIDE; \
+        ssize_t result = call_kernel(SYS_##name, fd, buffer, length); \
+        if (UNLIKELY(result < 0 || !stayed(self.rseq))) \
+            return end_direct(result, fd, kind, calm); \
+        self.calm = calm + 1; \
+        return result; \
+    } while (0)
 #define DIRECT(name, ...) \
-    (LIKELY(*(const volatile char *)single_thread && !atomic_load_explicit(&cancels, relaxed)) \
-         ? call_kernel(SYS_##name, __VA_ARGS__) \
-         : real_##name(__VA_ARGS__))
+    (may_call_kernel() ? with_errno(call_kernel(SYS_##name, __VA_ARGS__)) : real_##name(__VA_ARGS__))
 #else
+#define IN_A_CALM(name, kind, fd, buffer, length)
 #define DIRECT(name, ...) real_##name(__VA_ARGS__)
 #endif
 
 #define READING(name, type, call) MAYBE_WAITING(name, KIND_IO_READ, fd, type, call)
 #define WRITING(name, type, call) MAYBE_WAITING(name, KIND_IO_WRITE, fd, type, call)
 
-EXPORT ssize_t read(int fd, void *buffer, size_t length)
+__attribute__((noinline)) static ssize_t any_read(int fd, void *buffer, size_t length)
 {
     READING(read, ssize_t, DIRECT(read, fd, buffer, length));
+}
+
+EXPORT HOT ssize_t read(int fd, void *buffer, size_t length)
+{
+    IN_A_CALM(read, KIND_IO_READ, fd, buffer, length);
+    return any_read(fd, buffer, length);
 }
 
 EXPORT ssize_t pread64(int fd, void *buffer, size_t length, off64_t offset)
@@ -1867,9 +1934,15 @@ EXPORT int getaddrinfo(const char *restrict node, const char *restrict service, 
     MAYBE_WAITING(getaddrinfo, KIND_IO_READ, -1, int, real_getaddrinfo(node, service, hints, result));
 }
 
-EXPORT ssize_t write(int fd, const void *buffer, size_t length)
+__attribute__((noinline)) static ssize_t any_write(int fd, const void *buffer, size_t length)
 {
     WRITING(write, ssize_t, DIRECT(write, fd, buffer, length));
+}
+
+EXPORT HOT ssize_t write(int fd, const void *buffer, size_t length)
+{
+    IN_A_CALM(write, KIND_IO_WRITE, fd, buffer, length);
+    return any_write(fd, buffer, length);
 }
 
 EXPORT ssize_t pwrite64(int fd, const void *buffer, size_t length, off64_t offset)

@@ -19,7 +19,7 @@ from tracekit.cli import cli
 from tracekit.counters import COUNTERS
 from tracekit.metrics import METRICS
 from tracekit.models import MODELS
-from tracekit.notices import NOTICES
+from tracekit.notices import NOTICES, NoticeKind
 from tracekit.plan import WORKLOADS
 from tracekit.registry import Registry
 from tracekit.tables import COLUMNS
@@ -47,10 +47,14 @@ def notices_part() -> str:
     """One row per notice."""
     rows = ["| code | severity | cause | effect | remedy |", "|---|---|---|---|---|"]
     rows += [
-        f"| `{code}` | {kind.severity} | {kind.cause} | {kind.effect} | {kind.remedy.replace('|', '/')} |"
+        f"| `{code}` | {kind.severity} | {kind.cause} | {_effects(kind)} | {kind.remedy.replace('|', '/')} |"
         for code, kind in NOTICES.items()
     ]
     return "\n".join(rows) + "\n"
+
+
+def _effects(kind: NoticeKind) -> str:
+    return f"{kind.effect}; of a program: {kind.effect_of_program}" if kind.effect_of_program else kind.effect
 
 
 def commands_part() -> str:

@@ -17,6 +17,8 @@ class NoticeKind(NamedTuple):
     cause: str
     effect: str
     remedy: str
+    effect_of_program: str = ""
+    """The effect on a recorded program, where it differs: it has no speed-up and no intervals."""
 
 
 class Notice(NamedTuple):
@@ -115,9 +117,10 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "load": NoticeKind(
         "warning",
-        "the machine was already busy: load average {load} on {cpus} CPUs when the suite began",
+        "the machine was already busy: load average {load} on {cpus} CPUs when the {what} began",
         "walls and run-queue waits come out too long, speed-ups too low and intervals too wide",
         "end other work, then repeat",
+        "its wall and run-queue waits come out too long",
     ),
     "throttled": NoticeKind(
         "warning",
@@ -163,9 +166,9 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "ledger-open": NoticeKind(
         "warning",
-        "{time} of the threads' time in {run_id} is in no part of the ledger ({share}; over 5 % in {runs} runs)",
+        "{time} of the threads' time in {run_id} is in no part of the ledger ({share}; too much in {runs} runs)",
         "the parts shown are less than the whole",
-        "add the captures waits and kernel, which see more of what threads wait for",
+        "{remedy}",
     ),
     "gil-switched": NoticeKind(
         "warning",
@@ -176,8 +179,9 @@ NOTICES: dict[str, NoticeKind] = {
 }
 
 
-def notice(code: str, **fields: Any) -> Notice:
-    """Make the notice `code` from its fields."""
+def notice(code: str, of_program: bool = False, /, **fields: Any) -> Notice:
+    """Make the notice `code` from its fields; `of_program`: about a recorded program."""
     kind = NOTICES[code]
-    text = f"{kind.cause.format(**fields)}: {kind.effect}"
+    effect = (of_program and kind.effect_of_program) or kind.effect
+    text = f"{kind.cause.format(**fields)}: {effect}"
     return Notice(code=code, severity=kind.severity, text=text, remedy=kind.remedy.format(**fields))

@@ -33,6 +33,7 @@ class Recorded:
     through tracekit; failed: it ran, and a capture did not see it through."""
     reason: str
     wall_ns: int
+    """Of the main process, as the report has it: from the loader's end to its exit where a capture saw them."""
     processes: int
     """How many processes the captures saw; 0 where they do not tell."""
     notices: tuple[Notice, ...]
@@ -89,7 +90,7 @@ def end(
         exit_code=exit_code,
         status=status,
         reason=reason,
-        wall_ns=lived.ended_ns - lived.started_ns,
+        wall_ns=_wall_ns(processes, lived),
         processes=len(processes),
         notices=(*notices, *found),
     )
@@ -124,6 +125,18 @@ def _with_ours(processes: list[dict[str, Any]], lived: Lived) -> list[dict[str, 
 def _root_exit_code(processes: list[dict[str, Any]], lived: Lived) -> int | None:
     """The program's own code, from who saw it: it is the child of the tool that we started."""
     return next((process.get("exit_code") for process in processes if process.get("ppid") == lived.pid), None)
+
+
+def _wall_ns(processes: list[dict[str, Any]], lived: Lived) -> int:
+    """As load finds it from the manifest (load.probed.of_program): one number for one thing. From spawn to reap is more
+    by what the loader and we took.
+    """
+    pids = {process["pid"] for process in processes}
+    roots = [process for process in processes if process.get("ppid") not in pids and process.get("started_ns")]
+    main = min(roots, key=lambda process: process["started_ns"], default=None)
+    if main is None:
+        return lived.ended_ns - lived.started_ns
+    return max(0, (main.get("ended_ns") or lived.ended_ns) - int(main["started_ns"]))
 
 
 def _log_command(bundle: Bundle) -> str:

@@ -185,8 +185,8 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 
 QUALITIES = ("measured", "estimated", "bound", "unavailable")
-"""measured: read off a clock or counter; estimated: computed from samples; bound: only lower..upper is known;
-unavailable: not known, `reason` says why."""
+"""measured: read off a clock or counter; estimated: computed from samples, or from other numbers by the rule
+that the metric gives; bound: only lower..upper is known; unavailable: not known, `reason` says why."""
 
 WAIT_KINDS = ("gil", "gil-switch", "lock", "io-read", "io-write", "poll", "sleep", "child-wait")
 """Kinds of rows in `waits`. gil: take_gil blocked; gil-switch: drop_gil waited until another thread had taken it."""

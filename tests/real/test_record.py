@@ -16,6 +16,7 @@ from tracekit import interpreters
 from tracekit.bundle import Store
 from tracekit.capture import CAPTURES
 from tracekit.cli.record import NOT_SHOWN
+from tracekit.units import format_ns
 from tracekit.view.items import SHOWN
 
 
@@ -105,6 +106,22 @@ def test_the_end_as_json(tmp_path: Path) -> None:
     assert document["suite_id"] == bundle.root.parent.name
     assert (document["exit_code"], document["status"]) == (4, "ok")
     assert (done.returncode, done.stdout) == (4, b"")
+
+
+@pytest.mark.parametrize("capture", ["none", "waits", "kernel", "waits,kernel"])
+@pytest.mark.parametrize("ending", ["pass", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_the_wall_is_one_number(tmp_path: Path, capture: str, ending: str) -> None:
+    """What is said at the end is what the report says: the main process's own life."""
+    for name in capture.split(","):
+        needs(name)
+    code = f"import os, signal, subprocess; subprocess.run(['true']); {ending}"
+    done = recorded(tmp_path, "--capture", capture, "--json", "--", sys.executable, "-c", code)
+    said = json.loads(done.stderr.decode().splitlines()[-1])["wall_ns"]
+    (run,) = run_tracekit("export", "latest", "runs", "--format", "json", cwd=tmp_path).rows()
+    assert format_ns(said) == format_ns(run["wall_ns"])
+    manifest = only_bundle(tmp_path).manifest()
+    whole = manifest["ended_ns"] - manifest["started_ns"]
+    assert (said < whole) == (capture != "none")
 
 
 def test_a_module_and_a_console_script(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_program_shows_its_gil_its_waits_and_who_was_on_which_cpu(chromium: Br
         titles = _open(view.page, first="GIL of main")
         view.page.screenshot(path=tmp_path / "program.png")
         assert titles[:5] == ["CPU 0 Scheduling", "CPU 1 Scheduling", "GIL of main", "GIL · thread 101", "GIL · feeder"]
-        assert {"waits · feeder", "waits · MainThread 100", "main (app.py) 100"} <= set(titles)
+        assert {"waits · feeder", "waits · main thread", "main (app.py) 100"} <= set(titles)
         waited = (
             "select name, count(*), sum(dur), max(depth) from slice where name glob 'waiting*' group by 1 order by 1"
         )

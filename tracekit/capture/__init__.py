@@ -93,7 +93,26 @@ class Together(Capture):
 
     def processes(self, bundle: Bundle) -> list[dict[str, Any]]:
         # The first that knows them tells: they see the same ones.
-        return next((found for part in self._parts if (found := part.processes(bundle))), [])
+        told: list[dict[str, Any]] = []
+        for part in self._parts:
+            if not told:
+                told = part.processes(bundle)
+            elif any(process["ended_ns"] is None for process in told):
+                # Of one that was killed the probe knows no end, which the kernel does; load takes that one too.
+                told = _with_ends(told, part.processes(bundle))
+        return told
+
+
+def _with_ends(told: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same processes; those whose end is not known with the end that another capture saw of them."""
+    ends = {other["pid"]: other["ended_ns"] for other in others}
+    found = []
+    for process in told:
+        end = ends.get(process["pid"])
+        # An end before the beginning is that of an earlier process of this pid.
+        lacks = process["ended_ns"] is None and end is not None and end >= (process["started_ns"] or 0)
+        found.append({**process, "ended_ns": end} if lacks else process)
+    return found
 
 
 def named(name: str) -> Capture:

@@ -34,7 +34,8 @@ def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     type=CommaList("A,B,...", complete_captures),
     default="waits",
     show_default=True,
-    help="How it is watched, by all of these at once; none only times it.",
+    help="How it is watched, by all of these at once; none only times it. Only waits and kernel see waits: viztracer "
+    "alone leaves a timeline of calls, py-spy alone stack samples, and the report then has the wall and no waits.",
 )
 @click.option(
     "--duration",

@@ -76,8 +76,10 @@ def of_program(lives: Lives, files: Sequence[Probed], manifest: Manifest) -> dic
     """
     start_ns, end_ns = manifest.started_ns, manifest.ended_ns
     main = lives.main
-    if main is not None and main.began_ns is not None and main.facts.get("exit_ns") is not None:
-        start_ns, end_ns = main.began_ns, main.facts["exit_ns"]
+    if main is not None and main.began_ns is not None:
+        # As tracekit.recorded has told it when the program ended.
+        exit_ns = main.facts.get("exit_ns")
+        start_ns, end_ns = main.began_ns, end_ns if exit_ns is None else exit_ns
     wall_ns = None if start_ns is None or end_ns is None else max(0, end_ns - start_ns)
     return {"kind": PROGRAM, "gil_enabled": _gil_enabled(_main(files)), "start_ns": start_ns, "wall_ns": wall_ns}
 

@@ -11,7 +11,6 @@ What is less than half a microsecond in all is left out.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -23,6 +22,7 @@ from tracekit.metrics.cells import records
 from tracekit.metrics.lanes import Ints
 from tracekit.metrics.ledger_tasks import explained
 from tracekit.metrics.ledger_waits import idle_and_not, in_ledger
+from tracekit.metrics.names import process_name, processes_of, thread_names, threads_of
 from tracekit.metrics.once import remembering
 from tracekit.metrics.seen_waits import GIL, seen_waits
 from tracekit.tables import Tables
@@ -46,31 +46,19 @@ def collapsed(tables: Tables, run_id: str, *, idle: bool = False) -> list[str]:
     return [f"{stack} {micros}" for stack, ns in ordered if (micros := round(ns / 1000))]
 
 
-def _called(thread: Mapping[str, Any]) -> str:
-    """A worker is counted from 1, as everywhere in a report: its executor may count from 0."""
-    return str(thread["name"] or "") if thread["worker"] is None else f"worker {thread['worker'] + 1}"
-
-
 class _Names:
     """What the processes and threads of a run are called."""
 
     def __init__(self, tables: Tables, run_id: str) -> None:
-        processes = records(tables.processes[tables.processes["run_id"] == run_id])
-        threads = records(tables.threads[tables.threads["run_id"] == run_id])
-        self._processes = {row["pid"]: row for row in processes}
-        self._threads = {(row["pid"], row["tid"]): _called(row) for row in threads if _called(row)}
-        # The kernel calls a thread that has no name of its own by its program's.
-        self._bearers = Counter((pid, name) for (pid, _), name in self._threads.items())
+        processes = processes_of(tables, run_id)
+        self._processes = {pid: process_name(row) for pid, row in processes.items()}
+        self._threads = thread_names(threads_of(tables, run_id), processes)
 
     def process(self, pid: int) -> str:
-        row = self._processes.get(pid, {})
-        return _frame(f"{PurePosixPath(row.get('executable') or row.get('role') or 'process').name} {pid}")
+        return _frame(self._processes.get(pid, f"process {pid}"))
 
     def thread(self, pid: int, tid: int) -> str:
-        name = self._threads.get((pid, tid))
-        if name is None:
-            return f"thread {tid}"
-        return _frame(name if self._bearers[pid, name] == 1 else f"{name} {tid}")
+        return _frame(self._threads.get((pid, tid), f"thread {tid}"))
 
 
 def _gil(tables: Tables, run_id: str) -> pd.DataFrame:

@@ -10,14 +10,14 @@ import pandas as pd
 
 from tracekit.metrics.bootstrap import LEAST
 from tracekit.metrics.ceiling import NO_CONTROL, control_for
-from tracekit.metrics.cells import SERIAL, Cell, is_program, records, untraced_cells, usable_runs
+from tracekit.metrics.cells import SERIAL, Cell, captures, is_program, records, untraced_cells, usable_runs
 from tracekit.metrics.gil_wait_seen import in_tasks
 from tracekit.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, Difference, differences, family
 from tracekit.metrics.once import remembering
 from tracekit.metrics.readings import machine_changes
 from tracekit.notices import Notice, notice
 from tracekit.tables import Tables
-from tracekit.units import format_ns
+from tracekit.units import format_ns, format_value
 
 STEAL_SHARE = 0.02
 """Stolen CPU time beyond this share of what the runs used is worth a word."""
@@ -25,8 +25,10 @@ SHORT_NS = 100_000_000
 """A serial run shorter than this is mostly start-up and clock noise."""
 DIFFER_SHARE, DIFFER_NS = 0.10, 5_000_000
 """Two methods for one number disagree when they are further apart than both."""
-OPEN_SHARE = 0.05
-"""A ledger with more than this share of its whole unattributed does not say where the time went."""
+OPEN_SHARE, OPEN_NS = 0.05, 2_000_000
+"""A ledger with more than both of its whole unattributed does not say where the time went. Less than the time is what
+the clocks of a few threads are apart, which is a large share of a thread that hardly lived.
+"""
 _COMPARED = ("gil_wait_ns",)
 """Metrics whose methods speak about the same time. What is read at the end of a thread is of its whole life, and so
 larger than what was counted in the run window.
@@ -50,7 +52,7 @@ def find_notices(tables: Tables, metrics: pd.DataFrame) -> list[Notice]:
             *_no_control(tables, cells),
             *_no_memory(cells),
             *_methods_differ(tables, metrics),
-            *_ledger_open(metrics),
+            *_ledger_open(tables, metrics),
         ]
 
 
@@ -60,7 +62,7 @@ def _steal(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
     stolen = float(of_runs.loc[of_runs["metric"] == "steal_ns", "value"].sum())
     used = float(of_runs.loc[of_runs["metric"] == "cpu_ns", "value"].sum())
     if used and stolen > STEAL_SHARE * used:
-        yield notice("steal", stolen=format_ns(stolen), runs=len(untraced), share=f"{stolen / used:.0%}")
+        yield notice("steal", stolen=format_ns(stolen), runs=len(untraced), share=format_value(stolen / used, "share"))
 
 
 def _throttled(tables: Tables) -> Iterator[Notice]:
@@ -76,7 +78,14 @@ def _load(tables: Tables) -> Iterator[Notice]:
     for environment in tables.suite.get("environments", [])[:1]:
         load, cpus = finite(environment, "load_before"), finite(environment, "usable_cpus")
         if load is not None and cpus and load > max(0.5, 0.75 * cpus):
-            yield notice("load", load=f"{load:.1f}", cpus=f"{cpus:g}")
+            recorded = _of_program(tables)
+            what = "program" if recorded else "suite"
+            yield notice("load", recorded, load=f"{load:.1f}", cpus=f"{cpus:g}", what=what)
+
+
+def _of_program(tables: Tables) -> bool:
+    """Whether this is the suite of a recorded program, which has one run."""
+    return any(is_program(run) for run in usable_runs(tables))
 
 
 def _no_schedstat(tables: Tables) -> Iterator[Notice]:
@@ -172,23 +181,34 @@ def _bounded(tables: Tables, rows: list[dict[str, Any]]) -> Iterator[dict[str, A
             yield row
 
 
-def _ledger_open(metrics: pd.DataFrame) -> Iterator[Notice]:
+def _ledger_open(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
     rows = metrics[(metrics["scope"] == "run") & metrics["metric"].isin(["thread_wall_ns", "unattributed_ns"])]
     values = rows.pivot_table(index="run_id", columns="metric", values="value", aggfunc="first")
     if not {"thread_wall_ns", "unattributed_ns"} <= set(values.columns):
         return
-    rests = {str(run_id): abs(float(rest)) for run_id, rest in values["unattributed_ns"].dropna().items()}
-    shares = (values["unattributed_ns"].abs() / values["thread_wall_ns"]).dropna()
-    shares = shares[shares > OPEN_SHARE]
+    rests = values["unattributed_ns"].abs().dropna()
+    shares = (rests / values["thread_wall_ns"]).dropna()
+    shares = shares[(shares > OPEN_SHARE) & (rests.reindex(shares.index) > OPEN_NS)]
     if len(shares):
         worst = str(shares.idxmax())
+        by = next((captures(run) for run in usable_runs(tables) if run["run_id"] == worst), ())
         yield notice(
             "ledger-open",
             run_id=worst,
-            share=f"{shares[worst]:.0%}",
+            share=format_value(shares[worst], "share"),
             runs=f"{len(shares)} of {len(values)}",
             time=format_ns(rests[worst]),
+            remedy=_SEES_MORE[tuple(name for name in ("waits", "kernel") if name not in by)],
         )
+
+
+_SEES_MORE = {
+    ("waits", "kernel"): "add the captures waits and kernel, which see more of what threads wait for",
+    ("waits",): "add the capture waits, which sees what threads wait for",
+    ("kernel",): "add the capture kernel, which sees every moment in which a thread had no CPU",
+    (): "repeat on a quiet machine: every moment was watched, so some of the record is missing or the clocks disagree",
+}
+"""What helps, by the captures that did not run."""
 
 
 def finite(facts: Mapping[str, Any], key: str) -> float | None:

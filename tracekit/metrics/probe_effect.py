@@ -43,7 +43,7 @@ def _effect(traced: list[float], untraced: list[float]) -> Estimate:
         return unavailable("no untraced run of the same cell ended ok")
     value, resampled = ratio(traced, untraced)
     if len(traced) >= bootstrap.LEAST:
-        return measured(value, "medians", interval=bootstrap.interval(resampled), n=len(traced))
+        return measured(value, "ratio of medians", interval=bootstrap.interval(resampled), n=len(traced))
     # Few traced runs have no spread worth showing: the interval then holds only the doubt about the untraced ones.
     alone = float(np.median(traced)) / bootstrap.resampled_medians(untraced)
     return measured(value, "medians, few traced runs", interval=bootstrap.interval(alone), n=len(traced))

@@ -53,9 +53,9 @@ def speedup(cell: Cell, walls: list[tuple[Cell, list[float]]]) -> Estimate:
     if not serial:
         return unavailable("no serial run of the same work ended ok")
     if cell.model == SERIAL:
-        return measured(1.0, "is the reference", n=len(own))
+        return measured(1.0, "the reference", n=len(own))
     value, resampled = ratio(serial, own)
-    return measured(value, "medians", interval=bootstrap.interval(resampled), n=len(own))
+    return measured(value, "ratio of medians", interval=bootstrap.interval(resampled), n=len(own))
 
 
 def ratio(top: list[float], bottom: list[float], stream: int = 0) -> tuple[float, bootstrap.Floats]:

@@ -1,6 +1,10 @@
 """wall_ns: how long the work took.
 
-The span `run` of the main process: from before the first worker is started until the last one is joined.
+    run-span       a run of a suite: the span `run` of its main process, from before the first worker is started until
+                   the last one is joined
+    program-span   a recorded program: from the start to the end of its main process, as the captures saw them, else as
+                   its parent did
+
 CLOCK_MONOTONIC in nanoseconds. Over the repeats of a cell: the median, with the 95 % bootstrap interval of
 the median.
 """
@@ -9,7 +13,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.metrics.cells import usable_runs
+from tracekit.metrics.cells import is_program, usable_runs
 from tracekit.metrics.estimate import measured
 from tracekit.metrics.metric import EVERYWHERE, Metric
 from tracekit.metrics.rows import from_runs
@@ -19,7 +23,7 @@ from tracekit.tables import Tables
 def compute(tables: Tables) -> pd.DataFrame:
     """Rows of scope run and cell."""
     walls = {
-        run["run_id"]: measured(float(run["wall_ns"]), "run-span")
+        run["run_id"]: measured(float(run["wall_ns"]), "program-span" if is_program(run) else "run-span")
         for run in usable_runs(tables)
         if run["wall_ns"] is not None
     }
@@ -32,7 +36,8 @@ METRIC = Metric(
     better="lower",
     needs=("runs",),
     valid_on=EVERYWHERE,
-    summary="How long the work took, from before the first worker is started until the last one is joined.",
-    method="Duration of the span `run`. Cell: median of the repeats, 95 % bootstrap interval of the median.",
+    summary="How long the work, or the program, took.",
+    method="run-span: from before the first worker is started until the last one is joined. program-span: from the "
+    "start to the end of the main process. Cell: median of the repeats, 95 % bootstrap interval of the median.",
     compute=compute,
 )

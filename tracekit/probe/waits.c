@@ -553,6 +553,8 @@ HOT static struct waits_slot *draw(struct waits_header *header)
         atomic_fetch_add_explicit(&header->lost, 1, relaxed);
         return NULL;
     }
+    /* Where the next records go: nobody has looked there yet, and to fetch it takes as long as all the rest. */
+    __builtin_prefetch(&slots[number + 6], 1);
     return &slots[number];
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracekit.metrics.bootstrap import LEAST
 from tracekit.metrics.cells import UNTRACED
+from tracekit.metrics.doubts import OPEN_NS
 from tracekit.report.cells import Cell, Group
 from tracekit.report.ledger import UNATTRIBUTED, unattributed_text
 from tracekit.report.program import Program
@@ -75,6 +76,8 @@ def of_program(program: Program) -> tuple[str, ...]:
 def _unexplained(program: Program) -> str:
     ledger = program.ledger()
     if ledger is None or abs(ledger.share(UNATTRIBUTED)) <= _UNEXPLAINED:
+        return ""
+    if abs(ledger.parts[UNATTRIBUTED]) <= OPEN_NS:
         return ""
     return (
         f"As the whole story: {unattributed_text(ledger)} of the thread time ({format_ns(ledger.parts[UNATTRIBUTED])}) "

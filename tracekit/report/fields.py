@@ -10,7 +10,7 @@ from tracekit.report.wording import value_text
 TAGS = {"bound": "bound", "estimated": "est."}
 TAG_TEXT = {
     "bound": "only the range is known; the true value lies inside it",
-    "est.": "computed from samples, not read off a clock",
+    "est.": "computed from samples or from other numbers, not read off a clock",
     WAITS_PROBE: "every wait seen by capture waits, in runs of its own beside the untraced ones",
     KERNEL_UPROBE: "every wait seen by capture kernel, in runs of its own beside the untraced ones",
     "~": "no detectable difference from serial (1x) or from the control (100 %), which the interval contains",
@@ -22,6 +22,16 @@ TAG_TEXT_OF_PROGRAM = {
     KERNEL_UPROBE: "every wait seen by capture kernel",
 }
 """The same of a recorded program, where no runs stand beside others."""
+
+GIL_WAIT_AS_PART = (
+    "all time for which the GIL kept threads waiting, forced switches included, as a part of their time; under The "
+    "GIL: the waits to take it, each as long as it was seen"
+)
+GIL_WAIT_AS_SEEN = (
+    "the waits to take it, each as long as it was seen; in the first table forced switches are in it, and what threads "
+    "ran inside a wait is not"
+)
+"""Of a program: one idea cut in two ways, said where each stands."""
 
 
 class Footnotes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracekit.metrics.cells import PROGRAM
 from tracekit.report.cells import Cell, Group, Number
-from tracekit.report.fields import TAG_TEXT, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
+from tracekit.report.fields import GIL_WAIT_AS_SEEN, TAG_TEXT, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
 from tracekit.report.shares import gil_wait, gil_wait_share
 from tracekit.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.report.wording import interval_text, range_text, value_text
@@ -63,12 +63,13 @@ def gil_table(groups: tuple[Group, ...]) -> TableView | None:
     used = {field.tag for block in blocks for row in block.rows for field in row.fields}
     texts = {**(TAG_TEXT_OF_PROGRAM if of_program else TAG_TEXT), "est.": _ESTIMATED}
     tags = [LegendItem(mark=tag, text=text) for tag, text in texts.items() if tag in used]
+    note = (LegendItem(mark="GIL wait", text=GIL_WAIT_AS_SEEN),) if of_program else ()
     return TableView(
         title="Holds and handoffs of the GIL",
         caption=_OF_PROGRAM if of_program else _OF_SUITE,
         columns=COLUMNS_OF_PROGRAM if of_program else COLUMNS,
         groups=blocks,
-        legend=(*_LEGEND, *tags, *notes.legend()),
+        legend=(*note, *_LEGEND, *tags, *notes.legend()),
     )
 
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import Any
 
 import pandas as pd
 
-from tracekit.metrics.cells import records
+from tracekit.metrics.names import MAIN, MAIN_THREAD, process_name, processes_of, thread_names, threads_of
 from tracekit.tables import Tables
-
-_COMM = 15
-"""Bytes of a thread's name that Linux keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,57 +35,25 @@ class Names:
 
 def names_of(tables: Tables, run_id: str) -> Names:
     """The names of everybody in the run."""
-    processes = {row["pid"]: row for row in records(tables.processes[tables.processes["run_id"] == run_id])}
-    threads = {
-        (row["pid"], row["tid"]): row
-        for row in records(tables.threads[tables.threads["run_id"] == run_id])
-        if row["tid"] is not None
-    }
-    called = {pid: _process(row) for pid, row in processes.items()}
+    processes = processes_of(tables, run_id)
+    called = {pid: process_name(row) for pid, row in processes.items()}
     return Names(
         processes=called,
-        threads=_threads(threads, processes, called),
+        threads=_threads(thread_names(threads_of(tables, run_id), processes), called),
         functions=_functions(tables, run_id),
     )
 
 
-def _process(row: Mapping[str, Any]) -> str:
-    if row["role"] == "main":
-        return "main"
-    if row["worker"] is not None:
-        return f"worker {row['worker'] + 1}"
-    program = PurePath(row["executable"] or "").name
-    return f"{'process' if program.startswith('python') or not program else program} {row['pid']}"
-
-
-def _threads(
-    threads: Mapping[tuple[int, int], Mapping[str, Any]],
-    processes: Mapping[int, Mapping[str, Any]],
-    called: Mapping[int, str],
-) -> dict[tuple[int, int], str]:
-    own = {place: _own(row, processes.get(place[0], {})) for place, row in threads.items()}
-    counts = Counter((pid, name) for (pid, _), name in own.items())
+def _threads(own: Mapping[tuple[int, int], str], called: Mapping[int, str]) -> dict[tuple[int, int], str]:
     names = {}
     for (pid, tid), name in own.items():
-        told = f"{name or 'thread'} {tid}" if not name or counts[pid, name] > 1 else name
         process = called.get(pid, f"process {pid}")
         # A thread that is called by its id needs no more: no other has it.
-        if process not in ("main", told) and not told.endswith(f" {tid}"):
-            told = process if told == "main thread" else f"{process} · {told}"
-        names[pid, tid] = told
+        if process in (MAIN, name) or name.endswith(f" {tid}"):
+            names[pid, tid] = name
+        else:
+            names[pid, tid] = process if name == MAIN_THREAD else f"{process} · {name}"
     return names
-
-
-def _own(row: Mapping[str, Any], process: Mapping[str, Any]) -> str:
-    """What the thread is called in its process; empty where nobody gave it a name."""
-    if row["worker"] is not None:
-        return f"worker {row['worker'] + 1}"
-    if row["role"] == "main" or row["tid"] == row["pid"] or row["name"] == "MainThread":
-        return "main thread"
-    name = row["name"] or ""
-    # A new thread inherits the name of the program: it says nothing.
-    inherited = PurePath(process.get("executable") or "").name[:_COMM]
-    return "" if name == inherited or name.startswith(("python", "thread-")) else str(name)
 
 
 def _functions(tables: Tables, run_id: str) -> dict[tuple[int, int], str]:

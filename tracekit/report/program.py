@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
 from tracekit.metrics import ledger_parts
 from tracekit.metrics.cells import PROGRAM, records
 from tracekit.report.cells import Number
-from tracekit.report.fields import TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
+from tracekit.report.fields import GIL_WAIT_AS_PART, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
 from tracekit.report.ledger import NAMES, Ledger, amount_text, ledger_of, unattributed_text
 from tracekit.report.names import Names, names_of
 from tracekit.report.places import Numbers, Place, number_at, places_of
@@ -160,7 +160,7 @@ def processes_table(program: Program) -> TableView:
         caption="Times of a process are sums over its Python threads, so they can exceed its life.",
         columns=COLUMNS,
         groups=(RowGroup(label="", rows=tuple(rows)),),
-        legend=(*_tags(rows), *notes.legend()),
+        legend=(*_gil_note(program), *_tags(rows), *notes.legend()),
     )
 
 
@@ -228,7 +228,10 @@ def _other(ledger: Ledger | None, notes: Footnotes) -> Field:
 
 
 def _gil_wait(program: Program, pid: int | None, notes: Footnotes) -> Field:
+    """The ledger's part, as in the headline and the bars, where it is told; else the bound of gil_wait_ns."""
     number, ledger = program.number("gil_wait_ns", pid), program.ledger(pid)
+    if number.method != "no-gil" and ledger is not None and ledger_parts.GIL in ledger.parts:
+        return replace(_part(ledger, ledger_parts.GIL, notes), tag=how(number) if number.available else "")
     if not number.available:
         # A process without Python lacks it for the same reason as the rest of its ledger.
         return field_of(number, "", notes) if ledger is not None else _part(None, ledger_parts.GIL, notes)
@@ -243,6 +246,14 @@ def _switches(numbers: tuple[Number, ...], notes: Footnotes) -> Field:
     if not any(number.available for number in numbers):
         return field_of(numbers[0], "", notes)
     return Field(main=" / ".join(f"{number.centre:,.0f}" if number.centre is not None else "n/a" for number in numbers))
+
+
+def _gil_note(program: Program) -> tuple[LegendItem, ...]:
+    """Why it is not the GIL wait of the GIL's own table, where there is one."""
+    ledger, number = program.ledger(), program.number("gil_wait_ns")
+    if ledger is None or not ledger.parts.get(ledger_parts.GIL) or not number.available:
+        return ()
+    return (LegendItem(mark="GIL wait", text=GIL_WAIT_AS_PART),)
 
 
 def _tags(rows: list[Row]) -> tuple[LegendItem, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracekit.metrics.blame_stacks import collapsed
-from tracekit.metrics.cells import UNTRACED, captures, is_light, records
+from tracekit.metrics.cells import LIGHT, UNTRACED, captures, is_light, records
 from tracekit.report.blame import blame_csv, blame_of, blame_table, sentences
 from tracekit.report.cells import Cell, Group
 from tracekit.report.figures import blame as blame_figure
@@ -38,8 +38,29 @@ def of_suite(tables: Tables, groups: tuple[Group, ...], workload: str) -> tuple[
 def of_program(tables: Tables, program: Program, groups: tuple[Group, ...], what: str) -> list[Section]:
     """Everything there is to see of a recorded program beside its processes and the time of its threads."""
     sections = of_run(tables, program.run_id, program.names, what, "")
+    if not LIGHT & captures(program.run):
+        sections.append(_unwatched(program))
     rest = [_tables("gil", "The GIL", gil_table(groups)), _tables("sure", "How sure", sure_table(groups))]
     return [*sections, *(section for section in rest if section is not None)]
+
+
+def _unwatched(program: Program) -> Section:
+    """In the place of the waits: why there are none."""
+    own = sorted(captures(program.run))
+    left = [_LEFT[name].format(suite=program.run["suite_id"]) for name in own if name in _LEFT]
+    said = (
+        "Not watched by waits: what the threads of this run waited for is not known, nor how long.",
+        *left,
+        f"`tracekit record --capture {','.join(['waits', *own])} -- ...` records the waits{' as well' if own else ''}.",
+    )
+    return Section(slug="sites", title="Where it waited", sentences=said, lead=len(said))
+
+
+_LEFT = {
+    "py-spy": "Stack samples are what py-spy left: `tracekit export {suite} samples`.",
+    "viztracer": "Calls on a timeline are what viztracer left: `tracekit view {suite}`.",
+}
+"""What a capture that sees no waits leaves instead."""
 
 
 def of_run(tables: Tables, run_id: str, names: Names, what: str, told: str) -> list[Section]:

@@ -11,12 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from tracekit.metrics.names import MAIN, MAIN_THREAD, own_name
 from tracekit.tables import Tables
 
 _LARGEST_ID = 2**31 - 1
 _ROUND = 1000
-_COMM = 15
-"""Bytes of a thread's name that Linux keeps."""
 _UNNAMED = "thread"
 _PROGRAM = "program"
 """The model of what `tracekit record` runs."""
@@ -52,6 +51,9 @@ class Cast:
         process = self.processes[thread.pid]
         if process.worker is not None and thread.tid == thread.pid:
             return f"worker {process.worker + 1}"
+        if thread.label == MAIN_THREAD:
+            # Each process has one: those of others are called by their process.
+            return MAIN_THREAD if process is self.main() else self.role(process)
         alone = self._labels[thread.label] == 1 and thread.label != _UNNAMED
         return thread.label if alone else f"{thread.label} {thread.shown_tid}"
 
@@ -59,7 +61,7 @@ class Cast:
         """A process as a track names it: `main`, `worker 2`, `process 4711`."""
         if process.worker is not None:
             return f"worker {process.worker + 1}"
-        return "main" if process is self.main() else f"process {process.shown_pid}"
+        return MAIN if process is self.main() else f"process {process.shown_pid}"
 
     @cached_property
     def _labels(self) -> Counter[str]:
@@ -189,7 +191,7 @@ def _worker(row: Mapping[str, Any]) -> int | None:
 
 def _process_label(row: Mapping[str, Any], way: str, prefix: str) -> str:
     image = "" if row["image"].startswith("python") else row["image"]
-    who = "main" if row["role"] == "main" else _numbered(row) or image or "process"
+    who = MAIN if row["role"] == "main" else _numbered(row) or image or "process"
     if prefix:
         return f"{prefix} · {who}"
     return f"{who} ({way})" if way else who
@@ -199,9 +201,7 @@ def _thread_label(row: Mapping[str, Any], process: Mapping[str, Any], first: boo
     numbered = _numbered(row)
     if numbered and process["role"] == "main":
         return f"{numbered} ({way})" if way else numbered
-    # A new thread inherits the name of the program: it says nothing.
-    name = "" if row["name"] == process["image"][:_COMM] else row["name"]
-    return name or ("MainThread" if first else _UNNAMED)
+    return own_name(row["name"], first=first, executable=process["image"]) or _UNNAMED
 
 
 def _numbered(row: Mapping[str, Any]) -> str:

@@ -31,7 +31,13 @@ def _words(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option("--checks", callback=_words, help=f"Only these checks, a list: {', '.join(CHECKS)}.")
 @click.option("--cost-pythons", callback=_words, help="Costs on these.  [default: tracekit's own]")
 @click.option("--costs-of", callback=_words, help="Only costs of work whose name has one of these words.")
-@click.option("--pairs", type=click.IntRange(5, 1000), default=30, show_default=True, help="Pairs of runs per cost.")
+@click.option(
+    "--pairs",
+    type=click.IntRange(5, 1000),
+    default=80,
+    show_default=True,
+    help="Pairs of runs per cost; half of them where more than 1 % is allowed.",
+)
 @click.option("--quick", is_flag=True, help="A few programs on tracekit's own Python, no costs.")
 @click.option("--all", "every", is_flag=True, help="Print every comparison, not only those that are not ok.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the result goes.  [default: nowhere]")

@@ -72,7 +72,10 @@ SUBJECTS = (
 def measure(
     subject: Subject, interpreter: Interpreter, *, pairs: int, size: str = "default", scratch: Path | None = None
 ) -> list[Row]:
-    """Two rows, CPU time and wall; or one that says why there are none. Raises RunFailed and EnvironmentLacks."""
+    """Two rows, CPU time and wall; or one that says why there are none. `pairs` is how many pairs decide about 1 %.
+
+    Raises RunFailed and EnvironmentLacks.
+    """
     before = environment.busy()["steal_ns"]
     place = Place(program=subject.name, python=interpreter.label, steal_ns=None)
     try:
@@ -85,7 +88,7 @@ def measure(
             interpreter,
             capture=subject.capture,
             extra_path=extra,
-            pairs=pairs,
+            pairs=pairs if subject.most <= 0.01 else max(bootstrap.LEAST, pairs // 2),
             size=size,
             at_once=subject.at_once,
             folder=Path(folder),

@@ -48,7 +48,7 @@ class Wanted:
     cost_pythons: tuple[Interpreter, ...] = ()
     thorough: bool = False
     """Whether the ledger is also judged without the kernel capture, and the accounting by the tasks of workloads."""
-    pairs: int = 30
+    pairs: int = 80
     scratch: Path | None = None
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from tracekit.truth.result import Group, Result, grouped, strain
 from tracekit.truth.rows import CHECKS, COSTS, Row
+from tracekit.truth.turns import TURN_S
 
 
 def line(row: Row) -> str:
@@ -77,7 +78,12 @@ def markdown(result: Result) -> str:
     ]
     costs = [row for row in result.rows if row.check in COSTS]
     if costs:
-        parts += ["What capturing costs, as a ratio of interleaved pairs of runs with its 95 % interval:\n"]
+        parts += [
+            "What capturing costs: the same work with the capture and without, as the interquartile mean of the "
+            "pairs' ratios with its 95 % interval. The two runs of a pair take turns on the machine, "
+            f"{1000 * TURN_S:g} ms each; those of the kernel capture, whose probes would slow down both, follow one "
+            "another. Wall is that of a run's own turns.\n"
+        ]
         parts += [_by_subject(costs)]
     return "\n".join(parts) + _exceptions(result)
 
@@ -106,8 +112,8 @@ def _by_program(groups: Sequence[Group]) -> str:
 
 def _by_subject(rows: Sequence[Row]) -> str:
     lines = [
-        "| work | Python | capture | CPU time | wall | allowed | verdicts | stolen |",
-        "|---|---|---|---|---|---|---|---|",
+        "| work | Python | capture | CPU time | wall | allowed | verdicts | made of | stolen |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     by_place: dict[tuple[str, str, str], dict[str, Row]] = {}
     for row in rows:
@@ -119,7 +125,8 @@ def _by_subject(rows: Sequence[Row]) -> str:
         verdicts = ", ".join(row.verdict for row in both)
         stolen = max(row.steal_ns or 0 for row in both) / 1e6
         lines.append(
-            f"| {program} | {python} | {capture} | {' | '.join(ratios)} | {allowed} | {verdicts} | {stolen:.0f} ms |"
+            f"| {program} | {python} | {capture} | {' | '.join(ratios)} | {allowed} | {verdicts} | {both[0].reason} | "
+            f"{stolen:.0f} ms |"
         )
     return "\n".join(lines) + "\n"
 

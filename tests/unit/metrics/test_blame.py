@@ -154,7 +154,7 @@ def test_collapsed_stacks_say_where_and_for_whom() -> None:
     program.wait(7, "io-read", 50, 50.0001)
     program.wait(9, "lock", 10, 90, function="Condition.wait", file="/usr/lib/python3.12/threading.py", line=355)
     run_id = program.run["run_id"]
-    name = f"main {program.pid}"
+    name = "main"
     found = collapsed(program.tables(), run_id)
     assert found == [
         f"{name};small 8;step (app.py:4);[gil wait held by hog in Outer.<locals>.crunch x] 19000",
@@ -164,6 +164,23 @@ def test_collapsed_stacks_say_where_and_for_whom() -> None:
     assert all(re.fullmatch(r"[^;]+(;[^;]+)+ \d+", line) for line in found)
     with_idle = collapsed(program.tables(), run_id, idle=True)
     assert with_idle[0] == f"{name};small 9;Condition.wait (threading.py:355);[idle lock] 80000"
+
+
+def test_stacks_call_processes_and_threads_as_the_report_does() -> None:
+    program = Program()
+    child = program.maker.pid()
+    program.maker.process(program.run, child, "other")
+    program.thread(program.pid, name="MainThread", role="main")
+    program.thread(7, name="python3.13")
+    program.wait(program.pid, "sleep", 0, 10)
+    program.wait(7, "sleep", 0, 20)
+    program.maker.thread(program.run, child, child, program.at(0), program.at(100), name="MainThread", role="other")
+    program.maker.wait(program.run, child, child, "sleep", program.at(0), 30 * MS)
+    assert collapsed(program.tables(), program.run["run_id"]) == [
+        f"process {child};main thread;[sleep] 30000",
+        "main;thread 7;[sleep] 20000",
+        "main;main thread;[sleep] 10000",
+    ]
 
 
 def test_the_order_of_the_tables_does_not_matter() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests import made_tables
 from tests.made_tables import ENVIRONMENT, MS, Maker, full_run
+from tests.unit.metrics.watched import Program
 from tracekit.metrics.compute import compute_all
 from tracekit.metrics.doubts import find_notices
 from tracekit.metrics.lanes import Lanes
@@ -70,6 +71,16 @@ def test_throttling_is_always_worth_a_word() -> None:
 @pytest.mark.parametrize(("load", "expected"), [(0.4, []), (1.6, ["load"])])
 def test_a_busy_machine(load: float, expected: list[str]) -> None:
     assert codes(small(load_before=load).tables()) == expected
+
+
+def test_a_busy_machine_has_another_effect_on_a_program() -> None:
+    """It has no speed-up and no interval."""
+    program = Program()
+    program.maker.facts["environments"] = [{**ENVIRONMENT, "load_before": 1.6}]
+    for tables, what in ((program.tables(), "program"), (small(load_before=1.6).tables(), "suite")):
+        (found,) = [item for item in find_notices(tables, computed(tables)) if item.code == "load"]
+        assert f"when the {what} began" in found.text
+        assert ("speed-ups" in found.text) == (what == "suite")
 
 
 @pytest.mark.parametrize("load", [pytest.param(10**400, id="huge"), float("inf"), float("nan"), "3.0", None])

@@ -13,7 +13,7 @@ from tracekit.metrics.compute import compute_all
 from tracekit.metrics.doubts import find_notices
 from tracekit.metrics.gil_wait_sampled import waits_for_gil, wilson
 from tracekit.metrics.methods import RANKS, apart, best_row, differences, family, rank
-from tracekit.tables import Tables
+from tracekit.tables import Tables, from_rows
 
 
 def test_every_method_has_its_row_and_the_best_stands_first() -> None:
@@ -276,6 +276,42 @@ def test_a_ledger_that_is_open_is_a_doubt(cpu_ms: int, expected: list[str]) -> N
     program = Program()
     program.thread(7, cpu_ms=cpu_ms)
     assert doubts(program) == expected
+
+
+@pytest.mark.parametrize(("wall_ms", "expected"), [(10, []), (20, []), (21, ["ledger-open"])])
+def test_a_ledger_that_is_open_by_a_moment_is_none(wall_ms: int, expected: list[str]) -> None:
+    """A tenth of a thread's life is left over: little time in a short one."""
+    program = Program(wall_ms=wall_ms)
+    program.maker.thread(
+        program.run, program.pid, 7, program.at(0), program.at(wall_ms), role="other", cpu_ns=wall_ms * MS * 9 // 10
+    )
+    assert doubts(program) == expected
+
+
+@pytest.mark.parametrize(
+    ("capture", "advice"),
+    [
+        ("waits", "add the capture kernel,"),
+        ("kernel", "add the capture waits,"),
+        ("waits+kernel", "repeat on a quiet machine"),
+        ("viztracer", "add the captures waits and kernel,"),
+    ],
+)
+def test_an_open_ledger_asks_for_no_capture_that_ran(capture: str, advice: str) -> None:
+    program = Program(capture=capture)
+    program.thread(7, cpu_ms=50)
+    tables = program.tables()
+    whole = {"scope": "run", "run_id": program.run["run_id"]}
+    metrics = from_rows(
+        "metrics",
+        [
+            {**whole, "metric": "thread_wall_ns", "value": 100.0 * MS},
+            {**whole, "metric": "unattributed_ns", "value": 16.0 * MS},
+        ],
+    )
+    (found,) = [item for item in find_notices(tables, metrics) if item.code == "ledger-open"]
+    assert found.remedy.startswith(advice)
+    assert "(16 %; too much in 1 of 1 runs)" in found.text
 
 
 def test_a_kernel_capture_of_which_nothing_was_kept_saw_nothing() -> None:

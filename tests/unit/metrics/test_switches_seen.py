@@ -94,7 +94,7 @@ def test_probe_effect_of_repeated_light_captures_resamples_both() -> None:
         maker.run("fork", plain * MS, repeat=repeat)
         maker.run("fork", watched * MS, repeat=repeat, capture="waits")
     row = one_row(maker.tables(), "probe_effect")
-    assert (row["capture"], row["n"], row["method"], row["quality"]) == ("waits", 5, "medians", "measured")
+    assert (row["capture"], row["n"], row["method"], row["quality"]) == ("waits", 5, "ratio of medians", "measured")
     lower, value, upper = ends(row)
     assert value == pytest.approx(119 / 120)
     # Both vary by chance between their least and their most.

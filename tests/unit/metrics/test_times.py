@@ -6,6 +6,7 @@ import pytest
 
 from tests.made_tables import MS, Maker, full_run
 from tests.unit.metrics.asked import all_rows, ends, one_row
+from tests.unit.metrics.watched import Program
 
 
 def repeated(maker: Maker, model: str, *walls_ms: int, **values: object) -> None:
@@ -21,6 +22,14 @@ def test_wall_of_a_cell_is_the_median_of_its_runs() -> None:
     assert (cell["n"], cell["quality"], cell["run_id"]) == (5, "measured", None)
     of_runs = [row["value"] for row in all_rows(maker.tables(), "wall_ns", scope="run")]
     assert of_runs == [30 * MS, 10 * MS, 20 * MS, 50 * MS, 40 * MS]
+
+
+def test_a_program_has_a_method_of_its_own() -> None:
+    maker = Maker()
+    maker.run("threads", 10 * MS)
+    assert one_row(maker.tables(), "wall_ns", scope="run")["method"] == "run-span"
+    row = one_row(Program(wall_ms=30).tables(), "wall_ns", scope="run")
+    assert (row["value"], row["method"]) == (30 * MS, "program-span")
 
 
 def test_four_repeats_have_a_median_and_no_interval() -> None:

@@ -46,7 +46,7 @@ class Suite:
         lacks: Mapping[str, str] | None = None,
         failed: int = 0,
         gil_enabled: bool = True,
-        method: str = "medians",
+        method: str = "ratio of medians",
         **columns: Any,
     ) -> Suite:
         """One cell: `numbers`, (value, lower, upper) and unit by metric, are by `method`; `lacks` are reasons."""
@@ -118,7 +118,7 @@ class Suite:
     ) -> None:
         value, lower, upper = interval
         ends = {"value": value, "lower": lower, "upper": upper}
-        how = {"method": "medians", "quality": "measured", **values}
+        how = {"method": "ratio of medians", "quality": "measured", **values}
         fixed = {"suite_id": self.facts["suite_id"], "scope": "cell", "metric": metric, "unit": unit, "n": n}
         self._metrics.append({**cell, **fixed, **ends, **how})
 

@@ -48,6 +48,52 @@ def test_the_headline_says_how_long_how_it_ended_and_where_the_time_went() -> No
     )
 
 
+@pytest.mark.parametrize("method", ["waits-probe", "kernel-uprobe"])
+def test_there_is_one_gil_wait_on_the_first_screen(method: str) -> None:
+    """A forced switch is in the headline, so it is in the column as well, whoever saw it."""
+    found = rows()
+    for row in (*found["waits"], *found["holds"]):
+        row["method"] = method if row.get("kind") in (None, "gil") else row["method"]
+    found["waits"].append({**made.wait(HOG, "gil-switch", 950, 30, "hog"), "method": method})
+    found["runs"][0]["capture"] = "waits" if method == "waits-probe" else "kernel"
+    if method == "kernel-uprobe":
+        found["waits"] = [row for row in found["waits"] if row["method"] == method]
+        found["sched"] = [made.sched(HOG, "running", 0, 900), made.sched(HOG, "sleeping", 900, 100)]
+        found["sched"] += [made.sched(FEEDER, "sleeping", 0, 1000)]
+    shown = build(tables(found))
+    field = shown.summary.groups[0].rows[0].fields[2]
+    assert f"GIL wait {field.main} ({field.sub})" in shown.verdicts[0].rest
+    assert field.tag == method
+    notes = {item.mark: item.text for item in shown.summary.legend}
+    assert "forced switches included" in notes["GIL wait"]
+    (there,) = section(shown, "gil").tables
+    assert "forced switches" in {item.mark: item.text for item in there.legend}["GIL wait"]
+
+
+@pytest.mark.parametrize(("capture", "left"), [("py-spy", "export"), ("viztracer", "view")])
+def test_a_program_that_only_another_capture_watched_says_so_where_the_waits_would_be(capture: str, left: str) -> None:
+    found = rows()
+    for name in ("waits", "holds", "threads"):
+        found[name] = []
+    found["runs"][0]["capture"] = capture
+    shown = build(tables(found))
+    said = section(shown, "sites").sentences
+    assert said[0].startswith("Not watched by waits: ")
+    assert f"`tracekit {left} 20250101-000000-app.py" in said[1]
+    assert f"--capture waits,{capture}" in said[2]
+    assert "Not watched by waits" in to_text(shown)
+
+
+def test_the_rest_of_a_thread_that_hardly_lived_is_no_doubt() -> None:
+    found = rows()
+    found["waits"], found["holds"] = [], []
+    found["threads"] = [made.thread(MAIN, MAIN, "MainThread", 0, 20, cpu=18, role="main")]
+    found["processes"] = found["processes"][:1]
+    assert not any(text.startswith("As the whole story") for text in build(tables(found)).doubts)
+    found["threads"][0]["cpu_ns"] -= MS
+    assert any(text.startswith("As the whole story: 15 %") for text in build(tables(found)).doubts)
+
+
 def test_threads_that_the_ledger_is_not_about_are_not_counted_as_living_in_it() -> None:
     found = rows()
     shell = {"executable": "/usr/bin/dash", "ended": "_exit", "exit_code": 0, "pid": 300, "start_ticks": 300}
@@ -317,7 +363,10 @@ def test_a_program_without_a_capture_that_sees_waits_has_a_bound_and_says_so() -
     shown = build(tables(found))
     field = shown.summary.groups[0].rows[0].fields[2]
     assert (field.main, field.tag) == ("0–2.00 s", "bound")
-    assert [item.slug for item in shown.sections] == []
+    (unwatched,) = shown.sections
+    assert (unwatched.slug, unwatched.tables) == ("sites", ())
+    assert unwatched.sentences[0].startswith("Not watched by waits: ")
+    assert unwatched.sentences[1] == "`tracekit record --capture waits -- ...` records the waits."
     assert any(text.startswith("As a GIL wait: it is a range") for text in shown.doubts)
     assert any("blocked" in figure.alt for block in shown.figures for figure in block.figures)
 

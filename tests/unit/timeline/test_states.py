@@ -51,7 +51,7 @@ def test_a_thread_holds_the_gil_and_waits_for_it_on_a_track_of_its_own(tmp_path:
 
 def test_other_waits_are_on_another_track_named_by_kind_and_function(tmp_path: Path) -> None:
     facts, found = built(rows(), tmp_path)
-    assert bars(found, "waits · MainThread 100") == [("lock · Thread.join", 100_000, 1_000_000)]
+    assert bars(found, "waits · main thread") == [("lock · Thread.join", 100_000, 1_000_000)]
     assert bars(found, "waits · feeder")[0] == ("sleep · small", 110_000, 130_000)
     assert facts.waits == 14 + 14 + 14 + 7 + 1
     assert facts.shortest_wait_ns == 0
@@ -132,7 +132,7 @@ def test_a_run_without_waits_has_no_such_tracks(tmp_path: Path) -> None:
 def test_threads_of_a_program_are_named_as_the_report_names_them(tmp_path: Path) -> None:
     _, found = built(rows(), tmp_path)
     assert names(found, "process_name") == {100: "main (app.py)", 200: "process (app.py)"}
-    assert names(found, "thread_name") == {100: "MainThread", 101: "thread", 102: "feeder", 200: "MainThread"}
+    assert names(found, "thread_name") == {100: "main thread", 101: "thread", 102: "feeder", 200: "main thread"}
 
 
 def test_workers_of_a_suite_are_called_so(tmp_path: Path) -> None:

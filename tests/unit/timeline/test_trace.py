@@ -73,7 +73,7 @@ def test_pool_threads_are_named_for_people(tmp_path: Path) -> None:
     maker, run = made("threads")
     found = built(maker.tables(), run["run_id"], tmp_path)
     assert names(found, "process_name") == {run["main_pid"]: "main (threads)"}
-    assert list(names(found, "thread_name").values()) == ["MainThread", "worker 1 (threads)", "worker 2 (threads)"]
+    assert list(names(found, "thread_name").values()) == ["main thread", "worker 1 (threads)", "worker 2 (threads)"]
 
 
 def test_a_worker_shows_its_start_and_then_its_tasks_from_the_runs_begin(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@
 
 enum {
     SURE_NS = 1000000,           /* a call that does nothing but wait has left the CPU in this time */
+    STAYED_NS = 50000,           /* in a wait for the GIL shorter than this it may have stayed on it */
     SHORT_NS = 10000,            /* a call that left the CPU for less did not wait worth speaking of */
     SHORT_TICKS = 10000,         /* the same in ticks of the counter: at most 10 us on any machine of 1 GHz and more */
     CALM = 64,                   /* after so many calls that did not wait the next one is not timed either */
@@ -583,6 +584,7 @@ static __thread struct self {
     int *errno_at; /* NULL: not asked for yet */
     struct waits_thread *entry;
     struct gil *gil; /* the GIL it waits for, or NULL */
+    bool gil_armed;  /* whether it left the CPU in that wait can be told */
     uint64_t gil_since;
     uint32_t gil_holder;
     uint32_t gil_site;
@@ -595,6 +597,14 @@ static pthread_key_t end_key;
 static bool has_end_key;
 
 COLD static void begin_thread(struct waits_header *header);
+
+/* From now on the kernel tells that the thread left the CPU. What a signal handler asks in a wait for the GIL says nothing
+ * of the wait any more. */
+static inline void watch_cpu(void)
+{
+    self.gil_armed = false;
+    arm(self.rseq);
+}
 
 /* The header to record into, or NULL; makes sure that it is this process's and that the thread is known. */
 HOT static inline struct waits_header *recording(void)
@@ -1232,7 +1242,7 @@ COLD static void put_all_ends(struct waits_header *header)
         put_own_end(header);
 }
 
-static void settle_gil(struct waits_header *header, uint64_t now);
+static bool settle_gil(struct waits_header *header, uint64_t now);
 
 static void end_thread(void *unused)
 {
@@ -1356,19 +1366,23 @@ static inline bool from_python(const void *caller)
     return knows_python() && (uintptr_t)caller >= python.low && (uintptr_t)caller < python.high;
 }
 
-/* The wait for the GIL that the thread is in ends at `now`. */
-static void settle_gil(struct waits_header *header, uint64_t now)
+/* The wait for the GIL that the thread is in ends at `now`. False when it never left the CPU: the GIL was given up just
+ * then, and what the thread did was no waiting but the way there. */
+static bool settle_gil(struct waits_header *header, uint64_t now)
 {
     struct gil *gil = self.gil;
+    bool waited = !self.gil_armed || !stayed(self.rseq) || now - self.gil_since >= STAYED_NS;
     self.gil = NULL;
     not_calm();
     /* It was made anew meanwhile: nobody waits for that one. */
     if (atomic_fetch_sub_explicit(&gil->waiters, 1, relaxed) == 0)
         atomic_store_explicit(&gil->waiters, 0, relaxed);
     set_shut();
-    put(header, KIND_GIL, self.gil_since, now - self.gil_since, (uintptr_t)atomic_load_explicit(&gil->cond, relaxed),
-        self.gil_holder, self.gil_site, native_flag());
+    if (waited)
+        put(header, KIND_GIL, self.gil_since, now - self.gil_since, (uintptr_t)atomic_load_explicit(&gil->cond, relaxed),
+            self.gil_holder, self.gil_site, native_flag());
     checkpoint(now);
+    return waited;
 }
 
 COLD static void taken_contended(struct gil *gil)
@@ -1376,9 +1390,7 @@ COLD static void taken_contended(struct gil *gil)
     struct waits_header *header = recording();
     uint64_t now = now_ns();
     if (header != NULL) {
-        if (self.gil == gil)
-            settle_gil(header, now);
-        else
+        if (self.gil != gil || !settle_gil(header, now))
             put(header, KIND_GIL_TAKE, now, 0, (uintptr_t)atomic_load_explicit(&gil->cond, relaxed), 0, 0, 0);
     }
     atomic_store_explicit(&gil->taken, now, relaxed);
@@ -1504,7 +1516,7 @@ static struct wait begin_wait(enum waits_kind kind, uint64_t object)
     if (self.gil != NULL)
         settle_gil(wait.header, wait.start);
     if (UNLIKELY(!self.told) && self.rseq != NULL && self.calm != INSIDE)
-        arm(self.rseq);
+        watch_cpu();
     wait.site = site(wait.header);
     set_open(kind, wait.start, object, wait.site);
     return wait;
@@ -1555,7 +1567,7 @@ struct maybe {
 
 COLD static void read_both_clocks(uint64_t now)
 {
-    arm(self.rseq);
+    watch_cpu();
     self.calm_ns = now;
     self.calm_cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
@@ -1596,7 +1608,7 @@ static struct maybe begin_stamped(enum waits_kind kind, uint64_t object, uint32_
         if (calm == CALM && begun.then - self.calm_since < (uint64_t)CALM * DENSE) {
             read_both_clocks(now_ns());
         } else {
-            arm(self.rseq);
+            watch_cpu();
             if (calm == CALM) {
                 begun.calm = 0;
                 self.calm_since = begun.then;
@@ -1709,6 +1721,9 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
         if (self.gil != NULL)
             settle_gil(header, now);
         self.gil = gil;
+        self.gil_armed = self.rseq != NULL && self.calm != INSIDE;
+        if (self.gil_armed)
+            arm(self.rseq);
         self.gil_since = now;
         self.gil_holder = atomic_load_explicit(&gil->holder, relaxed);
         self.gil_site = site(header);

@@ -136,6 +136,8 @@ def py_spy(seen: Seen) -> list[Row]:
 
     A stack does not tell a wait in take_gil from one in drop_gil, so the truth is both together. The main thread waits
     in Thread.start and join for locks and, at their ends, for the GIL: no stack tells these apart, and it is left out.
+    A share of 100 samples is itself known to 10 points only: a difference beyond the tolerance that the interval of the
+    share explains is unclear.
     """
     place, check = seen.place, "gil-py-spy"
     if silent := no_truth(seen.kernel):
@@ -149,15 +151,17 @@ def py_spy(seen: Seen) -> list[Row]:
         estimate = sampled.get(thread.key)
         if estimate is None or thread.life_ns <= 0 or thread.key not in known:
             continue
-        found = float(estimate["value"]) / thread.life_ns
+        lower, found, upper = (float(estimate[name]) / thread.life_ns for name in ("lower", "value", "upper"))
         wanted = (taking.get(thread.key, 0.0) + dropping.get(thread.key, 0.0)) / thread.life_ns
         rows.append(
             place.row(
                 check,
                 thread.label,
-                within(found - wanted, POINTS, queued(seen, thread.key) / thread.life_ns),
+                within(found - wanted, POINTS, queued(seen, thread.key) / thread.life_ns + (upper - lower) / 2),
                 unit="share",
                 measured=found,
+                lower=lower,
+                upper=upper,
                 truth=wanted,
                 difference=found - wanted,
                 tolerance=POINTS,

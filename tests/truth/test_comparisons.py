@@ -179,6 +179,17 @@ def test_the_ledger_may_leave_2_percent(rest_ms: float, verdict: str) -> None:
     assert [row.verdict for row in ledger.unattributed(made(metrics=metrics))] == [verdict]
 
 
+@pytest.mark.parametrize(("stolen_ms", "verdict"), [(0, "off"), (20, "off"), (40, "unclear")])
+def test_a_rest_that_steal_explains_is_unclear(stolen_ms: int, verdict: str) -> None:
+    plain = {"scope": "run", "quality": "measured", "method": "m"}
+    metrics = [
+        {**plain, "metric": "unattributed_ns", "value": 50.0 * MS},
+        {**plain, "metric": "thread_wall_ns", "value": 1000.0 * MS},
+    ]
+    [row] = ledger.unattributed(made(metrics=metrics, place=replace(PLACE, steal_ns=stolen_ms * MS)))
+    assert row.verdict == verdict
+
+
 def test_a_ledger_of_events_with_holes_is_unclear() -> None:
     plain = {"scope": "run", "quality": "measured", "method": "m"}
     metrics = [

@@ -5,7 +5,8 @@ that a run with it proves nothing about one without.
 
 Some virtual machines' kernels record nothing in the context of the host's own agent: when it gives a CPU to one of our
 threads, that switch is missing and nothing says so. The program's own CPU time tells: where the events have less of it,
-a ledger made of them is `unclear`, and the run is made again.
+a ledger made of them is `unclear`, and the run is made again. So is one whose rest is no more above the limit than what
+the machine had stolen meanwhile: Linux counts stolen time per CPU, not per thread.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ def unattributed(seen: Seen) -> list[Row]:
     rest = max(abs(of_run[0]), sum(map(abs, of_threads)))
     share, missing = rest / whole, unseen_cpu(seen) / whole
     holes = missing > MOST_MISSING
+    stolen = (place.steal_ns or 0) / whole
     return [
         place.row(
             check,
             f"all threads, {seen.capture}",
-            within(share, MOST_UNATTRIBUTED, 1.0 if holes else 0.0),
+            within(share, MOST_UNATTRIBUTED, 1.0 if holes else stolen),
             unit="share",
             measured=share,
             truth=0.0,

@@ -109,6 +109,7 @@ def test_py_spy_may_be_10_points_off_the_time_in_take_gil_and_drop_gil(share: fl
         "method": "py-spy-native",
         "quality": "estimated",
         "value": share * 1000 * MS,
+        "n": 100,
         "lower": (share - 0.05) * 1000 * MS,
         "upper": (share + 0.05) * 1000 * MS,
     }
@@ -119,6 +120,8 @@ def test_py_spy_may_be_10_points_off_the_time_in_take_gil_and_drop_gil(share: fl
         metrics=[metric, {**metric, "tid": 102}],
     )
     assert [row.verdict for row in gil.py_spy(seen)] == [verdict]
+    seen.tables.metrics["n"] = 3
+    assert [row.verdict for row in gil.py_spy(seen)] == ["unavailable"]
 
 
 def test_only_what_lies_in_the_thread_s_window_is_compared_and_it_is_cut_there() -> None:

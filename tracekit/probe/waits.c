@@ -66,7 +66,7 @@
 
 enum {
     SURE_NS = 1000000,           /* a call that does nothing but wait has left the CPU in this time */
-    STAYED_NS = 50000,           /* in a wait for the GIL shorter than this it may have stayed on it */
+    NO_WAIT_NS = 3000,           /* nobody who sleeps for the GIL has it sooner */
     SHORT_NS = 10000,            /* a call that left the CPU for less did not wait worth speaking of */
     SHORT_TICKS = 10000,         /* the same in ticks of the counter: at most 10 us on any machine of 1 GHz and more */
     CALM = 64,                   /* after so many calls that did not wait the next one is not timed either */
@@ -584,7 +584,6 @@ static __thread struct self {
     int *errno_at; /* NULL: not asked for yet */
     struct waits_thread *entry;
     struct gil *gil; /* the GIL it waits for, or NULL */
-    bool gil_armed;  /* whether it left the CPU in that wait can be told */
     uint64_t gil_since;
     uint32_t gil_holder;
     uint32_t gil_site;
@@ -597,14 +596,6 @@ static pthread_key_t end_key;
 static bool has_end_key;
 
 COLD static void begin_thread(struct waits_header *header);
-
-/* From now on the kernel tells that the thread left the CPU. What a signal handler asks in a wait for the GIL says nothing
- * of the wait any more. */
-static inline void watch_cpu(void)
-{
-    self.gil_armed = false;
-    arm(self.rseq);
-}
 
 /* The header to record into, or NULL; makes sure that it is this process's and that the thread is known. */
 HOT static inline struct waits_header *recording(void)
@@ -1366,12 +1357,12 @@ static inline bool from_python(const void *caller)
     return knows_python() && (uintptr_t)caller >= python.low && (uintptr_t)caller < python.high;
 }
 
-/* The wait for the GIL that the thread is in ends at `now`. False when it never left the CPU: the GIL was given up just
- * then, and what the thread did was no waiting but the way there. */
+/* The wait for the GIL that the thread is in ends at `now`. False when it was none: the GIL was given up just then, and the
+ * thread never left the CPU. To ask the kernel whether it did would cost each wait half a microsecond. */
 static bool settle_gil(struct waits_header *header, uint64_t now)
 {
     struct gil *gil = self.gil;
-    bool waited = !self.gil_armed || !stayed(self.rseq) || now - self.gil_since >= STAYED_NS;
+    bool waited = now - self.gil_since >= NO_WAIT_NS;
     self.gil = NULL;
     not_calm();
     /* It was made anew meanwhile: nobody waits for that one. */
@@ -1516,7 +1507,7 @@ static struct wait begin_wait(enum waits_kind kind, uint64_t object)
     if (self.gil != NULL)
         settle_gil(wait.header, wait.start);
     if (UNLIKELY(!self.told) && self.rseq != NULL && self.calm != INSIDE)
-        watch_cpu();
+        arm(self.rseq);
     wait.site = site(wait.header);
     set_open(kind, wait.start, object, wait.site);
     return wait;
@@ -1567,7 +1558,7 @@ struct maybe {
 
 COLD static void read_both_clocks(uint64_t now)
 {
-    watch_cpu();
+    arm(self.rseq);
     self.calm_ns = now;
     self.calm_cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
@@ -1608,7 +1599,7 @@ static struct maybe begin_stamped(enum waits_kind kind, uint64_t object, uint32_
         if (calm == CALM && begun.then - self.calm_since < (uint64_t)CALM * DENSE) {
             read_both_clocks(now_ns());
         } else {
-            watch_cpu();
+            arm(self.rseq);
             if (calm == CALM) {
                 begun.calm = 0;
                 self.calm_since = begun.then;
@@ -1721,9 +1712,6 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
         if (self.gil != NULL)
             settle_gil(header, now);
         self.gil = gil;
-        self.gil_armed = self.rseq != NULL && self.calm != INSIDE;
-        if (self.gil_armed)
-            arm(self.rseq);
         self.gil_since = now;
         self.gil_holder = atomic_load_explicit(&gil->holder, relaxed);
         self.gil_site = site(header);
@@ -1742,11 +1730,28 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_clockwait(cond, mutex, clock, until));
 }
 
+/* The thread that was just woken to take the GIL needs the mutex that is held until this wait begins. Were it longer, that
+ * thread would sleep once more, for tens of microseconds: so the function is looked up afterwards, it is still the same. */
 static int wait_for_switch(struct gil *gil, pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
+    struct waits_header *header = recording();
+    uint64_t object = (uintptr_t)atomic_load_explicit(&gil->cond, relaxed), start = 0;
+    if (header != NULL) {
+        start = now_ns();
+        set_open(KIND_GIL_SWITCH, start, object, 0);
+    }
     atomic_fetch_add_explicit(&gil->in_switch_cond, 1, relaxed);
     int result = real_pthread_cond_wait(cond, mutex);
     atomic_fetch_sub_explicit(&gil->in_switch_cond, 1, relaxed);
+    int saved = errno;
+    if (header != NULL && header == atomic_load_explicit(&file, relaxed)) {
+        uint64_t now = now_ns();
+        not_calm();
+        set_shut();
+        put(header, KIND_GIL_SWITCH, start, now - start, object, 0, site(header), native_flag());
+        checkpoint(now);
+    }
+    errno = saved;
     return result;
 }
 
@@ -1756,8 +1761,7 @@ EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     unsigned count = atomic_load_explicit(&gil_count, memory_order_acquire);
     for (unsigned n = 0; n < count; n++)
         if (atomic_load_explicit(&gils[n].switch_cond, relaxed) == (void *)cond)
-            WAITING(KIND_GIL_SWITCH, (uintptr_t)atomic_load_explicit(&gils[n].cond, relaxed), int,
-                    wait_for_switch(&gils[n], cond, mutex));
+            return wait_for_switch(&gils[n], cond, mutex);
     WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_wait(cond, mutex));
 }
 

@@ -151,8 +151,13 @@ def blame_table(view: BlameView) -> TableView:
 
 
 def blame_csv(view: BlameView) -> str:
-    """Every entry as it was computed, for other programs."""
-    return view.frame.to_csv(index=False, lineterminator="\n")
+    """Every entry as it was computed, for other programs; files as short as in the report, which is given to others."""
+    short = {name: view.frame[name].map(_short, na_action="ignore") for name in ("waiter_file", "holder_file")}
+    return view.frame.assign(**short).to_csv(index=False, lineterminator="\n")
+
+
+def _short(file: str) -> str:
+    return short_place(file, None)
 
 
 def _sentence(entry: Entry, waited: int) -> str:

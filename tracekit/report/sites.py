@@ -119,11 +119,12 @@ def sites_table(sites: tuple[Site, ...]) -> TableView | None:
 
 
 def sites_csv(sites: tuple[Site, ...]) -> str:
-    """Every site, for other programs."""
+    """Every site, for other programs; files as short as in the report, which is given to others."""
     columns = {
         name: [getattr(site, name) for site in sites]
         for name in ("function", "file", "line", "kind", "idle", "total", "count", "longest", "threads")
     }
+    columns["file"] = [short_place(site.file, None) for site in sites]
     frame = pd.DataFrame(columns).astype({"line": "Int64"})
     names = {"total": "total_ns", "longest": "longest_ns"}
     return frame.rename(columns=names).to_csv(index=False, lineterminator="\n")

@@ -325,6 +325,9 @@ def test_the_files_beside_the_page_hold_everything(tmp_path: Path) -> None:
     ]
     sites = list(csv.DictReader(io.StringIO((tmp_path / "wait-sites.csv").read_text())))
     assert sum(int(row["total_ns"]) for row in sites) == (700 + 70 + 140 + 900) * MS
+    # Where a home folder lies is nobody's business.
+    assert all(not row[name].startswith("/") for row in blame for name in ("waiter_file", "holder_file"))
+    assert all(row["file"] and not row["file"].startswith("/") for row in sites if row["function"])
     for name in ("wait.collapsed.txt", "blame.csv", "wait-sites.csv"):
         assert f'href="{name}"' in files.html.read_text()
         assert f"({name})" in files.markdown.read_text()

@@ -27,6 +27,8 @@ from tracekit.truth.watching import Seen
 
 TRAP_NS = 1_000
 """What the uprobe at a function's return may add to the time in it."""
+LEAST_SAMPLES = 20
+"""Of fewer no share is judged: their interval is half of all there is."""
 
 
 class Truth(NamedTuple):
@@ -137,7 +139,8 @@ def py_spy(seen: Seen) -> list[Row]:
     A stack does not tell a wait in take_gil from one in drop_gil, so the truth is both together. The main thread waits
     in Thread.start and join for locks and, at their ends, for the GIL: no stack tells these apart, and it is left out.
     A share of 100 samples is itself known to 10 points only: a difference beyond the tolerance that the interval of the
-    share explains is unclear.
+    share explains is unclear. Of a thread with hardly a sample, py-spy having been unable to read its stack, say, there
+    is no share.
     """
     place, check = seen.place, "gil-py-spy"
     if silent := no_truth(seen.kernel):
@@ -149,7 +152,7 @@ def py_spy(seen: Seen) -> list[Row]:
     rows = []
     for thread in threads_of(seen):
         estimate = sampled.get(thread.key)
-        if estimate is None or thread.life_ns <= 0 or thread.key not in known:
+        if estimate is None or estimate["n"] < LEAST_SAMPLES or thread.life_ns <= 0 or thread.key not in known:
             continue
         lower, found, upper = (float(estimate[name]) / thread.life_ns for name in ("lower", "value", "upper"))
         wanted = (taking.get(thread.key, 0.0) + dropping.get(thread.key, 0.0)) / thread.life_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracekit.metrics.bootstrap import LEAST
 from tracekit.metrics.cells import UNTRACED
 from tracekit.metrics.doubts import OPEN_NS
+from tracekit.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
 from tracekit.report.cells import Cell, Group
 from tracekit.report.ledger import UNATTRIBUTED, unattributed_text
 from tracekit.report.program import Program
@@ -145,8 +146,10 @@ def _wide_bound(cells: list[Cell]) -> str:
     waits = [cell.told("gil_wait_ns") for cell in cells]
     if not any(wait.quality == "bound" and wait.upper for wait in waits):
         return ""
+    seen = any(family(wait.method) in (WAITS_PROBE, KERNEL_UPROBE) for wait in waits)
+    where, here = (" where it is marked bound", "there") if seen else ("", "here")
     return (
-        "As an exact GIL wait: it is a range here, found from what is left of the time in tasks after CPU "
+        f"As an exact GIL wait{where}: it is a range {here}, found from what is left of the time in tasks after CPU "
         "time, run-queue wait and stolen time. Other blocking inside a task would count as GIL wait."
     )
 

@@ -82,6 +82,16 @@ def test_without_a_light_capture_it_is_the_bound() -> None:
     assert (field.main, field.tag) == ("780–830 ms", "bound")
 
 
+def test_what_is_a_range_is_said_of_those_numbers_only() -> None:
+    def said(suite: Suite) -> list[str]:
+        return [text for text in build(suite.tables()).doubts if text.startswith("As an exact GIL wait")]
+
+    assert said(watched()) == []
+    assert "it is a range here" in said(typical())[0]
+    (text,) = said(watched().cell("threads", workers=4, gil_wait_ms=(800.0, 780.0, 830.0)))
+    assert text.startswith("As an exact GIL wait where it is marked bound: it is a range there")
+
+
 def test_the_kernel_outranks_the_probe() -> None:
     suite = watched().cell("threads", capture="kernel", method="kernel-uprobe", numbers=seen(gil_wait_ns=795.0))
     number, share = gil_wait(threads_of(suite))

@@ -68,6 +68,12 @@ def test_speedup_over_workers_has_error_bars_the_ideal_and_the_ceiling() -> None
     assert "0.98x with 1 worker, 1.96x with 2 workers" in view.alt
 
 
+def test_no_interval_of_a_speedup_leaves_the_picture() -> None:
+    wide = scaling().cell("spawn", 4, speedup=(3.0, 1.5, 6.5))
+    _, axes = drawn(speedup.figure(the_group(wide), "matmul"))
+    assert axes.get_ylim()[1] > 6.5
+
+
 def test_speedup_at_one_worker_count_is_a_row_per_model() -> None:
     view, axes = drawn(speedup.figure(the_group(typical()), "matmul"))
     assert [tick.get_text() for tick in axes.get_yticklabels()] == [

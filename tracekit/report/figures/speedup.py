@@ -86,7 +86,9 @@ def _over_workers(cells: list[Cell], workload: str, ceiling: dict[int, float]) -
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.set_xticks(counts)
-    axes.set_ylim(0, max(last, *(item[0] for item in ends)) * 1.08)
+    # To the upper end of the widest interval: a bar that leaves the picture has no end.
+    uppers = [upper for cell in cells if (upper := cell.number("speedup").upper) is not None]
+    axes.set_ylim(0, max(last, *(item[0] for item in ends), *uppers) * 1.08)
     axes.set_xlim(first - 0.04 * (last - first), last + 0.02 * (last - first))
     _label_ends(axes, ends, last)
     longest = max(len(text) for _, text, _ in ends)

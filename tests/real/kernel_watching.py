@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def needs_symbols() -> None:
 def mine(root: Path, pid: int | None = None) -> list[tracefs.Owner]:
     """What a process, this one unless said otherwise, has in tracefs."""
     return [owner for owner in tracefs.owners(root) if owner.pid == (pid or os.getpid())]
+
+
+def leaving_nothing() -> Iterator[Path]:
+    """Where tracefs is; afterwards nothing of this process may be left in it."""
+    root = tracefs.place()
+    assert root is not None
+    yield root
+    assert mine(root) == []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

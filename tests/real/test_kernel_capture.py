@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.real.kernel_watching import mine, needs_symbols, spec_of, watch
+from tests.real.kernel_watching import leaving_nothing, needs_symbols, spec_of, watch
 from tests.recording import needs
-from tracekit import environment, interpreters, tracefs
+from tracekit import environment, interpreters
 from tracekit.bundle import Bundle
 from tracekit.capture import kernel
 from tracekit.errors import TracekitError
@@ -25,12 +25,8 @@ from tracekit.run import run_one
 
 @pytest.fixture(autouse=True)
 def tracefs_root() -> Iterator[Path]:
-    """Where tracefs is; afterwards nothing of this process may be left in it."""
     needs("kernel")
-    root = tracefs.place()
-    assert root is not None
-    yield root
-    assert mine(root) == []
+    yield from leaving_nothing()
 
 
 @pytest.fixture

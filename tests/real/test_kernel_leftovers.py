@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.real.kernel_watching import mine, needs_symbols, spec_of
+from tests.real.kernel_watching import leaving_nothing, mine, needs_symbols, spec_of
 from tests.recording import needs, until
 from tracekit import tracefs
 from tracekit.bundle import Bundle, Store
@@ -22,12 +22,8 @@ from tracekit.doctor import clean, diagnose
 
 @pytest.fixture(autouse=True)
 def tracefs_root() -> Iterator[Path]:
-    """Where tracefs is; afterwards nothing of this process may be left in it."""
     needs("kernel")
-    root = tracefs.place()
-    assert root is not None
-    yield root
-    assert mine(root) == []
+    yield from leaving_nothing()
 
 
 def test_an_exception_leaves_nothing(tmp_path: Path, tracefs_root: Path) -> None:

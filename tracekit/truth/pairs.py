@@ -153,5 +153,8 @@ def _costs(suite: SuiteFolder, shared: list[Turns | None]) -> dict[str, Cost]:
         turns, side = shared[run["repeat"]], WITHOUT if run["capture"] == "none" else WITH
         start_ns, wall_ns = run["start_ns"], run["wall_ns"]
         wall = wall_ns if turns is None else turns.own_ns(side, start_ns, start_ns + wall_ns)
-        costs[run["run_id"]] = Cost(wall_ns=float(wall), cpu_ns=float(cpus.get(run["run_id"]) or 0))
+        cpu_ns = cpus.get(run["run_id"])
+        if cpu_ns is None:
+            raise MeasurementError(f"the CPU time of {run['workload']} was not read", "tracekit doctor")
+        costs[run["run_id"]] = Cost(wall_ns=float(wall), cpu_ns=float(cpu_ns))
     return costs

@@ -64,13 +64,16 @@ class Turns:
             while self._leaders:
                 if turn not in self._leaders:
                     turn = 1 - turn
-                leader = self._leaders[turn]
-                _signal(self._leaders.get(1 - turn), signal.SIGSTOP)
-                _signal(leader, signal.SIGCONT)
-                begin_ns = time.monotonic_ns()
-                self._changed.wait_for(lambda: leader not in self._leaders.values(), TURN_S)  # noqa: B023 - called now
-                self._taken.append((turn, begin_ns, time.monotonic_ns()))
+                self._take(turn)
                 turn = 1 - turn
+
+    def _take(self, side: int) -> None:
+        """One turn; it ends early when the process does."""
+        _signal(self._leaders.get(1 - side), signal.SIGSTOP)
+        _signal(self._leaders[side], signal.SIGCONT)
+        begin_ns = time.monotonic_ns()
+        self._changed.wait_for(lambda: side not in self._leaders, TURN_S)
+        self._taken.append((side, begin_ns, time.monotonic_ns()))
 
     def end(self) -> None:
         """Kill what there is: somebody wants to stop, and a stopped process hears nothing else."""

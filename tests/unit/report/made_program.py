@@ -23,7 +23,7 @@ from tracekit.metrics.compute import compute_all
 from tracekit.report.build import build
 from tracekit.report.gil import SEEN
 from tracekit.report.ledger import PARTS, WHOLE
-from tracekit.report.views import ReportView
+from tracekit.report.views import ReportView, Section, TableView
 from tracekit.tables import Tables
 
 METRICS_READ = (
@@ -191,3 +191,17 @@ def _site(tid: int, function: str) -> dict[str, Any]:
     file, line = PLACES.get(function, (FILE, 1))
     place = {"function": function, "file": file, "line": line} if function else {}
     return {"run_id": RUN, "pid": MAIN, "tid": tid, "method": "waits-probe", **place}
+
+
+def section(view: ReportView, slug: str) -> Section:
+    (found,) = [item for item in view.sections if item.slug == slug]
+    return found
+
+
+def lines(table: TableView) -> dict[str, list[str]]:
+    """What a table says: the fields' numbers by `label, detail`."""
+    return {
+        f"{row.label}, {row.detail}": [field.main for field in row.fields]
+        for block in table.groups
+        for row in block.rows
+    }

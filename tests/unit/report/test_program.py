@@ -11,31 +11,14 @@ import pytest
 
 from tests.made_tables import MS
 from tests.unit.report import made_program as made
-from tests.unit.report.made_program import CHILD, FEEDER, HOG, MAIN, loaded, rows, tables, view, whole
-from tracekit.report.blame import blame_of
+from tests.unit.report.made_program import CHILD, FEEDER, HOG, MAIN, lines, loaded, rows, section, tables, view, whole
 from tracekit.report.build import build
 from tracekit.report.ledger import PARTS, UNATTRIBUTED
 from tracekit.report.markdown import coded, to_markdown
 from tracekit.report.names import names_of
 from tracekit.report.program import ended_text, program_of
-from tracekit.report.sites import UNKNOWN, short_place, sites_of
 from tracekit.report.terminal import to_text
-from tracekit.report.views import ReportView, Section, TableView
 from tracekit.report.write import write
-
-
-def section(view: ReportView, slug: str) -> Section:
-    (found,) = [item for item in view.sections if item.slug == slug]
-    return found
-
-
-def lines(table: TableView) -> dict[str, list[str]]:
-    """What a table says: the fields' numbers by `label, detail`."""
-    return {
-        f"{row.label}, {row.detail}": [field.main for field in row.fields]
-        for block in table.groups
-        for row in block.rows
-    }
 
 
 def test_the_headline_says_how_long_how_it_ended_and_where_the_time_went() -> None:
@@ -217,93 +200,6 @@ def test_threads_that_share_a_name_are_told_apart() -> None:
     assert {names.thread(MAIN, tid) for tid in (HOG, FEEDER)} == {"feeder 101", "feeder 102"}
 
 
-def test_blame_says_who_held_the_gil_in_which_function() -> None:
-    found = section(view(), "blame")
-    assert found.sentences == (
-        "Thread 101 in `hog` held the GIL for 100 % of the time that feeder in `small` waited for it "
-        "(700 ms of 700 ms).",
-    )
-    assert lines(found.tables[0]) == {
-        "feeder, small · me/app.py": ["thread 101", "700 ms", "100 %", "7"],
-        "thread 101, hog · me/app.py": ["feeder", "70.0 ms", "100 %", "7"],
-    }
-
-
-def test_time_in_which_nobody_held_the_gil_is_nobodys() -> None:
-    found = rows()
-    # The hog drops the GIL 40 ms before the first wait for it ends.
-    found["holds"][0]["end_ns"] -= 40 * MS
-    made_so = loaded(found)
-    found_blame = blame_of(made_so, made.RUN, names_of(made_so, made.RUN))
-    assert found_blame is not None
-    by_holder = {entry.holder.thread: entry.ns for entry in found_blame.entries if entry.waiter.thread == "feeder"}
-    assert by_holder == {"thread 101": 660 * MS, "nobody": 40 * MS}
-    assert found_blame.whole == 770 * MS
-
-
-def test_a_program_that_never_waited_for_the_gil_has_no_blame() -> None:
-    found = rows()
-    found["waits"] = [row for row in found["waits"] if row["kind"] == "sleep"]
-    found["holds"] = []
-    shown = build(tables(found))
-    blame = section(shown, "blame")
-    assert blame.tables == ()
-    assert [figure.slug for figure in blame.figures.figures] == ["wait-flame"]  # type: ignore[union-attr]
-    assert "gil" not in [item.slug for item in shown.sections]
-
-
-def test_sites_are_functions_with_what_they_wait_for_and_idle_ones_apart() -> None:
-    (table,) = section(view(), "sites").tables
-    waits, idle = table.groups
-    assert [(row.label, row.detail, row.fields[0].main, row.fields[1].main) for row in waits.rows] == [
-        ("small", "me/app.py:20", "the GIL", "700 ms"),
-        ("small", "me/app.py:20", "sleep", "140 ms"),
-        ("hog", "me/app.py:10", "the GIL", "70.0 ms"),
-    ]
-    assert [(row.label, row.fields[1].sub, row.fields[3].main) for row in idle.rows] == [
-        ("Thread.join", "50 %", "900 ms")
-    ]
-
-
-def test_many_sites_are_summed_below_the_top_ones() -> None:
-    found = rows()
-    found["waits"] += [made.wait(HOG, "lock", 920 + index, 0.5, f"lock_{index:02}") for index in range(30)]
-    (table,) = section(build(tables(found)), "sites").tables
-    *top, rest = table.groups[0].rows
-    assert len(top) == 12
-    assert (rest.label, rest.fields[1].main, rest.fields[2].main) == ("21 other sites", "10.5 ms", "21")
-
-
-def test_a_wait_outside_any_python_function_is_said_so() -> None:
-    found = rows()
-    found["waits"].append(made.wait(HOG, "lock", 950, 30, ""))
-    shown = build(tables(found))
-    assert UNKNOWN in [row.label for row in section(shown, "sites").tables[0].groups[0].rows]
-
-
-def test_of_two_watchers_the_one_that_knows_functions_gives_the_sites() -> None:
-    found = rows()
-    by_kernel = [{**row, "method": "kernel-uprobe", "function": None} for row in found["waits"] if row["kind"] == "gil"]
-    found["waits"] += by_kernel
-    assert sum(site.total for site in sites_of(loaded(found), made.RUN) if site.kind == "gil") == 770 * MS
-    found["waits"] = by_kernel
-    assert {site.function for site in sites_of(loaded(found), made.RUN)} == {""}
-
-
-@pytest.mark.parametrize(
-    ("file", "line", "place"),
-    [
-        ("/usr/lib/python3/concurrent/futures/thread.py", 69, "futures/thread.py:69"),
-        ("app.py", None, "app.py"),
-        (r"C:\work\app.py", 3, "work/app.py:3"),
-        ("<string>", 1, "<string>:1"),
-        ("", None, ""),
-    ],
-)
-def test_a_place_is_short_enough_for_a_table(file: str, line: int | None, place: str) -> None:
-    assert short_place(file, line) == place
-
-
 def test_the_methods_stand_side_by_side() -> None:
     (table,) = section(view(), "sure").tables
     best, bound = table.groups[0].rows
@@ -401,19 +297,6 @@ def test_a_storm_of_processes_is_cut_to_a_table_one_can_read() -> None:
     (processes, threads) = [figure for block in shown.figures for figure in block.figures]
     assert "Not shown: 28" in processes.caption
     assert "Not shown: 30" in threads.caption
-
-
-def test_what_happens_in_a_subinterpreter_is_not_blamed_on_another_gil() -> None:
-    found = rows()
-    for row in (*found["waits"], *found["holds"]):
-        if row["tid"] == FEEDER and row["object"] == "gil 1":
-            row["object"] = "gil 2"
-    made_so = loaded(found)
-    found_blame = blame_of(made_so, made.RUN, names_of(made_so, made.RUN))
-    assert found_blame is not None
-    # What the probe itself named as holder stays; no hold of another GIL is taken for one.
-    functions = {entry.holder.function for entry in found_blame.entries if entry.holder.thread != "nobody"}
-    assert functions == {""}
 
 
 def test_every_figure_has_a_file_of_its_own(tmp_path: Path) -> None:

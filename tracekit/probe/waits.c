@@ -567,8 +567,8 @@ struct gil {
     _Atomic uint32_t holder;  /* who took it last */
     _Atomic uint32_t waiters; /* threads blocked in take_gil */
     _Atomic uint64_t taken;   /* when, ns; 0: nobody waited then, so nobody looked at the clock */
-    /* Threads inside libc's wait for cond and for switch_cond, counted under the mutex that the signal is sent under:
-     * where there is none, the signal does nothing. Each call that may block sends two of them, and what it saves not to
+    /* Threads inside any of libc's waits for cond and for switch_cond, counted while they hold the mutex that belongs to
+     * it: where there is none, a signal does nothing. Each call that may block sends two of them, and what it saves not to
      * call libc for nothing pays for looking at them. */
     _Atomic uint32_t in_cond, in_switch_cond;
 };
@@ -1319,6 +1319,19 @@ HOT static inline struct gil *gil_of_cond(const void *cond)
     return NULL;
 }
 
+/* Where the threads are counted that wait for this condition; NULL for one that is of no GIL. */
+static _Atomic uint32_t *inside_of(const void *cond)
+{
+    unsigned count = atomic_load_explicit(&gil_count, memory_order_acquire);
+    for (unsigned n = 0; n < count; n++) {
+        if (atomic_load_explicit(&gils[n].cond, relaxed) == cond)
+            return &gils[n].in_cond;
+        if (atomic_load_explicit(&gils[n].switch_cond, relaxed) == cond)
+            return &gils[n].in_switch_cond;
+    }
+    return NULL;
+}
+
 /* A GIL that was made, perhaps anew at the same place: in a fork child, or by a later interpreter. */
 COLD static void learn_gil(void *cond)
 {
@@ -1699,12 +1712,41 @@ EXPORT int pthread_cancel(pthread_t thread)
     return real_pthread_cancel(thread);
 }
 
+/* Every way to wait for a condition goes through these three: a signal that is held back for want of waiters must not be
+ * one that somebody waits for, whatever a future Python does with the conditions of its GIL. */
+#define COUNTED(cond, call) \
+    do { \
+        _Atomic uint32_t *inside = inside_of(cond); \
+        if (inside != NULL) \
+            atomic_fetch_add_explicit(inside, 1, relaxed); \
+        int result = call; \
+        if (inside != NULL) \
+            atomic_fetch_sub_explicit(inside, 1, relaxed); \
+        return result; \
+    } while (0)
+
+static int counted_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
+{
+    COUNTED(cond, real_pthread_cond_wait(cond, mutex));
+}
+
+static int counted_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    COUNTED(cond, real_pthread_cond_timedwait(cond, mutex, until));
+}
+
+static int counted_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
+                             const struct timespec *until)
+{
+    COUNTED(cond, real_pthread_cond_clockwait(cond, mutex, clock, until));
+}
+
 EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
     need_libc();
     struct gil *gil = gil_of_cond(cond);
     if (gil == NULL)
-        WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_timedwait(cond, mutex, until));
+        WAITING(KIND_LOCK, (uintptr_t)cond, int, counted_timedwait(cond, mutex, until));
     struct waits_header *header = recording();
     /* take_gil comes again every 5 ms: it is one wait. */
     if (header != NULL && self.gil != gil) {
@@ -1718,16 +1760,13 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
         atomic_fetch_add_explicit(&gil->waiters, 1, relaxed);
         set_open(KIND_GIL, now, (uintptr_t)cond, self.gil_site);
     }
-    atomic_fetch_add_explicit(&gil->in_cond, 1, relaxed);
-    int result = real_pthread_cond_timedwait(cond, mutex, until);
-    atomic_fetch_sub_explicit(&gil->in_cond, 1, relaxed);
-    return result;
+    return counted_timedwait(cond, mutex, until);
 }
 
 EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
                                   const struct timespec *until)
 {
-    WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_clockwait(cond, mutex, clock, until));
+    WAITING(KIND_LOCK, (uintptr_t)cond, int, counted_clockwait(cond, mutex, clock, until));
 }
 
 /* The thread that was just woken to take the GIL needs the mutex that is held until this wait begins. Were it longer, that
@@ -1740,9 +1779,7 @@ static int wait_for_switch(struct gil *gil, pthread_cond_t *cond, pthread_mutex_
         start = now_ns();
         set_open(KIND_GIL_SWITCH, start, object, 0);
     }
-    atomic_fetch_add_explicit(&gil->in_switch_cond, 1, relaxed);
-    int result = real_pthread_cond_wait(cond, mutex);
-    atomic_fetch_sub_explicit(&gil->in_switch_cond, 1, relaxed);
+    int result = counted_wait(cond, mutex);
     int saved = errno;
     if (header != NULL && header == atomic_load_explicit(&file, relaxed)) {
         uint64_t now = now_ns();
@@ -1762,7 +1799,7 @@ EXPORT int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
     for (unsigned n = 0; n < count; n++)
         if (atomic_load_explicit(&gils[n].switch_cond, relaxed) == (void *)cond)
             return wait_for_switch(&gils[n], cond, mutex);
-    WAITING(KIND_LOCK, (uintptr_t)cond, int, real_pthread_cond_wait(cond, mutex));
+    WAITING(KIND_LOCK, (uintptr_t)cond, int, counted_wait(cond, mutex));
 }
 
 /* Where the thread has its errno: to ask libc each time costs a tenth of taking a free lock. */

@@ -47,7 +47,7 @@ def notices_part() -> str:
     """One row per notice."""
     rows = ["| code | severity | cause | effect | remedy |", "|---|---|---|---|---|"]
     rows += [
-        f"| `{code}` | {kind.severity} | {kind.cause} | {_effects(kind)} | {kind.remedy.replace('|', '/')} |"
+        f"| `{code}` | {kind.severity} | {kind.cause} | {_effects(kind)} | {_remedies(kind)} |"
         for code, kind in NOTICES.items()
     ]
     return "\n".join(rows) + "\n"
@@ -55,6 +55,11 @@ def notices_part() -> str:
 
 def _effects(kind: NoticeKind) -> str:
     return f"{kind.effect}; of a program: {kind.effect_of_program}" if kind.effect_of_program else kind.effect
+
+
+def _remedies(kind: NoticeKind) -> str:
+    of_program = f"; of a program: {kind.remedy_of_program}" if kind.remedy_of_program else ""
+    return f"{kind.remedy}{of_program}".replace("|", "/")
 
 
 def commands_part() -> str:

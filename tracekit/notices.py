@@ -19,6 +19,7 @@ class NoticeKind(NamedTuple):
     remedy: str
     effect_of_program: str = ""
     """The effect on a recorded program, where it differs: it has no speed-up and no intervals."""
+    remedy_of_program: str = ""
 
 
 class Notice(NamedTuple):
@@ -111,9 +112,11 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "steal": NoticeKind(
         "warning",
-        "the hypervisor took {stolen} of CPU time during {runs} runs ({share} of what they used)",
+        "the hypervisor took {stolen} of CPU time during {runs} ({share} of what they used)",
         "walls are longer than on a machine of one's own and the GIL-wait interval is wider",
         "repeat on a quiet machine, or raise --runs",
+        "its wall is longer than on a machine of one's own",
+        "record it again on a quiet machine",
     ),
     "load": NoticeKind(
         "warning",
@@ -183,5 +186,6 @@ def notice(code: str, of_program: bool = False, /, **fields: Any) -> Notice:
     """Make the notice `code` from its fields; `of_program`: about a recorded program."""
     kind = NOTICES[code]
     effect = (of_program and kind.effect_of_program) or kind.effect
+    remedy = (of_program and kind.remedy_of_program) or kind.remedy
     text = f"{kind.cause.format(**fields)}: {effect}"
-    return Notice(code=code, severity=kind.severity, text=text, remedy=kind.remedy.format(**fields))
+    return Notice(code=code, severity=kind.severity, text=text, remedy=remedy.format(**fields))

@@ -62,7 +62,9 @@ def _steal(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
     stolen = float(of_runs.loc[of_runs["metric"] == "steal_ns", "value"].sum())
     used = float(of_runs.loc[of_runs["metric"] == "cpu_ns", "value"].sum())
     if used and stolen > STEAL_SHARE * used:
-        yield notice("steal", stolen=format_ns(stolen), runs=len(untraced), share=format_value(stolen / used, "share"))
+        share = format_value(stolen / used, "share")
+        runs = "the run" if len(untraced) == 1 else f"{len(untraced)} runs"
+        yield notice("steal", _of_program(tables), stolen=format_ns(stolen), runs=runs, share=share)
 
 
 def _throttled(tables: Tables) -> Iterator[Notice]:

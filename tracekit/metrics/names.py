@@ -37,8 +37,13 @@ def process_name(row: Row) -> str:
         return MAIN
     if row["worker"] is not None:
         return f"worker {row['worker'] + 1}"
-    program = PurePath(row["executable"] or "").name
-    return f"{'process' if program.startswith('python') or not program else program} {row['pid']}"
+    return f"{program_name(row['executable'] or '') or 'process'} {row['pid']}"
+
+
+def program_name(executable: str) -> str:
+    """`make`; empty for a Python, which most processes are, and where it is not known."""
+    program = PurePath(executable).name
+    return "" if program.startswith("python") else program
 
 
 def thread_names(threads: Mapping[tuple[int, int], Row], processes: Mapping[int, Row]) -> dict[tuple[int, int], str]:

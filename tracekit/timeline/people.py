@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.metrics.names import MAIN, MAIN_THREAD, own_name
+from tracekit.metrics.names import MAIN, MAIN_THREAD, own_name, program_name
 from tracekit.tables import Tables
 
 _LARGEST_ID = 2**31 - 1
@@ -35,6 +35,8 @@ class Person:
     shown_tid: int
     worker: int | None
     """0, 1, ... where it does tasks as part of a pool."""
+    program: str
+    """Of a process that runs another program than Python: its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +60,10 @@ class Cast:
         return thread.label if alone else f"{thread.label} {thread.shown_tid}"
 
     def role(self, process: Person) -> str:
-        """A process as a track names it: `main`, `worker 2`, `process 4711`."""
+        """A process as a track names it: `main`, `worker 2`, `process 4711`, `make 4712`."""
         if process.worker is not None:
             return f"worker {process.worker + 1}"
-        return MAIN if process is self.main() else f"process {process.shown_pid}"
+        return MAIN if process is self.main() else f"{process.program or 'process'} {process.shown_pid}"
 
     @cached_property
     def _labels(self) -> Counter[str]:
@@ -98,6 +100,7 @@ def cast_of(tables: Tables, run: Mapping[str, Any], *, prefix: str = "", first_i
             shown_pid=pids[pid],
             shown_tid=pids[pid],
             worker=_worker(row),
+            program=program_name(row["image"]),
         )
         for pid, row in processes.items()
     }
@@ -112,6 +115,7 @@ def cast_of(tables: Tables, run: Mapping[str, Any], *, prefix: str = "", first_i
                 shown_pid=pids[pid],
                 shown_tid=tids[pid, tid],
                 worker=_worker(row),
+                program="",
             )
             for (pid, tid), row in threads.items()
         },
@@ -190,8 +194,7 @@ def _worker(row: Mapping[str, Any]) -> int | None:
 
 
 def _process_label(row: Mapping[str, Any], way: str, prefix: str) -> str:
-    image = "" if row["image"].startswith("python") else row["image"]
-    who = MAIN if row["role"] == "main" else _numbered(row) or image or "process"
+    who = MAIN if row["role"] == "main" else _numbered(row) or program_name(row["image"]) or "process"
     if prefix:
         return f"{prefix} · {who}"
     return f"{who} ({way})" if way else who

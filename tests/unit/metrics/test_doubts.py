@@ -61,6 +61,18 @@ def test_steal_is_worth_a_word_beyond_2_percent(stolen_ms: int, expected: list[s
     assert codes(tables) == expected
 
 
+def test_steal_has_another_effect_and_remedy_of_a_program() -> None:
+    """It has one run, and no option that would give it more."""
+    program = Program()
+    program.maker.counter(program.run, program.pid, "cpu_ns", 0, 80 * MS)
+    program.steal(20)
+    tables = program.tables()
+    (found,) = [item for item in find_notices(tables, computed(tables)) if item.code == "steal"]
+    assert "during the run (25 % of what" in found.text
+    assert "interval" not in found.text
+    assert "--runs" not in found.remedy
+
+
 def test_throttling_is_always_worth_a_word() -> None:
     tables = small().tables()
     hit = (tables.counters["counter"] == "throttled_ns") & (tables.counters["at"] == "end")

@@ -6,12 +6,14 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.made_tables import BOOT_NS, MS, Maker, full_run
 from tests.unit.report import made_program as made
 from tests.unit.report.made_program import FEEDER, HOG, MAIN, RUN, Rows, loaded, rows, sched
 from tests.unit.timeline.test_trace import Event, events, names
+from tracekit.metrics.names import process_name, processes_of
 from tracekit.timeline import SuitePart, TraceFacts, build_run, build_suite
 from tracekit.timeline.people import cast_of
 from tracekit.timeline.scheduling import scheduling
@@ -64,6 +66,16 @@ def test_the_gil_of_a_process_shows_who_held_it(tmp_path: Path) -> None:
         ("feeder · small", 100_000, 110_000),
     ]
     assert facts.overview == ("GIL of main", "GIL · thread 101", "GIL · feeder")
+
+
+def test_a_process_of_another_program_is_called_by_that_program() -> None:
+    """As the report calls it."""
+    tables = loaded(rows())
+    main = tables.processes.iloc[0]
+    other = main.to_frame().T.assign(pid=300, role="other", executable="/bin/dash")
+    tables.processes = pd.concat([tables.processes, other], ignore_index=True)
+    cast = cast_of(tables, {})
+    assert cast.role(cast.processes[300]) == process_name(processes_of(tables, RUN)[300]) == "dash 300"
 
 
 def test_a_bar_tells_where_and_for_whom(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.truth.made_answers import PLACE
 from tracekit.errors import BundleCorrupt
 from tracekit.truth import effect
 from tracekit.truth.result import Group, read, result_of, strain, write
+from tracekit.truth.rows import Row
 from tracekit.truth.table import line, markdown, summary
 
 
@@ -71,6 +72,14 @@ def test_what_is_no_result_is_named(tmp_path: Path) -> None:
 def test_where_nothing_is_allowed_any_difference_is_too_much() -> None:
     assert strain(PLACE.row("names-move", "", "off", difference=1.0, tolerance=0.0)) > 1
     assert strain(PLACE.row("names-move", "", "ok", difference=0.0, tolerance=0.0)) == 0
+
+
+@pytest.mark.parametrize("others", [(), ROWS[1:2]], ids=["nothing else is off", "something else is"])
+def test_the_tables_never_keep_quiet_about_a_cost_that_is_off(others: tuple[Row, ...]) -> None:
+    over = PLACE.row("effect", "waits", "off", measured=1.09, lower=1.08, upper=1.1, truth=1.0, tolerance=0.03)
+    page = markdown(replace(RESULT, rows=(*others, over, replace(over, check="effect-wall", verdict="unclear"))))
+    assert "Of 2 costs, CPU times and walls, 1 are off and 1 unclear." in page
+    assert ("No other comparison" in page) == (not others)
 
 
 def test_tables_show_what_is_off_and_which_python() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tracekit.truth.result import Group, Result, grouped, strain
@@ -141,10 +142,18 @@ def _exceptions(result: Result) -> str:
     """What is off or unclear, one by one: a table of counts must not hide it."""
     rows = [row for row in result.rows if row.check not in COSTS]
     if not rows:
-        return "\nNo comparison is off.\n"
+        return f"\n{_costs_in_short(result)}No other comparison is off or unclear.\n"
     shown = sorted(rows, key=lambda row: (row.verdict != "off", -strain(row)))
     lines = [f"- {row.verdict}: {row.program} on {row.python}, {row.check}, {_words(row)}" for row in shown]
-    return "\nOff or unclear, one by one:\n\n" + "\n".join(lines) + "\n"
+    return f"\n{_costs_in_short(result)}Off or unclear besides, one by one:\n\n" + "\n".join(lines) + "\n"
+
+
+def _costs_in_short(result: Result) -> str:
+    """How many costs are over what is allowed, or cannot be told; empty where none was measured."""
+    counts = Counter(row.verdict for row in result.rows if row.check in COSTS)
+    if not counts:
+        return ""
+    return f"Of {counts.total()} costs, CPU times and walls, {counts['off']} are off and {counts['unclear']} unclear. "
 
 
 def _words(row: Row) -> str:

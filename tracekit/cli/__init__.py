@@ -7,7 +7,6 @@ fixes it.
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import Any
 import click
 
 import tracekit
+from tracekit.cli.saying import say
 from tracekit.errors import TracekitError
 
 INTERRUPTED = 130
@@ -88,10 +88,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         path = context.command_path if context is not None else "tracekit"
         fail(error.format_message().replace("\n", " "), f"{path} --help", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        say("interrupted")
         sys.exit(INTERRUPTED)
     except Terminated:
-        click.echo("terminated", err=True)
+        say("terminated")
         sys.exit(_TERMINATED)
     except SystemExit:
         if "PacifyFlush" in type(sys.stdout).__name__:
@@ -104,14 +104,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def fail(message: str, hint: str, code: int) -> None:
     """Two lines on stderr, and out."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True, color=colour(sys.stderr))
-    click.echo(f"  try: {hint}", err=True)
+    say(f"{click.style('error:', fg='red', bold=True)} {message}")
+    say(f"  try: {hint}")
     sys.exit(code)
-
-
-def colour(stream: Any) -> bool:
-    """Whether to colour what goes to that stream: a terminal, and nobody set NO_COLOR."""
-    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class Terminated(BaseException):

@@ -40,7 +40,7 @@ def doctor(ctx: click.Context, /, as_json: bool, clean: bool, self_test: bool, s
       tracekit doctor --clean
       tracekit doctor --self-test
     """
-    from tracekit.cli import colour
+    from tracekit.cli.saying import colour
     from tracekit.doctor import clean as clean_tracefs
     from tracekit.doctor import diagnose
 
@@ -64,7 +64,7 @@ def doctor(ctx: click.Context, /, as_json: bool, clean: bool, self_test: bool, s
 
 def _prove(*, as_json: bool) -> None:
     """Print the self-test's checks, or with `as_json` every comparison; exit code 1 when one is off."""
-    from tracekit.cli import colour
+    from tracekit.cli.saying import colour
     from tracekit.truth.rows import CHECKS
     from tracekit.truth.selftest import self_test
     from tracekit.truth.table import line, verdict_of

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
+from tracekit.cli.saying import say
 from tracekit.cli.words import CommaList, complete_captures, store_of, store_words
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def record(
         command=_spoken(program, captures, duration, name),
     )
     if as_json:
-        _say(_document(recorded))
+        say(_document(recorded))
     else:
         _tell(recorded, quiet, store)
     return _exit_code(recorded)
@@ -109,16 +108,16 @@ def _tell(recorded: Recorded, quiet: bool, store: Path | None) -> None:
 
     spec = recorded.folder.bundle(recorded.run_id).spec()
     if recorded.status == "failed":
-        _say(f"error: {spec.workload} was not recorded: {recorded.reason}")
+        say(f"error: {spec.workload} was not recorded: {recorded.reason}")
     elif recorded.reason:
-        _say(f"{spec.workload} {recorded.reason}")
+        say(f"{spec.workload} {recorded.reason}")
     if quiet:
         return
     for item in recorded.notices:
-        _say(f"{item.severity}: {item.text}\n  try: {item.remedy}")
+        say(f"{item.severity}: {item.text}\n  try: {item.remedy}")
     suite = recorded.folder.suite_id + store_words(store)
     view = "" if NOT_SHOWN.issuperset(spec.capture.split("+")) else f", or tracekit view {suite}"
-    _say(f"{spec.workload} took {format_ns(recorded.wall_ns)}; next: tracekit report {suite}{view}")
+    say(f"{spec.workload} took {format_ns(recorded.wall_ns)}; next: tracekit report {suite}{view}")
 
 
 def _document(recorded: Recorded) -> str:
@@ -144,13 +143,6 @@ def _exit_code(recorded: Recorded) -> int:
 
     code = shell_code(recorded.exit_code or 0)
     return code or (MeasurementError.exit_code if recorded.status == "failed" else 0)
-
-
-def _say(line: str) -> None:
-    """To stderr, which the program may have shared with a reader that is gone."""
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            click.echo(line, err=True)
 
 
 def _spoken(program: tuple[str, ...], captures: tuple[str, ...], duration: float, name: str) -> list[str]:

@@ -125,8 +125,9 @@ def run(
     # A misspelt word is answered before pandas and matplotlib are imported.
     plan.check(request)
     from tracekit import api
-    from tracekit.cli import Terminated, colour, dry
+    from tracekit.cli import Terminated, dry
     from tracekit.cli.progress import progress
+    from tracekit.cli.saying import colour
     from tracekit.report.terminal import to_text
 
     api.check_writable(reports)

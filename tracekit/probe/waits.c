@@ -1769,8 +1769,8 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
     WAITING(KIND_LOCK, (uintptr_t)cond, int, counted_clockwait(cond, mutex, clock, until));
 }
 
-/* The thread that was just woken to take the GIL needs the mutex that is held until this wait begins. Were it longer, that
- * thread would sleep once more, for tens of microseconds: so the function is looked up afterwards, it is still the same. */
+/* The thread that was just woken to take the GIL needs the mutex that is held until this wait begins, and may have to sleep
+ * for it once more: so as little as possible is done before. The function is looked up afterwards, it is still the same. */
 static int wait_for_switch(struct gil *gil, pthread_cond_t *cond, pthread_mutex_t *mutex)
 {
     struct waits_header *header = recording();

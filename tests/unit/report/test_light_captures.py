@@ -237,7 +237,8 @@ def test_blame_is_about_the_contended_model_and_a_run_in_the_middle() -> None:
         "Worker 2 in `hog` held the GIL for 100 % of the time that worker 1 in `small` waited for it "
         "(200 ms of 200 ms).",
     )
-    assert [figure.slug for figure in found.figures.figures] == ["blame", "wait-flame"]  # type: ignore[union-attr]
+    assert found.figures is not None
+    assert [figure.slug for figure in found.figures.figures] == ["blame", "wait-flame"]
     assert found.lead == 1
 
 

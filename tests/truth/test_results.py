@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.truth.made_answers import PLACE
+from tracekit import interpreters
+from tracekit.capture import Ready
 from tracekit.errors import BundleCorrupt
 from tracekit.truth import effect
+from tracekit.truth.pairs import Cost, Work
 from tracekit.truth.result import Group, read, result_of, strain, write
-from tracekit.truth.rows import Row
+from tracekit.truth.rows import COSTS, Row
 from tracekit.truth.table import line, markdown, summary
 
 
@@ -34,6 +37,46 @@ def test_a_cost_is_judged_by_the_pairs_ratios(with_ns: list[float], verdict: str
 def test_too_few_pairs_have_no_verdict() -> None:
     subject = effect.Subject(work=effect.offered("spin", "serial"), capture="waits", most=0.01)
     assert effect.judged(PLACE, "effect", subject, [(1.0, 1.0)] * 4).verdict == "unavailable"
+
+
+class _Always:
+    """A capture that works everywhere."""
+
+    def preflight(self, *_arguments: object) -> Ready:
+        return Ready()
+
+
+@pytest.mark.parametrize(
+    ("work", "batches", "runs"),
+    [
+        # Far from the limit of 1 %, and right at it.
+        ("serial", [(1.000, 1.002)], 1),
+        ("fork", [(1.000, 1.002)], 2),
+        ("serial", [(1.005, 1.016)] * 9, effect.BATCHES),
+        ("serial", [(1.005, 1.016), (1.000, 1.000)], 2),
+    ],
+)
+def test_pairs_are_added_while_the_limit_is_within_the_interval(
+    work: str, batches: list[tuple[float, float]], runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+
+    def pairs_of(work: Work, *_arguments: object, pairs: int, **_named: object) -> list[tuple[Cost, Cost]]:
+        least, most = batches[min(len(made), len(batches) - 1)]
+        made.append(work.one_cpu)
+        steps = [least + (most - least) * number / (pairs - 1) for number in range(pairs)]
+        without = Cost(wall_ns=1e9, cpu_ns=1e9)
+        return [(Cost(wall_ns=1e9 * step, cpu_ns=1e9 * step), without) for step in steps]
+
+    monkeypatch.setattr(effect, "make_pairs", pairs_of)
+    monkeypatch.setattr(effect, "named", lambda _name: _Always())
+    subject = effect.Subject(work=effect.offered("spin", work), capture="waits", most=0.01)
+    rows = effect.measure(subject, interpreters.own(), pairs=20)
+    assert len(made) == runs
+    assert [row.check for row in rows] == list(COSTS)
+    # Walls are those of one CPU, whatever the model.
+    assert made[-1] is True
+    assert made[0] is (work == "serial")
 
 
 ROWS = (

@@ -34,9 +34,10 @@ def _words(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option(
     "--pairs",
     type=click.IntRange(5, 1000),
-    default=80,
+    default=40,
     show_default=True,
-    help="Pairs of runs per cost; half of them where more than 1 % is allowed.",
+    help=f"Pairs of runs per cost, up to {effect.BATCHES} times as many while it is near its limit; half of them where "
+    "more than 1 % is allowed.",
 )
 @click.option("--quick", is_flag=True, help="A few programs on tracekit's own Python, no costs.")
 @click.option("--all", "every", is_flag=True, help="Print every comparison, not only those that are not ok.")

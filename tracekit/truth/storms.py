@@ -11,6 +11,9 @@ from collections.abc import Sequence
 
 from tracekit.workload import Workload
 
+_COUNTING, _COUNT = threading.Lock(), [0]
+"""A number that several threads count up, and its lock."""
+
 _BALL = (threading.Lock(), threading.Lock())
 """Each is given by one player and taken by the other. Held at first but for the one that the first player takes."""
 
@@ -38,6 +41,20 @@ def take(times: int) -> int:
     for _ in range(times):
         lock.acquire()
         lock.release()
+    return times
+
+
+def make_counters(times: int, seed: int) -> list[int]:
+    """2 equal items; the seed changes nothing."""
+    return [times // 2] * 2
+
+
+def count(times: int) -> int:
+    """Count up what another thread counts up as well, as programs do. The GIL now and then changes hands inside."""
+    lock, counted = _COUNTING, _COUNT
+    for _ in range(times):
+        with lock:
+            counted[0] += 1
     return times
 
 
@@ -78,6 +95,15 @@ LOCK = Workload(
     sizes={"small": 80_000, "default": 4_000_000},
     make_items=make_turns,
     task=take,
+    combine=combine,
+)
+SHARED_LOCK = Workload(
+    name="shared-lock-storm",
+    summary="two threads that take one lock for each count",
+    kind="cpu",
+    sizes={"small": 80_000, "default": 3_000_000},
+    make_items=make_counters,
+    task=count,
     combine=combine,
 )
 HANDOVER = Workload(

@@ -82,8 +82,9 @@ def markdown(result: Result) -> str:
         parts += [
             "What capturing costs: the same work with the capture and without, as the interquartile mean of the "
             "pairs' ratios with its 95 % interval. The two runs of a pair take turns on the machine, "
-            f"{1000 * TURN_S:g} ms each; those of the kernel capture, whose probes would slow down both, follow one "
-            "another. Wall is that of a run's own turns.\n"
+            f"{1000 * TURN_S:g} ms each: for the CPU time they have all CPUs, for the wall, which is that of a run's "
+            "own turns, they share one. Runs of the kernel capture, whose probes would slow down both, follow one "
+            "another and have all CPUs.\n"
         ]
         parts += [_by_subject(costs)]
     return "\n".join(parts) + _exceptions(result)
@@ -124,9 +125,10 @@ def _by_subject(rows: Sequence[Row]) -> str:
         allowed = "" if both[0].tolerance is None else f"{1 + both[0].tolerance:g}"
         ratios = [_ratio(found.get(check)) for check in COSTS]
         verdicts = ", ".join(row.verdict for row in both)
+        made_of = ", ".join(dict.fromkeys(row.reason for row in both))
         stolen = max(row.steal_ns or 0 for row in both) / 1e6
         lines.append(
-            f"| {program} | {python} | {capture} | {' | '.join(ratios)} | {allowed} | {verdicts} | {both[0].reason} | "
+            f"| {program} | {python} | {capture} | {' | '.join(ratios)} | {allowed} | {verdicts} | {made_of} | "
             f"{stolen:.0f} ms |"
         )
     return "\n".join(lines) + "\n"

@@ -37,8 +37,8 @@ setup: ## make or repair .venv (the other targets do it by themselves)
 setup-dev:
 	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py dev
 
-trace: setup ## measure WORKLOAD=matmul under each model [MODELS WORKERS SIZE CAPTURE RUNS PYTHON]
-	@$(TRACEKIT) run '$(WORKLOAD)' $(OPTIONS)
+trace: setup ## measure WORKLOAD=matmul under each model [MODELS WORKERS SIZE CAPTURE RUNS PYTHON ARGS]
+	@$(TRACEKIT) run '$(WORKLOAD)' $(OPTIONS) $(ARGS)
 
 report: setup ## write the report of SUITE=latest
 	@$(TRACEKIT) report '$(SUITE)'

@@ -7,10 +7,13 @@ between `<!-- generated: NAME -->` and `<!-- end -->`; everything around it is w
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import click
 
@@ -22,9 +25,11 @@ from tracekit.models import MODELS
 from tracekit.notices import NOTICES, NoticeKind
 from tracekit.plan import WORKLOADS
 from tracekit.registry import Registry
+from tracekit.spec import value_text
 from tracekit.tables import COLUMNS
 from tracekit.truth.result import read
 from tracekit.truth.table import markdown
+from tracekit.workload import Workload
 
 DOCS = Path(__file__).resolve().parent
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -91,6 +96,35 @@ def names_part() -> str:
     return "\n".join(lines)
 
 
+def workloads_part() -> str:
+    """A section per workload: what its file says of it, its parameters and what it observes."""
+    return "\n".join(_workload(import_module(WORKLOADS.target(name).split(":")[0])) for name in WORKLOADS)
+
+
+def _workload(module: ModuleType) -> str:
+    workload: Workload = module.WORKLOAD
+    _, _, text = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
+    # Each of `Shows: `, `Claim: ` and so on begins a line of the docstring, and here a point of a list.
+    said = re.sub(r"^(?=[A-Z][a-z ]+: )", "- ", text, flags=re.MULTILINE)
+    parts = [f"### {workload.name}\n", f"{_sentence(workload.summary)} Kind: {workload.kind}.\n", f"{said}\n"]
+    if workload.invariant:
+        parts.append(f"Instead of equal results: {workload.invariant}.\n")
+    if workload.parameters:
+        rows = [
+            f"| `{item.name}` | {item.summary} | {item.allowed()} | {value_text(item.default)} | {item.unit} |"
+            for item in workload.parameters
+        ]
+        parts.append("\n".join(["| parameter | | may be | default | unit |", "|---|---|---|---|---|", *rows]) + "\n")
+    if workload.observations:
+        rows = [f"| `observed.{item.name}` | {item.summary} | {item.unit} |" for item in workload.observations]
+        parts.append("\n".join(["| observes | | unit |", "|---|---|---|", *rows]) + "\n")
+    return "\n".join(parts)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def accuracy_part() -> str:
     """What `make accuracy` found, from the file that it wrote."""
     return markdown(read(DOCS / "accuracy.json"))
@@ -102,6 +136,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands_part,
     "tables": tables_part,
     "names": names_part,
+    "workloads": workloads_part,
     "accuracy": accuracy_part,
 }
 

@@ -98,6 +98,7 @@ class Maker:
             "suite_id": self.facts["suite_id"],
             "workload": self.facts["workload"],
             "size": self.facts["size"],
+            "parameters": "",
             "model": model,
             "workers": 1 if model == "serial" else 2,
             "start_method": model if model in PROCESS_MODELS else "",

@@ -30,6 +30,7 @@ from tracekit.load import load_suite
 from tracekit.metrics.compute import compute_all
 from tracekit.metrics.doubts import find_notices
 from tracekit.notices import Notice, notice
+from tracekit.own_work import fitted
 from tracekit.plan import Request, default_workers
 from tracekit.record import record
 from tracekit.recorded import Recorded
@@ -85,8 +86,8 @@ def prepare(
     """
     plan.check(request)
     chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
+    request, notices = fitted(request, chosen)
     allowed: dict[tuple[str, str], str] = {}
-    notices: list[Notice] = []
     for name in dict.fromkeys(request.captures):
         if name == "none":
             continue

@@ -135,6 +135,7 @@ class SuiteFolder:
                     "suite_id": suite.suite_id,
                     "workload": suite.workload,
                     "size": suite.size,
+                    "parameters": dict(suite.parameters),
                     "command": list(suite.command),
                     "notices": [list(item) for item in suite.notices],
                     "runs": [spec.run_id for spec in suite.specs],

@@ -14,15 +14,16 @@ import sysconfig
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tracekit import clock, counters, recorder, worker
 from tracekit.bundle import Bundle
+from tracekit.function import as_workload, find
 from tracekit.models import MODELS, Model, Work
 from tracekit.spec import FORMAT, RunSpec
 from tracekit.viztracer_inside import InsideTracer
-from tracekit.workload import import_workload
 
 _HANDSHAKE_LIMIT_S = 10.0
 
@@ -63,15 +64,38 @@ def main(folder: str) -> int:
 
 
 def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: InsideTracer | None) -> None:
-    workload = import_workload(spec.workload_target)
-    if spec.size not in workload.sizes:
-        raise ValueError(f"{spec.workload} has no size {spec.size}: known are {', '.join(workload.sizes)}")
-    items = list(workload.make_items(workload.sizes[spec.size], spec.seed))
+    workload = as_workload(find(spec.workload_target), spec.workload_target, spec.items)
+    with workload.items(spec.size, spec.seed, spec.parameters) as items:
+        results = _work(spec, bundle, own, tracer, workload.task, items)
+        checksum = workload.combine(results)
+        if not isinstance(checksum, str):
+            raise TypeError(f"combine of {spec.workload} returned {type(checksum).__name__}, not str")
+        for name, value, unit in workload.observed(results):
+            own.observation(name, value, unit)
+    own.record(
+        {
+            "kind": "result",
+            "checksum": checksum,
+            "items": len(items),
+            "workload_kind": workload.kind,
+        }
+    )
+
+
+def _work(
+    spec: RunSpec,
+    bundle: Bundle,
+    own: recorder.Recorder,
+    tracer: InsideTracer | None,
+    task: Callable[[Any], Any],
+    items: list[Any],
+) -> list[Any]:
+    """Do all items under the spec's model, which is what is timed. Returns their results."""
     model: Model = MODELS.load(spec.model)
     if spec.warmup:
         own.window_ended = _Handshake(bundle.root, own)
     work = Work(
-        task=workload.task,
+        task=task,
         items=items,
         workers=spec.workers,
         recorder=own,
@@ -89,7 +113,7 @@ def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: Insi
         tracer.start()
     started = clock.now_ns()
     try:
-        results = model.run(work)
+        return model.run(work)
     finally:
         ended = clock.now_ns()
         if tracer is not None:
@@ -105,17 +129,6 @@ def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: Insi
             end_ns=ended,
             cpu_ns=None,
         )
-    checksum = workload.combine(results)
-    if not isinstance(checksum, str):
-        raise TypeError(f"combine of {spec.workload} returned {type(checksum).__name__}, not str")
-    own.record(
-        {
-            "kind": "result",
-            "checksum": checksum,
-            "items": len(items),
-            "workload_kind": workload.kind,
-        }
-    )
 
 
 class _Handshake:

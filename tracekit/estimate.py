@@ -11,7 +11,7 @@ from tracekit.errors import TracekitError
 from tracekit.plan import is_light
 from tracekit.spec import RunSpec, Suite
 
-CellKey = tuple[str, str, str, int, str, str]
+CellKey = tuple[str, str, str, str, int, str, str]
 
 _ROUGH_NS = {"smoke": 300_000_000, "small": 500_000_000, "default": 1_000_000_000, "large": 8_000_000_000}
 """Launch to end of one run by size, as seen on a 2-core virtual machine; under a heavy capture it is twice that."""

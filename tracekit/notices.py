@@ -32,6 +32,12 @@ class Notice(NamedTuple):
 
 
 NOTICES: dict[str, NoticeKind] = {
+    "models-left-out": NoticeKind(
+        "warning",
+        "models {models} cannot run it: {reason}",
+        "they are missing from the comparison",
+        "{remedy}",
+    ),
     "capture-unavailable": NoticeKind(
         "warning",
         "capture {capture} could not be used: {reason}",

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import datetime
 import re
+import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from tracekit.bundle import Store
 from tracekit.capture import CAPTURES
@@ -21,6 +24,9 @@ from tracekit.models import MODELS, START_METHODS
 from tracekit.registry import Registry
 from tracekit.spec import RunSpec, Suite
 from tracekit.workload import SIZES
+
+if TYPE_CHECKING:
+    from tracekit.workload import Value, Workload
 
 MAX_WORKERS = 1024
 """More is a typing error: each worker is a process or thread that exists at the same time."""
@@ -40,10 +46,64 @@ _LONGEST_NAME = 60
 WORKLOADS = Registry(
     "workload",
     {
-        "matmul": ("workloads.matmul:WORKLOAD", "matrix product in pure Python: holds the GIL all the time"),
-        "hashing": ("workloads.hashing:WORKLOAD", "SHA-256 of large buffers: C code that releases the GIL"),
         "spin": ("workloads.spin:WORKLOAD", "control: pure Python counting, shows what the CPUs can give"),
         "sleep": ("workloads.sleep:WORKLOAD", "control: pure waiting, needs neither CPU nor GIL"),
+        "matmul": ("workloads.matmul:WORKLOAD", "matrix product in pure Python: holds the GIL all the time"),
+        "nbody": ("workloads.nbody:WORKLOAD", "planets in pure Python, many small calls: holds the GIL all the time"),
+        "json": ("workloads.json_documents:WORKLOAD", "JSON written and read: C code that keeps the GIL"),
+        "primes": (
+            "workloads.primes:WORKLOAD",
+            "counting primes in pure Python, tasks of unequal length: holds the GIL all the time",
+        ),
+        "hashing": ("workloads.hashing:WORKLOAD", "SHA-256 of large buffers: C code that releases the GIL"),
+        "compress": ("workloads.compress:WORKLOAD", "data packed with zlib: C code that releases the GIL"),
+        "matmul-numpy": (
+            "workloads.matmul_numpy:WORKLOAD",
+            "matrix products in NumPy: releases the GIL, and BLAS has threads of its own",
+        ),
+        "files": ("workloads.files:WORKLOAD", "files written, brought to the disk and read back: waits for the disk"),
+        "sockets": (
+            "workloads.sockets:WORKLOAD",
+            "requests to a web server that takes its time: waits for the network",
+        ),
+        "mixed": ("workloads.mixed:WORKLOAD", "waiting for a socket, then computing: some of each"),
+        "tiny-tasks": (
+            "workloads.tiny_tasks:WORKLOAD",
+            "thousands of tasks that do nothing: the cost of handing them out",
+        ),
+        "skewed-tasks": (
+            "workloads.skewed_tasks:WORKLOAD",
+            "long and short tasks in chunks: one worker is overloaded while others idle",
+        ),
+        "big-results": (
+            "workloads.big_results:WORKLOAD",
+            "tasks that return megabytes: what pickling and pipes cost",
+        ),
+        "loop-lag": (
+            "workloads.loop_lag:WORKLOAD",
+            "a heartbeat beside threads that compute: how late an event loop comes to run",
+        ),
+        "shared-state": (
+            "workloads.shared_state:WORKLOAD",
+            "who sees what another one writes: threads, processes, shared memory",
+        ),
+        "race": (
+            "workloads.race:WORKLOAD",
+            "threads count up one number without a lock: how many counts are lost",
+        ),
+        "memory-per-worker": (
+            "workloads.memory_per_worker:WORKLOAD",
+            "the same data in every worker: what one more costs in memory",
+        ),
+        "crash": (
+            "workloads.crash:WORKLOAD",
+            "one worker fails, in every way and under every kind: what becomes of the others",
+        ),
+        "start-stop": ("workloads.start_stop:WORKLOAD", "nothing but starting workers and stopping them"),
+        "import-heavy": (
+            "workloads.import_heavy:WORKLOAD",
+            "workers whose module imports much: what that adds to their start",
+        ),
     },
 )
 
@@ -56,6 +116,10 @@ class Request:
     models: tuple[str, ...]
     workers: tuple[int, ...]
     size: str = "default"
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    """Of the workload, as text or as they are; the others have their defaults."""
+    items: str = ""
+    """The Python expression that gives the items, where the workload is a function."""
     captures: tuple[str, ...] = field(default_factory=lambda: default_captures())
     runs: int = 5
     warmup: int = 1
@@ -123,6 +187,7 @@ def plan(
     `captures` holds what the preflights allowed: (capture, interpreter label) -> extra path.
     """
     chosen = cells(request, interpreters)
+    values = parameters_of(request)
     most = {cell.model: max(c.workers for c in chosen if c.model == cell.model) for cell in chosen}
     specs = [
         _spec(request, suite_id, cell, capture="none", repeat=0, warmup=True)
@@ -146,9 +211,21 @@ def plan(
             if capture in watched:
                 specs.append(_spec(request, suite_id, cell, capture=capture, repeat=1, extra_path=watched[capture]))
     numbered = tuple(
-        replace(spec, run_id=f"{number:03d}-{_run_name(spec)}") for number, spec in enumerate(specs, start=1)
+        replace(
+            spec,
+            run_id=f"{number:03d}-{_run_name(spec)}",
+            parameters=values if spec.workload == request.workload else {},
+        )
+        for number, spec in enumerate(specs, start=1)
     )
-    return Suite(suite_id=suite_id, workload=request.workload, size=request.size, specs=numbered, command=command)
+    return Suite(
+        suite_id=suite_id,
+        workload=request.workload,
+        size=request.size,
+        parameters=values,
+        specs=numbered,
+        command=command,
+    )
 
 
 def _watched(
@@ -176,7 +253,7 @@ def new_suite_id(name: str, store: Store) -> str:
 
 def check(request: Request) -> None:
     """Raise UsageError when the request cannot be meant."""
-    WORKLOADS.target(request.workload)
+    parameters_of(request)
     MODELS.check_all(list(request.models))
     _check_captures(request)
     if request.counters != "auto":
@@ -204,6 +281,51 @@ def check(request: Request) -> None:
         raise UsageError(
             f"{request.runs:,} runs: from 1 to 1,000 can be made", f"tracekit run {request.workload} --runs 5"
         )
+
+
+def usual(workload: str) -> Mapping[str, Any]:
+    """How that workload is run where nobody says otherwise, by the names of Request; empty where it is as usual."""
+    found: Workload | None = WORKLOADS.load(workload) if workload in WORKLOADS else None
+    return found.usual if found is not None else {}
+
+
+def parameters_of(request: Request) -> dict[str, Value]:
+    """Every parameter of the requested workload with its value; those of a user's own as they are given, which the
+    measured interpreter completes (own_work.py). Raises UsageError for one that cannot be meant.
+    """
+    target = WORKLOADS.target(request.workload)
+    if request.workload not in WORKLOADS:
+        _check_target(target)
+        return dict(request.parameters)
+    if request.items:
+        raise UsageError(
+            f"{request.workload} makes its own items; --items is for a function",
+            f"tracekit run {request.workload} --help",
+        )
+    workload: Workload = WORKLOADS.load(request.workload)
+    try:
+        return workload.values(request.parameters)
+    except ValueError as error:
+        raise UsageError(str(error), f"tracekit run {request.workload} --help") from error
+
+
+def _check_target(target: str) -> None:
+    """`module:attribute` must be something that another process can import by that name."""
+    module, _, attribute = target.partition(":")
+    words = [*module.split("."), *attribute.split(".")]
+    if module.endswith(".py") or "/" in module:
+        named = module.removesuffix(".py").strip("./").replace("/", ".")
+        raise UsageError(
+            f"{module} is a file; a workload is named by its module, which worker processes import",
+            f"tracekit run {shlex.quote(f'{named}:{attribute}')}",
+        )
+    if module == "__main__":
+        raise UsageError(
+            f"{target}: __main__ is whatever program was started, here tracekit; worker processes could not import it",
+            "save the function in a file, say mymodule.py, and run mymodule:function",
+        )
+    if not all(word.isidentifier() for word in words):
+        raise UsageError(f"{target!r} is no name of the form module:attribute", "tracekit run mymodule:function")
 
 
 def _check_captures(request: Request) -> None:
@@ -256,6 +378,7 @@ def _spec(
         workload=cell.workload,
         workload_target=WORKLOADS.target(cell.workload),
         size=request.size,
+        items="" if cell.workload in WORKLOADS else request.items,
         model=cell.model,
         workers=cell.workers,
         start_method=START_METHODS.get(cell.model, ""),

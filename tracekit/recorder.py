@@ -121,6 +121,22 @@ class Recorder:
         gap = max(0, sorted(gaps)[_CALIBRATIONS // 2])
         self.record(as_record(("process", None, "reading_gap_ns", gap, "ns"), now_ns(), self.source.name, "start"))
 
+    def observation(self, name: str, value: float, unit: str) -> None:
+        """Keep what the workload found out about itself."""
+        self.record(
+            {
+                "kind": "counter",
+                "tid": None,
+                "ts_ns": now_ns(),
+                "counter": name,
+                "value": value,
+                "unit": unit,
+                "scope": "workload",
+                "source": "workload",
+                "at": "end",
+            }
+        )
+
 
 _current: Recorder | None = None
 

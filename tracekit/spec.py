@@ -29,6 +29,10 @@ class RunSpec:
     size: str
     model: str
     workers: int
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    """Every parameter of the workload, those that nobody set as well; empty where it has none."""
+    items: str = ""
+    """The Python expression that gives the items of a user's function; empty for a workload, which makes its own."""
     start_method: str = ""
     """What multiprocessing is told; empty for models that start no process."""
     capture: str = "none"
@@ -51,9 +55,17 @@ class RunSpec:
     """Of a program: when it is asked to end; 0 means when it ends by itself."""
 
     @property
-    def cell(self) -> tuple[str, str, str, int, str, str]:
-        """What must agree before runs are pooled: workload, size, model, workers, capture, interpreter."""
-        return (self.workload, self.size, self.model, self.workers, self.capture, self.python_label)
+    def cell(self) -> tuple[str, str, str, str, int, str, str]:
+        """What must agree before runs are pooled: workload, size, parameters, model, workers, capture, interpreter."""
+        return (
+            self.workload,
+            self.size,
+            parameters_text(self.parameters),
+            self.model,
+            self.workers,
+            self.capture,
+            self.python_label,
+        )
 
     def to_json(self) -> str:
         """One JSON object with `format`."""
@@ -67,6 +79,18 @@ class RunSpec:
         return cls(**{**given, "program": tuple(given.get("program", ()))})
 
 
+def parameters_text(parameters: Mapping[str, bool | int | float | str]) -> str:
+    """`chunksize=1 skew=8`, as a user would type it; empty for none."""
+    return " ".join(f"{name}={value_text(value)}" for name, value in parameters.items())
+
+
+def value_text(value: bool | int | float | str) -> str:
+    """A parameter's value, as a user would type it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
 @dataclass(frozen=True)
 class Suite:
     """All runs of one question, in the order they are made (interleaved, so drift hits every model alike)."""
@@ -75,6 +99,8 @@ class Suite:
     workload: str
     size: str
     specs: tuple[RunSpec, ...]
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    """Of the workload; see RunSpec."""
     command: tuple[str, ...] = ()
     """The command line that asked for it, for the report's footer."""
     notices: tuple[tuple[str, str, str, str], ...] = field(default=())

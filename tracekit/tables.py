@@ -18,6 +18,7 @@ from tracekit.errors import MeasurementError
 _CELL = {
     "workload": "text",
     "size": "text",
+    "parameters": "text",
     "model": "text",
     "workers": "int",
     "start_method": "text",

@@ -1,4 +1,4 @@
-"""What a workload is: work that can be cut into items, so that every model can run the same work.
+"""What a workload is: work that can be cut into items, so that every model can run the same work; and its parameters.
 
 Measured processes import this file, a spawned worker at every start. It is therefore a plain class: `dataclasses`
 alone pulls in `inspect` and `ast` and would add about 6 ms to the very spawn cost that tracekit measures.
@@ -6,15 +6,106 @@ alone pulls in `inspect` and `ast` and would add about 6 ms to the very spawn co
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 TYPE_CHECKING = False  # see tracekit/registry.py
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Union
+
+    Value = Union[bool, int, float, str]
 
 SIZES = ("smoke", "small", "default", "large")
 KINDS = ("cpu", "native", "io", "mixed", "memory", "ipc", "fault")
+_WORDS = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+
+
+class Parameter:
+    """One thing about a workload that a user may set: `tracekit run NAME -P parameter=value`.
+
+    name, summary   what `tracekit run NAME --help` prints
+    default         what holds where nothing is set; its type (bool, int, float or str) is the parameter's
+    unit            of the value, empty where it has none
+    least, most     ends of what may be set, both included; None where there is no end
+    choices         all that may be set, for a str that has no other values
+    """
+
+    __slots__ = ("choices", "default", "least", "most", "name", "summary", "unit")
+
+    def __init__(
+        self,
+        name: str,
+        default: Value,
+        summary: str,
+        *,
+        unit: str = "",
+        least: float | None = None,
+        most: float | None = None,
+        choices: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.default = default
+        self.summary = summary
+        self.unit = unit
+        self.least = least
+        self.most = most
+        self.choices = tuple(choices)
+
+    def value_of(self, given: Value) -> Value:
+        """The value that was given, as text or as it is. Raises ValueError, which says what may be given."""
+        value = self._parsed(given) if isinstance(given, str) and not isinstance(self.default, str) else given
+        if isinstance(self.default, float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(self.default) or (self.choices and value not in self.choices):
+            raise self._refusal(given)
+        if not isinstance(value, (str, bool)) and not self._within(value):
+            raise self._refusal(given)
+        return value
+
+    def allowed(self) -> str:
+        """What may be given, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if isinstance(self.default, bool):
+            return "yes or no"
+        if isinstance(self.default, str):
+            return "text"
+        kind = "a whole number" if isinstance(self.default, int) else "a number"
+        least = "" if self.least is None else f" from {self.least:,}"
+        return kind + least + ("" if self.most is None else f" to {self.most:,}")
+
+    def _parsed(self, text: str) -> Value:
+        try:
+            if isinstance(self.default, bool):
+                return _WORDS[text.lower()]
+            return int(text) if isinstance(self.default, int) else float(text)
+        except (KeyError, ValueError):
+            raise self._refusal(text) from None
+
+    def _within(self, number: float) -> bool:
+        # Written so that a NaN is not.
+        above = number >= self.least if self.least is not None else number == number
+        return above and (self.most is None or number <= self.most)
+
+    def _refusal(self, given: object) -> ValueError:
+        return ValueError(f"{self.name} is {self.allowed()}, not {given!r}")
+
+
+class Observation:
+    """One number that a workload finds out about itself, beside how long it took: updates that were lost, how late a
+    beat came. It becomes the metric `observed.<name>`.
+
+    name, summary   what `tracekit run NAME --help` prints
+    unit            as in the metrics table: `count`, `share`, `ns`, `bytes`, `ratio`
+    """
+
+    __slots__ = ("name", "summary", "unit")
+
+    def __init__(self, name: str, unit: str, summary: str) -> None:
+        self.name = name
+        self.unit = unit
+        self.summary = summary
 
 
 class Workload:
@@ -23,13 +114,36 @@ class Workload:
     name, summary   what `tracekit list workloads` prints
     kind            one of KINDS; what its threads do inside a task. `cpu` and `native` tasks never block on purpose,
                     which is what makes an accounting bound of the GIL wait possible
-    sizes           size name -> parameter of `make_items`
-    make_items      (parameter, seed) -> items; the same items for every model, each picklable
+    sizes           size name -> what `make_items` is given for it
+    make_items      (what the size stands for, seed, **parameters) -> items, each picklable, the same for every model
     task            item -> result; a top-level function, so that a spawned worker can import it
     combine         results in item order -> checksum, a string compared over all models
+    parameters      what a user may set; `make_items` takes each by its name
+    around          (the same arguments) -> context manager around the run, for what must exist while it lasts, such as
+                    a server or shared memory. `make_items` gets the mapping that it gives as further arguments
+    observe         results in item order -> name -> number, for those of `observations` that can be made; called in the
+                    main process
+    usual           how it is run where nobody says otherwise, by the names of `tracekit.plan.Request` (`models`, `runs`,
+                    ...): for a workload that does not compare models
+    invariant       what holds of every run instead of equal results, in a sentence; empty where the results are equal.
+                    `combine` raises ValueError when it does not hold
     """
 
-    __slots__ = ("combine", "kind", "make_items", "name", "sizes", "summary", "task")
+    __slots__ = (
+        "around",
+        "combine",
+        "invariant",
+        "kind",
+        "make_items",
+        "name",
+        "observations",
+        "observe",
+        "parameters",
+        "sizes",
+        "summary",
+        "task",
+        "usual",
+    )
 
     def __init__(
         self,
@@ -38,9 +152,15 @@ class Workload:
         summary: str,
         kind: str,
         sizes: Mapping[str, Any],
-        make_items: Callable[[Any, int], Sequence[Any]],
+        make_items: Callable[..., Sequence[Any]],
         task: Callable[[Any], Any],
         combine: Callable[[Sequence[Any]], str],
+        parameters: Sequence[Parameter] = (),
+        around: Callable[..., AbstractContextManager[Mapping[str, Any]]] | None = None,
+        observe: Callable[[Sequence[Any]], Mapping[str, float]] | None = None,
+        observations: Sequence[Observation] = (),
+        usual: Mapping[str, Any] | None = None,
+        invariant: str = "",
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
@@ -51,12 +171,45 @@ class Workload:
         self.make_items = make_items
         self.task = task
         self.combine = combine
+        self.parameters = tuple(parameters)
+        self.around = around
+        self.observe = observe
+        self.observations = tuple(observations)
+        self.usual = dict(usual or {})
+        self.invariant = invariant
 
+    def values(self, given: Mapping[str, Value]) -> dict[str, Value]:
+        """Every parameter with what was given for it, else its default. Raises ValueError, which says what may be."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name in given:
+            if name not in known:
+                there = f"its parameters are {', '.join(known)}" if known else "it has none"
+                raise ValueError(f"{self.name} has no parameter {name!r}: {there}")
+        return {
+            name: parameter.value_of(given[name]) if name in given else parameter.default
+            for name, parameter in known.items()
+        }
 
-def import_workload(target: str) -> Workload:
-    """Import `module:attribute` inside the measured process; the parent has already checked the name."""
-    module_name, _, attribute = target.partition(":")
-    value = getattr(importlib.import_module(module_name), attribute)
-    if not isinstance(value, Workload):
-        raise TypeError(f"{target} is {type(value).__name__}, not a tracekit.workload.Workload")
-    return value
+    @contextmanager
+    def items(self, size: str, seed: int, given: Mapping[str, Value]) -> Iterator[list[Any]]:
+        """The items of a run, with what must exist around it. Raises ValueError for a size or parameter that there
+        is not."""
+        if size not in self.sizes:
+            raise ValueError(f"{self.name} has no size {size}: known are {', '.join(self.sizes)}")
+        values = self.values(given)
+        if self.around is None:
+            yield list(self.make_items(self.sizes[size], seed, **values))
+            return
+        with self.around(self.sizes[size], seed, **values) as further:
+            yield list(self.make_items(self.sizes[size], seed, **values, **further))
+
+    def observed(self, results: Sequence[Any]) -> list[tuple[str, float, str]]:
+        """(name, value, unit) of each observation that was made. Raises ValueError when `observe` gives others than are
+        declared."""
+        found = {} if self.observe is None else self.observe(results)
+        others = set(found) - {item.name for item in self.observations}
+        if others:
+            raise ValueError(f"{self.name} observed {', '.join(sorted(others))}, which it does not declare")
+        if not all(math.isfinite(value) for value in found.values()):
+            raise ValueError(f"{self.name} observed something that is no number: {dict(found)}")
+        return [(item.name, float(found[item.name]), item.unit) for item in self.observations if item.name in found]

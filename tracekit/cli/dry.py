@@ -16,7 +16,7 @@ def text(prepared: Prepared, estimate: Estimate) -> str:
     rows = [("workload", "model", "workers", "python", "timed runs")]
     rows += [
         (workload, model, str(workers), python, str(count))
-        for (workload, _, model, workers, _, python), count in timed.items()
+        for (workload, _, _, model, workers, _, python), count in timed.items()
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -45,6 +45,7 @@ def document(prepared: Prepared, estimate: Estimate) -> str:
                     "run_id": spec.run_id,
                     "workload": spec.workload,
                     "size": spec.size,
+                    "parameters": dict(spec.parameters),
                     "model": spec.model,
                     "workers": spec.workers,
                     "capture": spec.capture,

@@ -4,18 +4,47 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from tracekit import plan
-from tracekit.cli.words import CommaList, complete_captures, complete_workloads, store_of, store_option, store_words
+from tracekit.cli.words import (
+    CommaList,
+    NameValue,
+    complete_captures,
+    complete_workloads,
+    parameter_rows,
+    store_of,
+    store_option,
+    store_words,
+)
 from tracekit.environment import usable_cpus
 from tracekit.models import MODELS
 from tracekit.workload import SIZES
 
 
-@click.command(no_args_is_help=True)
+class _Run(click.Command):
+    """Its help ends with the parameters of the workload that is named beside `--help`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_NAMED] = next((word for word in args if word in plan.WORKLOADS), None)
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        named = ctx.meta.get(_NAMED)
+        rows = parameter_rows(named) if named else []
+        if rows:
+            with formatter.section(f"Parameters of {named}, set with -P"):
+                formatter.write_dl(rows)
+
+
+_NAMED = "tracekit.cli.run.named"
+
+
+@click.command(no_args_is_help=True, cls=_Run)
 @click.argument("workload", shell_complete=complete_workloads)
 @click.option(
     "--models",
@@ -30,6 +59,15 @@ from tracekit.workload import SIZES
     help="Worker counts.  [default: 1, 2, 4 ... up to the usable CPUs]",
 )
 @click.option("--size", default="default", show_default=True, help=f"Size of the work: {', '.join(SIZES)}.")
+@click.option("--items", default="", metavar="EXPR", help="Python expression: the items to call a function with.")
+@click.option(
+    "-P",
+    "--parameter",
+    "parameters",
+    type=NameValue(),
+    multiple=True,
+    help="Set a parameter of the workload; `tracekit run WORKLOAD --help` lists them. May be given several times.",
+)
 @click.option(
     "--capture",
     "captures",
@@ -79,6 +117,8 @@ def run(
     models: tuple[str, ...],
     workers: tuple[int, ...] | None,
     size: str,
+    items: str,
+    parameters: tuple[tuple[str, str], ...],
     captures: tuple[str, ...],
     runs: int,
     warmup: int,
@@ -98,21 +138,26 @@ def run(
 
     The captures waits and kernel disturb so little that they run as often as the timed runs and among them.
 
-    WORKLOAD is a name that `tracekit list workloads` shows, or module:attribute in the current folder or on PYTHONPATH.
+    WORKLOAD is a name that `tracekit list workloads` shows, or module:attribute in the current folder or on
+    PYTHONPATH: a Workload, or a function with --items.
 
     \b
     Examples:
       tracekit run matmul
       tracekit run hashing --models serial,threads,fork --workers 1,2 --runs 3
       tracekit run matmul --python python3.9,python3.13 --capture none
+      tracekit run skewed-tasks -P chunksize=1 -P skew=8
       tracekit run matmul --dry-run
       tracekit run mymodule:WORKLOAD --size smoke
+      tracekit run mypackage.mymodule:function --items 'range(100)'
     """
     request = plan.Request(
         workload=workload,
         models=models,
         workers=workers or plan.default_workers(usable_cpus()),
         size=size,
+        parameters=dict(parameters),
+        items=items,
         captures=captures,
         runs=runs,
         warmup=warmup,
@@ -122,6 +167,7 @@ def run(
         rate_hz=rate,
         counters=counters,
     )
+    request = _as_usual(ctx, request)
     # A misspelt word is answered before pandas and matplotlib are imported.
     plan.check(request)
     from tracekit import api
@@ -168,6 +214,14 @@ def run(
     return _exit_code(outcome)
 
 
+def _as_usual(ctx: click.Context, request: plan.Request) -> plan.Request:
+    """What nobody said is as the workload usually has it."""
+    given = {name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name != "DEFAULT"}
+    return replace(
+        request, **{name: value for name, value in plan.usual(request.workload).items() if name not in given}
+    )
+
+
 def _exit_code(outcome: object) -> int:
     from tracekit.cli import fail
     from tracekit.run import SuiteOutcome
@@ -205,6 +259,8 @@ def _spoken(ctx: click.Context) -> list[str]:
             words.append(option)
         elif value is False:
             words.append(max(parameter.secondary_opts, key=len))
+        elif name == "parameters":
+            words += [word for given in value for word in ("-P", shlex.quote("=".join(given)))]
         else:
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             words += [option, shlex.quote(text)]

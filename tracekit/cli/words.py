@@ -6,12 +6,16 @@ import re
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from tracekit.bundle import Store, default_store
+from tracekit.spec import value_text
+
+if TYPE_CHECKING:
+    from tracekit.workload import Parameter
 
 
 class CommaList(click.ParamType[Any, Any]):
@@ -47,6 +51,49 @@ class CommaList(click.ParamType[Any, Any]):
         names = self._known() if self._known is not None else ()
         taken = re.split("[,+]", done)
         return [CompletionItem(f"{done}{name}") for name in names if name.startswith(last) and name not in taken]
+
+
+class NameValue(click.ParamType[Any, Any]):
+    """`name=value` as a pair of texts. Whether the workload has such a parameter is checked by the api."""
+
+    name = "parameter"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not equals or not name.strip():
+            self.fail(f"{value!r} is not NAME=VALUE, like chunksize=1", param, ctx)
+        return name.strip(), text.strip()
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        workload = ctx.params.get("workload")
+        rows = parameter_rows(workload) if workload else []
+        return [CompletionItem(f"{name}=", help=text) for name, text in rows if name.startswith(incomplete)]
+
+
+def parameter_rows(workload: str) -> list[tuple[str, str]]:
+    """(name, what it is) of each parameter of one of tracekit's own workloads. Others are not imported just to be
+    asked: whatever their module does, it would do it here."""
+    from tracekit.plan import WORKLOADS
+
+    if workload not in WORKLOADS:
+        return []
+    return [
+        (item.name, f"{item.summary}; {item.allowed()}{_of(item.unit)}  {_default(item)}")
+        for item in WORKLOADS.load(workload).parameters
+    ]
+
+
+def _of(unit: str) -> str:
+    return f", {unit}" if unit else ""
+
+
+def _default(parameter: Parameter) -> str:
+    return f"[default: {value_text(parameter.default)}]"
 
 
 def complete_captures() -> Iterable[str]:

@@ -20,7 +20,7 @@ from tracekit.load.stream_rows import add_stream
 from tracekit.load.streams import Span, Stream, read_stream
 from tracekit.load.traces import add_calls, add_samples
 from tracekit.notices import notice
-from tracekit.spec import RunSpec
+from tracekit.spec import RunSpec, parameters_text
 
 
 def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any] | None:
@@ -83,6 +83,7 @@ def _add_row(columns: Columns, spec: RunSpec, manifest: Manifest | None, found: 
             "run_id": spec.run_id,
             "workload": spec.workload,
             "size": spec.size,
+            "parameters": parameters_text(spec.parameters),
             "model": spec.model,
             "workers": spec.workers,
             "start_method": spec.start_method,

@@ -11,6 +11,7 @@ from tracekit.load.parse import Count, Struct, convert, default
 from tracekit.load.rows import Columns
 from tracekit.load.run import add_run
 from tracekit.notices import Notice
+from tracekit.spec import parameters_text
 from tracekit.tables import COLUMNS, Tables, check
 
 VARIES = ("load_before", "load_after", "steal_before_ns", "steal_after_ns", "clocks")
@@ -24,6 +25,7 @@ class _Facts(Struct, kw_only=True):
     suite_id: str = ""
     workload: str = ""
     size: str = ""
+    parameters: dict[str, bool | int | float | str] = default(default_factory=dict)
     command: list[str] = default(default_factory=list)
     status: str = ""
     notices: list[tuple[str, str, str, str]] = default(default_factory=list)
@@ -50,6 +52,7 @@ def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
         "suite_id": facts.suite_id or folder.suite_id,
         "workload": facts.workload,
         "size": facts.size,
+        "parameters": parameters_text(facts.parameters),
         "command": facts.command,
         "status": facts.status,
         "planned_runs": len(facts.runs),
@@ -68,6 +71,7 @@ def load_run(bundle: Bundle, *, traces: bool = True) -> Tables:
         "suite_id": spec.suite_id,
         "workload": spec.workload,
         "size": spec.size,
+        "parameters": parameters_text(spec.parameters),
         "command": [],
         "status": "",
         "planned_runs": 1,

@@ -81,6 +81,10 @@ METRICS = Registry(
             f"{_HERE}.memory:PSS",
             "memory of these processes, shared pages divided by their users",
         ),
+        "observed": (
+            f"{_HERE}.observed:METRIC",
+            "what the workload found out about itself: observed.updates_lost, ...",
+        ),
         "probe_effect": (f"{_HERE}.probe_effect:METRIC", "traced wall over untraced wall"),
         "thread_wall_ns": (
             f"{_HERE}.ledger:WALL",

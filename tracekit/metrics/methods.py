@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tracekit.metrics.estimate import Estimate
+from tracekit.tables import CELL
 
 KERNEL_UPROBE = "kernel-uprobe"
 KERNEL_SCHED = "kernel-sched"
@@ -33,7 +34,6 @@ RANKS = (KERNEL_UPROBE, KERNEL_SCHED, WAITS_PROBE, PYSPY_NATIVE, ACCOUNTING, POR
 UNAVAILABLE = len(RANKS)
 
 _PLACE = ("suite_id", "run_id", "scope", "pid", "tid", "metric")
-_CELL = ("workload", "size", "model", "workers", "start_method", "capture", "os", "python")
 
 
 class Difference(NamedTuple):
@@ -73,7 +73,7 @@ def differences(rows: Iterable[Mapping[str, Any]]) -> Iterator[Difference]:
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["quality"] != "unavailable":
-            place = tuple(row[name] for name in (*_PLACE, *_CELL))
+            place = tuple(row[name] for name in (*_PLACE, *CELL))
             groups.setdefault(place, []).append(row)
     for group in groups.values():
         ordered = sorted(group, key=lambda row: rank(row["method"] or ""))

@@ -18,7 +18,7 @@ from tracekit.metrics.metric import EVERYWHERE, Metric
 from tracekit.metrics.rows import Rows
 from tracekit.tables import Tables
 
-SAME_WORK = ("workload", "size", "os", "python")
+SAME_WORK = ("workload", "size", "parameters", "os", "python")
 
 
 def compute(tables: Tables) -> pd.DataFrame:

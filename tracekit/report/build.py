@@ -9,6 +9,7 @@ from tracekit import __version__
 from tracekit.metrics.once import remembering
 from tracekit.report import doubts, environment, every, methods, sections, summary
 from tracekit.report.cells import Group
+from tracekit.report.faults import fault_verdict
 from tracekit.report.figures import lives, spawn, speedup, switches, thread_time, walls
 from tracekit.report.grouping import groups
 from tracekit.report.program import Program, headline, processes_table, program_of
@@ -37,7 +38,8 @@ def _of_models(tables: Tables) -> ReportView:
         title=workload,
         subtitle=_subtitle(tables, own),
         verdicts=tuple(
-            _with_status(verdict(group, workload, _cpus(environments, group)), tables) for group in own or (_nothing(),)
+            _with_status(fault_verdict(group) or verdict(group, workload, _cpus(environments, group)), tables)
+            for group in own or (_nothing(),)
         ),
         summary=summary.summary_table(own, workload),
         by_workers=summary.tables_by_workers(own),
@@ -113,13 +115,15 @@ def _block(label: str, made: list[FigureView | MissingFigure], suffix: str) -> F
 
 
 def _subtitle(tables: Tables, own: tuple[Group, ...]) -> str:
-    size = _text(tables, "size")
+    size, parameters = _text(tables, "size"), _text(tables, "parameters")
     labels = [group.label for group in own]
     where = labels[0] if len(labels) == 1 else plural(len(labels), "interpreter") if labels else ""
     cpus = {environment.cpus(item) for item in environment.environments(tables.suite)} - {None}
     machine = plural(count, "CPU") if len(cpus) == 1 and (count := next(iter(cpus))) else ""
     return " · ".join(
-        part for part in (f"{size} size" if size else "", where, machine, environment.began(tables.suite)) if part
+        part
+        for part in (f"{size} size" if size else "", parameters, where, machine, environment.began(tables.suite))
+        if part
     )
 
 

@@ -68,6 +68,7 @@ class Cell:
 
     workload: str
     size: str
+    parameters: str
     model: str
     workers: int
     start_method: str

@@ -18,7 +18,8 @@ def every_cell(groups: tuple[Group, ...]) -> tuple[EveryCell, ...]:
 
 
 def _label(cell: Cell, group: Group, named: bool) -> str:
-    parts = [f"{cell.workload} ({cell.size})" if cell.size else cell.workload, cell.counted]
+    work = " ".join(part for part in (cell.size, cell.parameters) if part)
+    parts = [f"{cell.workload} ({work})" if work else cell.workload, cell.counted]
     if cell.capture != "none":
         parts.append(f"capture {cell.capture}")
     if cell.control:

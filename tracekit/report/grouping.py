@@ -14,7 +14,7 @@ from tracekit.tables import CELL, Tables
 _SINGLE = "gil_wait_ns"
 """What is worth telling of a single run: how another method than the best one sees it."""
 
-CellKey = tuple[str, str, str, int, str, str, str, str]
+CellKey = tuple[str, str, str, str, int, str, str, str, str]
 
 
 def groups(tables: Tables) -> tuple[Group, ...]:
@@ -71,20 +71,21 @@ def _cells(tables: Tables) -> list[Cell]:
 def _cell(key: CellKey, runs: list[Mapping[str, Any]], numbers: list[Number], main: object) -> Cell:
     warm = [run for run in runs if not run["warmup"]]
     # However a program ended, its wall is known.
-    usable = [run for run in warm if run["wall_ns"] is not None and (run["status"] == "ok" or key[2] == PROGRAM)]
+    usable = [run for run in warm if run["wall_ns"] is not None and (run["status"] == "ok" or key[3] == PROGRAM)]
     # A control that is itself what was asked for is reported like any other workload.
     control = key[0] != main and (all(run["control"] for run in runs) if runs else main is not None)
     gil = [run["gil_enabled"] for run in runs if run["gil_enabled"] is not None]
     return Cell(
         workload=key[0],
         size=key[1],
-        model=key[2],
-        workers=key[3],
+        parameters=key[2],
+        model=key[3],
+        workers=key[4],
         # A bundle may leave the start method to its model's name.
-        start_method=key[4] or (key[2] if key[2] in START_METHODS else ""),
-        capture=key[5],
-        os=key[6],
-        python=key[7],
+        start_method=key[5] or (key[3] if key[3] in START_METHODS else ""),
+        capture=key[6],
+        os=key[7],
+        python=key[8],
         control=bool(control),
         kind=next((str(run["kind"]) for run in runs if run["kind"]), ""),
         gil_enabled=bool(gil[0]) if gil else None,
@@ -100,6 +101,7 @@ def _key(row: Mapping[str, Any]) -> CellKey:
     return (
         texts["workload"],
         texts["size"],
+        texts["parameters"],
         texts["model"],
         workers,
         texts["start_method"],

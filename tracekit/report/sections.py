@@ -9,23 +9,31 @@ from tracekit.metrics.blame_stacks import collapsed
 from tracekit.metrics.cells import LIGHT, UNTRACED, captures, is_light, records
 from tracekit.report.blame import blame_csv, blame_of, blame_table, sentences
 from tracekit.report.cells import Cell, Group
+from tracekit.report.faults import cases_of, details_table, matrix_table
+from tracekit.report.faults import sentences as fault_sentences
 from tracekit.report.figures import blame as blame_figure
+from tracekit.report.figures import faults as faults_figure
 from tracekit.report.figures import flame
 from tracekit.report.gil import gil_table
 from tracekit.report.names import Names, names_of
+from tracekit.report.observed import observed_table
 from tracekit.report.program import Program
 from tracekit.report.shares import gil_wait
 from tracekit.report.sites import sites_csv, sites_of, sites_table
 from tracekit.report.sure import sure_table
 from tracekit.report.views import Download, FigureGroup, FigureView, Section, TableView
-from tracekit.tables import Tables
+from tracekit.tables import CELL, Tables
 
 COLLAPSED = "wait.collapsed.txt"
 
 
 def of_suite(tables: Tables, groups: tuple[Group, ...], workload: str) -> tuple[Section, ...]:
-    """The GIL of every model, and of the model that waits for it most one run in detail."""
-    sections = [_tables("gil", "The GIL", gil_table(groups))]
+    """What the workload observed, the GIL of every model, and of the model that waits for it most one run in detail."""
+    sections = [
+        *_faults(groups, workload),
+        _observed(groups),
+        _tables("gil", "The GIL", gil_table(groups)),
+    ]
     chosen = _contended(tables, groups)
     if chosen is not None:
         cell, run = chosen
@@ -110,6 +118,34 @@ def _sites(tables: Tables, run_id: str, told: str) -> Section | None:
     )
 
 
+def _faults(groups: tuple[Group, ...], workload: str) -> list[Section]:
+    """The fault matrix, then case by case; nothing for a workload that does not fail on purpose."""
+    cases = next((found for group in groups if (found := cases_of(group))), [])
+    if not cases:
+        return []
+    said = fault_sentences(cases)
+    drawn = FigureGroup(label="", figures=(faults_figure.figure(cases, workload),), missing=())
+    return [
+        Section(
+            slug="faults",
+            title="What a fault costs",
+            sentences=said,
+            lead=len(said),
+            figures=drawn,
+            tables=(matrix_table(cases),),
+            in_terminal=True,
+        ),
+        Section(slug="faults-by-case", title="Faults case by case", tables=(details_table(cases),)),
+    ]
+
+
+def _observed(groups: tuple[Group, ...]) -> Section | None:
+    table = observed_table(groups)
+    return (
+        None if table is None else Section(slug="observed", title="What it observed", tables=(table,), in_terminal=True)
+    )
+
+
 def _tables(slug: str, title: str, table: TableView | None) -> Section | None:
     return None if table is None else Section(slug=slug, title=title, tables=(table,))
 
@@ -140,7 +176,7 @@ def _in_the_middle(tables: Tables, cell: Cell) -> Mapping[str, Any] | None:
         and is_light(run["capture"])
         and run["status"] == "ok"
         and not run["warmup"]
-        and all(run[name] == getattr(cell, name) for name in ("workload", "size", "model", "workers", "os", "python"))
+        and all(run[name] == getattr(cell, name) for name in CELL if name not in ("start_method", "capture"))
     ]
     of_cell = [run for run in of_cell if "waits" in captures(run)] or of_cell
     rows = tables.metrics[(tables.metrics["scope"] == "run") & (tables.metrics["metric"] == "gil_wait_ns")]

@@ -16,8 +16,15 @@ def to_text(view: ReportView) -> str:
     notices that are not mere information.
     """
     doubts = [f"{item.severity}: {item.text}\n  try: {item.remedy}" for item in view.notices if item.severity != "info"]
-    said = [_filled(text) for section in view.sections for text in _leading(section)]
+    said = [text for section in view.sections for text in _of_section(section)]
     return "\n\n".join([*_verdicts(view), *_table(view.summary), _legend(view.summary), *said, *doubts])
+
+
+def _of_section(section: Section) -> list[str]:
+    said = [_filled(text) for text in _leading(section)]
+    for table in section.tables if section.in_terminal else ():
+        said += ["\n".join([table.title, *_table(table)]), _legend(table)]
+    return said
 
 
 def _leading(section: Section) -> tuple[str, ...]:
@@ -57,7 +64,7 @@ def _text(field: Field) -> str:
 def _legend(table: TableView) -> str:
     """What the numbers are, what stands beside them, and what tags and marks mean."""
     columns = [f"{name} ({below})" for name, below in table.columns[1:] if below]
-    said = [f"{table.caption} Columns: {', '.join(columns)}."]
+    said = [f"{table.caption} Columns: {', '.join(columns)}." if columns else table.caption]
     said += [f"{item.mark}: {item.text}" for item in table.legend]
     return "\n".join(map(_filled, said))
 

@@ -142,7 +142,7 @@ class Download:
 class Section:
     """One subject with all that there is to see of it. In `sentences` code stands in `backticks`.
 
-    `slug` names it in addresses; a terminal shows the last `lead` sentences.
+    `slug` names it in addresses; a terminal shows the last `lead` sentences, and the tables where `in_terminal`.
     """
 
     slug: str
@@ -152,6 +152,7 @@ class Section:
     tables: tuple[TableView, ...] = ()
     downloads: tuple[Download, ...] = ()
     lead: int = 0
+    in_terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -204,5 +204,5 @@ def _longest(slices: pd.DataFrame, limit: int) -> tuple[pd.DataFrame, int]:
 
 
 def _about(run: dict[str, Any]) -> dict[str, str]:
-    keys = ("suite_id", "run_id", "workload", "size", "model", "workers", "capture", "python")
+    keys = ("suite_id", "run_id", "workload", "size", "parameters", "model", "workers", "capture", "python")
     return {key: str(run[key]) for key in keys if not pd.isna(run[key])}

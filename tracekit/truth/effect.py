@@ -9,8 +9,8 @@ It is measured on all CPUs. The wall is not: on which CPU a thread goes on when 
 already there, moves the wall of two workers by 3 % from pair to pair. On one CPU, the same for both sides, it does not.
 Where the runs follow one another there are no turns, and both are of the same runs.
 
-There are up to `BATCHES` times as many pairs while the limit lies within the interval: what costs half of it is told
-apart soon, what is close to it late.
+There are up to `BATCHES` times as many pairs while the limit lies within the interval and that is wider than the limit
+is far from 1: what costs half of it is told apart soon, what is close to it late.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tracekit.plan import WORKLOADS
 from tracekit.truth.pairs import Cost, Work, make_pairs
 from tracekit.truth.rows import COSTS, Place, Row
 
-BATCHES = 4
+BATCHES = 3
 
 MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
 
@@ -110,7 +110,9 @@ def measure(
                 )
             after = environment.busy()["steal_ns"]
             place = replace(place, steal_ns=None if before is None or after is None else after - before)
-            rows.update({check: judged(place, check, subject, _of(check, made)) for check in checks})
+            for check in checks:
+                row = judged(place, check, subject, _of(check, made))
+                rows[check] = replace(row, reason=f"{row.reason}{' on one CPU' if work.one_cpu else ''}")
     return [rows[check] for check in COSTS]
 
 
@@ -126,10 +128,10 @@ def _of(check: str, pairs: Sequence[tuple[Cost, Cost]]) -> list[tuple[float, flo
 
 
 def decided(row: Row) -> bool:
-    """Whether the limit lies outside the interval, so that more pairs would hardly tell otherwise."""
+    """Whether more pairs would hardly tell otherwise: the limit lies outside the interval, or that is narrow."""
     if row.lower is None or row.upper is None or row.tolerance is None:
         return False
-    return not row.lower <= 1 + row.tolerance < row.upper
+    return not row.lower <= 1 + row.tolerance < row.upper or row.upper - row.lower <= row.tolerance
 
 
 def judged(place: Place, check: str, subject: Subject, pairs: Sequence[tuple[float, float]]) -> Row:

@@ -47,6 +47,7 @@ def test_a_run_becomes_a_row(tmp_path: Path) -> None:
         "run_id": "001-matmul-fork",
         "workload": "matmul",
         "size": "small",
+        "parameters": "",
         "model": "fork",
         "workers": 1,
         "start_method": "fork",

@@ -225,8 +225,8 @@ def test_methods_by_rank() -> None:
 
 
 def row(value: float, method: str, **values: Any) -> dict[str, Any]:
-    names = ("suite_id", "run_id", "scope", "pid", "tid", "metric", "workload", "size", "model", "workers")
-    place = dict.fromkeys((*names, "start_method", "capture", "os", "python"))
+    names = ("suite_id", "run_id", "scope", "pid", "tid", "metric", "workload", "size", "parameters", "model")
+    place = dict.fromkeys((*names, "workers", "start_method", "capture", "os", "python"))
     ends_of = {"lower": value, "upper": value, "quality": "measured"}
     return {**place, "value": value, "method": method, **ends_of, **values}
 

@@ -24,6 +24,7 @@ class Suite:
             "suite_id": "20250101-000000-made",
             "workload": workload,
             "size": "default",
+            "parameters": "",
             "command": ["tracekit", "run", workload],
             "environments": [environment],
         }
@@ -87,6 +88,7 @@ class Suite:
         defaults = {
             "workload": self.facts["workload"],
             "size": "default",
+            "parameters": "",
             "model": model,
             "workers": 1 if model == "serial" else workers,
             "start_method": model if model in PROCESS_MODELS else "",

@@ -55,6 +55,7 @@ def rows() -> Rows:
             "run_id": RUN,
             "workload": "app.py",
             "size": "",
+            "parameters": "",
             "model": "program",
             "workers": 1,
             "start_method": "",

@@ -1,0 +1,173 @@
+"""A user's own functions and workloads, from a folder of their own: run, or refused with the way out."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Said, Tracekit
+
+MODULE = '''
+import asyncio
+import threading
+import numpy as np
+from tracekit.workload import Parameter, Workload
+
+LOCK = threading.Lock()
+SQUARES = (lambda item: item * item)
+NUMBER = 3
+
+def work(item):
+    """With a lambda inside, which is nobody's business."""
+    return (lambda number: number + 1)(item)
+
+def total(array):
+    return float(array.sum())
+
+def locked(lock):
+    with lock:
+        return 1
+
+async def fetch(item):
+    return item
+
+def outer():
+    def inner(item):
+        return item
+    return inner
+
+INNER = outer()
+
+WORKLOAD = Workload(
+    name="mine", summary="mine", kind="cpu", sizes={"smoke": 4},
+    make_items=lambda size, seed, count: list(range(size * count)),
+    task=work, combine=str, parameters=(Parameter("count", 2, "how many"),),
+)
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that is not the repository."""
+    home = tmp_path / "a project"
+    (home / "package").mkdir(parents=True)
+    (home / "package" / "__init__.py").touch()
+    (home / "package" / "mine.py").write_text(MODULE, encoding="utf-8")
+    return home
+
+
+def run(tracekit: Tracekit, folder: Path, *words: str) -> Said:
+    quick = ("--size", "smoke", "--runs", "1", "--warmup", "0", "--no-controls", "--capture", "none", "--workers", "2")
+    return tracekit("run", *words, *quick, "--json", cwd=folder)
+
+
+def models_of(said: Said) -> dict[str, set[str]]:
+    """model -> checksums, of the runs that ended ok."""
+    assert said.code == 0, said.err
+    document: dict[str, Any] = json.loads(said.out)
+    found: dict[str, set[str]] = {}
+    for item in document["runs"]:
+        assert item["status"] == "ok", item
+        model = re.search(r"-([a-z]+)-w\d+-py", item["run_id"])
+        assert model is not None, item
+        found.setdefault(model[1], set()).add(item["checksum"])
+    return found
+
+
+ALL = {"serial", "threads", "fork", "spawn", "forkserver"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("package.mine:work", "--items", "range(100)"),
+        ("package.mine:work", "--items", "[NUMBER] * 5"),
+        ("package.mine:total", "--items", "[np.arange(n) for n in range(1, 9)]"),
+        ("package.mine:total", "--items", "[numpy.ones((n, n)) for n in range(1, 9)]"),
+        ("math:factorial", "--items", "range(20)"),
+        ("package.mine:WORKLOAD",),
+        ("package.mine:WORKLOAD", "-P", "count=5"),
+    ],
+    ids=" ".join,
+)
+def test_what_can_be_pickled_runs_under_every_model(tracekit: Tracekit, folder: Path, words: tuple[str, ...]) -> None:
+    found = models_of(run(tracekit, folder, *words))
+    assert found.keys() == ALL
+    assert len(set.union(*found.values())) == 1, found
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "remedy"),
+    [
+        (
+            ("package.mine:SQUARES", "--items", "range(9)"),
+            "the lambda package.mine:SQUARES cannot be pickled",
+            "make it a function with a name",
+        ),
+        (
+            ("package.mine:INNER", "--items", "range(9)"),
+            "the function outer.<locals>.inner cannot be pickled",
+            "to the top level of its module",
+        ),
+        (
+            ("package.mine:locked", "--items", "[LOCK] * 4"),
+            "item 0 of package.mine:locked, a lock, cannot be pickled",
+            "make such a thing themselves",
+        ),
+    ],
+    ids=["a lambda", "an inner function", "a lock"],
+)
+def test_what_cannot_be_pickled_runs_without_processes_and_says_why(
+    tracekit: Tracekit, folder: Path, words: tuple[str, ...], reason: str, remedy: str
+) -> None:
+    said = run(tracekit, folder, *words)
+    assert models_of(said).keys() == {"serial", "threads"}
+    assert f"models fork, spawn, forkserver cannot run it: {reason}" in said.err
+    assert remedy in said.err
+    notices = [notice for notice in json.loads(said.out)["notices"] if notice["code"] == "models-left-out"]
+    assert reason in notices[0]["text"]
+    alone = run(tracekit, folder, *words, "--models", "fork")
+    assert (alone.code, alone.err.count("\n")) == (2, 2)
+    assert f"no model is left: {reason}" in alone.err
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "remedy"),
+    [
+        (("package.mine:work",), "nobody says which items it is to be called with", "--items 'range(100)'"),
+        (("package.mine:work", "--items", "7"), "7 is an int, not several items", "--items"),
+        (("package.mine:work", "--items", "range(0)"), "range(0) gives no item", "--items"),
+        (
+            ("package.mine:work", "--items", "range("),
+            "the items of package.mine:work cannot be made: Syntax",
+            "--items",
+        ),
+        (("package.mine:work", "--items", "nowhere"), "NameError: name 'nowhere' is not defined", "--items"),
+        (("package.mine:fetch", "--items", "range(3)"), "is a coroutine function", "asyncio.run"),
+        (("package.mine:NUMBER", "--items", "range(3)"), "is an int, neither a function nor", "package.mine:function"),
+        (("package.mine:missing", "--items", "range(3)"), "has no attribute 'missing'", "from package.mine import"),
+        (("package.other:work", "--items", "range(3)"), "No module named 'package.other'", "from package.other import"),
+        (("package/mine.py:work", "--items", "range(3)"), "is a file", "tracekit run package.mine:work"),
+        (("__main__:work", "--items", "range(3)"), "__main__ is whatever program was started", "mymodule:function"),
+        (("package.mine:not a name", "--items", "range(3)"), "is no name of the form", "mymodule:function"),
+        (("package.mine:WORKLOAD", "--items", "range(3)"), "is a workload and makes its own items", "tracekit run"),
+        (("package.mine:WORKLOAD", "-P", "counts=3"), "mine has no parameter 'counts'", "parameters="),
+        (("matmul", "--items", "range(3)"), "matmul makes its own items", "tracekit run matmul --help"),
+        (("package.crash:work", "--items", "range(3)"), "ended the process: exit code 3", "import package.crash"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_run_at_all_is_refused_with_the_way_out(
+    tracekit: Tracekit, folder: Path, words: tuple[str, ...], reason: str, remedy: str
+) -> None:
+    (folder / "package" / "crash.py").write_text("import os\nos._exit(3)\n", encoding="utf-8")
+    said = run(tracekit, folder, *words)
+    assert (said.code, said.out) == (2, ""), said.err
+    what, way_out = said.err.splitlines()
+    assert reason in what
+    assert remedy in way_out
+    assert not (folder / ".tracekit").exists()

@@ -1,0 +1,133 @@
+"""Parameters, what surrounds a run, and observations: what a workload may declare and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tracekit.workload import Observation, Parameter, Workload
+
+CHUNK = Parameter("chunksize", 4, "tasks together", least=1, most=64)
+SKEW = Parameter("skew", 8.0, "times as long", least=1)
+LOCK = Parameter("lock", False, "under a lock")
+SHAPE = Parameter("shape", "bytes", "what it is", choices=("bytes", "list"))
+
+
+def make_items(size: int, seed: int, **given: Any) -> list[Any]:
+    return [size, seed, given]
+
+
+def made(**more: Any) -> Workload:
+    return Workload(
+        name="made",
+        summary="made",
+        kind="cpu",
+        sizes={"smoke": 1},
+        make_items=make_items,
+        task=str,
+        combine=" ".join,
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameter", "given", "value"),
+    [
+        (CHUNK, "16", 16),
+        (CHUNK, 16, 16),
+        (SKEW, "2", 2.0),
+        (SKEW, 3, 3.0),
+        (LOCK, "yes", True),
+        (LOCK, "Off", False),
+        (LOCK, True, True),
+        (SHAPE, "list", "list"),
+    ],
+)
+def test_a_value_may_come_as_text_or_as_it_is(parameter: Parameter, given: Any, value: Any) -> None:
+    found = parameter.value_of(given)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "given", "allowed"),
+    [
+        (CHUNK, "0", "a whole number from 1 to 64"),
+        (CHUNK, "65", "a whole number from 1 to 64"),
+        (CHUNK, "1.5", "a whole number"),
+        (CHUNK, True, "a whole number"),
+        (SKEW, "nan", "a number from 1"),
+        (SKEW, "", "a number from 1"),
+        (LOCK, "maybe", "yes or no"),
+        (LOCK, 1, "yes or no"),
+        (SHAPE, "tuple", "one of bytes, list"),
+        (SHAPE, 3, "one of bytes, list"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_what_may_be(parameter: Parameter, given: Any, allowed: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{parameter.name} is {allowed}.*, not {given!r}"):
+        parameter.value_of(given)
+
+
+def test_a_number_may_have_no_ends() -> None:
+    assert Parameter("offset", 0, "").value_of("-5") == -5
+    with pytest.raises(ValueError, match="offset is a number, not 'nan'"):
+        Parameter("offset", 0.0, "").value_of("nan")
+
+
+def test_an_end_of_zero_is_an_end() -> None:
+    lower = Parameter("offset", -5, "", most=0)
+    assert lower.allowed() == "a whole number to 0"
+    with pytest.raises(ValueError, match="not 1"):
+        lower.value_of(1)
+
+
+def test_make_items_gets_every_parameter_and_what_is_around() -> None:
+    open_now: list[str] = []
+
+    @contextmanager
+    def around(size: int, seed: int, *, lock: bool, chunksize: int) -> Iterator[Mapping[str, Any]]:
+        open_now.append("server")
+        yield {"port": size + seed + chunksize}
+        open_now.clear()
+
+    workload = made(parameters=(LOCK, CHUNK), around=around)
+    with workload.items("smoke", 3, {"chunksize": "2"}) as items:
+        assert items == [1, 3, {"lock": False, "chunksize": 2, "port": 6}]
+        assert open_now == ["server"]
+    assert not open_now
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [((), "made has no parameter 'chunk': it has none"), ((CHUNK, LOCK), "its parameters are chunksize, lock")],
+)
+def test_a_parameter_that_there_is_not(parameters: Sequence[Parameter], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        made(parameters=parameters).values({"chunk": 1})
+
+
+def test_a_size_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="made has no size huge: known are smoke"), made().items("huge", 1, {}):
+        pass
+
+
+def observing(found: Mapping[str, float]) -> Workload:
+    return made(
+        observe=lambda _results: found,
+        observations=(Observation("lost", "count", "lost"), Observation("late_ns", "ns", "late")),
+    )
+
+
+def test_observations_come_with_their_units_in_the_order_declared() -> None:
+    assert observing({"late_ns": 5, "lost": 2}).observed([]) == [("lost", 2.0, "count"), ("late_ns", 5.0, "ns")]
+    assert observing({"late_ns": 5}).observed([]) == [("late_ns", 5.0, "ns")], "what cannot be told is left out"
+    assert made().observed([]) == []
+
+
+@pytest.mark.parametrize("found", [{"more": 1}, {"lost": 1, "late_ns": 1, "more": 1}, {"late_ns": 1e999}])
+def test_what_was_not_declared_or_is_no_number_is_no_observation(found: Mapping[str, float]) -> None:
+    with pytest.raises(ValueError, match="made observed"):
+        observing(found).observed([])

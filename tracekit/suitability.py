@@ -1,0 +1,114 @@
+"""Which models cannot run a user's own workload, and why: asked of the measured interpreter, before anything is run.
+
+`python -m tracekit.suitability ANSWER_FILE USERS_FOLDER`, with the question as JSON on stdin. Only there is the user's
+module as the measured process will see it; here its import may print, hang or crash without harm.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import pickle
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tracekit.function import a, as_workload, find
+from tracekit.workload import Workload
+
+EVERYWHERE, PROCESSES = "all", "processes"
+"""Whom a problem concerns: every model, or those that send functions and items to worker processes."""
+
+Problem = tuple[str, str, str]
+"""(whom it concerns, what is amiss, the way out)."""
+
+
+def answer(target: str, items: str, size: str, seed: int, given: dict[str, Any]) -> dict[str, Any]:
+    """`problems`, which keep models from running it, none where all can; and all its `parameters` with their values."""
+    try:
+        workload = as_workload(find(target), target, items)
+        parameters = workload.values(given)
+    except Exception as error:  # noqa: BLE001 - a user's module may raise anything while it is imported
+        return {"problems": [(EVERYWHERE, *_unusable(target, error))]}
+    return {"problems": _problems(target, workload, size, seed, parameters), "parameters": parameters}
+
+
+def _problems(target: str, workload: Workload, size: str, seed: int, parameters: dict[str, Any]) -> list[Problem]:
+    if inspect.iscoroutinefunction(workload.task):
+        return [
+            (
+                EVERYWHERE,
+                f"{target} is a coroutine function: called by a worker it does nothing but give a coroutine",
+                "def work(item): return asyncio.run(function(item)), and run that",
+            )
+        ]
+    try:
+        with workload.items(size, seed, parameters) as made:
+            return _of_pickling(target, workload, made)
+    except Exception as error:  # noqa: BLE001 - what a user's expression or make_items raises
+        return [(EVERYWHERE, f"the items of {target} cannot be made: {_said(error)}", "--items 'range(100)'")]
+
+
+def _unusable(target: str, error: Exception) -> tuple[str, str]:
+    module, _, attribute = target.partition(":")
+    if isinstance(error, TypeError) and str(error).startswith(target):
+        asked = "nobody says which items" in str(error)
+        return str(error), f"tracekit run {target} --items 'range(100)'" if asked else f"tracekit run {module}:function"
+    if isinstance(error, ValueError):
+        return str(error), "see where the workload is made, at parameters=..."
+    return f"{target} cannot be used: {_said(error)}", f"python -c 'from {module} import {attribute.split('.')[0]}'"
+
+
+def _of_pickling(target: str, workload: Workload, items: Sequence[Any]) -> list[Problem]:
+    found: list[Problem] = []
+    try:
+        pickle.dumps(workload.task)
+    except Exception as error:  # noqa: BLE001 - pickling calls the user's own code
+        name = getattr(workload.task, "__qualname__", target)
+        found.append((PROCESSES, f"{_named(name, target)} cannot be pickled: {_said(error)}", _way_out(name)))
+    for number, item in enumerate(items):
+        try:
+            pickle.dumps(item)
+        except Exception as error:  # noqa: BLE001
+            found.append(
+                (
+                    PROCESSES,
+                    f"item {number} of {target}, {a(item)}, cannot be pickled: {_said(error)}",
+                    "give tasks what they need to make such a thing themselves: a name, a path, a number",
+                )
+            )
+            break
+    return found
+
+
+def _named(name: str, target: str) -> str:
+    return f"the lambda {target}" if name.endswith("<lambda>") else f"the function {name}"
+
+
+def _way_out(name: str) -> str:
+    if name.endswith("<lambda>"):
+        return "make it a function with a name: def at the top level of its module"
+    if "<locals>" in name:
+        return "move it out of the function that it is made in, to the top level of its module"
+    return "def it at the top level of its module, under the name that it is called by"
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def main() -> int:
+    """Answer the question on stdin."""
+    path, folder = sys.argv[1:]
+    question = json.load(sys.stdin)
+    os.chdir(folder)
+    sys.path.append(folder)
+    found = answer(**question)
+    with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is not needed here
+        json.dump(found, file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""crash: what becomes of the others when one worker fails, for every kind of worker and every way to fail.
+
+Shows: a matrix. Each item starts a program of its own (crash_subject.py) with two workers, of which one fails while the
+other works and more is pending, and looks what is left: whether the program lives, whether the other worker does, which
+results are lost, how long until somebody notices, and what stays behind.
+Claim: a crashing process does not bring down others, a crashing thread wreaks havoc.
+A good answer: an exception harms nobody but its own task, anywhere but in a bare thread, which dies of it unnoticed.
+What kills a process kills all of its threads with it. Under bare processes the others live; ProcessPoolExecutor
+notices at once and gives up everything that is pending; Pool replaces the worker and waits for its result for ever.
+Depends on: concurrent.futures and multiprocessing, whose behaviour is what is shown, and POSIX signals.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tracekit.workload import Observation, Workload
+from workloads.crash_subject import FAILS, LIMIT_S, RUNS_MEANWHILE, START_S, TASKS, cases
+
+Case = tuple[str, str, str]
+
+_EXIT_S = 0.8
+"""How long the program may take to end after it gave up waiting."""
+_SETTLE_S = 0.1
+"""What is still there then is left behind."""
+
+_WHAT = (
+    ("parent_lives", "count", "the program lives to its end"),
+    ("parent_hangs", "count", "the program neither dies nor ends"),
+    ("sibling_lives", "count", "the other worker finishes what it was at"),
+    ("finished_lost", "count", "results that were computed and never came"),
+    ("pending_lost", "count", "tasks that were never done"),
+    ("noticed_ns", "ns", "from the fault until the program knows"),
+    ("noticed_by_limit", "count", "it knows only because it has set itself a time limit"),
+    ("left_behind", "count", "processes, shared memory and files that stay behind"),
+)
+
+
+def name_of(case: Case) -> str:
+    """`ProcessPoolExecutor-fork.sigkill`, as observations are called."""
+    pool, method, fault = case
+    return f"{pool}-{method}.{fault}" if method else f"{pool}.{fault}"
+
+
+def make_items(thorough: bool, seed: int) -> list[Case]:
+    """All cases; to look whether it works at all, two faults of those that start quickly."""
+    if thorough:
+        return list(cases())
+    return [case for case in cases() if case[1] in ("", "fork") and case[2] in ("exception", "os-exit")]
+
+
+def task(case: Case) -> tuple[Case, dict[str, int]]:
+    """Let the program fail; returns the case and what was seen."""
+    with tempfile.TemporaryDirectory(prefix="tk-crash-") as folder:
+        events, temporary = Path(folder) / "events", Path(folder) / "tmp"
+        events.touch()
+        temporary.mkdir()
+        shared = _shared_memory()
+        code, left = _run(case, events, temporary)
+        left += len(_shared_memory() - shared) + len(list(temporary.iterdir()))
+        return case, _seen(events.read_text(encoding="ascii"), code, left)
+
+
+def _run(case: Case, events: Path, temporary: Path) -> tuple[int | None, int]:
+    """Its exit code, None when it had to be killed; and how many processes it left."""
+    pool, method, fault = case
+    process = subprocess.Popen(
+        [sys.executable, "-s", str(Path(__file__).with_name("crash_subject.py")), pool, method, fault, str(events)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    code: int | None = None
+    left: set[int] = set()
+    try:
+        code = process.wait(LIMIT_S + START_S.get(method, 0.0) + _EXIT_S)
+        left = _group(process.pid)
+        if left:
+            time.sleep(_SETTLE_S)
+            left = _group(process.pid)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        for pid in {*_group(process.pid), *([process.pid] if process.poll() is None else [])}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+    return code, len(left)
+
+
+def _group(leader: int) -> set[int]:
+    """The processes of that process group that run; an orphan that has ended is for init to reap."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError):
+            # After the name, which may hold anything.
+            state, _, group = path.read_bytes().rpartition(b")")[2].split()[:3]
+            if int(group) == leader and state != b"Z":
+                found.add(int(path.parent.name))
+    return found
+
+
+def _shared_memory() -> set[str]:
+    """Segments and semaphores that no process uses."""
+    try:
+        names = {path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(("psm_", "sem.mp"))}
+    except OSError:
+        return set()
+    for path in Path("/proc").glob("[0-9]*/maps") if names else ():
+        with suppress(OSError):
+            mapped = path.read_text(encoding="utf-8", errors="replace")
+            names = {name for name in names if f"/dev/shm/{name}" not in mapped}
+    return names
+
+
+def _seen(text: str, code: int | None, left: int) -> dict[str, int]:
+    """What the events say; `noticed_ns` is missing where nobody noticed. Raises ValueError where nothing failed."""
+    at: dict[str, dict[int, int]] = {}
+    for line in text.splitlines():
+        name, number, stamp, _ = line.split()
+        at.setdefault(name, {}).setdefault(int(number), int(stamp))
+    if "fault" not in at:
+        raise ValueError(f"the fault never came; the program said: {text!r}")
+    ended, results = at.get("end", {}).keys(), at.get("result", {}).keys()
+    seen = {
+        "parent_lives": int("survived" in at and code == 0),
+        "parent_hangs": int(code is None),
+        "sibling_lives": int(RUNS_MEANWHILE in ended),
+        "finished_lost": len(ended - results),
+        "pending_lost": len(set(range(TASKS)) - ended - {FAILS}),
+        "noticed_by_limit": int("limit" in at),
+        "left_behind": left,
+    }
+    if "noticed" in at:
+        seen["noticed_ns"] = min(at["noticed"].values()) - at["fault"][FAILS]
+    return seen
+
+
+def combine(results: Sequence[tuple[Case, Mapping[str, int]]]) -> str:
+    """How many cases there were."""
+    return str(len(results))
+
+
+def observe(results: Sequence[tuple[Case, Mapping[str, int]]]) -> Mapping[str, float]:
+    """Everything that was seen, of each case."""
+    return {f"{name_of(case)}.{what}": value for case, seen in results for what, value in seen.items()}
+
+
+WORKLOAD = Workload(
+    name="crash",
+    summary="one worker fails, in every way and under every kind: what becomes of the others",
+    kind="fault",
+    sizes={"smoke": False, "small": True, "default": True, "large": True},
+    make_items=make_items,
+    task=task,
+    combine=combine,
+    observe=observe,
+    observations=tuple(
+        Observation(f"{name_of(case)}.{what}", unit, summary) for case in cases() for what, unit, summary in _WHAT
+    ),
+    usual={"models": ("threads",), "workers": (2,), "captures": ("none",), "runs": 1, "warmup": 0, "controls": False},
+    invariant="every case was tried; what becomes of the others is what is observed",
+)

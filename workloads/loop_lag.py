@@ -1,0 +1,83 @@
+"""loop-lag: a heartbeat beside threads that compute: how late it comes.
+
+Shows: what a thread that mostly waits suffers from one that computes, be it an event loop, a user interface or a
+server's accepting thread. It wants to run for a moment every few milliseconds; each time it wakes it has to wait for
+the GIL, which the other one gives up only when asked, after the switch interval of 5 ms.
+Claim: threads are good for waiting; a thread that computes makes the others wait.
+A good answer: alone (serial) and beside processes late by less than a millisecond; beside a computing thread late by
+about the switch interval. With one worker nothing runs beside it.
+Depends on: nothing but the interpreter. The first task is the heartbeat, the others compute.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Union
+
+from tracekit.workload import Observation, Parameter, Workload
+
+Item = tuple[str, int, float]
+Result = Union[list[int], int]
+
+_COMPUTING = 8
+"""Tasks beside the heartbeat."""
+
+
+def make_items(beats: int, seed: int, *, period: float, rounds: int) -> list[Item]:
+    """(`heartbeat`, beats, period in seconds), then the computing tasks; the seed changes nothing."""
+    return [("heartbeat", beats, period / 1000)] + [("compute", rounds * beats // _COMPUTING, 0.0)] * _COMPUTING
+
+
+def task(item: Item) -> Result:
+    """The heartbeat returns by how many ns each beat came late; computing returns a count."""
+    what, number, period = item
+    if what == "heartbeat":
+        return [_late_by(period) for _ in range(number)]
+    total = 0
+    for step in range(number):
+        total += step & 1
+    return total
+
+
+def _late_by(period: float) -> int:
+    due = time.monotonic_ns() + round(1e9 * period)
+    time.sleep(period)
+    return time.monotonic_ns() - due
+
+
+def combine(results: Sequence[Result]) -> str:
+    """How many beats there were, and the sum of all counts."""
+    beats = sum(len(result) for result in results if isinstance(result, list))
+    return f"{beats} {sum(result for result in results if isinstance(result, int))}"
+
+
+def observe(results: Sequence[Result]) -> Mapping[str, float]:
+    """How late the beats came."""
+    late = sorted(lag for result in results if isinstance(result, list) for lag in result)
+    return {
+        "beat_late_ns": late[len(late) // 2],
+        "beat_late_p99_ns": late[min(len(late) - 1, len(late) * 99 // 100)],
+        "beat_late_longest_ns": late[-1],
+    }
+
+
+WORKLOAD = Workload(
+    name="loop-lag",
+    summary="a heartbeat beside threads that compute: how late an event loop comes to run",
+    kind="mixed",
+    sizes={"smoke": 20, "small": 50, "default": 200, "large": 2_000},
+    make_items=make_items,
+    task=task,
+    combine=combine,
+    parameters=(
+        Parameter("period", 2.0, "time between two beats", unit="ms", least=0.1, most=10_000),
+        Parameter("rounds", 80_000, "how much is computed for each beat, in rounds of a loop", least=0, most=10**9),
+    ),
+    observe=observe,
+    observations=(
+        Observation("beat_late_ns", "ns", "how late a beat comes, median"),
+        Observation("beat_late_p99_ns", "ns", "the same, 99th percentile"),
+        Observation("beat_late_longest_ns", "ns", "the longest"),
+    ),
+)

@@ -63,14 +63,13 @@ def task(case: Case) -> tuple[Case, dict[str, int]]:
         events, temporary = Path(folder) / "events", Path(folder) / "tmp"
         events.touch()
         temporary.mkdir()
-        shared = _shared_memory()
         code, left = _run(case, events, temporary)
-        left += len(_shared_memory() - shared) + len(list(temporary.iterdir()))
         return case, _seen(events.read_text(encoding="ascii"), code, left)
 
 
 def _run(case: Case, events: Path, temporary: Path) -> tuple[int | None, int]:
-    """Its exit code, None when it had to be killed; and how many processes it left."""
+    """Its exit code, None when it had to be killed; and how many processes, semaphores and files it left, all of which
+    are removed. What is left by a program that was killed is not its own doing."""
     pool, method, fault = case
     process = subprocess.Popen(
         [sys.executable, "-s", str(Path(__file__).with_name("crash_subject.py")), pool, method, fault, str(events)],
@@ -80,13 +79,14 @@ def _run(case: Case, events: Path, temporary: Path) -> tuple[int | None, int]:
         env={**os.environ, "TMPDIR": str(temporary)},
     )
     code: int | None = None
-    left: set[int] = set()
+    left = 0
     try:
         code = process.wait(LIMIT_S + START_S.get(method, 0.0) + _EXIT_S)
-        left = _group(process.pid)
-        if left:
+        if _group(process.pid) or _semaphores(process.pid):
+            # What takes away the rest is a process of its own, and ends after it.
             time.sleep(_SETTLE_S)
-            left = _group(process.pid)
+            left = len(_group(process.pid)) + len(_semaphores(process.pid))
+        left += len(list(temporary.iterdir()))
     except subprocess.TimeoutExpired:
         pass
     finally:
@@ -94,7 +94,9 @@ def _run(case: Case, events: Path, temporary: Path) -> tuple[int | None, int]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
-    return code, len(left)
+        for path in _semaphores(process.pid):
+            path.unlink(missing_ok=True)
+    return code, left
 
 
 def _group(leader: int) -> set[int]:
@@ -109,17 +111,9 @@ def _group(leader: int) -> set[int]:
     return found
 
 
-def _shared_memory() -> set[str]:
-    """Segments and semaphores that no process uses."""
-    try:
-        names = {path.name for path in Path("/dev/shm").iterdir() if path.name.startswith(("psm_", "sem.mp"))}
-    except OSError:
-        return set()
-    for path in Path("/proc").glob("[0-9]*/maps") if names else ():
-        with suppress(OSError):
-            mapped = path.read_text(encoding="utf-8", errors="replace")
-            names = {name for name in names if f"/dev/shm/{name}" not in mapped}
-    return names
+def _semaphores(leader: int) -> list[Path]:
+    """The semaphores that the program made and nobody took away; it names them by its id."""
+    return list(Path("/dev/shm").glob(f"sem.tk{leader}-*"))
 
 
 def _seen(text: str, code: int | None, left: int) -> dict[str, int]:

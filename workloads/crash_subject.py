@@ -270,6 +270,8 @@ def main() -> None:
     os.environ.update(TK_CRASH_EVENTS=events, TK_CRASH_FAULT=fault)
     # A group of its own, by which all that it leaves is found.
     os.setpgid(0, 0)
+    # By this name it is known whose semaphores are left: other programs of the kind run beside this one.
+    vars(multiprocessing.current_process())["_config"]["semprefix"] = f"/tk{os.getpid()}"
     try:
         import resource  # noqa: PLC0415 - Windows has none
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tracekit import api, interpreters
+from tracekit import api, interpreters, plan
 from tracekit.bundle import Store
 from tracekit.metrics.cells import records
 from tracekit.plan import WORKLOADS, Request
+from tracekit.report.faults import cases_of
+from tracekit.report.grouping import groups
 from tracekit.tables import Tables
 
 MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
@@ -122,7 +126,7 @@ def test_shared_state_is_seen_by_threads_and_copies_and_in_shared_memory_only(tm
 
 
 def shared_segments() -> set[str]:
-    return {path.name for path in Path("/dev/shm").glob("psm_*")}
+    return {path.name for path in Path("/dev/shm").glob("[ps][se][m_]*")}
 
 
 def test_one_worker_is_overloaded_by_large_chunks_and_not_by_single_tasks(tmp_path: Path) -> None:
@@ -145,3 +149,42 @@ def test_a_heartbeat_comes_late_beside_a_computing_thread_and_not_beside_a_proce
     )
     assert late["threads"] > 2 * late["fork"]
     assert late["threads"] > 2 * late["serial"]
+
+
+def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """All cases, as `tracekit run crash` makes them."""
+    processes, segments, descriptors = subjects(), shared_segments(), len(list(Path("/proc/self/fd").iterdir()))
+    request = Request(workload="crash", **plan.usual("crash"))
+    outcome = api.measure(api.prepare(request, store=Store(tmp_path)))
+    assert outcome.status == "ok"
+    tables = api.analyse(outcome.folder)
+    found = {(case.workers, case.fault): case for case in cases_of(groups(tables)[0])}
+    assert len(found) == 12 * 9
+    by_place = {place: case.outcome for place, case in found.items()}
+    for threads in ("Thread", "ThreadPoolExecutor"):
+        assert by_place[threads, "exception"] == "own"
+        assert {by_place[threads, fault] for fault in ("os-exit", "sigsegv", "sigkill", "sigterm")} == {"dies"}
+        assert by_place[threads, "deadlock"] == "hangs"
+    for method in PROCESSES:
+        for fault in ("os-exit", "sigsegv", "sigkill", "sigterm"):
+            assert by_place[f"Process ({method})", fault] == "own"
+            broken = found[f"ProcessPoolExecutor ({method})", fault]
+            # It knows at once, and gives up what is pending.
+            assert broken.outcome == "others"
+            assert broken.seen["noticed_by_limit"] == 0
+            assert by_place[f"Pool ({method})", fault] == "silent"
+        assert by_place[f"ProcessPoolExecutor ({method})", "odd-exception"] == "others"
+    assert {case.seen["left_behind"] for case in found.values()} == {0}
+    assert (subjects(), shared_segments()) == (processes, segments)
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert not list(Path(tempfile.gettempdir()).glob("tk-crash-*"))
+
+
+def subjects() -> set[str]:
+    """The programs of `crash` that run."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if b"crash_subject.py" in path.read_bytes():
+                found.add(path.parent.name)
+    return found

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from tracekit import __version__
 from tracekit.metrics.once import remembering
-from tracekit.report import doubts, environment, every, methods, sections, summary
+from tracekit.report import doubts, environment, every, faults, methods, sections, summary
 from tracekit.report.cells import Group
-from tracekit.report.faults import fault_verdict
+from tracekit.report.figures import faults as fault_matrix
 from tracekit.report.figures import lives, spawn, speedup, switches, thread_time, walls
 from tracekit.report.grouping import groups
 from tracekit.report.program import Program, headline, processes_table, program_of
 from tracekit.report.verdict import verdict
-from tracekit.report.views import FigureGroup, FigureView, MissingFigure, ReportView, Verdict
+from tracekit.report.views import FigureGroup, FigureView, MissingFigure, ReportView, Section, Verdict
 from tracekit.report.wording import plural
 from tracekit.tables import Tables, check
 
@@ -25,7 +25,37 @@ def build(tables: Tables) -> ReportView:
         check(name, tables.table(name))
     with remembering():
         recorded = program_of(tables)
-        return _of_models(tables) if recorded is None else _of_program(tables, recorded)
+        if recorded is not None:
+            return _of_program(tables, recorded)
+        view = _of_models(tables)
+        cases = next((cases for group in groups(tables) if (cases := faults.cases_of(group))), [])
+        return _of_faults(view, cases) if cases else view
+
+
+def _of_faults(view: ReportView, cases: list[faults.Case]) -> ReportView:
+    """The report of a workload that fails on purpose: the matrix instead of what is about comparing models, which here
+    only start programs and wait for them."""
+    drawn = FigureGroup(label="", figures=(fault_matrix.figure(cases, view.title),), missing=())
+    said = faults.sentences(cases)
+    return replace(
+        view,
+        verdicts=(replace(faults.verdict(cases), label=view.verdicts[0].label),),
+        summary=faults.matrix_table(cases),
+        by_workers=(),
+        captures=None,
+        figures=(drawn,),
+        sections=(
+            Section(
+                slug="faults",
+                title="Case by case",
+                sentences=said,
+                lead=len(said),
+                tables=(faults.details_table(cases),),
+            ),
+        ),
+        doubts=faults.DOUBTS,
+        methods=(),
+    )
 
 
 def _of_models(tables: Tables) -> ReportView:
@@ -38,8 +68,7 @@ def _of_models(tables: Tables) -> ReportView:
         title=workload,
         subtitle=_subtitle(tables, own),
         verdicts=tuple(
-            _with_status(fault_verdict(group) or verdict(group, workload, _cpus(environments, group)), tables)
-            for group in own or (_nothing(),)
+            _with_status(verdict(group, workload, _cpus(environments, group)), tables) for group in own or (_nothing(),)
         ),
         summary=summary.summary_table(own, workload),
         by_workers=summary.tables_by_workers(own),

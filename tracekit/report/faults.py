@@ -17,14 +17,23 @@ _NAME = re.compile(
 )
 
 OUTCOMES = {
-    "own task": "only the task that failed is lost; the program and the other worker go on",
+    "own": "only the task that failed is lost; the program and the other worker go on",
     "silent": "only the task that failed is lost, but nobody says so: without a time limit of its own the program "
     "would wait for the result for ever",
-    "others'": "the program lives, but results or tasks of others are lost, or their worker is",
+    "others": "the program lives, but results or tasks of others are lost, or their worker is",
     "hangs": "the program can neither go on nor end",
     "dies": "the whole program is gone, and everything that it had not written down",
 }
 """What may become of it, from the mildest to the worst, and what that means."""
+
+
+DOUBTS = (
+    "Each case is one program that fails once. Where two things race, a result on its way and the end of a pool, say, "
+    "another time it may come out otherwise: repeat with --runs 5 for medians.",
+    "What becomes of the others is a property of this version of Python's pools, not of threads and processes as such.",
+    "A time until it is noticed that comes from a time limit is that limit, which the program has chosen itself.",
+)
+"""What to keep in mind about the matrix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +65,8 @@ class Case:
             return "dies"
         lost = self.seen.get("finished_lost", 0) + self.seen.get("pending_lost", 0)
         if lost or not self.seen.get("sibling_lives"):
-            return "others'"
-        return "silent" if self.seen.get("noticed_by_limit") else "own task"
+            return "others"
+        return "silent" if self.seen.get("noticed_by_limit") else "own"
 
 
 def cases_of(group: Group) -> list[Case]:
@@ -143,22 +152,20 @@ def _row(case: Case) -> Row:
     )
 
 
-def fault_verdict(group: Group) -> Verdict | None:
-    """The answer of the matrix in one sentence; None for another workload than `crash`."""
-    cases = cases_of(group)
+def verdict(cases: Sequence[Case]) -> Verdict:
+    """The answer of the matrix in one sentence."""
     said, shares = [], []
-    for family, what in (("threads", "a fault in a thread"), ("processes", "one in a worker process")):
+    for family, what in (("threads", "a fault in a thread"), ("processes", "a fault in a worker process")):
         of_family = [case for case in cases if case.family == family]
         if of_family:
             ended = sum(case.outcome in ("dies", "hangs") for case in of_family)
             said.append(f"{what} was the end of the whole program in {ended} of {plural(len(of_family), 'case')}")
             shares.append(ended / len(of_family))
     if not said:
-        return None
-    lead, *rest = said
+        return Verdict(label="", outcome="level", lead=f"{plural(len(cases), 'fault')} without workers", rest=".")
     milder = "processes" if len(shares) == 2 and shares[1] < shares[0] else "level"
-    rest_said = "".join(f", {text}" for text in rest)
-    return Verdict(label=group.label, outcome=milder, lead=lead[:1].upper() + lead[1:], rest=f"{rest_said}.")
+    rest = "".join(f", {text}" for text in said[1:])
+    return Verdict(label="", outcome=milder, lead=said[0][:1].upper() + said[0][1:], rest=f"{rest}.")
 
 
 def sentences(cases: Sequence[Case]) -> tuple[str, ...]:
@@ -169,7 +176,7 @@ def sentences(cases: Sequence[Case]) -> tuple[str, ...]:
         if of_family:
             dead = sum(case.outcome == "dies" for case in of_family)
             hung = sum(case.outcome == "hangs" for case in of_family)
-            others = sum(case.outcome == "others'" for case in of_family)
+            others = sum(case.outcome == "others" for case in of_family)
             silent = sum(case.outcome == "silent" for case in of_family)
             said.append(
                 f"Of {plural(len(of_family), 'fault')} {what}, {dead} ended the whole program, {hung} left it hanging, "

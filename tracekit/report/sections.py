@@ -9,10 +9,7 @@ from tracekit.metrics.blame_stacks import collapsed
 from tracekit.metrics.cells import LIGHT, UNTRACED, captures, is_light, records
 from tracekit.report.blame import blame_csv, blame_of, blame_table, sentences
 from tracekit.report.cells import Cell, Group
-from tracekit.report.faults import cases_of, details_table, matrix_table
-from tracekit.report.faults import sentences as fault_sentences
 from tracekit.report.figures import blame as blame_figure
-from tracekit.report.figures import faults as faults_figure
 from tracekit.report.figures import flame
 from tracekit.report.gil import gil_table
 from tracekit.report.names import Names, names_of
@@ -30,7 +27,6 @@ COLLAPSED = "wait.collapsed.txt"
 def of_suite(tables: Tables, groups: tuple[Group, ...], workload: str) -> tuple[Section, ...]:
     """What the workload observed, the GIL of every model, and of the model that waits for it most one run in detail."""
     sections = [
-        *_faults(groups, workload),
         _observed(groups),
         _tables("gil", "The GIL", gil_table(groups)),
     ]
@@ -116,27 +112,6 @@ def _sites(tables: Tables, run_id: str, told: str) -> Section | None:
         tables=(table,),
         downloads=(Download(name="wait-sites.csv", about=about, content=sites_csv(found)),),
     )
-
-
-def _faults(groups: tuple[Group, ...], workload: str) -> list[Section]:
-    """The fault matrix, then case by case; nothing for a workload that does not fail on purpose."""
-    cases = next((found for group in groups if (found := cases_of(group))), [])
-    if not cases:
-        return []
-    said = fault_sentences(cases)
-    drawn = FigureGroup(label="", figures=(faults_figure.figure(cases, workload),), missing=())
-    return [
-        Section(
-            slug="faults",
-            title="What a fault costs",
-            sentences=said,
-            lead=len(said),
-            figures=drawn,
-            tables=(matrix_table(cases),),
-            in_terminal=True,
-        ),
-        Section(slug="faults-by-case", title="Faults case by case", tables=(details_table(cases),)),
-    ]
 
 
 def _observed(groups: tuple[Group, ...]) -> Section | None:

@@ -206,3 +206,11 @@ def png(figure: Figure) -> bytes:
     with mpl.rc_context(_RC):
         figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def fit_below(figure: Figure, axes: Axes) -> None:
+    """Leave as much room under the fields as the slanted names take, and make the figure that much lower or higher."""
+    lowest = min(text.get_window_extent().y0 for text in axes.get_xticklabels())
+    needed = (axes.get_window_extent().y0 - lowest) / figure.dpi + 0.08
+    before = figure.subplotpars.bottom * figure.get_figheight()
+    change_height(figure, needed - before)

@@ -17,13 +17,13 @@ from tracekit.tables import Tables
 
 FINE = {"parent_lives": 1, "sibling_lives": 1, "noticed_ns": 2e6}
 SEEN: dict[tuple[str, str], tuple[dict[str, float], str]] = {
-    ("Thread", "exception"): (FINE, "own task"),
+    ("Thread", "exception"): (FINE, "own"),
     ("Thread", "sigkill"): ({"pending_lost": 5}, "dies"),
-    ("Pool-fork", "exception"): (FINE, "own task"),
+    ("Pool-fork", "exception"): (FINE, "own"),
     ("Pool-fork", "sigkill"): ({**FINE, "noticed_by_limit": 1}, "silent"),
-    ("ProcessPoolExecutor-fork", "exception"): ({**FINE, "sibling_lives": 0}, "others'"),
-    ("ProcessPoolExecutor-fork", "sigkill"): ({**FINE, "pending_lost": 5}, "others'"),
-    ("ProcessPoolExecutor-spawn", "exception"): ({**FINE, "finished_lost": 1}, "others'"),
+    ("ProcessPoolExecutor-fork", "exception"): ({**FINE, "sibling_lives": 0}, "others"),
+    ("ProcessPoolExecutor-fork", "sigkill"): ({**FINE, "pending_lost": 5}, "others"),
+    ("ProcessPoolExecutor-spawn", "exception"): ({**FINE, "finished_lost": 1}, "others"),
     ("ProcessPoolExecutor-spawn", "sigkill"): ({"parent_hangs": 1, "sibling_lives": 1}, "hangs"),
 }
 
@@ -65,16 +65,17 @@ def test_the_report_is_about_the_faults(suite: Tables) -> None:
     view = build(suite)
     assert view.verdicts[0].sentence == (
         "A fault in a thread was the end of the whole program in 1 of 2 cases, "
-        "one in a worker process was the end of the whole program in 1 of 6 cases."
+        "a fault in a worker process was the end of the whole program in 1 of 6 cases."
     )
     assert view.verdicts[0].outcome == "processes"
     text = to_text(view)
     lines = [line.split() for line in text.splitlines()]
-    assert ["Pool", "(fork)", "own", "task", "silent"] in lines
-    assert ["ProcessPoolExecutor", "(spawn)", "others'", "hangs"] in lines
+    assert ["Pool", "(fork)", "own", "silent"] in lines
+    assert ["ProcessPoolExecutor", "(spawn)", "others", "hangs"] in lines
     assert "1 nobody would have noticed" in " ".join(text.split())
+    assert [figure.slug for block in view.figures for figure in block.figures] == ["faults"]
     by_slug = {section.slug: section for section in view.sections}
-    details = by_slug["faults-by-case"].tables[0]
+    details = by_slug["faults"].tables[0]
     rows = {
         (group.label, row.label): [field.main for field in row.fields] for group in details.groups for row in group.rows
     }

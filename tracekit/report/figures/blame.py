@@ -84,7 +84,7 @@ def _draw(waiters: list[Who], holders: list[Who], matrix: npt.NDArray[np.float64
     axes.tick_params(which="minor", length=0)
     axes.spines["bottom"].set_visible(False)
     axes.set_ylim(len(waiters) - 0.5, -0.5)
-    _fit_below(figure, axes)
+    style.fit_below(figure, axes)
     return figure
 
 
@@ -99,14 +99,6 @@ def _field(axes: Axes, column: int, row: int, ns: float, share: float) -> None:
         linespacing=1.15,
         color=style.INK,
     )
-
-
-def _fit_below(figure: Figure, axes: Axes) -> None:
-    """Leave as much room under the fields as the slanted names take, and make the figure that much lower or higher."""
-    lowest = min(text.get_window_extent().y0 for text in axes.get_xticklabels())
-    needed = (axes.get_window_extent().y0 - lowest) / figure.dpi + 0.08
-    before = figure.subplotpars.bottom * figure.get_figheight()
-    style.change_height(figure, needed - before)
 
 
 def _short(who: Who) -> str:

@@ -14,7 +14,7 @@ from tracekit.report.views import FigureView
 
 TITLE = "What a fault costs, by kind of worker"
 SLUG = "faults"
-_COLOURS = {"own task": "#d7eee5", "silent": "#eef0c5", "others'": "#fbe3b5", "hangs": "#e3c9dd", "dies": "#f2b8a0"}
+_COLOURS = {"own": "#d7eee5", "silent": "#eef0c5", "others": "#fbe3b5", "hangs": "#e3c9dd", "dies": "#f2b8a0"}
 """Light, so that the word in the field can be read: it tells what colour alone would not."""
 
 
@@ -52,7 +52,7 @@ def _draw(cases: Sequence[Case], what: str) -> Figure:
     )
     for case in cases:
         place = (faults.index(case.fault), workers.index(case.workers))
-        axes.text(*place, case.outcome.replace(" ", "\n"), ha="center", va="center", fontsize=6.5, color=style.INK)
+        axes.text(*place, case.outcome, ha="center", va="center", fontsize=6.5, color=style.INK)
     axes.tick_params(axis="both", length=0, pad=2, colors=style.INK, labelsize=7.5)
     axes.set_xticks(range(len(faults)), faults, rotation=38, ha="right")
     axes.set_xticks(np.arange(len(faults) + 1) - 0.5, minor=True)
@@ -61,4 +61,5 @@ def _draw(cases: Sequence[Case], what: str) -> Figure:
     axes.tick_params(which="minor", length=0)
     axes.spines["bottom"].set_visible(False)
     axes.set_ylim(len(workers) - 0.5, -0.5)
+    style.fit_below(figure, axes)
     return figure

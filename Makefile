@@ -25,7 +25,7 @@ unexport PYTHONHOME
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace report view doctor test lint check bench accuracy golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test lint check bench accuracy golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -39,6 +39,9 @@ setup-dev:
 
 trace: setup ## measure WORKLOAD=matmul under each model [MODELS WORKERS SIZE CAPTURE RUNS PYTHON ARGS]
 	@$(TRACEKIT) run '$(WORKLOAD)' $(OPTIONS) $(ARGS)
+
+claims: setup ## put what is said of threads and processes to the test, in under 3 minutes
+	@$(TRACEKIT) run claims $(ARGS)
 
 report: setup ## write the report of SUITE=latest
 	@$(TRACEKIT) report '$(SUITE)'

@@ -116,8 +116,13 @@ def _workload(module: ModuleType) -> str:
         ]
         parts.append("\n".join(["| parameter | | may be | default | unit |", "|---|---|---|---|---|", *rows]) + "\n")
     if workload.observations:
-        rows = [f"| `observed.{item.name}` | {item.summary} | {item.unit} |" for item in workload.observations]
-        parts.append("\n".join(["| observes | | unit |", "|---|---|---|", *rows]) + "\n")
+        # Of many cases each has the same observations: `observed.<case>.noticed_ns` stands for all of them.
+        rows = [
+            f"| `observed.{'<case>.' * (item.name.count('.') > 0)}{item.name.rpartition('.')[2]}` | {item.summary} | "
+            f"{item.unit} |"
+            for item in workload.observations
+        ]
+        parts.append("\n".join(["| observes | | unit |", "|---|---|---|", *dict.fromkeys(rows)]) + "\n")
     return "\n".join(parts)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tracekit import interpreters, plan
+from tracekit import claims, interpreters, plan
 from tracekit.bundle import Store, SuiteFolder, explained_os_errors
 from tracekit.capture import Provision, named
 from tracekit.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
@@ -51,6 +51,7 @@ __all__ = [
     "measure",
     "outcome_document",
     "prepare",
+    "prepare_claims",
     "record",
     "write_report",
 ]
@@ -100,6 +101,16 @@ def prepare(
     suite_id = plan.new_suite_id(plan.safe_name(request.workload), store)
     suite = plan.plan(request, chosen, suite_id, allowed, tuple(command))
     return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=tuple(notices))
+
+
+def prepare_claims(
+    *, store: Store, pythons: Sequence[str] = (), timeout_s: float = 120.0, command: Sequence[str] = ()
+) -> Prepared:
+    """Plan the experiments of `tracekit run claims`; nothing is measured or written. Raises UsageError."""
+    chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
+    suite_id = plan.new_suite_id(claims.NAME, store)
+    suite = claims.plan_claims(chosen, suite_id, timeout_s, command)
+    return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=())
 
 
 def check_writable(folder: Path) -> None:

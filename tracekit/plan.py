@@ -11,7 +11,7 @@ import datetime
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -210,13 +210,8 @@ def plan(
             watched = _watched(cell, request, most, captures)
             if capture in watched:
                 specs.append(_spec(request, suite_id, cell, capture=capture, repeat=1, extra_path=watched[capture]))
-    numbered = tuple(
-        replace(
-            spec,
-            run_id=f"{number:03d}-{_run_name(spec)}",
-            parameters=values if spec.workload == request.workload else {},
-        )
-        for number, spec in enumerate(specs, start=1)
+    numbered = renumbered(
+        [replace(spec, parameters=values if spec.workload == request.workload else {}) for spec in specs]
     )
     return Suite(
         suite_id=suite_id,
@@ -226,6 +221,11 @@ def plan(
         specs=numbered,
         command=command,
     )
+
+
+def renumbered(specs: Sequence[RunSpec]) -> tuple[RunSpec, ...]:
+    """The specs in this order, each with a run id that says what it is."""
+    return tuple(replace(spec, run_id=f"{number:03d}-{_run_name(spec)}") for number, spec in enumerate(specs, start=1))
 
 
 def _watched(

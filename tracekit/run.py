@@ -31,7 +31,7 @@ from tracekit.launch import Ended, launch, link_packages, measured_environment
 from tracekit.main_stream import MainFacts, read_main_stream
 from tracekit.notices import Notice, notice
 from tracekit.sealing import Machine, seal
-from tracekit.spec import RunSpec, Suite
+from tracekit.spec import RunSpec, Suite, parameters_text
 from tracekit.worker_memory import MemoryReader
 from tracekit.wrapping import changes, setting, with_variables
 
@@ -111,7 +111,7 @@ def run_suite(
                     on_end(number, outcome)
                 _check_results(outcomes)
                 # What fails before the work begins, a module that does not import, say, fails under every model.
-                if failed >= ways or outcome.unloadable:
+                if (ways and failed >= ways) or outcome.unloadable:
                     break
         status = "failed" if any(outcome.failed for outcome in outcomes) else "ok"
     except ChecksumMismatch:
@@ -129,9 +129,14 @@ def run_suite(
     return SuiteOutcome(folder=folder, status=status, outcomes=tuple(outcomes), notices=tuple(found))
 
 
+def _work(spec: RunSpec) -> tuple[object, ...]:
+    """What must agree for two results to be comparable."""
+    return (spec.workload, spec.size, parameters_text(spec.parameters), spec.seed)
+
+
 def _way(spec: RunSpec) -> tuple[object, ...]:
     """What a failed timed run condemns: this work under this model, workers and interpreter, watched or not."""
-    return (spec.workload, spec.model, spec.workers, spec.python_label)
+    return (*_work(spec), spec.model, spec.workers, spec.python_label)
 
 
 def run_one(
@@ -266,8 +271,9 @@ def _check_results(outcomes: list[Outcome]) -> None:
     if newest.checksum is None:
         return
     for other in outcomes[:-1]:
-        same_work = other.spec.workload == newest.spec.workload and other.checksum is not None
-        if same_work and other.checksum != newest.checksum:
+        if other.checksum is None or _work(other.spec) != _work(newest.spec):
+            continue
+        if other.checksum != newest.checksum:
             raise ChecksumMismatch(
                 f"{newest.spec.workload} computed {newest.checksum} under {newest.spec.model} "
                 f"and {other.checksum} under {other.spec.model}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Tracekit
 from tracekit import api, interpreters, plan
 from tracekit.bundle import Store
 from tracekit.metrics.cells import records
@@ -188,3 +190,77 @@ def subjects() -> set[str]:
             if b"crash_subject.py" in path.read_bytes():
                 found.add(path.parent.name)
     return found
+
+
+def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_path: Path) -> None:
+    """`tracekit run claims` as a user has it: the verdicts are computed again here from what `export` writes."""
+    said = tracekit("run", "claims", "--json", cwd=tmp_path)
+    assert said.code == 0, said.err
+    rows = tracekit("export", "latest", "metrics", "--format", "json", cwd=tmp_path).rows()
+
+    def ends(workload: str, model: str, metric: str, parameter: str = "", workers: int = 2) -> tuple[float, float]:
+        found = [
+            row
+            for row in rows
+            if (row["scope"], row["workload"], row["model"], row["metric"]) == ("cell", workload, model, metric)
+            and row["workers"] == workers
+            and parameter in row["parameters"]
+        ]
+        assert len(found) == 1, (workload, model, metric, found)
+        row = found[0]
+        return row["lower"] or row["value"], row["upper"] or row["value"]
+
+    def value(case: str, what: str) -> float:
+        return ends("crash", "threads", f"observed.{case}.{what}")[0]
+
+    crashes = ("os-exit", "sigsegv", "sigkill", "sigterm")
+    spared = all(value(f"Process-{m}.{fault}", "sibling_lives") for m in PROCESSES for fault in crashes)
+    pools_lose = any(
+        value(f"{pool}-{m}.{fault}", what)
+        for pool in ("Pool", "ProcessPoolExecutor")
+        for m in PROCESSES
+        for fault in crashes
+        for what in ("pending_lost", "noticed_by_limit")
+    )
+    threads_die = not any(
+        value(f"{pool}.{fault}", "parent_lives") for pool in ("Thread", "ThreadPoolExecutor") for fault in crashes
+    )
+    grown = {
+        model: ends("memory-per-worker", model, "uss_bytes", workers=4)[0]
+        - ends("memory-per-worker", model, "uss_bytes", workers=1)[0]
+        for model in ("threads", "fork")
+    }
+    start = {model: ends("start-stop", model, "spawn_first_worker_ns") for model in ("threads", "fork", "spawn")}
+    wall = {model: ends("big-results", model, "wall_ns") for model in ("threads", "fork")}
+    balance = [ends("skewed-tasks", "fork", "load_balance", f"chunksize={size} ") for size in (32, 1)]
+    seen = {model: ends("shared-state", model, "observed.tasks_writes_seen")[0] for model in ("threads", *PROCESSES)}
+    shared = [ends("shared-state", model, "observed.tasks_shared_memory_seen")[0] for model in PROCESSES]
+    lost = ends("race", "threads", "observed.updates_lost_share", "lock=no")[1]
+    locked = ends("race", "threads", "observed.updates_lost", "lock=yes")[1]
+    caveat, no = "holds with a caveat", "does not hold here"
+    wanted = [
+        "holds" if seen["threads"] == 1 else no,
+        caveat if lost > 0 and locked == 0 else no,
+        caveat if all(shared) and not any(seen[model] for model in PROCESSES) else no,
+        caveat if wall["threads"][1] < wall["fork"][0] else no,
+        no if not spared else caveat if pools_lose else "holds",
+        caveat if threads_die else no,
+        "holds" if start["threads"][1] < start["fork"][0] and start["threads"][1] < start["spawn"][0] else no,
+        caveat if grown["fork"] > 2 * max(0.0, grown["threads"]) else no,
+        caveat if balance[0][1] < balance[1][0] else no,
+        caveat if start["fork"][1] < start["spawn"][0] else no,
+        "not measured on Windows yet",
+    ]
+    report = tracekit("report", "latest", cwd=tmp_path).out
+    assert re.findall(r"^  Verdict: (.*)$", report, re.MULTILINE) == wanted
+    # What no machine can make otherwise.
+    assert [wanted[index] for index in (0, 1, 2, 4, 5)] == ["holds", caveat, caveat, caveat, caveat]
+
+
+def test_claims_choose_for_themselves(tracekit: Tracekit, tmp_path: Path) -> None:
+    said = tracekit("run", "claims", "--models", "serial", "--size", "smoke", cwd=tmp_path)
+    assert said.code == 2
+    assert "--models, --size cannot be set" in said.err
+    plan = tracekit("run", "claims", "--dry-run", cwd=tmp_path)
+    assert plan.code == 0
+    assert "skewed-tasks chunksize=1 skew=8.0" in plan.out

@@ -15,8 +15,8 @@ def text(prepared: Prepared, estimate: Estimate) -> str:
     timed = Counter(spec.cell for spec in specs if spec.capture == "none" and not spec.warmup)
     rows = [("workload", "model", "workers", "python", "timed runs")]
     rows += [
-        (workload, model, str(workers), python, str(count))
-        for (workload, _, _, model, workers, _, python), count in timed.items()
+        (f"{workload} {parameters}".rstrip(), model, str(workers), python, str(count))
+        for (workload, _, parameters, model, workers, _, python), count in timed.items()
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -6,10 +6,11 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tracekit import plan
+from tracekit import claims, plan
 from tracekit.cli.words import (
     CommaList,
     NameValue,
@@ -21,6 +22,7 @@ from tracekit.cli.words import (
     store_words,
 )
 from tracekit.environment import usable_cpus
+from tracekit.errors import UsageError
 from tracekit.models import MODELS
 from tracekit.workload import SIZES
 
@@ -136,6 +138,8 @@ def run(
 ) -> int:
     """Run WORKLOAD under each model: timed runs, untraced and interleaved, then one traced run per model for pictures.
 
+    `tracekit run claims` puts what is said of threads and processes to the test, in under three minutes.
+
     The captures waits and kernel disturb so little that they run as often as the timed runs and among them.
 
     WORKLOAD is a name that `tracekit list workloads` shows, or module:attribute in the current folder or on
@@ -148,28 +152,18 @@ def run(
       tracekit run matmul --python python3.9,python3.13 --capture none
       tracekit run skewed-tasks -P chunksize=1 -P skew=8
       tracekit run matmul --dry-run
+      tracekit run claims
       tracekit run mymodule:WORKLOAD --size smoke
       tracekit run mypackage.mymodule:function --items 'range(100)'
     """
-    request = plan.Request(
-        workload=workload,
-        models=models,
-        workers=workers or plan.default_workers(usable_cpus()),
-        size=size,
-        parameters=dict(parameters),
-        items=items,
-        captures=captures,
-        runs=runs,
-        warmup=warmup,
-        controls=controls,
-        seed=seed,
-        timeout_s=timeout,
-        rate_hz=rate,
-        counters=counters,
-    )
-    request = _as_usual(ctx, request)
-    # A misspelt word is answered before pandas and matplotlib are imported.
-    plan.check(request)
+    given = {name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name != "DEFAULT"}
+    if workload == claims.NAME:
+        _check_claims(ctx, given)
+        request = None
+    else:
+        request = _request(ctx.params, given)
+        # A misspelt word is answered before pandas and matplotlib are imported.
+        plan.check(request)
     from tracekit import api
     from tracekit.cli import Terminated, dry
     from tracekit.cli.progress import progress
@@ -178,13 +172,11 @@ def run(
 
     api.check_writable(reports)
     home = store_of(ctx)
-    prepared = api.prepare(
-        request,
-        store=home,
-        pythons=pythons or (),
-        provision=provision,
-        command=("tracekit", *_spoken(ctx)),
-    )
+    command = ("tracekit", *_spoken(ctx))
+    if request is None:
+        prepared = api.prepare_claims(store=home, pythons=pythons or (), timeout_s=timeout, command=command)
+    else:
+        prepared = api.prepare(request, store=home, pythons=pythons or (), provision=provision, command=command)
     estimate = api.estimate(prepared.suite, home)
     if dry_run:
         click.echo(dry.document(prepared, estimate) if as_json else dry.text(prepared, estimate))
@@ -214,12 +206,39 @@ def run(
     return _exit_code(outcome)
 
 
-def _as_usual(ctx: click.Context, request: plan.Request) -> plan.Request:
-    """What nobody said is as the workload usually has it."""
-    given = {name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name != "DEFAULT"}
-    return replace(
-        request, **{name: value for name, value in plan.usual(request.workload).items() if name not in given}
+def _request(params: dict[str, Any], given: set[str]) -> plan.Request:
+    """What was asked for; what nobody said is as the workload usually has it."""
+    request = plan.Request(
+        workload=params["workload"],
+        models=params["models"],
+        workers=params["workers"] or plan.default_workers(usable_cpus()),
+        size=params["size"],
+        parameters=dict(params["parameters"]),
+        items=params["items"],
+        captures=params["captures"],
+        runs=params["runs"],
+        warmup=params["warmup"],
+        controls=params["controls"],
+        seed=params["seed"],
+        timeout_s=params["timeout"],
+        rate_hz=params["rate"],
+        counters=params["counters"],
     )
+    usual = plan.usual(request.workload)
+    return replace(request, **{name: value for name, value in usual.items() if name not in given})
+
+
+_OF_CLAIMS = {"workload", "pythons", "timeout", "reports", "dry_run", "as_json", "store"}
+"""The options that mean something to experiments which choose everything else themselves."""
+
+
+def _check_claims(ctx: click.Context, given: set[str]) -> None:
+    others = [max(item.opts, key=len) for item in ctx.command.params if item.name in given - _OF_CLAIMS]
+    if others:
+        raise UsageError(
+            f"the experiments of claims choose their own models, sizes and repeats: {', '.join(others)} cannot be set",
+            "tracekit run claims",
+        )
 
 
 def _exit_code(outcome: object) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tracekit import __version__
 from tracekit.metrics.once import remembering
-from tracekit.report import doubts, environment, every, faults, methods, sections, summary
+from tracekit.report import claims, doubts, environment, every, faults, methods, sections, summary
 from tracekit.report.cells import Group
 from tracekit.report.figures import faults as fault_matrix
 from tracekit.report.figures import lives, spawn, speedup, switches, thread_time, walls
@@ -28,8 +28,28 @@ def build(tables: Tables) -> ReportView:
         if recorded is not None:
             return _of_program(tables, recorded)
         view = _of_models(tables)
+        if _text(tables, "workload") == claims.SUITE:
+            return _of_claims(view, groups(tables))
         cases = next((cases for group in groups(tables) if (cases := faults.cases_of(group))), [])
         return _of_faults(view, cases) if cases else view
+
+
+def _of_claims(view: ReportView, found: tuple[Group, ...]) -> ReportView:
+    """The report of the experiments that put claims to the test: they compare nothing with one another."""
+    cases = next((cases for group in found if (cases := faults.cases_of(group))), [])
+    drawn = [FigureGroup(label="", figures=(fault_matrix.figure(cases, "crash"),), missing=())] if cases else []
+    own = tuple(group for group in found if group.cells)
+    return replace(
+        view,
+        verdicts=tuple(replace(claims.verdict(claims.findings(group)), label=group.label) for group in own),
+        summary=claims.claims_table(own),
+        by_workers=(),
+        captures=None,
+        figures=tuple(drawn),
+        sections=(),
+        doubts=claims.DOUBTS,
+        methods=(),
+    )
 
 
 def _of_faults(view: ReportView, cases: list[faults.Case]) -> ReportView:

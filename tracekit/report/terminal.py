@@ -39,6 +39,29 @@ def _verdicts(view: ReportView) -> list[str]:
 
 
 def _table(table: TableView) -> list[str]:
+    return _blocks(table) if table.prose else _rows(table)
+
+
+def _blocks(table: TableView) -> list[str]:
+    """A block per row: its label, then its fields, each with the column's name, and what it is about at the end."""
+    blocks = []
+    for group in table.groups:
+        blocks += [group.label] if group.label else []
+        for row in group.rows:
+            said = [
+                f"{name}: {field.main}"
+                for (name, _), field in zip(table.columns[1:], row.fields, strict=True)
+                if field.main != "–"
+            ]
+            blocks.append("\n".join([_filled(row.label), *(_indented(text) for text in [*said, row.detail])]))
+    return blocks
+
+
+def _indented(text: str) -> str:
+    return textwrap.indent(_filled(text), "  ")
+
+
+def _rows(table: TableView) -> list[str]:
     heads = [name for name, _ in table.columns]
     blocks = []
     for group in table.groups:
@@ -63,7 +86,7 @@ def _text(field: Field) -> str:
 
 def _legend(table: TableView) -> str:
     """What the numbers are, what stands beside them, and what tags and marks mean."""
-    columns = [f"{name} ({below})" for name, below in table.columns[1:] if below]
+    columns = [f"{name} ({below})" for name, below in table.columns[1:] if below] if not table.prose else []
     said = [f"{table.caption} Columns: {', '.join(columns)}." if columns else table.caption]
     said += [f"{item.mark}: {item.text}" for item in table.legend]
     return "\n".join(map(_filled, said))

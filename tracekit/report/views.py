@@ -71,13 +71,17 @@ class LegendItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableView:
-    """A table with its caption and legend. `columns` are (name, what stands beneath the number)."""
+    """A table with its caption and legend. `columns` are (name, what stands beneath the number).
+
+    `prose`: its fields are sentences, so that a terminal writes a block per row.
+    """
 
     title: str
     caption: str
     columns: tuple[tuple[str, str], ...]
     groups: tuple[RowGroup, ...]
     legend: tuple[LegendItem, ...]
+    prose: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,139 @@
+"""Claims: each verdict turns with the numbers that it is said to follow from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.made_tables import MS, SECOND, Maker
+from tests.unit.metrics.test_observed import observed
+from tracekit.metrics.compute import compute_all
+from tracekit.report.build import build
+from tracekit.report.claims import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings
+from tracekit.report.grouping import groups
+from tracekit.report.terminal import to_text
+from tracekit.tables import Tables
+
+TEXTS = [claim.text for claim in CLAIMS]
+SHARING, PRECAUTIONS, SEPARATE, PIPES, PROCESS_CRASH, THREAD_CRASH, CREATION, EXHAUSTION, IMBALANCE, UNIX, WINDOWS = (
+    TEXTS
+)
+PROCESSES = ("fork", "spawn", "forkserver")
+FINE = {"parent_lives": 1, "sibling_lives": 1}
+
+
+def suite(**changes: Any) -> Tables:
+    """What a machine like any other gives, but for the changes."""
+    numbers: dict[str, Any] = {
+        "threads_see": 1.0,
+        "processes_see": 0.0,
+        "shared_seen": 1.0,
+        "lost_share": 0.3,
+        "lost_with_lock": 0,
+        "pipes_ns": 400 * MS,
+        "bare_crash": FINE,
+        "executor_crash": {**FINE, "pending_lost": 5},
+        "pool_crash": {**FINE, "noticed_by_limit": 1},
+        "thread_crash": {},
+        "fork_start_ns": 4 * MS,
+        "os": "Linux",
+        **changes,
+    }
+    maker = Maker(suite_id="20250101-000000-claims", workload="claims")
+
+    def run(workload: str, model: str, wall_ns: int = SECOND, **values: Any) -> dict[str, Any]:
+        return maker.run(model, wall_ns, workload=workload, os=numbers["os"], **values)
+
+    for model in ("threads", *PROCESSES):
+        made = run("shared-state", model)
+        seen = numbers["threads_see"] if model == "threads" else numbers["processes_see"]
+        observed(maker, made, "tasks_writes_seen", seen, "share")
+        observed(maker, made, "tasks_shared_memory_seen", numbers["shared_seen"], "share")
+    for repeat in range(1, 6):
+        for model, wall in (("threads", 50 * MS), ("fork", numbers["pipes_ns"])):
+            run("big-results", model, wall + repeat, repeat=repeat)
+        observed(
+            maker,
+            run("race", "threads", parameters="lock=no", repeat=repeat),
+            "updates_lost_share",
+            numbers["lost_share"],
+            "share",
+        )
+        observed(
+            maker,
+            run("race", "threads", parameters="lock=yes", repeat=repeat),
+            "updates_lost",
+            numbers["lost_with_lock"],
+        )
+    crash = run("crash", "threads", kind="fault")
+    for fault in ("os-exit", "sigsegv", "sigkill", "sigterm", "exception"):
+        cases = {
+            "Thread": "thread_crash",
+            "ThreadPoolExecutor": "thread_crash",
+            "Process-fork": "bare_crash",
+            "ProcessPoolExecutor-fork": "executor_crash",
+            "Pool-fork": "pool_crash",
+        }
+        for workers, what in cases.items():
+            seen_there = FINE if fault == "exception" else numbers[what]
+            for name in ("parent_lives", "sibling_lives", "pending_lost", "noticed_by_limit"):
+                observed(maker, crash, f"{workers}.{fault}.{name}", seen_there.get(name, 0))
+    tables = maker.tables()
+    tables.metrics = compute_all(tables)
+    return tables
+
+
+def verdicts(**changes: Any) -> dict[str, str]:
+    return {claim.text: found.verdict for claim, found in findings(groups(suite(**changes))[0])}
+
+
+def test_the_verdicts_of_a_machine_like_any_other() -> None:
+    found = verdicts()
+    assert list(found) == TEXTS
+    assert found[SHARING] == HOLDS
+    assert {found[text] for text in (PRECAUTIONS, SEPARATE, PIPES, PROCESS_CRASH, THREAD_CRASH)} == {CAVEAT}
+    assert found[WINDOWS] == f"{UNKNOWN} on Windows yet"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "verdict"),
+    [
+        ({"threads_see": 0.9}, SHARING, NOT),
+        ({"lost_share": 0.0}, PRECAUTIONS, NOT),
+        ({"lost_with_lock": 3}, PRECAUTIONS, NOT),
+        ({"processes_see": 0.1}, SEPARATE, NOT),
+        ({"shared_seen": 0.9}, SEPARATE, NOT),
+        ({"pipes_ns": 50 * MS}, PIPES, NOT),
+        ({"bare_crash": {"parent_lives": 1}}, PROCESS_CRASH, NOT),
+        ({"executor_crash": FINE, "pool_crash": FINE}, PROCESS_CRASH, HOLDS),
+        ({"thread_crash": FINE}, THREAD_CRASH, NOT),
+        ({"os": "Windows"}, UNIX, f"{UNKNOWN} on Unix yet"),
+        ({"os": "Windows"}, WINDOWS, UNKNOWN),
+    ],
+)
+def test_a_verdict_turns_with_its_numbers(changes: dict[str, Any], text: str, verdict: str) -> None:
+    assert verdicts(**changes)[text] == verdict
+
+
+def test_what_was_not_run_is_not_judged() -> None:
+    """This suite has no start-stop, memory-per-worker and skewed-tasks: it must not be guessed."""
+    found = dict(findings(groups(suite())[0]))
+    by_text = {claim.text: finding for claim, finding in found.items()}
+    for text, workload in ((CREATION, "start-stop"), (EXHAUSTION, "memory-per-worker"), (IMBALANCE, "skewed-tasks")):
+        assert by_text[text].verdict == UNKNOWN
+        assert by_text[text].measured.startswith(f"{workload} under ")
+
+
+def test_the_report_says_every_claim_with_its_verdict_and_the_numbers() -> None:
+    view = build(suite())
+    assert view.verdicts[0].sentence == (
+        "6 of 11 claims about threads and processes hold here: 5 with a caveat, 5 could not be measured."
+    )
+    text = " ".join(to_text(view).split())
+    assert "Precautions are needed, or two threads write at the same time. Verdict: holds with a caveat" in text
+    assert "Measured here: 30 % of all counts were lost without a lock, 0 with one." in text
+    assert "Caveat: Where a thread may be interrupted is up to the interpreter" in text
+    assert "race: two threads count up one number" in text
+    # A claim that simply holds has no caveat to tell.
+    assert "other threads wrote. shared-state:" in text

@@ -16,6 +16,8 @@ from tracekit.spec import Suite
 NAME = "claims"
 """Of the suite; no workload has it."""
 
+SUMMARY = "what is said of threads and processes, put to the test"
+
 PROCESSES = ("fork", "spawn", "forkserver")
 
 

@@ -66,6 +66,7 @@ def cli() -> None:
     Examples:
       tracekit run matmul                   timings, traces and a report
       tracekit run hashing --size small     another workload, quicker
+      tracekit run claims                   what is said of threads and processes, put to the test
       tracekit record -- python app.py      any program, as it is
       tracekit view                         the newest suite in the trace viewer
       tracekit list workloads               what can be run

@@ -105,9 +105,11 @@ def complete_captures() -> Iterable[str]:
 
 def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of workloads with their summaries."""
+    from tracekit.claims import NAME, SUMMARY
     from tracekit.plan import WORKLOADS
 
-    return [CompletionItem(name, help=WORKLOADS.summary(name)) for name in WORKLOADS if name.startswith(incomplete)]
+    known = {**{name: WORKLOADS.summary(name) for name in WORKLOADS}, NAME: SUMMARY}
+    return [CompletionItem(name, help=text) for name, text in known.items() if name.startswith(incomplete)]
 
 
 def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -31,10 +31,12 @@ def answer(target: str, items: str, size: str, seed: int, given: dict[str, Any])
         parameters = workload.values(given)
     except Exception as error:  # noqa: BLE001 - a user's module may raise anything while it is imported
         return {"problems": [(EVERYWHERE, *_unusable(target, error))]}
-    return {"problems": _problems(target, workload, size, seed, parameters), "parameters": parameters}
+    return {"problems": _problems(target, workload, items, size, seed, parameters), "parameters": parameters}
 
 
-def _problems(target: str, workload: Workload, size: str, seed: int, parameters: dict[str, Any]) -> list[Problem]:
+def _problems(
+    target: str, workload: Workload, expression: str, size: str, seed: int, parameters: dict[str, Any]
+) -> list[Problem]:
     if inspect.iscoroutinefunction(workload.task):
         return [
             (
@@ -47,7 +49,9 @@ def _problems(target: str, workload: Workload, size: str, seed: int, parameters:
         with workload.items(size, seed, parameters) as made:
             return _of_pickling(target, workload, made)
     except Exception as error:  # noqa: BLE001 - what a user's expression or make_items raises
-        return [(EVERYWHERE, f"the items of {target} cannot be made: {_said(error)}", "--items 'range(100)'")]
+        sizes = "|".join(workload.sizes)
+        remedy = f"tracekit run {target} --size {sizes}" if not expression else "--items 'range(100)'"
+        return [(EVERYWHERE, f"the items of {target} cannot be made: {_said(error)}", remedy)]
 
 
 def _unusable(target: str, error: Exception) -> tuple[str, str]:

@@ -255,7 +255,7 @@ class TestFaultyTasks:
 
     def test_not_a_workload(self, faulty: Path, tracekit: Tracekit) -> None:
         said = tracekit("run", "faulty:NOT_A_WORKLOAD", *QUICK, "--models", "serial")
-        assert_two_lines(said, 3, "not a tracekit.workload.Workload")
+        assert_two_lines(said, 2, "neither a function nor a tracekit.workload.Workload")
 
     def test_what_the_task_prints_is_kept_and_not_mixed_with_ours(self, faulty: Path, tracekit: Tracekit) -> None:
         said = tracekit("run", "faulty:PRINTS", *QUICK, "--models", "serial", "--json")
@@ -387,13 +387,21 @@ def test_combine_must_give_text(faulty: Path, tracekit: Tracekit) -> None:
 
 def test_a_workload_that_cannot_be_loaded_is_tried_once(faulty: Path, tracekit: Tracekit) -> None:
     """It would fail in the same way under every model; and a folder with a blank stays one word in the remedy."""
+    module = "import sys\nif 'tracekit.child' in sys.modules: raise ImportError('not in a measured process')\n"
+    (faulty / "moody.py").write_text(module + "from faulty import SLEEPS_A_LITTLE as W\n", encoding="utf-8")
+    said = tracekit("run", "moody:W", *QUICK, "--store", "my store")
+    assert_two_lines(said, 3, "not in a measured process")
+    assert "'my store/" in said.err
+    assert said.err.count("its other runs are skipped") == 1
+
+
+def test_a_workload_that_there_is_not_is_refused_before_anything_is_run(faulty: Path, tracekit: Tracekit) -> None:
     for target, words in (("nowhere:W", "nowhere"), ("faulty:MISSING", "MISSING"), ("os:path", "Workload")):
-        said = tracekit("run", target, *QUICK, "--store", "my store")
-        assert_two_lines(said, 3, words)
-        assert "'my store/" in said.err
-        assert said.err.count("its other runs are skipped") == 1
+        assert_two_lines(tracekit("run", target, *QUICK), 2, words)
     said = tracekit("run", "faulty:ONE_SIZE", "--runs", "1")
-    assert_two_lines(said, 3, "has no size default", "known are smoke")
+    assert_two_lines(said, 2, "has no size default", "known are smoke")
+    assert "--size smoke" in said.err
+    assert not (faulty / ".tracekit").exists()
 
 
 def test_a_file_name_is_met_with_the_way_to_run_it(tracekit: Tracekit) -> None:

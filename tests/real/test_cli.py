@@ -87,7 +87,9 @@ def test_bash_completes_commands_workloads_and_suites(real_suite: RealSuite, tra
         return [line.split(",")[-1] for line in done.stdout.splitlines()]
 
     assert "run" in complete("r")
-    assert complete("run", "mat") == ["matmul"]
+    assert complete("run", "mat") == ["matmul", "matmul-numpy"]
+    assert complete("run", "cl") == ["claims"]
+    assert complete("run", "skewed-tasks", "-P", "chu") == ["chunksize="]
     assert {"latest", real_suite.suite_id} <= set(complete("report", ""))
     assert complete("run", "matmul", "--models", "serial,th") == ["threads"]
     assert complete("record", "--capture", "py-spy,wai") == ["waits"]

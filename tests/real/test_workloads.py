@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -128,7 +128,12 @@ def test_shared_state_is_seen_by_threads_and_copies_and_in_shared_memory_only(tm
 
 
 def shared_segments() -> set[str]:
-    return {path.name for path in Path("/dev/shm").glob("[ps][se][m_]*")}
+    """What is in shared memory, but for the semaphores of a program of `crash` that still runs."""
+    return {
+        path.name
+        for path in Path("/dev/shm").glob("[ps][se][m_]*")
+        if not (owner := re.match(r"sem\.tk(\d+)-", path.name)) or not Path("/proc", owner[1]).exists()
+    }
 
 
 def test_one_worker_is_overloaded_by_large_chunks_and_not_by_single_tasks(tmp_path: Path) -> None:
@@ -153,9 +158,12 @@ def test_a_heartbeat_comes_late_beside_a_computing_thread_and_not_beside_a_proce
     assert late["threads"] > 2 * late["serial"]
 
 
-def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All cases, as `tracekit run crash` makes them."""
-    processes, segments, descriptors = subjects(), shared_segments(), len(list(Path("/proc/self/fd").iterdir()))
+    # By this they are known: somebody else may run the same on this machine.
+    mark = f"TRACEKIT_TESTED_BY={os.getpid()}"
+    monkeypatch.setenv(*mark.split("="))
+    segments, descriptors = shared_segments(), len(list(Path("/proc/self/fd").iterdir()))
     request = Request(workload="crash", **plan.usual("crash"))
     outcome = api.measure(api.prepare(request, store=Store(tmp_path)))
     assert outcome.status == "ok"
@@ -177,17 +185,17 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path) -> N
             assert by_place[f"Pool ({method})", fault] == "silent"
         assert by_place[f"ProcessPoolExecutor ({method})", "odd-exception"] == "others"
     assert {case.seen["left_behind"] for case in found.values()} == {0}
-    assert (subjects(), shared_segments()) == (processes, segments)
+    assert processes_with(mark) == set()
+    assert shared_segments() <= segments
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
-    assert not list(Path(tempfile.gettempdir()).glob("tk-crash-*"))
 
 
-def subjects() -> set[str]:
-    """The programs of `crash` that run."""
+def processes_with(variable: str) -> set[str]:
+    """The processes that were started with it; this one was not."""
     found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
-            if b"crash_subject.py" in path.read_bytes():
+            if variable.encode() in path.read_bytes().split(b"\0"):
                 found.add(path.parent.name)
     return found
 

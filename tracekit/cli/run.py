@@ -12,6 +12,7 @@ import click
 
 from tracekit import claims, plan
 from tracekit.cli.words import (
+    NAMED,
     CommaList,
     NameValue,
     complete_captures,
@@ -31,19 +32,16 @@ class _Run(click.Command):
     """Its help ends with the parameters of the workload that is named beside `--help`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[_NAMED] = next((word for word in args if word in plan.WORKLOADS), None)
+        ctx.meta[NAMED] = next((word for word in args if word in plan.WORKLOADS), None)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)
-        named = ctx.meta.get(_NAMED)
+        named = ctx.meta.get(NAMED)
         rows = parameter_rows(named) if named else []
         if rows:
             with formatter.section(f"Parameters of {named}, set with -P"):
                 formatter.write_dl(rows)
-
-
-_NAMED = "tracekit.cli.run.named"
 
 
 @click.command(no_args_is_help=True, cls=_Run)

@@ -53,6 +53,10 @@ class CommaList(click.ParamType[Any, Any]):
         return [CompletionItem(f"{done}{name}") for name in names if name.startswith(last) and name not in taken]
 
 
+NAMED = "tracekit.cli.words.named"
+"""Where `tracekit run` keeps which workload the words name, which is known before its options are read."""
+
+
 class NameValue(click.ParamType[Any, Any]):
     """`name=value` as a pair of texts. Whether the workload has such a parameter is checked by the api."""
 
@@ -70,7 +74,7 @@ class NameValue(click.ParamType[Any, Any]):
         return name.strip(), text.strip()
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        workload = ctx.params.get("workload")
+        workload = ctx.meta.get(NAMED)
         rows = parameter_rows(workload) if workload else []
         return [CompletionItem(f"{name}=", help=text) for name, text in rows if name.startswith(incomplete)]
 

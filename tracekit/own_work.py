@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tracekit
-from tracekit.errors import EnvironmentLacks, UsageError
+from tracekit.errors import UsageError
 from tracekit.interpreters import Interpreter
-from tracekit.launch import link_packages, measured_environment
+from tracekit.launch import launch, link_packages, measured_environment
 from tracekit.models import START_METHODS
 from tracekit.notices import Notice, notice
 from tracekit.plan import WORKLOADS, Request
@@ -59,7 +58,7 @@ class _Answer:
 
 
 def _ask(request: Request, interpreter: Interpreter) -> _Answer:
-    """What the interpreter says. Whatever importing the user's module does, it does it there."""
+    """What the interpreter says. Whatever importing the user's module does, it does it there, and is ended with it."""
     question = {
         "target": WORKLOADS.target(request.workload),
         "items": request.items,
@@ -67,39 +66,33 @@ def _ask(request: Request, interpreter: Interpreter) -> _Answer:
         "seed": request.seed,
         "given": dict(request.parameters),
     }
-    with tempfile.TemporaryDirectory(prefix="tk-") as scratch:
-        imports, answer = Path(scratch) / "import", Path(scratch) / "answer"
-        package = Path(tracekit.__file__).resolve().parent
-        link_packages(imports, {"tracekit": package})
-        try:
-            done = subprocess.run(
-                [interpreter.executable, "-m", "tracekit.suitability", str(answer), str(Path.cwd())],
-                input=json.dumps(question),
-                env=measured_environment(imports),
-                cwd=scratch,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+    package = Path(tracekit.__file__).resolve().parent
+    with tempfile.TemporaryDirectory(prefix="tk-") as folder:
+        scratch = Path(folder)
+        asked, answer, imports = scratch / "question", scratch / "answer", scratch / "import"
+        asked.write_text(json.dumps(question), encoding="utf-8")
+        link_packages(imports, {name: package.parent / name for name in ("tracekit", "workloads")})
+        ended = launch(
+            [interpreter.executable, "-m", "tracekit.suitability", str(asked), str(answer), str(Path.cwd())],
+            env=measured_environment(imports),
+            cwd=scratch,
+            folder=scratch,
+            timeout_s=_TIMEOUT_S,
+        )
+        if ended.timed_out:
             raise UsageError(
                 f"importing {request.workload} and making its items did not end within {_TIMEOUT_S} s",
                 "put what the module does when it is run under: if __name__ == '__main__'",
-            ) from None
-        except OSError as error:
-            raise EnvironmentLacks(
-                f"cannot start {interpreter.executable}: {error}", "tracekit list pythons"
-            ) from error
+            )
         try:
             said = json.loads(answer.read_bytes())
-            problems = tuple((whom, reason, remedy) for whom, reason, remedy in said["problems"])
-            return _Answer(problems, said.get("parameters", {}))
         except (OSError, ValueError):
-            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            complaints = (scratch / "stderr.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            last = complaints[-1] if complaints else f"exit code {ended.exit_code}"
             module = WORKLOADS.target(request.workload).split(":")[0]
             raise UsageError(
                 f"importing {request.workload} ended the process: {last}",
                 f"{interpreter.executable} -c 'import {module}'",
             ) from None
+    problems = tuple((whom, reason, remedy) for whom, reason, remedy in said["problems"])
+    return _Answer(problems, said.get("parameters", {}))

@@ -1,7 +1,7 @@
 """Which models cannot run a user's own workload, and why: asked of the measured interpreter, before anything is run.
 
-`python -m tracekit.suitability ANSWER_FILE USERS_FOLDER`, with the question as JSON on stdin. Only there is the user's
-module as the measured process will see it; here its import may print, hang or crash without harm.
+`python -m tracekit.suitability QUESTION_FILE ANSWER_FILE USERS_FOLDER`, both JSON. Only there is the user's module as
+the measured process will see it; here its import may print, hang or crash without harm.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import pickle
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tracekit.function import a, as_workload, find
@@ -103,14 +104,13 @@ def _said(error: BaseException) -> str:
 
 
 def main() -> int:
-    """Answer the question on stdin."""
-    path, folder = sys.argv[1:]
-    question = json.load(sys.stdin)
+    """Answer the question in the file."""
+    asked, answered, folder = map(Path, sys.argv[1:])
+    question = json.loads(asked.read_text(encoding="utf-8"))
     os.chdir(folder)
-    sys.path.append(folder)
+    sys.path.append(str(folder))
     found = answer(**question)
-    with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is not needed here
-        json.dump(found, file)
+    answered.write_text(json.dumps(found), encoding="utf-8")
     return 0
 
 

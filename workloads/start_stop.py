@@ -4,7 +4,7 @@ Shows: what a worker costs before it has done anything. The tasks do nothing, sl
 of its own.
 Claim: creating a process costs time, creating a thread is economical; processes start quickly on Unix and slowly on
 Windows.
-A good answer: a thread within 0.2 ms, a forked process within some milliseconds, a spawned one within 50 ms and more.
+A good answer: a thread within a millisecond, a forked process within some, a spawned one after 50 ms and more.
 Depends on: concurrent.futures' executors, which start a worker when a task is handed out and nobody is free.
 """
 

@@ -171,3 +171,21 @@ def test_what_cannot_be_run_at_all_is_refused_with_the_way_out(
     assert reason in what
     assert remedy in way_out
     assert not (folder / ".tracekit").exists()
+
+
+def test_what_an_import_starts_is_ended_with_it(tracekit: Tracekit, folder: Path) -> None:
+    """It is imported once only to be asked; a run of it is another matter."""
+    seconds = "318.0713"
+    code = f"import subprocess\nsubprocess.Popen(['sleep', '{seconds}'])\ndef work(item):\n    return item\n"
+    (folder / "package" / "starts.py").write_text(code, encoding="utf-8")
+    said = tracekit("run", "package.starts:work", "--items", "range(3)", "--dry-run", cwd=folder)
+    assert said.code == 0, said.err
+    running = [path for path in Path("/proc").glob("[0-9]*/cmdline") if seconds.encode() in _read(path)]
+    assert not running
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

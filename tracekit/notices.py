@@ -159,7 +159,7 @@ NOTICES: dict[str, NoticeKind] = {
         "warning",
         "the serial run of {workload} lasts only {wall}",
         "starting the workers and clock noise weigh more than the work",
-        "tracekit run {workload} --size default",
+        "tracekit run {workload} --size {size}",
     ),
     "no-control": NoticeKind(
         "info",

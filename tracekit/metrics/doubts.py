@@ -132,7 +132,8 @@ def _short_runs(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:
     serial = cells[(cells["metric"] == "wall_ns") & (cells["model"] == SERIAL) & (cells["value"] < SHORT_NS)]
     for workload, rows in serial[serial["workload"].isin(own)].groupby("workload", sort=True):
         walls = " or ".join(format_ns(value) for value in sorted(rows["value"]))
-        yield notice("short-runs", workload=workload, wall=walls)
+        size = "large" if tables.suite.get("size") in ("default", "large") else "default"
+        yield notice("short-runs", workload=workload, wall=walls, size=size)
 
 
 def _no_control(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:

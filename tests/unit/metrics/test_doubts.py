@@ -105,6 +105,8 @@ def test_short_serial_runs() -> None:
     tables = small(task_ms=10).tables()
     # The control is short as well, but the suite's own size mends both.
     assert codes(tables) == ["short-runs"]
+    [short] = find_notices(tables, compute_all(tables))
+    assert short.remedy == "tracekit run matmul --size large", "what is asked for is not what was run"
 
 
 def test_no_control() -> None:

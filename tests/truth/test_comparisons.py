@@ -46,6 +46,10 @@ def test_a_difference_that_a_busy_machine_explains_is_unclear() -> None:
     for queued_ms, verdict in ((0, "off"), (30, "off"), (40, "unclear")):
         [row] = gil.against_kernel(made(threads=[{**ALIVE, "run_queue_wait_ns": queued_ms * MS}], waits=both))
         assert row.verdict == verdict
+    for stolen_ms, verdict in ((30, "off"), (40, "unclear")):
+        place = replace(PLACE, steal_ns=stolen_ms * MS)
+        [row] = gil.against_kernel(made(threads=[ALIVE], waits=both, place=place))
+        assert row.verdict == verdict
 
 
 def test_each_wait_may_be_a_microsecond_off() -> None:

@@ -35,7 +35,7 @@ from tracekit.plan import Request, default_workers
 from tracekit.record import record
 from tracekit.recorded import Recorded
 from tracekit.run import Outcome, SuiteOutcome, run_suite
-from tracekit.spec import RunSpec, Suite
+from tracekit.spec import CLAIMS, RunSpec, Suite
 from tracekit.tables import COLUMNS, Tables, from_rows
 
 __all__ = [
@@ -108,7 +108,7 @@ def prepare_claims(
 ) -> Prepared:
     """Plan the experiments of `tracekit run claims`; nothing is measured or written. Raises UsageError."""
     chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
-    suite_id = plan.new_suite_id(claims.NAME, store)
+    suite_id = plan.new_suite_id(CLAIMS, store)
     suite = claims.plan_claims(chosen, suite_id, timeout_s, command)
     return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=())
 
@@ -178,7 +178,11 @@ def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
 
 
 def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) -> str:
-    """What `tracekit run --json` prints: one JSON document with the suite, its cells' metrics and its notices."""
+    """What `tracekit run --json` prints: one JSON document with the suite, its cells' metrics, its notices and, of
+    `claims`, the verdicts."""
+    from tracekit.report.claims import judged  # noqa: PLC0415 - as for write_report
+    from tracekit.report.grouping import groups  # noqa: PLC0415
+
     cells = tables.metrics[tables.metrics["scope"] == "cell"]
     document = {
         "format": 1,
@@ -198,6 +202,7 @@ def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) 
         ],
         "metrics": json.loads(cells.to_json(orient="records", double_precision=15)),
         "notices": json.loads(tables.notices.to_json(orient="records")),
+        "claims": judged(groups(tables)) if tables.suite.get("workload") == CLAIMS else [],
     }
     return json.dumps(document, indent=1)
 

@@ -10,15 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tracekit.interpreters import Interpreter
+from tracekit.models import START_METHODS
 from tracekit.plan import Request, plan, renumbered, usual
-from tracekit.spec import Suite
-
-NAME = "claims"
-"""Of the suite; no workload has it."""
+from tracekit.spec import CLAIMS, Suite
 
 SUMMARY = "what is said of threads and processes, put to the test"
-
-PROCESSES = ("fork", "spawn", "forkserver")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +31,11 @@ class Experiment:
 
 
 EXPERIMENTS = (
-    Experiment(workload="shared-state", models=("threads", *PROCESSES), size="small"),
+    Experiment(workload="shared-state", models=("threads", *START_METHODS), size="small"),
     Experiment(workload="race", models=("threads",), size="small", parameters={"lock": "no"}, runs=5),
     Experiment(workload="race", models=("threads",), size="smoke", parameters={"lock": "yes"}, runs=5),
     Experiment(workload="big-results", models=("threads", "fork"), runs=5),
-    Experiment(workload="start-stop", models=("threads", *PROCESSES), size="small", runs=7),
+    Experiment(workload="start-stop", models=("threads", *START_METHODS), size="small", runs=7),
     Experiment(workload="skewed-tasks", models=("fork",), parameters={"chunksize": "32"}, runs=5),
     Experiment(workload="skewed-tasks", models=("fork",), parameters={"chunksize": "1"}, runs=5),
     # Memory is read in the warm-up run, while all workers are alive.
@@ -57,7 +53,7 @@ def plan_claims(interpreters: list[Interpreter], suite_id: str, timeout_s: float
         )
     )
     in_turn = sorted(specs, key=lambda spec: (not spec.warmup, spec.repeat))
-    return Suite(suite_id=suite_id, workload=NAME, size="", specs=renumbered(in_turn), command=tuple(command))
+    return Suite(suite_id=suite_id, workload=CLAIMS, size="", specs=renumbered(in_turn), command=tuple(command))
 
 
 def _request(experiment: Experiment, timeout_s: float) -> Request:

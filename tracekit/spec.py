@@ -17,6 +17,9 @@ FORMAT = 1
 History: 1, first format.
 """
 
+CLAIMS = "claims"
+"""The workload of a suite of several, by which claims are judged; none has this name."""
+
 
 @dataclass(frozen=True)
 class RunSpec:

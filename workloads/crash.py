@@ -6,7 +6,7 @@ results are lost, how long until somebody notices, and what stays behind.
 Claim: a crashing process does not bring down others, a crashing thread wreaks havoc.
 A good answer: an exception harms nobody but its own task, anywhere but in a bare thread, which dies of it unnoticed.
 What kills a process kills all of its threads with it. Under bare processes the others live; ProcessPoolExecutor
-notices at once and gives up everything that is pending; Pool replaces the worker and waits for its result for ever.
+notices at once and gives up everything that is pending; Pool replaces the worker and says nothing of the lost result.
 Depends on: concurrent.futures and multiprocessing, whose behaviour is what is shown, and POSIX signals.
 """
 
@@ -23,24 +23,25 @@ from contextlib import suppress
 from pathlib import Path
 
 from tracekit.workload import Observation, Workload
-from workloads.crash_subject import FAILS, LIMIT_S, RUNS_MEANWHILE, START_S, TASKS, cases
+from workloads.crash_subject import FAILS, LIMIT_S, RUNS_MEANWHILE, START_LIMIT_S, TASKS, cases, read_events
 
 Case = tuple[str, str, str]
 
-_EXIT_S = 0.8
-"""How long the program may take to end after it gave up waiting."""
-_SETTLE_S = 0.1
-"""What is still there then is left behind."""
+EXIT_S = 1.5
+"""How long the program may take to end after it gave up waiting; what has not ended then hangs."""
+_SETTLE_S = 2.0
+"""What is still there so long after the program is left behind."""
+_LOOK_S = 0.02
 
 _WHAT = (
     ("parent_lives", "count", "the program lives to its end"),
-    ("parent_hangs", "count", "the program neither dies nor ends"),
+    ("parent_hangs", "count", "the program has not ended some time after it gave up waiting for results"),
     ("sibling_lives", "count", "the other worker finishes what it was at"),
     ("finished_lost", "count", "results that were computed and never came"),
     ("pending_lost", "count", "tasks that were never done"),
     ("noticed_ns", "ns", "from the fault until the program knows"),
     ("noticed_by_limit", "count", "it knows only because it has set itself a time limit"),
-    ("left_behind", "count", "processes, shared memory and files that stay behind"),
+    ("left_behind", "count", "processes, semaphores and files that stay behind; of a program that hangs unknown"),
 )
 
 
@@ -69,7 +70,7 @@ def task(case: Case) -> tuple[Case, dict[str, int]]:
 
 def _run(case: Case, events: Path, temporary: Path) -> tuple[int | None, int]:
     """Its exit code, None when it had to be killed; and how many processes, semaphores and files it left, all of which
-    are removed. What is left by a program that was killed is not its own doing."""
+    are removed."""
     pool, method, fault = case
     process = subprocess.Popen(
         [sys.executable, "-s", str(Path(__file__).with_name("crash_subject.py")), pool, method, fault, str(events)],
@@ -78,17 +79,11 @@ def _run(case: Case, events: Path, temporary: Path) -> tuple[int | None, int]:
         stderr=subprocess.DEVNULL,
         env={**os.environ, "TMPDIR": str(temporary)},
     )
-    code: int | None = None
     left = 0
     try:
-        code = process.wait(LIMIT_S + START_S.get(method, 0.0) + _EXIT_S)
-        if _group(process.pid) or _semaphores(process.pid):
-            # What takes away the rest is a process of its own, and ends after it.
-            time.sleep(_SETTLE_S)
-            left = len(_group(process.pid)) + len(_semaphores(process.pid))
-        left += len(list(temporary.iterdir()))
-    except subprocess.TimeoutExpired:
-        pass
+        code = _end(process, events)
+        if code is not None:
+            left = _rest(process.pid) + len(list(temporary.iterdir()))
     finally:
         for pid in {*_group(process.pid), *([process.pid] if process.poll() is None else [])}:
             with suppress(ProcessLookupError):
@@ -97,6 +92,26 @@ def _run(case: Case, events: Path, temporary: Path) -> tuple[int | None, int]:
         for path in _semaphores(process.pid):
             path.unlink(missing_ok=True)
     return code, left
+
+
+def _end(process: subprocess.Popen[bytes], events: Path) -> int | None:
+    """Its exit code; None when it has not ended EXIT_S after its own limit, which counts from the fault."""
+    limit = time.monotonic() + START_LIMIT_S + LIMIT_S + EXIT_S
+    counts = False
+    while time.monotonic() < limit:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(_LOOK_S)
+        if not counts and (fault := read_events(events.read_text(encoding="ascii")).get("fault")):
+            limit, counts = fault[FAILS] / 1e9 + LIMIT_S + EXIT_S, True
+    return None
+
+
+def _rest(leader: int) -> int:
+    """How many of its processes and semaphores stay: what takes them away may end a little after the program."""
+    limit = time.monotonic() + _SETTLE_S
+    while (left := len(_group(leader)) + len(_semaphores(leader))) and time.monotonic() < limit:
+        time.sleep(_LOOK_S)
+    return left
 
 
 def _group(leader: int) -> set[int]:
@@ -117,14 +132,14 @@ def _semaphores(leader: int) -> list[Path]:
 
 
 def _seen(text: str, code: int | None, left: int) -> dict[str, int]:
-    """What the events say; `noticed_ns` is missing where nobody noticed. Raises ValueError where nothing failed."""
-    at: dict[str, dict[int, int]] = {}
-    for line in text.splitlines():
-        name, number, stamp, _ = line.split()
-        at.setdefault(name, {}).setdefault(int(number), int(stamp))
-    if "fault" not in at:
-        raise ValueError(f"the fault never came; the program said: {text!r}")
+    """What the events say; `noticed_ns` is missing where nobody noticed, `left_behind` where the program was killed.
+
+    Raises ValueError where nothing failed.
+    """
+    at = read_events(text)
     ended, results = at.get("end", {}).keys(), at.get("result", {}).keys()
+    if "fault" not in at or FAILS in ended:
+        raise ValueError(f"the fault {'did nothing' if 'fault' in at else 'never came'}; the program said: {text!r}")
     seen = {
         "parent_lives": int("survived" in at and code == 0),
         "parent_hangs": int(code is None),
@@ -132,8 +147,9 @@ def _seen(text: str, code: int | None, left: int) -> dict[str, int]:
         "finished_lost": len(ended - results),
         "pending_lost": len(set(range(TASKS)) - ended - {FAILS}),
         "noticed_by_limit": int("limit" in at),
-        "left_behind": left,
     }
+    if code is not None:
+        seen["left_behind"] = left
     if "noticed" in at:
         seen["noticed_ns"] = min(at["noticed"].values()) - at["fault"][FAILS]
     return seen

@@ -3,8 +3,9 @@
     python crash_subject.py POOL START_METHOD FAULT EVENTS_FILE
 
 Every step appends a line to the file, which survives whatever happens: `name number monotonic_ns pid`. Task 0 is done
-before the fault, 1 fails, 2 runs meanwhile, 3 to 6 are pending. What the program is given to do it does as a careful
-user would write it: results with a time limit, pools shut down, processes joined.
+before the fault, 1 fails, 2 runs meanwhile, 3 to 6 are pending. The fault waits until that is so, and the time limit of
+the main program counts from it, so that a slow machine changes nothing. What the program is given to do it does as a
+careful user would write it: results with a time limit, pools shut down, processes joined.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures import TimeoutError as FuturesTimeoutError
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from multiprocessing import connection
+from pathlib import Path
 from typing import Any
 
 TASKS = 7
@@ -27,10 +28,13 @@ DONE_BEFORE, FAILS, RUNS_MEANWHILE = 0, 1, 2
 WORKERS = 2
 
 LIMIT_S = 1.0
-"""After that the main program gives up waiting for results."""
-START_S = {"spawn": 0.6, "forkserver": 0.6}
-"""How much later where workers take time to begin."""
-_FAULT_AFTER_S = 0.06
+"""So long after the fault the main program gives up waiting for results."""
+START_LIMIT_S = 20.0
+"""Within that the workers have to begin, and the fault has to come."""
+_LOOK_S = 0.05
+"""How often a main program that waits for results looks whether the fault was, from which its limit counts."""
+_WATCH_S = 0.001
+"""How often the failing task looks whether the others are where they should be."""
 _SIBLING_S = 0.25
 _TASK_S = 0.005
 
@@ -61,7 +65,7 @@ def leave_at_once() -> None:
 
 
 def segmentation_fault() -> None:
-    import ctypes  # noqa: PLC0415
+    import ctypes  # noqa: PLC0415 - a tenth of what a worker takes to start, and one of nine faults needs it
 
     ctypes.string_at(0)
 
@@ -77,7 +81,7 @@ def terminate() -> None:
 
 
 def hit_memory_limit() -> None:
-    import resource  # noqa: PLC0415
+    import resource  # noqa: PLC0415 - Windows has none
 
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (1 << 31, before[1]))
@@ -115,11 +119,26 @@ def say(name: str, number: int) -> None:
         os.close(file)
 
 
-def task(number: int) -> int:
-    """What a worker does for each number."""
+def said() -> dict[str, dict[int, int]]:
+    """What all of them have said so far: name -> number -> when first, ns of CLOCK_MONOTONIC."""
+    return read_events(Path(os.environ["TK_CRASH_EVENTS"]).read_text(encoding="ascii"))
+
+
+def read_events(text: str) -> dict[str, dict[int, int]]:
+    """The lines of the file, as `said` returns them."""
+    found: dict[str, dict[int, int]] = {}
+    for line in text.splitlines():
+        name, number, stamp, _ = line.split()
+        found.setdefault(name, {}).setdefault(int(number), int(stamp))
+    return found
+
+
+def task(number: int, alone: bool = False) -> int:
+    """What a worker does for each number; `alone`: there is no other worker."""
     say("begin", number)
     if number == FAILS:
-        time.sleep(_FAULT_AFTER_S)
+        if not alone:
+            _await_others()
         say("fault", number)
         FAULTS[os.environ["TK_CRASH_FAULT"]]()
     time.sleep(_SIBLING_S if number == RUNS_MEANWHILE else _TASK_S)
@@ -127,22 +146,50 @@ def task(number: int) -> int:
     return number
 
 
+def _await_others() -> None:
+    """Until one result has come home and the other worker is at its next task. Raises TimeoutError."""
+    limit = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < limit:
+        events = said()
+        if DONE_BEFORE in events.get("result", {}) and RUNS_MEANWHILE in events.get("begin", {}):
+            return
+        time.sleep(_WATCH_S)
+    raise TimeoutError("the other worker did not begin")
+
+
+class Limit:
+    """The main program's time limit, LIMIT_S after the fault, however long the workers took to begin."""
+
+    def __init__(self) -> None:
+        self._ends = time.monotonic() + START_LIMIT_S
+        self._counts = False
+
+    def left(self) -> float:
+        """Seconds to wait before asking again; 0 when it is over."""
+        if not self._counts:
+            fault = said().get("fault", {}).get(FAILS)
+            if fault is not None:
+                self._ends, self._counts = fault / 1e9 + LIMIT_S, True
+        return max(0.0, min(_LOOK_S, self._ends - time.monotonic()))
+
+
 def with_serial(_method: str) -> None:
     """One after the other, in the main thread."""
     for number in range(TASKS):
         try:
-            task(number)
-        except Exception:  # noqa: BLE001
+            task(number, alone=True)
+        except Exception:  # noqa: BLE001 - whatever a task raises, the next one is done
             say("noticed", number)
         else:
             say("result", number)
 
 
 def with_threads(_method: str) -> None:
-    """Two bare threads that take numbers from a queue and put results into another."""
+    """Two bare threads that take numbers from a queue and put results into a list."""
     numbers: queue.Queue[int] = queue.Queue()
     for number in range(TASKS):
         numbers.put(number)
+    results: list[int] = []
 
     def work() -> None:
         while True:
@@ -150,60 +197,63 @@ def with_threads(_method: str) -> None:
                 number = numbers.get_nowait()
             except queue.Empty:
                 return
-            say("result", task(number))
+            results.append(task(number))
+            say("result", number)
 
     threads = [threading.Thread(target=work) for _ in range(WORKERS)]
-    limit = _limit("")
     for thread in threads:
         thread.start()
+    limit = Limit()
     for thread in threads:
-        thread.join(max(0.0, limit - time.monotonic()))
+        while thread.is_alive() and (left := limit.left()):
+            thread.join(left)
     if any(thread.is_alive() for thread in threads):
         say("limit", FAILS)
-    # A thread that died said so on stderr only: what is missing is the first sign.
-    say("noticed", FAILS)
+    # A thread that died said so on stderr only: that its result is missing is the first sign.
+    if FAILS not in results:
+        say("noticed", FAILS)
 
 
-def _limit(method: str) -> float:
-    return time.monotonic() + LIMIT_S + START_S.get(method, 0.0)
-
-
-def with_executor(pool: Executor, limit: float) -> None:
+def with_executor(pool: Executor) -> None:
     """concurrent.futures, threads or processes."""
     futures = {pool.submit(task, number): number for number in range(TASKS)}
-    try:
-        for future in as_completed(futures, timeout=limit - time.monotonic()):
+    limit, waiting = Limit(), set(futures)
+    while waiting and (left := limit.left()):
+        done, waiting = wait(waiting, left, FIRST_COMPLETED)
+        for future in done:
             try:
                 say("result", future.result())
             except BaseException as error:  # noqa: BLE001 - SystemExit comes through as well
                 say("noticed", futures[future])
                 say(type(error).__name__, futures[future])
-    except FuturesTimeoutError:
+    if waiting:
         say("limit", FAILS)
         say("noticed", FAILS)
     pool.shutdown(wait=False, cancel_futures=True)
 
 
 def thread_executor(_method: str) -> None:
-    with_executor(ThreadPoolExecutor(WORKERS), _limit(""))
+    with_executor(ThreadPoolExecutor(WORKERS))
 
 
 def process_executor(method: str) -> None:
-    with_executor(ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context(method)), _limit(method))
+    with_executor(ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context(method)))
 
 
 def pool(method: str) -> None:
     """multiprocessing.Pool."""
     with multiprocessing.get_context(method).Pool(WORKERS) as workers:
         found = [workers.apply_async(task, (number,)) for number in range(TASKS)]
-        limit = _limit(method)
+        limit = Limit()
         for number, result in enumerate(found):
+            while not result.ready() and (left := limit.left()):
+                result.wait(left)
             try:
-                say("result", result.get(max(0.0, limit - time.monotonic())))
+                say("result", result.get(0))
             except multiprocessing.TimeoutError:
                 say("limit", number)
                 say("noticed", number)
-            except BaseException:  # noqa: BLE001
+            except BaseException:  # noqa: BLE001 - SystemExit comes through as well
                 say("noticed", number)
 
 
@@ -216,7 +266,6 @@ def processes(method: str) -> None:
     context: Any = multiprocessing.get_context(method)
     waiting = iter(range(TASKS))
     running: dict[Any, tuple[int, Any]] = {}
-    limit = _limit(method)
 
     def start() -> None:
         for number in waiting:
@@ -229,8 +278,12 @@ def processes(method: str) -> None:
 
     for _ in range(WORKERS):
         start()
+    limit = Limit()
     while running:
-        ready: list[Any] = connection.wait(list(running), max(0.0, limit - time.monotonic()))
+        left = limit.left()
+        ready: list[Any] = connection.wait(list(running), left)
+        if not ready and left:
+            continue
         for receiver in ready or list(running):
             number, process = running.pop(receiver)
             try:
@@ -270,6 +323,8 @@ def main() -> None:
     os.environ.update(TK_CRASH_EVENTS=events, TK_CRASH_FAULT=fault)
     # A group of its own, by which all that it leaves is found.
     os.setpgid(0, 0)
+    # Whoever measures may ignore it, and that is inherited.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # By this name it is known whose semaphores are left: other programs of the kind run beside this one.
     vars(multiprocessing.current_process())["_config"]["semprefix"] = f"/tk{os.getpid()}"
     try:

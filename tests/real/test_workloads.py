@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from tracekit import api, interpreters, plan
 from tracekit.bundle import Store
 from tracekit.metrics.cells import records
 from tracekit.plan import WORKLOADS, Request
-from tracekit.report.faults import cases_of
+from tracekit.report.faults import matrices
 from tracekit.report.grouping import groups
 from tracekit.tables import Tables
 
@@ -137,17 +138,22 @@ def shared_segments() -> set[str]:
 
 
 def test_one_worker_is_overloaded_by_large_chunks_and_not_by_single_tasks(tmp_path: Path) -> None:
-    chunks = of_models(
-        measured(tmp_path / "a", "skewed-tasks", models=("serial", "fork"), size="default"), "load_balance"
-    )
-    single = of_models(
-        measured(
-            tmp_path / "b", "skewed-tasks", models=("serial", "fork"), size="default", parameters={"chunksize": "1"}
-        ),
-        "load_balance",
-    )
-    # 0.56 and nearly 1 by arithmetic; what a busy machine takes from one worker moves both towards each other.
-    assert chunks["fork"] < 0.75 < single["fork"]
+    """0.56 and nearly 1 by arithmetic; what a busy machine takes from one worker moves both towards each other."""
+    balance = {
+        chunksize: of_models(
+            measured(
+                tmp_path / chunksize,
+                "skewed-tasks",
+                models=("fork",),
+                size="default",
+                runs=3,
+                parameters={"chunksize": chunksize},
+            ),
+            "load_balance",
+        )["fork"]
+        for chunksize in ("32", "1")
+    }
+    assert balance["32"] < balance["1"]
 
 
 def test_a_heartbeat_comes_late_beside_a_computing_thread_and_not_beside_a_process(tmp_path: Path) -> None:
@@ -168,7 +174,8 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
     outcome = api.measure(api.prepare(request, store=Store(tmp_path)))
     assert outcome.status == "ok"
     tables = api.analyse(outcome.folder)
-    found = {(case.workers, case.fault): case for case in cases_of(groups(tables)[0])}
+    [matrix] = matrices(groups(tables))
+    found = {(case.workers, case.fault): case for case in matrix.cases}
     assert len(found) == 12 * 9
     by_place = {place: case.outcome for place, case in found.items()}
     for threads in ("Thread", "ThreadPoolExecutor"):
@@ -184,7 +191,7 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
             assert broken.seen["noticed_by_limit"] == 0
             assert by_place[f"Pool ({method})", fault] == "silent"
         assert by_place[f"ProcessPoolExecutor ({method})", "odd-exception"] == "others"
-    assert {case.seen["left_behind"] for case in found.values()} == {0}
+    assert {case.seen["left_behind"] for case in found.values() if case.outcome != "hangs"} == {0}
     assert processes_with(mark) == set()
     assert shared_segments() <= segments
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
@@ -233,11 +240,6 @@ def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_pa
     threads_die = not any(
         value(f"{pool}.{fault}", "parent_lives") for pool in ("Thread", "ThreadPoolExecutor") for fault in crashes
     )
-    grown = {
-        model: ends("memory-per-worker", model, "uss_bytes", workers=4)[0]
-        - ends("memory-per-worker", model, "uss_bytes", workers=1)[0]
-        for model in ("threads", "fork")
-    }
     start = {model: ends("start-stop", model, "spawn_first_worker_ns") for model in ("threads", "fork", "spawn")}
     wall = {model: ends("big-results", model, "wall_ns") for model in ("threads", "fork")}
     balance = [ends("skewed-tasks", "fork", "load_balance", f"chunksize={size} ") for size in (32, 1)]
@@ -254,13 +256,14 @@ def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_pa
         no if not spared else caveat if pools_lose else "holds",
         caveat if threads_die else no,
         "holds" if start["threads"][1] < start["fork"][0] and start["threads"][1] < start["spawn"][0] else no,
-        caveat if grown["fork"] > 2 * max(0.0, grown["threads"]) else no,
+        "not measured yet",
         caveat if balance[0][1] < balance[1][0] else no,
         caveat if start["fork"][1] < start["spawn"][0] else no,
         "not measured on Windows yet",
     ]
     report = tracekit("report", "latest", cwd=tmp_path).out
     assert re.findall(r"^  Verdict: (.*)$", report, re.MULTILINE) == wanted
+    assert [claim["verdict"] for claim in json.loads(said.out)["claims"]] == wanted
     # What no machine can make otherwise.
     assert [wanted[index] for index in (0, 1, 2, 4, 5)] == ["holds", caveat, caveat, caveat, caveat]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tracekit import claims, plan
+from tracekit import plan
 from tracekit.cli.words import (
     NAMED,
     CommaList,
@@ -25,6 +25,7 @@ from tracekit.cli.words import (
 from tracekit.environment import usable_cpus
 from tracekit.errors import UsageError
 from tracekit.models import MODELS
+from tracekit.spec import CLAIMS
 from tracekit.workload import SIZES
 
 
@@ -144,7 +145,7 @@ def run(
       tracekit run mypackage.mymodule:function --items 'range(100)'
     """
     given = {name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name != "DEFAULT"}
-    if workload == claims.NAME:
+    if workload == CLAIMS:
         _check_claims(ctx, given)
         request = None
     else:

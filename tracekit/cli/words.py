@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from tracekit.bundle import Store, default_store
-from tracekit.spec import value_text
+from tracekit.spec import CLAIMS, value_text
 
 if TYPE_CHECKING:
     from tracekit.workload import Parameter
@@ -109,10 +109,10 @@ def complete_captures() -> Iterable[str]:
 
 def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of workloads with their summaries."""
-    from tracekit.claims import NAME, SUMMARY
+    from tracekit.claims import SUMMARY
     from tracekit.plan import WORKLOADS
 
-    known = {**{name: WORKLOADS.summary(name) for name in WORKLOADS}, NAME: SUMMARY}
+    known = {**{name: WORKLOADS.summary(name) for name in WORKLOADS}, CLAIMS: SUMMARY}
     return [CompletionItem(name, help=text) for name, text in known.items() if name.startswith(incomplete)]
 
 

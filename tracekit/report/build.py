@@ -14,8 +14,9 @@ from tracekit.report.figures import lives, spawn, speedup, switches, thread_time
 from tracekit.report.grouping import groups
 from tracekit.report.program import Program, headline, processes_table, program_of
 from tracekit.report.verdict import verdict
-from tracekit.report.views import FigureGroup, FigureView, MissingFigure, ReportView, Section, Verdict
+from tracekit.report.views import FigureGroup, FigureView, MissingFigure, ReportView, Verdict
 from tracekit.report.wording import plural
+from tracekit.spec import CLAIMS
 from tracekit.tables import Tables, check
 
 
@@ -28,16 +29,14 @@ def build(tables: Tables) -> ReportView:
         if recorded is not None:
             return _of_program(tables, recorded)
         view = _of_models(tables)
-        if _text(tables, "workload") == claims.SUITE:
+        if _text(tables, "workload") == CLAIMS:
             return _of_claims(view, groups(tables))
-        cases = next((cases for group in groups(tables) if (cases := faults.cases_of(group))), [])
-        return _of_faults(view, cases) if cases else view
+        found = faults.matrices(groups(tables))
+        return _of_faults(view, found) if found else view
 
 
 def _of_claims(view: ReportView, found: tuple[Group, ...]) -> ReportView:
     """The report of the experiments that put claims to the test: they compare nothing with one another."""
-    cases = next((cases for group in found if (cases := faults.cases_of(group))), [])
-    drawn = [FigureGroup(label="", figures=(fault_matrix.figure(cases, "crash"),), missing=())] if cases else []
     own = tuple(group for group in found if group.cells)
     return replace(
         view,
@@ -45,36 +44,37 @@ def _of_claims(view: ReportView, found: tuple[Group, ...]) -> ReportView:
         summary=claims.claims_table(own),
         by_workers=(),
         captures=None,
-        figures=tuple(drawn),
+        figures=_matrices(faults.matrices(found), "crash"),
         sections=(),
         doubts=claims.DOUBTS,
         methods=(),
     )
 
 
-def _of_faults(view: ReportView, cases: list[faults.Case]) -> ReportView:
+def _of_faults(view: ReportView, found: tuple[faults.Matrix, ...]) -> ReportView:
     """The report of a workload that fails on purpose: the matrix instead of what is about comparing models, which here
     only start programs and wait for them."""
-    drawn = FigureGroup(label="", figures=(fault_matrix.figure(cases, view.title),), missing=())
-    said = faults.sentences(cases)
+    only = view.verdicts[0].label
     return replace(
         view,
-        verdicts=(replace(faults.verdict(cases), label=view.verdicts[0].label),),
-        summary=faults.matrix_table(cases),
+        verdicts=tuple(
+            replace(faults.verdict(matrix.cases), label=matrix.label if len(found) > 1 else only) for matrix in found
+        ),
+        summary=faults.matrix_table(found),
         by_workers=(),
         captures=None,
-        figures=(drawn,),
-        sections=(
-            Section(
-                slug="faults",
-                title="Case by case",
-                sentences=said,
-                lead=len(said),
-                tables=(faults.details_table(cases),),
-            ),
-        ),
+        figures=_matrices(found, view.title),
+        sections=faults.sections(found),
         doubts=faults.DOUBTS,
         methods=(),
+    )
+
+
+def _matrices(found: tuple[faults.Matrix, ...], what: str) -> tuple[FigureGroup, ...]:
+    several = len(found) > 1
+    return tuple(
+        _block(matrix.label, [fault_matrix.figure(matrix.cases, what)], f"-{index}" if several else "")
+        for index, matrix in enumerate(found, start=1)
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tracekit.metrics.observed import PREFIX
-from tracekit.report.cells import Group
-from tracekit.report.views import Field, LegendItem, Row, RowGroup, TableView, Verdict
+from tracekit.report.cells import Cell, Group
+from tracekit.report.views import Field, LegendItem, Row, RowGroup, Section, TableView, Verdict
 from tracekit.report.wording import plural
 from tracekit.units import format_ns
 
@@ -18,10 +18,10 @@ _NAME = re.compile(
 
 OUTCOMES = {
     "own": "only the task that failed is lost; the program and the other worker go on",
-    "silent": "only the task that failed is lost, but nobody says so: without a time limit of its own the program "
-    "would wait for the result for ever",
+    "silent": "only the task that failed is lost, but nothing says so: the program knows by a time limit of its own, "
+    "1 s after the fault",
     "others": "the program lives, but results or tasks of others are lost, or their worker is",
-    "hangs": "the program can neither go on nor end",
+    "hangs": "the program has not ended 1.5 s after that limit, and was killed",
     "dies": "the whole program is gone, and everything that it had not written down",
 }
 """What may become of it, from the mildest to the worst, and what that means."""
@@ -31,14 +31,21 @@ DOUBTS = (
     "Each case is one program that fails once. Where two things race, a result on its way and the end of a pool, say, "
     "another time it may come out otherwise: repeat with --runs 5 for medians.",
     "What becomes of the others is a property of this version of Python's pools, not of threads and processes as such.",
-    "A time until it is noticed that comes from a time limit is that limit, which the program has chosen itself.",
+    "A time until it is noticed that comes from a time limit is that limit, which the program has chosen itself; that "
+    "it would have waited longer without one, and that what hangs would have hung on, was not measured.",
 )
 """What to keep in mind about the matrix."""
+
+_NEEDED = ("parent_lives", "parent_hangs", "sibling_lives", "finished_lost", "pending_lost", "noticed_by_limit")
+"""Without one of these a case has no outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One kind of worker and one way to fail, with the medians of what was seen; `noticed_ns` may be missing."""
+    """One kind of worker and one way to fail, with the medians of what was seen.
+
+    `seen` has all of `_NEEDED`; `noticed_ns` and `left_behind` may be missing.
+    """
 
     pool: str
     method: str
@@ -59,54 +66,94 @@ class Case:
     @property
     def outcome(self) -> str:
         """One of OUTCOMES."""
-        if self.seen.get("parent_hangs"):
+        if self.seen["parent_hangs"]:
             return "hangs"
-        if not self.seen.get("parent_lives"):
+        if not self.seen["parent_lives"]:
             return "dies"
-        lost = self.seen.get("finished_lost", 0) + self.seen.get("pending_lost", 0)
-        if lost or not self.seen.get("sibling_lives"):
+        if self.seen["finished_lost"] or self.seen["pending_lost"] or not self.seen["sibling_lives"]:
             return "others"
-        return "silent" if self.seen.get("noticed_by_limit") else "own"
+        return "silent" if self.seen["noticed_by_limit"] else "own"
 
 
-def cases_of(group: Group) -> list[Case]:
-    """The cases that a group's first untraced cell with any has seen; none for other workloads than `crash`."""
-    for cell in group.cells:
-        found: dict[tuple[str, str, str], dict[str, float]] = {}
-        for number in cell.every:
-            match = _NAME.fullmatch(number.metric)
-            if match and number.value is not None:
-                place = (match["pool"], match["method"] or "", match["fault"])
-                found.setdefault(place, {})[match["what"]] = number.value
-        if found:
-            return [
-                Case(pool=pool, method=method, fault=fault, seen=seen) for (pool, method, fault), seen in found.items()
-            ]
-    return []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """The cases of one cell; `label` says which, where there are several."""
+
+    label: str
+    cases: tuple[Case, ...]
 
 
-def matrix_table(cases: Sequence[Case]) -> TableView:
-    """A row per kind of worker, a column per fault, a word for what became of it."""
-    faults = list(dict.fromkeys(case.fault for case in cases))
-    rows = []
-    for workers in dict.fromkeys(case.workers for case in cases):
-        of_workers = {case.fault: case for case in cases if case.workers == workers}
-        first = next(iter(of_workers.values()))
-        rows.append(
-            Row(
-                family=first.family,
-                label=first.pool,
-                detail=first.method or {"serial": "one thread"}.get(first.pool, "threads"),
-                fields=tuple(Field(main=of_workers[fault].outcome if fault in of_workers else "–") for fault in faults),
-            )
+def matrices(found: Sequence[Group]) -> tuple[Matrix, ...]:
+    """One for each untraced cell that has cases; none for other workloads than `crash`."""
+    cells = [(group, cell, cases) for group in found for cell in group.cells if (cases := cases_of(cell))]
+    several = len({group.label for group, _, _ in cells}) > 1
+    return tuple(
+        Matrix(
+            label=" · ".join(
+                part
+                for part in (
+                    group.label if several else "",
+                    f"started by {cell.counted}" if sum(other is group for other, _, _ in cells) > 1 else "",
+                )
+                if part
+            ),
+            cases=cases,
         )
+        for group, cell, cases in cells
+    )
+
+
+def cases_of(cell: Cell) -> tuple[Case, ...]:
+    """What the cell has seen of each case, where that is enough for an outcome."""
+    found: dict[tuple[str, str, str], dict[str, float]] = {}
+    for number in cell.every:
+        match = _NAME.fullmatch(number.metric)
+        if match and number.value is not None:
+            place = (match["pool"], match["method"] or "", match["fault"])
+            found.setdefault(place, {})[match["what"]] = number.value
+    return tuple(
+        Case(pool=pool, method=method, fault=fault, seen=seen)
+        for (pool, method, fault), seen in found.items()
+        if seen.keys() >= set(_NEEDED)
+    )
+
+
+def matrix_table(found: Sequence[Matrix]) -> TableView:
+    """A row per kind of worker, a column per fault, a word for what became of it; a block per matrix."""
+    faults = list(dict.fromkeys(case.fault for matrix in found for case in matrix.cases))
     return TableView(
         title="What a fault costs",
         caption="Two workers, seven tasks; one task fails in the given way while another one runs. Each case is a "
         "program of its own that really fails.",
         columns=(("Workers", ""), *((fault, "") for fault in faults)),
-        groups=(RowGroup(label="", rows=tuple(rows)),),
+        groups=tuple(RowGroup(label=matrix.label, rows=tuple(_rows(matrix.cases, faults))) for matrix in found),
         legend=tuple(LegendItem(mark=outcome, text=text) for outcome, text in OUTCOMES.items()),
+    )
+
+
+def _rows(cases: Sequence[Case], faults: Sequence[str]) -> Iterator[Row]:
+    for workers in dict.fromkeys(case.workers for case in cases):
+        of_workers = {case.fault: case for case in cases if case.workers == workers}
+        first = next(iter(of_workers.values()))
+        yield Row(
+            family=first.family,
+            label=first.pool,
+            detail=first.method or {"serial": "one thread"}.get(first.pool, "threads"),
+            fields=tuple(Field(main=of_workers[fault].outcome if fault in of_workers else "–") for fault in faults),
+        )
+
+
+def sections(found: Sequence[Matrix]) -> tuple[Section, ...]:
+    """What each matrix says in short, and its numbers."""
+    return tuple(
+        Section(
+            slug="faults" if len(found) == 1 else f"faults-{number}",
+            title=" · ".join(part for part in ("Case by case", matrix.label) if part),
+            sentences=sentences(matrix.cases),
+            lead=2,
+            tables=(details_table(matrix.cases),),
+        )
+        for number, matrix in enumerate(found, start=1)
     )
 
 
@@ -133,21 +180,20 @@ def details_table(cases: Sequence[Case]) -> TableView:
 
 def _row(case: Case) -> Row:
     seen = case.seen
-    program = "hangs" if seen.get("parent_hangs") else "lives" if seen.get("parent_lives") else "dies"
-    finished, pending = int(seen.get("finished_lost", 0)), int(seen.get("pending_lost", 0))
+    program = "hangs" if seen["parent_hangs"] else "lives" if seen["parent_lives"] else "dies"
     return Row(
         family=case.family,
         label=case.fault,
         detail=case.outcome,
         fields=(
             Field(main=program),
-            Field(main="lives" if seen.get("sibling_lives") else "dies"),
-            Field(main=f"{finished}, {pending}"),
+            Field(main="lives" if seen["sibling_lives"] else "dies"),
+            Field(main=f"{int(seen['finished_lost'])}, {int(seen['pending_lost'])}"),
             Field(
                 main=format_ns(seen["noticed_ns"]) if "noticed_ns" in seen else "never",
-                sub="its time limit" if seen.get("noticed_by_limit") else "",
+                sub="its time limit" if seen["noticed_by_limit"] else "",
             ),
-            Field(main=str(int(seen.get("left_behind", 0)))),
+            Field(main=str(int(seen["left_behind"])) if "left_behind" in seen else "–"),
         ),
     )
 
@@ -180,7 +226,7 @@ def sentences(cases: Sequence[Case]) -> tuple[str, ...]:
             silent = sum(case.outcome == "silent" for case in of_family)
             said.append(
                 f"Of {plural(len(of_family), 'fault')} {what}, {dead} ended the whole program, {hung} left it hanging, "
-                f"{others} cost results or tasks of others, and {silent} nobody would have noticed; the other "
+                f"{others} cost results or tasks of others, and {silent} showed by a time limit only; the other "
                 f"{len(of_family) - dead - hung - others - silent} cost only the task that failed."
             )
     return tuple(said)

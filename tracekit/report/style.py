@@ -208,9 +208,17 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def fit_below(figure: Figure, axes: Axes) -> None:
-    """Leave as much room under the fields as the slanted names take, and make the figure that much lower or higher."""
+def fields(figure: Figure, axes: Axes, columns: Sequence[str], rows: int, size: float) -> None:
+    """Make the axes a grid of that many rows, the first on top, with the slanted names of its columns beneath, and the
+    figure as high as these need; `size` is that of the names."""
+    axes.tick_params(axis="both", length=0, pad=2, colors=INK, labelsize=size)
+    axes.set_xticks(range(len(columns)), list(columns), rotation=38, ha="right")
+    axes.set_xticks([number - 0.5 for number in range(len(columns) + 1)], minor=True)
+    axes.set_yticks([number - 0.5 for number in range(rows + 1)], minor=True)
+    axes.grid(which="minor", color=RULE, linewidth=0.8)
+    axes.tick_params(which="minor", length=0)
+    axes.spines["bottom"].set_visible(False)
+    axes.set_ylim(rows - 0.5, -0.5)
     lowest = min(text.get_window_extent().y0 for text in axes.get_xticklabels())
     needed = (axes.get_window_extent().y0 - lowest) / figure.dpi + 0.08
-    before = figure.subplotpars.bottom * figure.get_figheight()
-    change_height(figure, needed - before)
+    change_height(figure, needed - figure.subplotpars.bottom * figure.get_figheight())

@@ -10,7 +10,7 @@ from tests.made_tables import MS, SECOND, Maker
 from tests.unit.metrics.test_observed import observed
 from tracekit.metrics.compute import compute_all
 from tracekit.report.build import build
-from tracekit.report.claims import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings
+from tracekit.report.claims import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings, judged
 from tracekit.report.grouping import groups
 from tracekit.report.terminal import to_text
 from tracekit.tables import Tables
@@ -21,6 +21,7 @@ SHARING, PRECAUTIONS, SEPARATE, PIPES, PROCESS_CRASH, THREAD_CRASH, CREATION, EX
 )
 PROCESSES = ("fork", "spawn", "forkserver")
 FINE = {"parent_lives": 1, "sibling_lives": 1}
+NEEDED = ("parent_lives", "parent_hangs", "sibling_lives", "finished_lost", "pending_lost", "noticed_by_limit")
 
 
 def suite(**changes: Any) -> Tables:
@@ -66,6 +67,11 @@ def suite(**changes: Any) -> Tables:
             "updates_lost",
             numbers["lost_with_lock"],
         )
+    for model in ("threads", "fork"):
+        for count in (1, 4):
+            run("memory-per-worker", model, workers=count)
+            warm = run("memory-per-worker", model, workers=count, warmup=True)
+            maker.memory(warm, warm["main_pid"], count << 20, count << 20)
     crash = run("crash", "threads", kind="fault")
     for fault in ("os-exit", "sigsegv", "sigkill", "sigterm", "exception"):
         cases = {
@@ -77,7 +83,7 @@ def suite(**changes: Any) -> Tables:
         }
         for workers, what in cases.items():
             seen_there = FINE if fault == "exception" else numbers[what]
-            for name in ("parent_lives", "sibling_lives", "pending_lost", "noticed_by_limit"):
+            for name in NEEDED:
                 observed(maker, crash, f"{workers}.{fault}.{name}", seen_there.get(name, 0))
     tables = maker.tables()
     tables.metrics = compute_all(tables)
@@ -94,6 +100,8 @@ def test_the_verdicts_of_a_machine_like_any_other() -> None:
     assert found[SHARING] == HOLDS
     assert {found[text] for text in (PRECAUTIONS, SEPARATE, PIPES, PROCESS_CRASH, THREAD_CRASH)} == {CAVEAT}
     assert found[WINDOWS] == f"{UNKNOWN} on Windows yet"
+    # What workers hold is not that anything ran out.
+    assert found[EXHAUSTION] == f"{UNKNOWN} yet"
 
 
 @pytest.mark.parametrize(
@@ -117,10 +125,10 @@ def test_a_verdict_turns_with_its_numbers(changes: dict[str, Any], text: str, ve
 
 
 def test_what_was_not_run_is_not_judged() -> None:
-    """This suite has no start-stop, memory-per-worker and skewed-tasks: it must not be guessed."""
+    """This suite has no start-stop and no skewed-tasks: it must not be guessed."""
     found = dict(findings(groups(suite())[0]))
     by_text = {claim.text: finding for claim, finding in found.items()}
-    for text, workload in ((CREATION, "start-stop"), (EXHAUSTION, "memory-per-worker"), (IMBALANCE, "skewed-tasks")):
+    for text, workload in ((CREATION, "start-stop"), (IMBALANCE, "skewed-tasks")):
         assert by_text[text].verdict == UNKNOWN
         assert by_text[text].measured.startswith(f"{workload} under ")
 
@@ -135,5 +143,16 @@ def test_the_report_says_every_claim_with_its_verdict_and_the_numbers() -> None:
     assert "Measured here: 30 % of all counts were lost without a lock, 0 with one." in text
     assert "Caveat: Where a thread may be interrupted is up to the interpreter" in text
     assert "race: two threads count up one number" in text
+    assert "1.00 MiB with 1 and 4.00 MiB with 4 processes" in text
     # A claim that simply holds has no caveat to tell.
     assert "other threads wrote. shared-state:" in text
+
+
+def test_programs_read_the_same_verdicts() -> None:
+    found = groups(suite())
+    rows = judged(found)
+    assert [(row["claim"], row["verdict"]) for row in rows] == list(verdicts().items())
+    assert {(row["os"], row["python"]) for row in rows} == {(found[0].os, found[0].python)}
+    by_claim = {row["claim"]: row for row in rows}
+    assert by_claim[SHARING]["caveat"] == ""
+    assert by_claim[PRECAUTIONS]["caveat"].startswith("Where a thread may be interrupted")

@@ -76,15 +76,7 @@ def _draw(waiters: list[Who], holders: list[Who], matrix: npt.NDArray[np.float64
         for column, ns in enumerate(matrix[row].tolist()):
             if whole and ns / whole >= _LEAST_SHOWN:
                 _field(axes, column, row, ns, ns / whole)
-    axes.tick_params(axis="both", length=0, pad=2, colors=style.INK, labelsize=8.5)
-    axes.set_xticks(range(len(holders)), [_short(who) for who in holders], rotation=38, ha="right")
-    axes.set_xticks(np.arange(len(holders) + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(len(waiters) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color=style.RULE, linewidth=0.8)
-    axes.tick_params(which="minor", length=0)
-    axes.spines["bottom"].set_visible(False)
-    axes.set_ylim(len(waiters) - 0.5, -0.5)
-    style.fit_below(figure, axes)
+    style.fields(figure, axes, [_short(who) for who in holders], len(waiters), 8.5)
     return figure
 
 

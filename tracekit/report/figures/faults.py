@@ -53,13 +53,5 @@ def _draw(cases: Sequence[Case], what: str) -> Figure:
     for case in cases:
         place = (faults.index(case.fault), workers.index(case.workers))
         axes.text(*place, case.outcome, ha="center", va="center", fontsize=6.5, color=style.INK)
-    axes.tick_params(axis="both", length=0, pad=2, colors=style.INK, labelsize=7.5)
-    axes.set_xticks(range(len(faults)), faults, rotation=38, ha="right")
-    axes.set_xticks(np.arange(len(faults) + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(len(workers) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color=style.RULE, linewidth=0.8)
-    axes.tick_params(which="minor", length=0)
-    axes.spines["bottom"].set_visible(False)
-    axes.set_ylim(len(workers) - 0.5, -0.5)
-    style.fit_below(figure, axes)
+    style.fields(figure, axes, faults, len(workers), 7.5)
     return figure

@@ -20,10 +20,10 @@ import click
 from tracekit.capture import CAPTURES
 from tracekit.cli import cli
 from tracekit.counters import COUNTERS
+from tracekit.known_workloads import WORKLOADS
 from tracekit.metrics import METRICS
 from tracekit.models import MODELS
 from tracekit.notices import NOTICES, NoticeKind
-from tracekit.plan import WORKLOADS
 from tracekit.registry import Registry
 from tracekit.spec import value_text
 from tracekit.tables import COLUMNS

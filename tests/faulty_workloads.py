@@ -1,4 +1,4 @@
-"""Workloads that go wrong, each in one way. Measured for real by tests/real/test_bad_input.py, on any Python 3.9+."""
+"""Workloads that go wrong, each in one way. Run by tests/real/test_faulty_workloads.py, on any Python from 3.9 on."""
 
 from __future__ import annotations
 

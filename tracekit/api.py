@@ -31,9 +31,9 @@ from tracekit.metrics.compute import compute_all
 from tracekit.metrics.doubts import find_notices
 from tracekit.notices import Notice, notice
 from tracekit.own_work import fitted
-from tracekit.plan import Request, default_workers
 from tracekit.record import record
 from tracekit.recorded import Recorded
+from tracekit.request import Request, check, default_workers
 from tracekit.run import Outcome, SuiteOutcome, run_suite
 from tracekit.spec import CLAIMS, RunSpec, Suite
 from tracekit.tables import COLUMNS, Tables, from_rows
@@ -85,7 +85,7 @@ def prepare(
     `pythons` are paths of the interpreters to measure, none meaning tracekit's own. Raises UsageError,
     EnvironmentLacks.
     """
-    plan.check(request)
+    check(request)
     chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
     request, notices = fitted(request, chosen)
     allowed: dict[tuple[str, str], str] = {}

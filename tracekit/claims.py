@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tracekit.interpreters import Interpreter
+from tracekit.known_workloads import usual
 from tracekit.models import START_METHODS
-from tracekit.plan import Request, plan, renumbered, usual
+from tracekit.plan import plan, renumbered
+from tracekit.request import Request
 from tracekit.spec import CLAIMS, Suite
 
 SUMMARY = "what is said of threads and processes, put to the test"

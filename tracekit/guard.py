@@ -1,9 +1,9 @@
-"""Ends measured processes when tracekit itself is killed and cannot: `python -m tracekit.guard`, reading stdin.
+"""Ends measured processes when tracekit itself is killed and cannot: `python -m tracekit.guard PID`.
 
 SIGKILL, the out-of-memory killer and a lost terminal leave nobody to reap workers, and the workers of a pool whose
 parent died wait for work for ever. The guard sleeps on a pipe from tracekit; when the pipe ends without a `done`, it
-ends the sessions it was told of. Then it removes what tracekit, or an earlier one that is dead, left in tracefs. It
-costs the measured processes nothing: it only runs when a line arrives.
+ends the sessions it was told of and removes their temporary folders. Then it removes what tracekit, or an earlier one
+that is dead, left in tracefs. It costs the measured processes nothing: it only runs when a line arrives.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TextIO
 import psutil
 
 from tracekit import tracefs
-from tracekit.session import end_session, kill
+from tracekit.session import end_session, kill, remove_folders
 
 
 class Guard:
@@ -51,7 +51,7 @@ def guarded() -> Iterator[Guard]:
     """A guard for the length of a `with`. Raises OSError when no process can be started."""
     process = subprocess.Popen(
         # -P: a psutil.py in the current folder must not be taken for the library.
-        [sys.executable, "-P", "-m", "tracekit.guard"],
+        [sys.executable, "-P", "-m", "tracekit.guard", str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -71,11 +71,11 @@ def guarded() -> Iterator[Guard]:
         process.wait()
 
 
-def main(lines: TextIO) -> None:
-    """Read what to watch until the pipe ends; then end it."""
+def main(tracekit: int, lines: TextIO) -> None:
+    """Read what to watch until the pipe ends; then end it. `tracekit` is the process at the other end, which may have
+    died already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    tracekit = os.getppid()
     leader = None
     for line in lines:
         leader = None if line.strip() == "done" else int(line)
@@ -83,6 +83,7 @@ def main(lines: TextIO) -> None:
         with suppress(psutil.NoSuchProcess):
             kill(psutil.Process(leader))
         end_session(leader)
+        remove_folders(tracekit)
     _clean_tracefs(tracekit)
 
 
@@ -94,4 +95,4 @@ def _clean_tracefs(tracekit: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.stdin)
+    main(int(sys.argv[1]), sys.stdin)

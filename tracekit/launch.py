@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tracekit.errors import EnvironmentLacks
-from tracekit.session import end_session
+from tracekit.session import end_session, own_prefix
 
 _POLL_S = 0.005
 
@@ -96,7 +96,7 @@ def launch(
     with (
         (folder / "stdout.log").open("wb") as out,
         (folder / "stderr.log").open("wb") as err,
-        tempfile.TemporaryDirectory(prefix="tk-", ignore_cleanup_errors=True) as scratch,
+        tempfile.TemporaryDirectory(prefix=own_prefix(), ignore_cleanup_errors=True) as scratch,
     ):
         process = None
         started_ns = time.monotonic_ns()

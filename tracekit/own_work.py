@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 import tracekit
 from tracekit.errors import UsageError
+from tracekit.guard import guarded
 from tracekit.interpreters import Interpreter
+from tracekit.known_workloads import WORKLOADS
 from tracekit.launch import launch, link_packages, measured_environment
 from tracekit.models import START_METHODS
 from tracekit.notices import Notice, notice
-from tracekit.plan import WORKLOADS, Request
+from tracekit.request import Request
+from tracekit.session import own_prefix
 from tracekit.suitability import EVERYWHERE, Problem
 
 if TYPE_CHECKING:
@@ -67,7 +70,7 @@ def _ask(request: Request, interpreter: Interpreter) -> _Answer:
         "given": dict(request.parameters),
     }
     package = Path(tracekit.__file__).resolve().parent
-    with tempfile.TemporaryDirectory(prefix="tk-") as folder:
+    with guarded() as guard, tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
         scratch = Path(folder)
         asked, answer, imports = scratch / "question", scratch / "answer", scratch / "import"
         asked.write_text(json.dumps(question), encoding="utf-8")
@@ -78,7 +81,9 @@ def _ask(request: Request, interpreter: Interpreter) -> _Answer:
             cwd=scratch,
             folder=scratch,
             timeout_s=_TIMEOUT_S,
+            started=guard.watch,
         )
+        guard.rest()
         if ended.timed_out:
             raise UsageError(
                 f"importing {request.workload} and making its items did not end within {_TIMEOUT_S} s",

@@ -23,9 +23,10 @@ from tracekit.errors import CaptureUnavailable, OutputUnwritable, TracekitError,
 from tracekit.foreground import Held, Lived, Streams
 from tracekit.guard import guarded
 from tracekit.notices import Notice, notice
-from tracekit.plan import MAX_TIMEOUT_S, new_suite_id, safe_name
+from tracekit.plan import new_suite_id, safe_name
 from tracekit.program import Program, describe
 from tracekit.recorded import TOOL_LOG, Recorded, end, shell_code
+from tracekit.request import MAX_TIMEOUT_S
 from tracekit.sealing import Machine
 from tracekit.spec import RunSpec, Suite
 from tracekit.wrapping import apart, changes, open_streams, setting, with_variables

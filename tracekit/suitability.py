@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from tracekit.workload import Workload
 
 EVERYWHERE, PROCESSES = "all", "processes"
 """Whom a problem concerns: every model, or those that send functions and items to worker processes."""
+
+_MOST_S = 2.0
+"""So long items are pickled to see whether they can be; most are like the first."""
 
 Problem = tuple[str, str, str]
 """(whom it concerns, what is amiss, the way out)."""
@@ -72,10 +76,13 @@ def _of_pickling(target: str, workload: Workload, items: Sequence[Any]) -> list[
     except Exception as error:  # noqa: BLE001 - pickling calls the user's own code
         name = getattr(workload.task, "__qualname__", target)
         found.append((PROCESSES, f"{_named(name, target)} cannot be pickled: {_said(error)}", _way_out(name)))
+    until = time.monotonic() + _MOST_S
     for number, item in enumerate(items):
+        if time.monotonic() > until:
+            break
         try:
             pickle.dumps(item)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the same
             found.append(
                 (
                     PROCESSES,

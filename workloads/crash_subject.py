@@ -65,7 +65,7 @@ def leave_at_once() -> None:
 
 
 def segmentation_fault() -> None:
-    import ctypes  # noqa: PLC0415 - a tenth of what a worker takes to start, and one of nine faults needs it
+    import ctypes  # noqa: PLC0415 - one fault of nine needs it
 
     ctypes.string_at(0)
 

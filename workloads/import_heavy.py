@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import ctypes
 import decimal
 import email.message
 import html.parser
@@ -22,8 +21,6 @@ import importlib.metadata
 import json
 import logging.handlers
 import multiprocessing.managers
-import sqlite3
-import ssl
 import time
 import unittest.mock
 import urllib.request
@@ -37,7 +34,6 @@ from tracekit.workload import Workload
 IMPORTED = (
     asyncio,
     concurrent.futures,
-    ctypes,
     decimal,
     email.message,
     html.parser,
@@ -47,8 +43,6 @@ IMPORTED = (
     json,
     logging.handlers,
     multiprocessing.managers,
-    sqlite3,
-    ssl,
     unittest.mock,
     urllib.request,
     xml.dom.minidom,

@@ -29,7 +29,7 @@ def make_items(products: int, seed: int, *, n: int, blas_threads: int) -> list[I
 def task(item: Item) -> Result:
     """Multiply so many times; returns a checksum of the product and how many threads BLAS used."""
     import numpy as np  # noqa: PLC0415 - see the module
-    from threadpoolctl import threadpool_info, threadpool_limits  # noqa: PLC0415
+    from threadpoolctl import threadpool_info, threadpool_limits  # noqa: PLC0415 - neither is in the standard library
 
     seed, n, products, blas_threads = item
     # Whole numbers below 2**53, so that no order of adding rounds differently.

@@ -5,68 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.conftest import RealSuite, Said, Tracekit
-from tests.recording import until
+from tests.real.leftovers import measured_processes
+from tests.real.quick import QUICK, assert_two_lines
 from tracekit.spec import FORMAT
 
-FAULTY = Path(__file__).parent.parent / "faulty_workloads.py"
-QUICK = ("--size", "smoke", "--runs", "1", "--warmup", "0", "--no-controls", "--capture", "none", "--workers", "2")
-
-
-def assert_two_lines(said: Said, code: int, *words: str) -> None:
-    """The last two lines of stderr are the error and the remedy; no traceback anywhere."""
-    assert said.code == code, said.err
-    assert "Traceback" not in said.err + said.out
-    error, remedy = said.err.rstrip("\n").splitlines()[-2:]
-    assert error.startswith("error: "), said.err
-    assert remedy.startswith("  try: "), said.err
-    assert len(remedy) > len("  try: ")
-    for word in words:
-        assert word in error, said.err
-
-
-def measured_processes(folder: Path) -> list[int]:
-    """Every living process that was measured for a suite in `folder`, workers and helpers included: their environment
-    names it. Others may be measuring on this machine at the same time."""
-    found = []
-    for process in psutil.process_iter(["status"]):
-        try:
-            path = process.environ().get("PYTHONPATH", "")
-        except psutil.Error:
-            continue
-        if path.startswith(f"{folder.resolve()}{os.sep}") and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process.pid)
-    return found
-
-
-def assert_nothing_left(folder: Path, before: set[str]) -> None:
-    """No measured process of that folder now, and soon no semaphore or segment that was not there before."""
-    assert not measured_processes(folder)
-    limit = time.monotonic() + 20
-    while not shared_memory() <= before:
-        assert time.monotonic() < limit, shared_memory() - before
-        time.sleep(0.05)
-
-
-def shared_memory() -> set[str]:
-    """Names in /dev/shm: semaphores and segments that multiprocessing would leave behind."""
-    return {name for name in os.listdir("/dev/shm") if "mp-" in name or "psm_" in name}  # noqa: PTH208
-
-
-@pytest.fixture
-def faulty(tmp_path: Path) -> Path:
-    """A folder with the faulty workloads as a user's own module."""
-    shutil.copy(FAULTY, tmp_path / "faulty.py")
-    return tmp_path
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize(
@@ -133,7 +83,7 @@ def test_unwritable_folder(tmp_path: Path) -> None:
     if subprocess.run(try_import, capture_output=True, check=False, cwd="/").returncode != 0:
         pytest.skip("this Python is not readable by nobody: chmod o+x the folders above it")
     done = subprocess.run(
-        [*as_nobody, sys.executable, "-c", code, str(FAULTY.parent.parent), "run", "matmul", *QUICK],
+        [*as_nobody, sys.executable, "-c", code, str(ROOT), "run", "matmul", *QUICK],
         cwd=locked,
         capture_output=True,
         text=True,
@@ -158,7 +108,7 @@ def test_full_disk(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(FAULTY.parent.parent)},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
     finally:
         subprocess.run(["umount", str(small)], check=True)
@@ -210,127 +160,6 @@ class TestDamagedSuites:
         assert_two_lines(tracekit("report", "19990101"), 2, "19990101")
 
 
-class TestFaultyTasks:
-    """Tasks that end badly, under models that share and do not share a process with them."""
-
-    @pytest.mark.parametrize("model", ["serial", "threads", "fork", "spawn", "forkserver"])
-    def test_raises(self, faulty: Path, tracekit: Tracekit, model: str) -> None:
-        said = tracekit("run", "faulty:RAISES", *QUICK, "--models", model)
-        assert_two_lines(said, 3, "ValueError: item", "is bad")
-        # Where the remedy sends people, they find the traceback of the task.
-        (log,) = faulty.glob(".tracekit/*/*/stderr.log")
-        assert "in raises" in log.read_text()
-
-    @pytest.mark.parametrize("model", ["threads", "fork", "spawn", "forkserver"])
-    def test_hangs(self, faulty: Path, tracekit: Tracekit, model: str) -> None:
-        before = shared_memory()
-        said = tracekit("run", "faulty:HANGS", *QUICK, "--models", model, "--timeout", "3")
-        assert_two_lines(said, 3, "was ended after 3 s")
-        assert_nothing_left(faulty, before)
-
-    @pytest.mark.parametrize(("model", "expected"), [("threads", "exit code 7"), ("fork", "BrokenProcessPool")])
-    def test_calls_os_exit(self, faulty: Path, tracekit: Tracekit, model: str, expected: str) -> None:
-        said = tracekit("run", "faulty:LEAVES", *QUICK, "--models", model)
-        assert_two_lines(said, 3, expected)
-
-    @pytest.mark.parametrize(("model", "expected"), [("threads", "signal 9"), ("spawn", "BrokenProcessPool")])
-    def test_is_killed(self, faulty: Path, tracekit: Tracekit, model: str, expected: str) -> None:
-        said = tracekit("run", "faulty:IS_KILLED", *QUICK, "--models", model)
-        assert_two_lines(said, 3, expected)
-        assert not measured_processes(faulty)
-
-    def test_result_does_not_pickle(self, faulty: Path, tracekit: Tracekit) -> None:
-        said = tracekit("run", "faulty:RESULT_DOES_NOT_PICKLE", *QUICK, "--models", "fork")
-        assert_two_lines(said, 3, "pickle")
-
-    def test_the_other_models_go_on(self, faulty: Path, tracekit: Tracekit) -> None:
-        """One model fails, the others are measured and reported, and the exit code still says so."""
-        said = tracekit("run", "faulty:RESULT_DOES_NOT_PICKLE", *QUICK, "--models", "threads,fork")
-        assert_two_lines(said, 3, "1 of 2 runs", "fork", "pickle")
-        assert "report  " in said.out
-
-    def test_models_disagree(self, faulty: Path, tracekit: Tracekit) -> None:
-        said = tracekit("run", "faulty:ANSWERS_DIFFER", *QUICK, "--models", "serial,fork")
-        assert_two_lines(said, 3, "ANSWERS_DIFFER", "serial", "fork")
-
-    def test_not_a_workload(self, faulty: Path, tracekit: Tracekit) -> None:
-        said = tracekit("run", "faulty:NOT_A_WORKLOAD", *QUICK, "--models", "serial")
-        assert_two_lines(said, 2, "neither a function nor a tracekit.workload.Workload")
-
-    def test_what_the_task_prints_is_kept_and_not_mixed_with_ours(self, faulty: Path, tracekit: Tracekit) -> None:
-        said = tracekit("run", "faulty:PRINTS", *QUICK, "--models", "serial", "--json")
-        assert said.code == 0, said.err
-        root = Path(json.loads(said.out)["folder"])
-        logs = [path.read_text() for path in (faulty / root).glob("*/stdout.log")]
-        assert [log.count("a line of the workload's own") for log in logs] == [4]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_keeps_what_was_measured(faulty: Path, number: signal.Signals) -> None:
-    """Ctrl-C while the second cell runs: the first one is kept and reported, nobody is left, exit 130."""
-    command = ["run", "faulty:SLEEPS_A_LITTLE", "--size", "smoke", "--runs", "3", "--warmup", "0", "--no-controls"]
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "tracekit",
-            *command,
-            "--capture",
-            "none",
-            "--models",
-            "threads,fork",
-            "--workers",
-            "40",
-        ],
-        cwd=faulty,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(FAULTY.parent.parent)},
-    )
-
-    def second_run_started() -> bool:
-        started = any(faulty.glob(".tracekit/*/002-*/streams/*.jsonl"))
-        assert started or process.poll() is None
-        return started
-
-    until(second_run_started, "the second run starts")
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == (130 if number == signal.SIGINT else 143), err
-    assert "Traceback" not in out + err
-    assert not measured_processes(faulty)
-    folder = next(faulty.glob(".tracekit/*/suite.json"))
-    assert json.loads(folder.read_text())["status"] == "interrupted"
-    again = subprocess.run(
-        [sys.executable, "-m", "tracekit", "report"], cwd=faulty, capture_output=True, text=True, check=False
-    )
-    assert again.returncode == 0, again.stderr
-    assert "The suite was interrupted after 2 of 6 runs." in " ".join(again.stdout.split())
-    assert "what was measured is kept" in err
-
-
-def test_nothing_is_left_when_tracekit_itself_is_killed(faulty: Path) -> None:
-    """SIGKILL leaves tracekit no chance; its guard ends the measured processes."""
-    before = shared_memory()
-    command = ["run", "faulty:HANGS", *QUICK, "--models", "spawn"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tracekit", *command],
-        cwd=faulty,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(FAULTY.parent.parent)},
-    )
-    until(lambda: len(list(faulty.glob(".tracekit/*/001-*/streams/*.jsonl"))) >= 3, "the workers start")
-    assert len(measured_processes(faulty)) >= 3
-    process.kill()
-    process.wait()
-    until(lambda: not measured_processes(faulty), "the measured processes are gone")
-    assert_nothing_left(faulty, before)
-
-
 def test_what_lies_in_the_users_folder_is_not_taken_for_ours(tracekit: Tracekit, tmp_path: Path) -> None:
     """Modules of these names in the current folder would break, or silently replace, what is measured.
 
@@ -380,30 +209,6 @@ def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_combine_must_give_text(faulty: Path, tracekit: Tracekit) -> None:
-    said = tracekit("run", "faulty:CHECKSUM_IS_A_NUMBER", *QUICK, "--models", "serial")
-    assert_two_lines(said, 3, "combine", "int, not str")
-
-
-def test_a_workload_that_cannot_be_loaded_is_tried_once(faulty: Path, tracekit: Tracekit) -> None:
-    """It would fail in the same way under every model; and a folder with a blank stays one word in the remedy."""
-    module = "import sys\nif 'tracekit.child' in sys.modules: raise ImportError('not in a measured process')\n"
-    (faulty / "moody.py").write_text(module + "from faulty import SLEEPS_A_LITTLE as W\n", encoding="utf-8")
-    said = tracekit("run", "moody:W", *QUICK, "--store", "my store")
-    assert_two_lines(said, 3, "not in a measured process")
-    assert "'my store/" in said.err
-    assert said.err.count("its other runs are skipped") == 1
-
-
-def test_a_workload_that_there_is_not_is_refused_before_anything_is_run(faulty: Path, tracekit: Tracekit) -> None:
-    for target, words in (("nowhere:W", "nowhere"), ("faulty:MISSING", "MISSING"), ("os:path", "Workload")):
-        assert_two_lines(tracekit("run", target, *QUICK), 2, words)
-    said = tracekit("run", "faulty:ONE_SIZE", "--runs", "1")
-    assert_two_lines(said, 2, "has no size default", "known are smoke")
-    assert "--size smoke" in said.err
-    assert not (faulty / ".tracekit").exists()
-
-
 def test_a_file_name_is_met_with_the_way_to_run_it(tracekit: Tracekit) -> None:
     said = tracekit("run", "mine.py")
     assert_two_lines(said, 2, "unknown workload 'mine.py'")
@@ -411,7 +216,7 @@ def test_a_file_name_is_met_with_the_way_to_run_it(tracekit: Tracekit) -> None:
 
 
 def test_the_readmes_own_workload_runs(tracekit: Tracekit, tmp_path: Path) -> None:
-    readme = (FAULTY.parent.parent / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     code = readme.split("```python\n")[1].split("```")[0]
     (tmp_path / "mymodule.py").write_text(code)
     said = tracekit("run", "mymodule:WORKLOAD", "--size", "smoke", "--runs", "1", "--capture", "none")

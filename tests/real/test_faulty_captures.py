@@ -11,9 +11,10 @@ import pytest
 from tracekit.bundle import Store, SuiteFolder
 from tracekit.errors import CaptureUnavailable
 from tracekit.interpreters import own
-from tracekit.plan import Request, plan
+from tracekit.plan import plan
 from tracekit.record import record
 from tracekit.recorded import Recorded
+from tracekit.request import Request
 from tracekit.run import run_suite
 
 PLACE = "tests.faulty_captures:"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Said, Tracekit
+from tests.real.quick import QUICK
 
 MODULE = '''
 import asyncio
@@ -189,3 +190,40 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.fixture
+def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package that announces two workloads, one of them under a name that tracekit has itself."""
+    site = folder / "site"
+    facts = site / "mine-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(
+        "[tracekit.workloads]\nours = package.mine:WORKLOAD\nmatmul = package.mine:INNER\n"
+    )
+    (folder / "package").rename(site / "package")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    return folder
+
+
+def test_a_workload_that_a_package_announces_has_a_name(installed: Path, tracekit: Tracekit) -> None:
+    rows = {row["name"]: row for row in tracekit("list", "workloads", "--json", cwd=installed).rows()}
+    assert rows["ours"] == {
+        "name": "ours",
+        "summary": "package.mine:WORKLOAD, of mine",
+        "parameters": None,
+    }
+    assert rows["matmul"]["summary"].startswith("matrix product"), "a name of tracekit's own is tracekit's"
+    said = tracekit("run", "ours", "-P", "count=3", *QUICK, "--models", "serial,spawn", "--json", cwd=installed)
+    assert said.code == 0, said.err
+    runs = json.loads(said.out)["runs"]
+    assert [run["checksum"] for run in runs] == [str(list(range(1, 13)))] * 2
+
+
+def test_the_list_tells_programs_what_can_be_set(tracekit: Tracekit) -> None:
+    rows = {row["name"]: row for row in tracekit("list", "workloads", "--json").rows()}
+    assert rows["spin"]["parameters"] == []
+    by_name = {item["name"]: item for item in rows["skewed-tasks"]["parameters"]}
+    assert by_name["chunksize"]["default"] > 1
+    assert by_name["chunksize"].keys() == {"name", "summary", "default", "unit", "allowed"}

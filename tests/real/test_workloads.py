@@ -6,19 +6,20 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Tracekit
-from tracekit import api, interpreters, plan
+from tests.real.leftovers import processes_with, shared_segments
+from tracekit import api, interpreters
 from tracekit.bundle import Store
+from tracekit.known_workloads import WORKLOADS, usual
 from tracekit.metrics.cells import records
-from tracekit.plan import WORKLOADS, Request
 from tracekit.report.faults import matrices
 from tracekit.report.grouping import groups
+from tracekit.request import Request
 from tracekit.tables import Tables
 
 MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
@@ -128,15 +129,6 @@ def test_shared_state_is_seen_by_threads_and_copies_and_in_shared_memory_only(tm
     assert shared_segments() == before, "shared memory is left behind"
 
 
-def shared_segments() -> set[str]:
-    """What is in shared memory, but for the semaphores of a program of `crash` that still runs."""
-    return {
-        path.name
-        for path in Path("/dev/shm").glob("[ps][se][m_]*")
-        if not (owner := re.match(r"sem\.tk(\d+)-", path.name)) or not Path("/proc", owner[1]).exists()
-    }
-
-
 def test_one_worker_is_overloaded_by_large_chunks_and_not_by_single_tasks(tmp_path: Path) -> None:
     """0.56 and nearly 1 by arithmetic; what a busy machine takes from one worker moves both towards each other."""
     balance = {
@@ -170,7 +162,7 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
     mark = f"TRACEKIT_TESTED_BY={os.getpid()}"
     monkeypatch.setenv(*mark.split("="))
     segments, descriptors = shared_segments(), len(list(Path("/proc/self/fd").iterdir()))
-    request = Request(workload="crash", **plan.usual("crash"))
+    request = Request(workload="crash", **usual("crash"))
     outcome = api.measure(api.prepare(request, store=Store(tmp_path)))
     assert outcome.status == "ok"
     tables = api.analyse(outcome.folder)
@@ -195,16 +187,6 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
     assert processes_with(mark) == set()
     assert shared_segments() <= segments
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
-
-
-def processes_with(variable: str) -> set[str]:
-    """The processes that were started with it; this one was not."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if variable.encode() in path.read_bytes().split(b"\0"):
-                found.add(path.parent.name)
-    return found
 
 
 def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_path: Path) -> None:

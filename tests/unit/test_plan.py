@@ -11,7 +11,8 @@ from tracekit.bundle import Store
 from tracekit.errors import UsageError
 from tracekit.estimate import estimate
 from tracekit.interpreters import Interpreter
-from tracekit.plan import Request, cells, check, default_workers, new_suite_id, plan, safe_name
+from tracekit.plan import cells, new_suite_id, plan, safe_name
+from tracekit.request import Request, check, default_workers
 from tracekit.spec import Suite
 
 PYTHON = Interpreter(executable="/p", version="3.11.7", free_threaded=False, build="", label="3.11.7")

@@ -7,9 +7,9 @@ import pytest
 from tracekit.capture import CAPTURES
 from tracekit.counters import COUNTERS
 from tracekit.errors import UsageError
+from tracekit.known_workloads import WORKLOADS
 from tracekit.metrics import METRICS
 from tracekit.models import MODELS, START_METHODS
-from tracekit.plan import WORKLOADS
 from tracekit.registry import Registry
 
 ALL = [WORKLOADS, MODELS, CAPTURES, COUNTERS, METRICS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -31,9 +32,29 @@ def _registered(registry: Registry) -> Rows:
 
 
 def _workloads(store: Store) -> Rows:
-    from tracekit.plan import WORKLOADS
+    from tracekit.known_workloads import summaries
 
-    return _registered(WORKLOADS)
+    return [{"name": name, "summary": summary} for name, summary in summaries().items()]
+
+
+def _parameters(workload: str) -> dict[str, Any]:
+    """null for one that another package announces: it is not imported just to be asked."""
+    from tracekit.known_workloads import WORKLOADS
+
+    if workload not in WORKLOADS:
+        return {"parameters": None}
+    return {
+        "parameters": [
+            {
+                "name": item.name,
+                "summary": item.summary,
+                "default": item.default,
+                "unit": item.unit,
+                "allowed": item.allowed(),
+            }
+            for item in WORKLOADS.load(workload).parameters
+        ]
+    }
 
 
 def _models(store: Store) -> Rows:
@@ -80,14 +101,18 @@ def _suites(store: Store) -> Rows:
     return rows
 
 
-def _add(name: str, help_text: str, rows: Callable[[Store], Rows]) -> None:
+def _add(
+    name: str, help_text: str, rows: Callable[[Store], Rows], more: Callable[[str], dict[str, Any]] = lambda name: {}
+) -> None:
+    """A command that lists these rows; `more` is what programs are told beyond them."""
+
     @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
     @store_option
     @click.pass_context
     def command(ctx: click.Context, /, as_json: bool, store: object) -> None:
         found = rows(store_of(ctx))
         if as_json:
-            click.echo(json.dumps(found, indent=1))
+            click.echo(json.dumps([{**row, **more(row["name"])} for row in found], indent=1))
             return
         width = max(len(row["name"]) for row in found)
         for row in found:
@@ -97,7 +122,7 @@ def _add(name: str, help_text: str, rows: Callable[[Store], Rows]) -> None:
     listing.command(name=name)(command)
 
 
-_add("workloads", "What can be run.", _workloads)
+_add("workloads", "What can be run.", _workloads, _parameters)
 _add("models", "How it can run.", _models)
 _add("captures", "How it can be watched.", _captures)
 _add("metrics", "Which numbers are computed.", _metrics)

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from tracekit import plan
 from tracekit.cli.words import (
     NAMED,
     CommaList,
@@ -24,7 +23,9 @@ from tracekit.cli.words import (
 )
 from tracekit.environment import usable_cpus
 from tracekit.errors import UsageError
+from tracekit.known_workloads import WORKLOADS, meant, usual
 from tracekit.models import MODELS
+from tracekit.request import Request, check, default_captures, default_workers
 from tracekit.spec import CLAIMS
 from tracekit.workload import SIZES
 
@@ -33,7 +34,7 @@ class _Run(click.Command):
     """Its help ends with the parameters of the workload that is named beside `--help`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[NAMED] = next((word for word in args if word in plan.WORKLOADS), None)
+        ctx.meta[NAMED] = next((word for word in args if word in WORKLOADS), None)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -73,7 +74,7 @@ class _Run(click.Command):
     "--capture",
     "captures",
     type=CommaList("A,B,...", complete_captures),
-    default=",".join(plan.default_captures()),
+    default=",".join(default_captures()),
     show_default=True,
     help="How the traced runs are watched, `waits+kernel` by both at once; none makes timings only.",
 )
@@ -151,7 +152,7 @@ def run(
     else:
         request = _request(ctx.params, given)
         # A misspelt word is answered before pandas and matplotlib are imported.
-        plan.check(request)
+        check(request)
     from tracekit import api
     from tracekit.cli import Terminated, dry
     from tracekit.cli.progress import progress
@@ -194,12 +195,12 @@ def run(
     return _exit_code(outcome)
 
 
-def _request(params: dict[str, Any], given: set[str]) -> plan.Request:
+def _request(params: dict[str, Any], given: set[str]) -> Request:
     """What was asked for; what nobody said is as the workload usually has it."""
-    request = plan.Request(
-        workload=params["workload"],
+    request = Request(
+        workload=meant(params["workload"]),
         models=params["models"],
-        workers=params["workers"] or plan.default_workers(usable_cpus()),
+        workers=params["workers"] or default_workers(usable_cpus()),
         size=params["size"],
         parameters=dict(params["parameters"]),
         items=params["items"],
@@ -212,8 +213,8 @@ def _request(params: dict[str, Any], given: set[str]) -> plan.Request:
         rate_hz=params["rate"],
         counters=params["counters"],
     )
-    usual = plan.usual(request.workload)
-    return replace(request, **{name: value for name, value in usual.items() if name not in given})
+    as_usual = usual(request.workload)
+    return replace(request, **{name: value for name, value in as_usual.items() if name not in given})
 
 
 _OF_CLAIMS = {"workload", "pythons", "timeout", "reports", "dry_run", "as_json", "store"}

@@ -82,7 +82,7 @@ class NameValue(click.ParamType[Any, Any]):
 def parameter_rows(workload: str) -> list[tuple[str, str]]:
     """(name, what it is) of each parameter of one of tracekit's own workloads. Others are not imported just to be
     asked: whatever their module does, it would do it here."""
-    from tracekit.plan import WORKLOADS
+    from tracekit.known_workloads import WORKLOADS
 
     if workload not in WORKLOADS:
         return []
@@ -110,9 +110,9 @@ def complete_captures() -> Iterable[str]:
 def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of workloads with their summaries."""
     from tracekit.claims import SUMMARY
-    from tracekit.plan import WORKLOADS
+    from tracekit.known_workloads import summaries
 
-    known = {**{name: WORKLOADS.summary(name) for name in WORKLOADS}, CLAIMS: SUMMARY}
+    known = {**summaries(), CLAIMS: SUMMARY}
     return [CompletionItem(name, help=text) for name, text in known.items() if name.startswith(incomplete)]
 
 

@@ -24,8 +24,8 @@ from tracekit import environment
 from tracekit.capture import Provision, named
 from tracekit.errors import CaptureUnavailable
 from tracekit.interpreters import Interpreter
+from tracekit.known_workloads import WORKLOADS
 from tracekit.metrics import bootstrap
-from tracekit.plan import WORKLOADS
 from tracekit.truth.pairs import Cost, Work, make_pairs
 from tracekit.truth.rows import COSTS, Place, Row
 

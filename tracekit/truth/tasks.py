@@ -14,11 +14,11 @@ import pandas as pd
 
 from tracekit.bundle import SuiteFolder
 from tracekit.interpreters import Interpreter
+from tracekit.known_workloads import WORKLOADS
 from tracekit.load import load_suite
 from tracekit.metrics.cells import records
 from tracekit.metrics.compute import compute_all
 from tracekit.metrics.methods import ACCOUNTING, KERNEL_UPROBE, family
-from tracekit.plan import WORKLOADS
 from tracekit.run import run_suite
 from tracekit.spec import RunSpec, Suite
 from tracekit.tables import Tables

@@ -1,0 +1,63 @@
+"""What a run must not leave behind: processes, semaphores, shared memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+
+def measured_processes(folder: Path) -> list[int]:
+    """Every living process that was measured for a suite in `folder`, workers and helpers included: their environment
+    names it. Others may be measuring on this machine at the same time."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        try:
+            path = process.environ().get("PYTHONPATH", "")
+        except psutil.Error:
+            continue
+        if path.startswith(f"{folder.resolve()}{os.sep}") and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process.pid)
+    return found
+
+
+def assert_nothing_left(folder: Path, before: set[str]) -> None:
+    """No measured process of that folder now, and soon no semaphore or segment that was not there before."""
+    assert not measured_processes(folder)
+    limit = time.monotonic() + 20
+    while not shared_segments() <= before:
+        assert time.monotonic() < limit, shared_segments() - before
+        time.sleep(0.05)
+
+
+def processes_with(variable: str) -> set[str]:
+    """The processes that were started with it; this one was not."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if variable.encode() in path.read_bytes().split(b"\0"):
+                found.add(path.parent.name)
+    return found
+
+
+def command_lines(variable: str) -> list[list[str]]:
+    """Their words."""
+    found = []
+    for pid in processes_with(variable):
+        with suppress(OSError):
+            found.append(Path("/proc", pid, "cmdline").read_text(errors="replace").split("\0"))
+    return found
+
+
+def shared_segments() -> set[str]:
+    """The semaphores and segments in shared memory, but for those of a program of `crash` that still runs."""
+    return {
+        path.name
+        for path in Path("/dev/shm").iterdir()
+        if path.name.startswith(("psm_", "sem."))
+        and not ((owner := re.match(r"sem\.tk(\d+)-", path.name)) and Path("/proc", owner[1]).exists())
+    }

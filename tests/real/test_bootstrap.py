@@ -20,6 +20,8 @@ from types import ModuleType
 
 import pytest
 
+from bootstrap import filling, stamps
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "bootstrap" / "venv.py"
 
@@ -41,22 +43,22 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout, in a folder with a space, whose .venv is real, empty and stamped as complete."""
     root = tmp_path / "a checkout"
     root.mkdir()
-    for name in ("pyproject.toml", *bootstrap.LOCKS.values()):
+    for name in ("pyproject.toml", *stamps.LOCKS.values()):
         shutil.copy(ROOT / name, root)
     venv = root / ".venv"
     stdlib_venv.EnvBuilder(symlinks=True).create(venv)
-    (venv / bootstrap.MADE).write_text(bootstrap.made_by(venv, bootstrap.ask_python(venv / "bin" / "python")))
+    (venv / stamps.MADE).write_text(stamps.made_by(venv, stamps.ask_python(venv / "bin" / "python")))
     stamp(root, "dev")
     return root
 
 
 def stamp(root: Path, kind: str) -> None:
     venv = root / ".venv"
-    bootstrap.stamp_of(venv, kind).write_text(bootstrap.stamp_text(root, venv, kind))
+    stamps.stamp_of(venv, kind).write_text(stamps.stamp_text(root, venv, kind))
 
 
 def current(root: Path, kind: str = "dev") -> bool:
-    return bool(bootstrap.is_current(root, root / ".venv", kind))
+    return bool(stamps.is_current(root, root / ".venv", kind))
 
 
 def package(packages: Path, name: str, content: str = "x = 1\n") -> Path:
@@ -85,14 +87,14 @@ def test_no_package_runs_code_at_the_start_of_every_python() -> None:
     if Path(sys.prefix) != ROOT / ".venv":
         pytest.skip("not run by `make test`, which is what makes .venv")
     # Measured processes would pay for it. (Lines of a .pth file that begin with `import` are run.)
-    found = {pth.name: pth.read_text() for pth in bootstrap.site_packages(ROOT / ".venv").glob("*.pth")}
+    found = {pth.name: pth.read_text() for pth in filling.site_packages(ROOT / ".venv").glob("*.pth")}
     assert [text.strip() for text in found.values()] == [str(ROOT)], found
 
 
 def test_a_complete_venv_is_left_alone_without_a_word(
     checkout: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootstrap, "bring_up", lambda *_: pytest.fail("there was nothing to do"))
+    monkeypatch.setattr(filling, "bring_up", lambda *_: pytest.fail("there was nothing to do"))
     bootstrap.set_up(checkout, "dev")
     # The dev lock holds the runtime lock, so `make trace` after `make test` has nothing to do either.
     bootstrap.set_up(checkout, "runtime")
@@ -100,22 +102,22 @@ def test_a_complete_venv_is_left_alone_without_a_word(
 
 
 def test_a_runtime_venv_is_not_enough_for_the_tests(checkout: Path) -> None:
-    bootstrap.stamp_of(checkout / ".venv", "dev").unlink()
+    stamps.stamp_of(checkout / ".venv", "dev").unlink()
     stamp(checkout, "runtime")
     assert current(checkout, "runtime")
     assert not current(checkout, "dev")
 
 
 def test_an_interrupted_venv_is_completed_not_made_anew(checkout: Path) -> None:
-    bootstrap.stamp_of(checkout / ".venv", "dev").unlink()
+    stamps.stamp_of(checkout / ".venv", "dev").unlink()
     assert not current(checkout)
-    assert bootstrap.is_usable(checkout / ".venv")
+    assert stamps.is_usable(checkout / ".venv")
 
 
 def test_one_interrupted_before_it_had_pip_is_made_anew(checkout: Path) -> None:
-    (checkout / ".venv" / bootstrap.MADE).unlink()
+    (checkout / ".venv" / stamps.MADE).unlink()
     assert not current(checkout)
-    assert not bootstrap.is_usable(checkout / ".venv")
+    assert not stamps.is_usable(checkout / ".venv")
 
 
 @pytest.mark.parametrize("changed", ["requirements-dev.lock", "pyproject.toml"])
@@ -123,13 +125,13 @@ def test_a_changed_lock_or_project_file_is_seen(checkout: Path, changed: str) ->
     with (checkout / changed).open("a") as file:
         file.write("# changed\n")
     assert not current(checkout)
-    assert bootstrap.is_usable(checkout / ".venv")
+    assert stamps.is_usable(checkout / ".venv")
 
 
 def test_a_moved_venv_is_made_anew(checkout: Path) -> None:
     moved = checkout.rename(checkout.with_name("moved"))
     assert not current(moved)
-    assert not bootstrap.is_usable(moved / ".venv")
+    assert not stamps.is_usable(moved / ".venv")
 
 
 def test_a_venv_whose_python_is_gone_is_made_anew(checkout: Path) -> None:
@@ -137,12 +139,12 @@ def test_a_venv_whose_python_is_gone_is_made_anew(checkout: Path) -> None:
     python.unlink()
     python.symlink_to("/nonexistent/python3")
     assert not current(checkout)
-    assert not bootstrap.is_usable(checkout / ".venv")
+    assert not stamps.is_usable(checkout / ".venv")
 
 
 def test_no_venv_at_all(tmp_path: Path) -> None:
     assert not current(tmp_path)
-    assert not bootstrap.is_usable(tmp_path / ".venv")
+    assert not stamps.is_usable(tmp_path / ".venv")
 
 
 # -- packages that a killed pip left behind ------------------------------------------------------------------
@@ -156,7 +158,7 @@ def test_only_whole_packages_are_kept(tmp_path: Path) -> None:
     (tmp_path / "short.py").write_text("x")
     (package(tmp_path, "unrecorded") / "RECORD").unlink()
     (tmp_path / "~hole").mkdir()
-    assert sorted(bootstrap.drop_damaged(tmp_path)) == ["missing-1.0", "short-1.0", "unrecorded-1.0"]
+    assert sorted(filling.drop_damaged(tmp_path)) == ["missing-1.0", "short-1.0", "unrecorded-1.0"]
     assert sorted(path.name for path in tmp_path.glob("*.dist-info")) == ["whole-1.0.dist-info"]
     assert not (tmp_path / "~hole").exists()
 
@@ -175,14 +177,14 @@ def test_the_environment_for_pip_keeps_only_how_to_reach_an_index(monkeypatch: p
     ]
     for name in (*noise, "VIRTUAL_ENV", "PIP_INDEX_URL", "PIP_CERT", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "said")
-    kept = bootstrap.clean_environment()
+    kept = filling.clean_environment()
     assert kept["PIP_USER"] == "0"
     assert {"PIP_INDEX_URL", "PIP_CERT", "HTTPS_PROXY"} <= kept.keys()
     assert not kept.keys() & {*noise[1:], "VIRTUAL_ENV"}
 
 
 def test_the_second_of_two_set_ups_waits_and_then_has_nothing_to_do(checkout: Path) -> None:
-    bootstrap.stamp_of(checkout / ".venv", "dev").unlink()
+    stamps.stamp_of(checkout / ".venv", "dev").unlink()
     program = "import runpy, sys, pathlib as p; runpy.run_path(sys.argv[1])['set_up'](p.Path(sys.argv[2]), 'dev')"
     with (checkout / ".venv.lock").open("a") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
@@ -241,9 +243,9 @@ def test_lost_network_is_told_from_other_failures(tmp_path: Path) -> None:
         "'NewConnectionError(': [Errno -3] Temporary failure in name resolution')': /simple/click/\n"
         "ERROR: Could not find a version that satisfies the requirement click==8.1.8\n"
     )
-    assert "cannot be reached" in bootstrap.explain(log).what
+    assert "cannot be reached" in filling.explain(log).what
     log.write_text("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n")
-    assert "DO NOT MATCH" in bootstrap.explain(log).what
+    assert "DO NOT MATCH" in filling.explain(log).what
 
 
 # -- without ensurepip ---------------------------------------------------------------------------------------
@@ -271,19 +273,19 @@ def test_pip_is_fetched_from_the_users_index_and_taken_only_with_the_pinned_hash
 ) -> None:
     page = tmp_path / "simple" / "pip"
     page.mkdir(parents=True)
-    (tmp_path / bootstrap.PIP_WHEEL).write_bytes(b"a wheel")
-    links = ("pip-1.0-py3-none-any.whl", f"../../{bootstrap.PIP_WHEEL}#sha256=0")
+    (tmp_path / filling.PIP_WHEEL).write_bytes(b"a wheel")
+    links = ("pip-1.0-py3-none-any.whl", f"../../{filling.PIP_WHEEL}#sha256=0")
     (page / "index.html").write_text("".join(f'<a href="{link}">a file</a>' for link in links))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "PIP_CERT"):
         monkeypatch.delenv(name, raising=False)
     with served(tmp_path) as site:
         monkeypatch.setenv("PIP_INDEX_URL", f"{site}/simple")
-        with pytest.raises(bootstrap.SetUpError, match="is not the file it should be"):
-            bootstrap.download_pip(bootstrap.index_url())
-        monkeypatch.setattr(bootstrap, "PIP_SHA256", hashlib.sha256(b"a wheel").hexdigest())
-        assert bootstrap.download_pip(bootstrap.index_url()) == b"a wheel"
-        with pytest.raises(bootstrap.SetUpError, match="cannot be reached"):
-            bootstrap.download_pip(f"{site}/nothing-here")
+        with pytest.raises(filling.SetUpError, match="is not the file it should be"):
+            filling.download_pip(filling.index_url())
+        monkeypatch.setattr(filling, "PIP_SHA256", hashlib.sha256(b"a wheel").hexdigest())
+        assert filling.download_pip(filling.index_url()) == b"a wheel"
+        with pytest.raises(filling.SetUpError, match="cannot be reached"):
+            filling.download_pip(f"{site}/nothing-here")
 
 
 # -- the locks -----------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ class ProgramTracer:
             self._tracer.stop()
             self._tracer.save()
             os.unlink(self._marker)  # noqa: PTH108
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - whatever the tracer does, the run goes on
             pass
 
     def _start(self) -> None:
@@ -108,7 +108,7 @@ class ProgramTracer:
         """In a forked child, after _forget_parent: a tracer of its own."""
         try:
             self._start()
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - whatever the tracer does, the run goes on
             self._pid = 0
             return
         util = sys.modules.get("multiprocessing.util")

@@ -217,7 +217,7 @@ def _header(path: Path) -> tuple[Header, int, int]:
 
 def _texts(slots: np.ndarray[Any, Any]) -> dict[int, str]:
     """The texts by id; one that is not whole is left out, and of a part that is there twice the first counts."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415 - as in `read`
 
     chosen = slots[slots["kind"] == TEXT]
     chosen = chosen[chosen["flags"] < chosen["parts"]]

@@ -5,7 +5,7 @@ processes even more, make it that many times as many threads as there are CPUs. 
 has one.
 Claim: one CPU may sit idle while another is overloaded; threads share the CPUs as processes do while C code runs.
 A good answer: with the library's own choice serial is as fast as anything and more workers gain nothing or lose; with
-one BLAS thread threads and processes come near the ceiling.
+one BLAS thread each, threads and processes gain again.
 Depends on: NumPy and the BLAS it was built with; threadpoolctl, to set and to report its threads. Both must be in the
 measured interpreter. NumPy is imported inside the task: what it costs to import is part of a worker's first task.
 """

@@ -53,6 +53,7 @@ __all__ = [
     "prepare",
     "prepare_claims",
     "record",
+    "with_others",
     "write_report",
 ]
 
@@ -138,6 +139,35 @@ def analyse(folder: SuiteFolder) -> Tables:
     if found:
         tables.notices = pd.concat([tables.notices, from_rows("notices", found)], ignore_index=True)
     return tables
+
+
+def with_others(tables: Tables, folders: Sequence[SuiteFolder]) -> Tables:
+    """The tables of a suite of `claims` with the numbers of others from other systems or Pythons beside its own.
+
+    Raises UsageError for a suite that does not fit, and as `analyse`.
+    """
+    for folder in folders:
+        other = analyse(folder)
+        if not tables.suite.get("workload") == other.suite.get("workload") == CLAIMS:
+            raise UsageError(
+                f"only suites of claims can be judged together, and {folder.suite_id} is one of "
+                f"{other.suite.get('workload')} beside one of {tables.suite.get('workload')}",
+                "tracekit run claims",
+            )
+        twice = _measured(tables) & _measured(other)
+        if twice:
+            raise UsageError(
+                f"{folder.suite_id} was measured on {' on '.join(sorted(twice)[0])} as well: a claim is judged by one "
+                "suite for each system and Python",
+                "tracekit list suites",
+            )
+        tables = tables.beside(other)
+    return tables
+
+
+def _measured(tables: Tables) -> set[tuple[str, str]]:
+    """(Python, system) of each run."""
+    return {(f"Python {python}", str(os)) for python, os in zip(tables.runs["python"], tables.runs["os"], strict=True)}
 
 
 def write_report(tables: Tables, folder: Path) -> ReportFiles:

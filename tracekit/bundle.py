@@ -183,7 +183,12 @@ class Store:
         return [SuiteFolder(path) for path in sorted(self.root.iterdir()) if (path / "suite.json").is_file()]
 
     def suite(self, name: str) -> SuiteFolder:
-        """The suite of that id, `latest`, or any id's unambiguous start. Raises NothingToDo or UsageError."""
+        """The suite of that id, `latest`, or any id's unambiguous start; or the one in that folder, wherever it is.
+
+        Raises NothingToDo or UsageError.
+        """
+        if (Path(name) / "suite.json").is_file():
+            return SuiteFolder(Path(name).resolve())
         suites = self.suites()
         if not suites:
             raise NothingToDo(f"there is no suite in {self.root}", "tracekit run matmul")

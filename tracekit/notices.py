@@ -147,7 +147,7 @@ NOTICES: dict[str, NoticeKind] = {
         "warning",
         "{cell} has too few usable repeats ({n})",
         "an interval of the median needs at least 5, so none is given",
-        "tracekit run {workload} --runs 7",
+        "{again} --runs 7",
     ),
     "no-memory": NoticeKind(
         "info",
@@ -159,7 +159,7 @@ NOTICES: dict[str, NoticeKind] = {
         "warning",
         "the serial run of {workload} lasts only {wall}",
         "starting the workers and clock noise weigh more than the work",
-        "tracekit run {workload} --size {size}",
+        "{again} --size {size}",
     ),
     "no-control": NoticeKind(
         "info",

@@ -1,8 +1,10 @@
-"""A user's own workload or function: which of the models that were asked for can run it, and why others cannot."""
+"""Whether the measured interpreters can run a workload at all, and a user's own under which of the models."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tracekit
-from tracekit.errors import UsageError
+from tracekit.errors import EnvironmentLacks, UsageError
 from tracekit.guard import guarded
 from tracekit.interpreters import Interpreter
 from tracekit.known_workloads import WORKLOADS
@@ -26,15 +28,19 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 120
 
+_MISSING = "import importlib.util as u, sys; print(*[name for name in sys.argv[1:] if u.find_spec(name) is None])"
+
 
 def fitted(request: Request, interpreters: Sequence[Interpreter]) -> tuple[Request, list[Notice]]:
     """The request with all parameters and without the models that cannot run it under every one of the interpreters,
     and a notice for each reason to leave some out.
 
-    tracekit's own workloads run under all of them, and nothing is asked. Raises UsageError where no model is left,
-    EnvironmentLacks when the question cannot be put.
+    tracekit's own workloads run under all of them. Raises UsageError where no model is left, EnvironmentLacks when an
+    interpreter lacks what the workload needs, or when the question cannot be put.
     """
     if request.workload in WORKLOADS:
+        for interpreter in interpreters:
+            _check_needs(request.workload, interpreter)
         return request, []
     answers = [_ask(request, interpreter) for interpreter in interpreters]
     found = dict.fromkeys(problem for answer in answers for problem in answer.problems)
@@ -52,6 +58,25 @@ def fitted(request: Request, interpreters: Sequence[Interpreter]) -> tuple[Reque
         if unable
     ]
     return replace(request, models=able, parameters=answers[0].parameters), given
+
+
+def _check_needs(name: str, interpreter: Interpreter) -> None:
+    needs = WORKLOADS.load(name).needs
+    if not needs:
+        return
+    asked = subprocess.run(
+        [interpreter.executable, "-c", _MISSING, *needs],
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    missing = asked.stdout.split()
+    if missing:
+        raise EnvironmentLacks(
+            f"{name} needs {' and '.join(missing)}, which Python {interpreter.label} does not have",
+            shlex.join([interpreter.executable, "-m", "pip", "install", *missing]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ may be categories: those of `waits` and `holds` are, which can have millions of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -226,6 +226,15 @@ class Tables:
         """One table by its name in COLUMNS."""
         frame: pd.DataFrame = getattr(self, name)
         return frame
+
+    def beside(self, other: Tables) -> Tables:
+        """These tables with the runs, metrics, notices and environments of another suite; the rest stays this one's."""
+        joined = {
+            name: pd.concat([self.table(name), other.table(name)], ignore_index=True)
+            for name in ("runs", "metrics", "notices")
+        }
+        environments = [*(self.suite.get("environments") or ()), *(other.suite.get("environments") or ())]
+        return replace(self, suite={**self.suite, "environments": environments}, **joined)
 
 
 def empty(name: str) -> pd.DataFrame:

@@ -127,6 +127,7 @@ class Workload:
                     `runs`, say: for a workload that does not compare models
     invariant       what holds of every run instead of equal results, in a sentence; empty where the results are equal.
                     `combine` raises ValueError when it does not hold
+    needs           modules beyond the standard library that the measured interpreter must have
     """
 
     __slots__ = (
@@ -136,6 +137,7 @@ class Workload:
         "kind",
         "make_items",
         "name",
+        "needs",
         "observations",
         "observe",
         "parameters",
@@ -161,6 +163,7 @@ class Workload:
         observations: Sequence[Observation] = (),
         usual: Mapping[str, Any] | None = None,
         invariant: str = "",
+        needs: Sequence[str] = (),
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
@@ -177,6 +180,7 @@ class Workload:
         self.observations = tuple(observations)
         self.usual = dict(usual or {})
         self.invariant = invariant
+        self.needs = tuple(needs)
 
     def values(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """Every parameter with what was given for it, else its default. Raises ValueError, which says what may be."""

@@ -70,4 +70,5 @@ WORKLOAD = Workload(
         Observation("blas_threads", "count", "threads that BLAS used in a worker"),
         Observation("cpus", "count", "CPUs that the workers may use"),
     ),
+    needs=("numpy", "threadpoolctl"),
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Said, Tracekit
-from tests.real.quick import QUICK
+from tests.real.quick import QUICK, assert_two_lines
 
 MODULE = '''
 import asyncio
@@ -227,3 +228,14 @@ def test_the_list_tells_programs_what_can_be_set(tracekit: Tracekit) -> None:
     by_name = {item["name"]: item for item in rows["skewed-tasks"]["parameters"]}
     assert by_name["chunksize"]["default"] > 1
     assert by_name["chunksize"].keys() == {"name", "summary", "default", "unit", "allowed"}
+
+
+def test_an_interpreter_without_what_a_workload_needs_is_told_before_anything_is_run(
+    tmp_path: Path, tracekit: Tracekit
+) -> None:
+    bare = tmp_path / "bare"
+    venv.EnvBuilder(symlinks=True).create(bare)
+    said = tracekit("run", "matmul-numpy", *QUICK, "--models", "serial", "--python", str(bare / "bin" / "python"))
+    assert_two_lines(said, 4, "matmul-numpy needs numpy and threadpoolctl")
+    assert f"{bare}/bin/python -m pip install numpy threadpoolctl" in said.err
+    assert not (tmp_path / ".tracekit").exists()

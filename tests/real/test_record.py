@@ -95,7 +95,7 @@ def test_what_is_kept_says_what_ran(tmp_path: Path) -> None:
     assert spec.python == sys.executable
     facts = suite.facts()
     assert facts["status"] == "ok"
-    assert facts["command"][-4:] == ["--", sys.executable, "-c", "'print(1)'"]
+    assert facts["command"][-4:] == ["--", sys.executable, "-c", "print(1)"]
 
 
 def test_the_end_as_json(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,4 +149,4 @@ def _spoken(program: tuple[str, ...], captures: tuple[str, ...], duration: float
     words = ["tracekit", "record", "--capture", ",".join(captures)]
     words += ["--duration", f"{duration:g}"] if duration else []
     words += ["--name", name] if name else []
-    return [shlex.quote(word) for word in [*words, "--", *program]]
+    return [*words, "--", *program]

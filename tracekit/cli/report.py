@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli.words import complete_suites, store_of, store_option
+from tracekit.cli.words import complete_suites, others_option, store_of, store_option
 
 
 @click.command()
@@ -18,20 +18,25 @@ from tracekit.cli.words import complete_suites, store_of, store_option
     show_default=True,
     help="Folder for the report.",
 )
+@others_option
 @store_option
 @click.pass_context
-def report(ctx: click.Context, /, suite: str, reports: Path, store: Path | None) -> None:
+def report(
+    ctx: click.Context, /, suite: str, reports: Path, others: tuple[str, ...] | None, store: Path | None
+) -> None:
     """Write the report of SUITE (an id, its unambiguous start, or latest) as HTML, PNG, Markdown, CSV and JSON.
 
     \b
     Examples:
       tracekit report
       tracekit report 20261123 --reports /tmp/reports
+      tracekit report 20261123-143015-claims --with /mnt/from-windows/20261122-091500-claims
     """
     from tracekit import api
     from tracekit.report.terminal import to_text
 
-    tables = api.analyse(store_of(ctx).suite(suite))
+    home = store_of(ctx)
+    tables = api.with_others(api.analyse(home.suite(suite)), [home.suite(name) for name in others or ()])
     files = api.write_report(tables, reports)
     click.echo(to_text(files.view))
     click.echo("")

@@ -16,6 +16,7 @@ from tracekit.cli.words import (
     NameValue,
     complete_captures,
     complete_workloads,
+    others_option,
     parameter_rows,
     store_of,
     store_option,
@@ -108,6 +109,7 @@ class _Run(click.Command):
     show_default=True,
     help="Folder for the report.",
 )
+@others_option
 @click.option("--dry-run", is_flag=True, help="Show the runs and the estimated time, and measure nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 @store_option
@@ -120,6 +122,7 @@ def run(
     provision: bool,
     timeout: float,
     reports: Path,
+    others: tuple[str, ...] | None,
     dry_run: bool,
     as_json: bool,
     store: Path | None,
@@ -150,6 +153,8 @@ def run(
         _check_claims(ctx, given)
         request = None
     else:
+        if others:
+            raise UsageError("--with is for tracekit run claims", "tracekit run claims --with SUITE")
         request = _request(ctx.params, given)
         # A misspelt word is answered before pandas and matplotlib are imported.
         check(request)
@@ -161,6 +166,7 @@ def run(
 
     api.check_writable(reports)
     home = store_of(ctx)
+    beside = [home.suite(name) for name in others or ()]
     command = ("tracekit", *_spoken(ctx))
     if request is None:
         prepared = api.prepare_claims(store=home, pythons=pythons or (), timeout_s=timeout, command=command)
@@ -180,7 +186,7 @@ def run(
             shown.say(f"what was measured is kept: {again}")
             raise
         shown.say("computing the report")
-        tables = api.analyse(outcome.folder)
+        tables = api.with_others(api.analyse(outcome.folder), beside)
         files = api.write_report(tables, reports)
     if as_json:
         click.echo(api.outcome_document(outcome, tables, files))
@@ -217,7 +223,7 @@ def _request(params: dict[str, Any], given: set[str]) -> Request:
     return replace(request, **{name: value for name, value in as_usual.items() if name not in given})
 
 
-_OF_CLAIMS = {"workload", "pythons", "timeout", "reports", "dry_run", "as_json", "store"}
+_OF_CLAIMS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store"}
 """The options that mean something to experiments which choose everything else themselves."""
 
 
@@ -268,8 +274,8 @@ def _spoken(ctx: click.Context) -> list[str]:
         elif value is False:
             words.append(max(parameter.secondary_opts, key=len))
         elif name == "parameters":
-            words += [word for given in value for word in ("-P", shlex.quote("=".join(given)))]
+            words += [word for given in value for word in ("-P", "=".join(given))]
         else:
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words += [option, shlex.quote(text)]
+            words += [option, text]
     return words

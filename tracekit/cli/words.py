@@ -128,6 +128,18 @@ def store_of(ctx: click.Context) -> Store:
     return Store(folder if folder is not None else default_store())
 
 
+def others_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--with`, of the commands that report."""
+    return click.option(
+        "--with",
+        "others",
+        type=CommaList("SUITE,..."),
+        default=None,
+        shell_complete=complete_suites,
+        help="Of claims: judge by these suites as well, from other systems or Pythons; ids or folders.",
+    )(command)
+
+
 def store_words(store: Path | None) -> str:
     """What a command that is shown needs to find the same store."""
     return "" if store is None else f" --store {shlex.quote(str(store))}"

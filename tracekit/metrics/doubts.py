@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -114,7 +115,9 @@ def _few_repeats(tables: Tables) -> Iterator[Notice]:
         if few:
             lacking = sum(count < LEAST for count in of_cells)
             cells = f"{workload} ({lacking} of {len(of_cells)} cells)"
-            yield notice("few-repeats", cell=cells, n=" or ".join(map(str, few)), workload=workload)
+            yield notice(
+                "few-repeats", cell=cells, n=" or ".join(map(str, few)), again=_again(tables, workload, "--runs")
+            )
 
 
 FAULT = "fault"
@@ -133,7 +136,18 @@ def _short_runs(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:
     for workload, rows in serial[serial["workload"].isin(own)].groupby("workload", sort=True):
         walls = " or ".join(format_ns(value) for value in sorted(rows["value"]))
         size = "large" if tables.suite.get("size") in ("default", "large") else "default"
-        yield notice("short-runs", workload=workload, wall=walls, size=size)
+        yield notice(
+            "short-runs", workload=workload, wall=walls, size=size, again=_again(tables, str(workload), "--size")
+        )
+
+
+def _again(tables: Tables, workload: str, option: str) -> str:
+    """The command that made the suite, without that option, which the caller adds anew."""
+    command = tables.suite.get("command")
+    words = [str(word) for word in command] if isinstance(command, (list, tuple)) else []
+    if words[:3] != ["tracekit", "run", workload]:
+        return f"tracekit run {shlex.quote(workload)}"
+    return shlex.join(word for before, word in zip(["", *words], words, strict=False) if option not in (before, word))
 
 
 def _no_control(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:

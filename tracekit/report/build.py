@@ -40,7 +40,7 @@ def _of_claims(view: ReportView, found: tuple[Group, ...]) -> ReportView:
     own = tuple(group for group in found if group.cells)
     return replace(
         view,
-        verdicts=tuple(replace(claims.verdict(claims.findings(group)), label=group.label) for group in own),
+        verdicts=tuple(replace(claims.verdict(claims.findings(group, own)), label=group.label) for group in own),
         summary=claims.claims_table(own),
         by_workers=(),
         captures=None,

@@ -5,7 +5,7 @@ Every verdict follows from numbers of the metrics table alone; docs/workloads.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from tracekit.report.cells import START_METHODS, Cell, Group, Number
@@ -24,6 +24,8 @@ DOUBTS = (
 
 _PROCESSES = tuple(filter(None, START_METHODS))
 
+_UNIX = ("Linux", "Darwin")
+
 CRASHES = ("os-exit", "sigsegv", "sigkill", "sigterm")
 """Faults that end a process, and not only a task."""
 
@@ -38,15 +40,21 @@ class Finding:
 
 
 class Numbers:
-    """The numbers of one suite's cells under one interpreter."""
+    """The numbers of one system's cells under one interpreter; `others` are measured elsewhere."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, others: Sequence[Group] = ()) -> None:
         self._group = group
+        self._others = tuple(other for other in others if other is not group)
         self.faults = {(case.workers, case.fault): case for cell in group.cells for case in cases_of(cell)}
 
+    def on(self, systems: Collection[str]) -> Numbers | None:
+        """These numbers or the first others that are from one of the systems."""
+        return next((Numbers(group) for group in (self._group, *self._others) if group.os in systems), None)
+
     @property
-    def os(self) -> str:
-        return self._group.os
+    def place(self) -> str:
+        """Where they were measured: `Linux · Python 3.13`."""
+        return self._group.label
 
     def of(self, workload: str, model: str, metric: str, *, workers: int = 2, parameter: str = "") -> Number:
         """The cell's number; `parameter` is one that tells it from others of the workload, as `lock=yes`.
@@ -193,13 +201,14 @@ def _imbalance(numbers: Numbers) -> Finding:
 
 
 def _unix(numbers: Numbers) -> Finding:
-    if numbers.os not in ("Linux", "Darwin"):
-        return Finding(measured=f"This suite is from {numbers.os}.", verdict=f"{UNKNOWN} on Unix yet")
+    unix = numbers.on(_UNIX)
+    if unix is None:
+        return Finding(measured=f"Measured on {numbers.place} only.", verdict=f"{UNKNOWN} on Unix yet")
     fork, spawn, server = (
-        numbers.of("start-stop", model, "spawn_first_worker_ns") for model in ("fork", "spawn", "forkserver")
+        unix.of("start-stop", model, "spawn_first_worker_ns") for model in ("fork", "spawn", "forkserver")
     )
     return Finding(
-        measured=f"On {numbers.os} the first worker ran after {_said(fork)} by fork, {_said(server)} by forkserver, "
+        measured=f"On {unix.place} the first worker ran after {_said(fork)} by fork, {_said(server)} by forkserver, "
         f"{_said(spawn)} by spawn.",
         verdict=CAVEAT if _apart(fork, spawn) else NOT,
         caveat="Only fork is quick, and it is not the default any more: forkserver is on Linux from Python 3.14, spawn "
@@ -208,11 +217,12 @@ def _unix(numbers: Numbers) -> Finding:
 
 
 def _windows(numbers: Numbers) -> Finding:
-    if numbers.os != "Windows":
-        return Finding(measured=f"This suite is from {numbers.os}.", verdict=f"{UNKNOWN} on Windows yet")
-    threads, spawn = (numbers.of("start-stop", model, "spawn_first_worker_ns") for model in ("threads", "spawn"))
+    windows = numbers.on(("Windows",))
+    if windows is None:
+        return Finding(measured=f"Measured on {numbers.place} only.", verdict=f"{UNKNOWN} on Windows yet")
+    threads, spawn = (windows.of("start-stop", model, "spawn_first_worker_ns") for model in ("threads", "spawn"))
     return Finding(
-        measured=f"The first worker ran after {_said(spawn)}, a thread after {_said(threads)}.",
+        measured=f"On {windows.place} the first worker ran after {_said(spawn)}, a thread after {_said(threads)}.",
         verdict=HOLDS if _apart(threads, spawn) else NOT,
     )
 
@@ -272,9 +282,9 @@ CLAIMS = (
 )
 
 
-def findings(group: Group) -> list[tuple[Claim, Finding]]:
-    """Every claim with what this suite says to it."""
-    numbers = Numbers(group)
+def findings(group: Group, found: Sequence[Group] = ()) -> list[tuple[Claim, Finding]]:
+    """Every claim with what the group's numbers say to it; to those about another system, what other groups' say."""
+    numbers = Numbers(group, found)
     return [(claim, claim.finding(numbers)) for claim in CLAIMS]
 
 
@@ -292,7 +302,7 @@ def judged(found: Sequence[Group]) -> list[dict[str, str]]:
         }
         for group in found
         if group.cells
-        for claim, finding in findings(group)
+        for claim, finding in findings(group, found)
     ]
 
 
@@ -323,7 +333,8 @@ def claims_table(groups: Sequence[Group]) -> TableView:
         columns=(("Claim", "how it was tested"), ("Verdict", ""), ("Measured here", ""), ("Caveat", "")),
         groups=tuple(
             RowGroup(
-                label=group.label if several else "", rows=tuple(_row(claim, found) for claim, found in findings(group))
+                label=group.label if several else "",
+                rows=tuple(_row(claim, found) for claim, found in findings(group, groups)),
             )
             for group in groups
         ),

@@ -109,6 +109,18 @@ def test_short_serial_runs() -> None:
     assert short.remedy == "tracekit run matmul --size large", "what is asked for is not what was run"
 
 
+def test_a_remedy_asks_for_the_same_work_once_more() -> None:
+    """With all that was said, parameters and items, but for what has to be another."""
+    tables = small(task_ms=10, repeats=4).tables()
+    said = ["tracekit", "run", "matmul", "--parameter", "n=a b", "--size", "small", "--runs", "4"]
+    tables.suite = {**tables.suite, "command": said, "size": "small"}
+    remedies = {item.code: item.remedy for item in find_notices(tables, compute_all(tables))}
+    assert remedies == {
+        "few-repeats": "tracekit run matmul --parameter 'n=a b' --size small --runs 7",
+        "short-runs": "tracekit run matmul --parameter 'n=a b' --runs 4 --size default",
+    }
+
+
 def test_no_control() -> None:
     tables = small().tables()
     tables.runs = tables.runs[tables.runs["workload"] == "matmul"].reset_index(drop=True)

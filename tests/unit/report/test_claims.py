@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.made_tables import MS, SECOND, Maker
@@ -13,13 +15,14 @@ from tracekit.report.build import build
 from tracekit.report.claims import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings, judged
 from tracekit.report.grouping import groups
 from tracekit.report.terminal import to_text
-from tracekit.tables import Tables
+from tracekit.tables import Tables, from_rows
 
 TEXTS = [claim.text for claim in CLAIMS]
 SHARING, PRECAUTIONS, SEPARATE, PIPES, PROCESS_CRASH, THREAD_CRASH, CREATION, EXHAUSTION, IMBALANCE, UNIX, WINDOWS = (
     TEXTS
 )
 PROCESSES = ("fork", "spawn", "forkserver")
+PYTHON = "3.13"
 FINE = {"parent_lives": 1, "sibling_lives": 1}
 NEEDED = ("parent_lives", "parent_hangs", "sibling_lives", "finished_lost", "pending_lost", "noticed_by_limit")
 
@@ -146,6 +149,49 @@ def test_the_report_says_every_claim_with_its_verdict_and_the_numbers() -> None:
     assert "1.00 MiB with 1 and 4.00 MiB with 4 processes" in text
     # A claim that simply holds has no caveat to tell.
     assert "other threads wrote. shared-state:" in text
+
+
+def started(tables: Tables, system: str, **first_ms: float) -> Tables:
+    """With what `start-stop` gives there: model -> when the first worker ran."""
+    runs, metrics = [], []
+    for model, first in first_ms.items():
+        cell = {
+            "suite_id": tables.suite["suite_id"],
+            "workload": "start-stop",
+            "size": "small",
+            "parameters": "",
+            "model": model,
+            "workers": 2,
+            "start_method": "" if model == "threads" else model,
+            "capture": "none",
+            "os": system,
+            "python": PYTHON,
+        }
+        runs.append({**cell, "run_id": model, "control": False, "warmup": False, "status": "ok", "wall_ns": SECOND})
+        number = {"metric": "spawn_first_worker_ns", "unit": "ns", "scope": "cell", "quality": "measured", "n": 7}
+        metrics.append({**cell, **number, "value": first * MS, "lower": first * 0.9 * MS, "upper": first * 1.1 * MS})
+    return replace(
+        tables,
+        runs=pd.concat([tables.runs, from_rows("runs", runs)], ignore_index=True),
+        metrics=pd.concat([tables.metrics, from_rows("metrics", metrics)], ignore_index=True),
+    )
+
+
+def test_a_suite_of_another_system_answers_what_this_one_cannot() -> None:
+    here = started(suite(), "Linux", threads=0.2, fork=2, spawn=60, forkserver=40)
+    there = started(suite(os="Windows"), "Windows", threads=0.3, spawn=90)
+    view = build(here.beside(there))
+    by_system = {group.label: {row.label: row.fields for row in group.rows} for group in view.summary.groups}
+    assert list(by_system) == [f"Linux · Python {PYTHON}", f"Windows · Python {PYTHON}"]
+    # Each system's own numbers judge it, wherever the claim stands.
+    for claims in by_system.values():
+        assert claims[WINDOWS][0].main == HOLDS
+        assert claims[WINDOWS][1].main.startswith(f"On Windows · Python {PYTHON} the first worker ran after 90.0 ms")
+        assert claims[UNIX][0].main == CAVEAT
+        assert claims[UNIX][1].main.startswith(f"On Linux · Python {PYTHON} the first worker ran after 2.00 ms")
+    alone = {row.label: row.fields[0].main for group in build(here).summary.groups for row in group.rows}
+    assert alone[WINDOWS] == f"{UNKNOWN} on Windows yet"
+    assert alone[UNIX] == CAVEAT
 
 
 def test_programs_read_the_same_verdicts() -> None:

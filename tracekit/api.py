@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+import platform
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,12 +49,13 @@ __all__ = [
     "default_workers",
     "estimate",
     "export",
+    "load_others",
     "measure",
     "outcome_document",
+    "places_of",
     "prepare",
     "prepare_claims",
     "record",
-    "with_others",
     "write_report",
 ]
 
@@ -141,33 +143,38 @@ def analyse(folder: SuiteFolder) -> Tables:
     return tables
 
 
-def with_others(tables: Tables, folders: Sequence[SuiteFolder]) -> Tables:
-    """The tables of a suite of `claims` with the numbers of others from other systems or Pythons beside its own.
+def load_others(folders: Sequence[SuiteFolder], measured: Iterable[tuple[str, str]]) -> list[Tables]:
+    """Suites of `claims` that are to be judged together with one of `measured` (see `places_of`).
 
-    Raises UsageError for a suite that does not fit, and as `analyse`.
+    Raises UsageError for one that does not fit, and as `analyse`.
     """
+    found, known = [], set(measured)
     for folder in folders:
         other = analyse(folder)
-        if not tables.suite.get("workload") == other.suite.get("workload") == CLAIMS:
+        if other.suite.get("workload") != CLAIMS:
             raise UsageError(
                 f"only suites of claims can be judged together, and {folder.suite_id} is one of "
-                f"{other.suite.get('workload')} beside one of {tables.suite.get('workload')}",
-                "tracekit run claims",
-            )
-        twice = _measured(tables) & _measured(other)
-        if twice:
-            raise UsageError(
-                f"{folder.suite_id} was measured on {' on '.join(sorted(twice)[0])} as well: a claim is judged by one "
-                "suite for each system and Python",
+                f"{other.suite.get('workload')}",
                 "tracekit list suites",
             )
-        tables = tables.beside(other)
-    return tables
+        places = places_of(other)
+        if twice := places & known:
+            raise UsageError(
+                f"{folder.suite_id} is from {' and '.join(sorted(twice)[0])} as well: a claim is judged by one suite "
+                "for each system and Python",
+                "tracekit list suites",
+            )
+        known |= places
+        found.append(other)
+    return found
 
 
-def _measured(tables: Tables) -> set[tuple[str, str]]:
-    """(Python, system) of each run."""
-    return {(f"Python {python}", str(os)) for python, os in zip(tables.runs["python"], tables.runs["os"], strict=True)}
+def places_of(suite: Suite | Tables) -> set[tuple[str, str]]:
+    """(system, Python) of each run, of those that are planned as of those that were made."""
+    if isinstance(suite, Suite):
+        return {(platform.system(), f"Python {spec.python_label}") for spec in suite.specs}
+    runs = suite.runs
+    return {(str(os), f"Python {python}") for os, python in zip(runs["os"], runs["python"], strict=True)}
 
 
 def write_report(tables: Tables, folder: Path) -> ReportFiles:

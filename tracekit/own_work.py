@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,14 +65,17 @@ def _check_needs(name: str, interpreter: Interpreter) -> None:
     needs = WORKLOADS.load(name).needs
     if not needs:
         return
-    asked = subprocess.run(
-        [interpreter.executable, "-c", _MISSING, *needs],
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
-    missing = asked.stdout.split()
+    missing: list[str] = []
+    # An interpreter that cannot even answer fails its first run, which says how.
+    with suppress(OSError, subprocess.TimeoutExpired):
+        asked = subprocess.run(
+            [interpreter.executable, "-c", _MISSING, *needs],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+        missing = asked.stdout.split()
     if missing:
         raise EnvironmentLacks(
             f"{name} needs {' and '.join(missing)}, which Python {interpreter.label} does not have",

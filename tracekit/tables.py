@@ -227,13 +227,14 @@ class Tables:
         frame: pd.DataFrame = getattr(self, name)
         return frame
 
-    def beside(self, other: Tables) -> Tables:
-        """These tables with the runs, metrics, notices and environments of another suite; the rest stays this one's."""
+    def beside(self, others: Sequence[Tables]) -> Tables:
+        """These tables with the runs, metrics, notices and environments of other suites; the rest stays this one's."""
+        all_of_them = (self, *others)
         joined = {
-            name: pd.concat([self.table(name), other.table(name)], ignore_index=True)
+            name: pd.concat([tables.table(name) for tables in all_of_them], ignore_index=True)
             for name in ("runs", "metrics", "notices")
         }
-        environments = [*(self.suite.get("environments") or ()), *(other.suite.get("environments") or ())]
+        environments = [item for tables in all_of_them for item in tables.suite.get("environments") or ()]
         return replace(self, suite={**self.suite, "environments": environments}, **joined)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli.words import complete_suites, others_option, store_of, store_option
+from tracekit.cli.words import check_with, complete_suites, others_option, store_of, store_option
 
 
 @click.command()
@@ -36,7 +36,10 @@ def report(
     from tracekit.report.terminal import to_text
 
     home = store_of(ctx)
-    tables = api.with_others(api.analyse(home.suite(suite)), [home.suite(name) for name in others or ()])
+    tables = api.analyse(home.suite(suite))
+    if others:
+        check_with(str(tables.suite.get("workload")))
+        tables = tables.beside(api.load_others([home.suite(name) for name in others], api.places_of(tables)))
     files = api.write_report(tables, reports)
     click.echo(to_text(files.view))
     click.echo("")

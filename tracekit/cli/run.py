@@ -14,6 +14,7 @@ from tracekit.cli.words import (
     NAMED,
     CommaList,
     NameValue,
+    check_with,
     complete_captures,
     complete_workloads,
     others_option,
@@ -154,7 +155,7 @@ def run(
         request = None
     else:
         if others:
-            raise UsageError("--with is for tracekit run claims", "tracekit run claims --with SUITE")
+            check_with(workload)
         request = _request(ctx.params, given)
         # A misspelt word is answered before pandas and matplotlib are imported.
         check(request)
@@ -166,12 +167,13 @@ def run(
 
     api.check_writable(reports)
     home = store_of(ctx)
-    beside = [home.suite(name) for name in others or ()]
     command = ("tracekit", *_spoken(ctx))
     if request is None:
         prepared = api.prepare_claims(store=home, pythons=pythons or (), timeout_s=timeout, command=command)
     else:
         prepared = api.prepare(request, store=home, pythons=pythons or (), provision=provision, command=command)
+    # Before a minute is spent on what they do not fit.
+    beside = api.load_others([home.suite(name) for name in others or ()], api.places_of(prepared.suite))
     estimate = api.estimate(prepared.suite, home)
     if dry_run:
         click.echo(dry.document(prepared, estimate) if as_json else dry.text(prepared, estimate))
@@ -186,7 +188,7 @@ def run(
             shown.say(f"what was measured is kept: {again}")
             raise
         shown.say("computing the report")
-        tables = api.with_others(api.analyse(outcome.folder), beside)
+        tables = api.analyse(outcome.folder).beside(beside)
         files = api.write_report(tables, reports)
     if as_json:
         click.echo(api.outcome_document(outcome, tables, files))

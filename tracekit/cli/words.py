@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from tracekit.bundle import Store, default_store
+from tracekit.errors import UsageError
 from tracekit.spec import CLAIMS, value_text
 
 if TYPE_CHECKING:
@@ -138,6 +139,12 @@ def others_option(command: Callable[..., Any]) -> Callable[..., Any]:
         shell_complete=complete_suites,
         help="Of claims: judge by these suites as well, from other systems or Pythons; ids or folders.",
     )(command)
+
+
+def check_with(workload: str) -> None:
+    """Raise UsageError where `--with` means nothing."""
+    if workload != CLAIMS:
+        raise UsageError(f"--with is for suites of claims, not of {workload}", "tracekit run claims --with SUITE")
 
 
 def store_words(store: Path | None) -> str:

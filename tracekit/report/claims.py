@@ -182,8 +182,8 @@ def _exhaustion(numbers: Numbers) -> Finding:
         one, four = (numbers.of("memory-per-worker", model, "uss_bytes", workers=count) for count in (1, 4))
         held[model] = f"{format_bytes(_value(one))} with 1 and {format_bytes(_value(four))} with 4"
     return Finding(
-        measured="No resource was driven to its limit. What the workers held with 32 MiB of data each, once: "
-        f"{held['fork']} processes, {held['threads']} threads.",
+        measured=f"No resource was driven to its limit. With 32 MiB of data each, measured once: {held['fork']} "
+        f"processes, {held['threads']} threads.",
         verdict=f"{UNKNOWN} yet",
     )
 
@@ -313,7 +313,7 @@ def verdict(found: Sequence[tuple[Claim, Finding]]) -> Verdict:
     parts = [
         f"{counts[CAVEAT]} with a caveat" if counts[CAVEAT] else "",
         f"{counts[NOT]} do not" if counts[NOT] else "",
-        f"{unknown} could not be measured" if unknown else "",
+        f"{unknown} not measured" if unknown else "",
     ]
     said = ", ".join(part for part in parts if part)
     return Verdict(

@@ -139,7 +139,7 @@ def test_what_was_not_run_is_not_judged() -> None:
 def test_the_report_says_every_claim_with_its_verdict_and_the_numbers() -> None:
     view = build(suite())
     assert view.verdicts[0].sentence == (
-        "6 of 11 claims about threads and processes hold here: 5 with a caveat, 5 could not be measured."
+        "6 of 11 claims about threads and processes hold here: 5 with a caveat, 5 not measured."
     )
     text = " ".join(to_text(view).split())
     assert "Precautions are needed, or two threads write at the same time. Verdict: holds with a caveat" in text
@@ -180,7 +180,7 @@ def started(tables: Tables, system: str, **first_ms: float) -> Tables:
 def test_a_suite_of_another_system_answers_what_this_one_cannot() -> None:
     here = started(suite(), "Linux", threads=0.2, fork=2, spawn=60, forkserver=40)
     there = started(suite(os="Windows"), "Windows", threads=0.3, spawn=90)
-    view = build(here.beside(there))
+    view = build(here.beside([there]))
     by_system = {group.label: {row.label: row.fields for row in group.rows} for group in view.summary.groups}
     assert list(by_system) == [f"Linux · Python {PYTHON}", f"Windows · Python {PYTHON}"]
     # Each system's own numbers judge it, wherever the claim stands.

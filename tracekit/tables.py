@@ -201,7 +201,7 @@ thread was preempted (an involuntary switch) and by `sleeping` or `disk` when it
 
 SCOPES = ("cell", "run", "process", "thread")
 
-_DTYPES = {"text": "str", "int": "Int64", "float": "float64", "bool": "boolean"}
+_DTYPES: dict[str, Any] = {"text": "str", "int": "Int64", "float": "float64", "bool": "boolean"}
 
 
 @dataclass(kw_only=True)
@@ -249,11 +249,13 @@ def from_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> pd.DataFram
     A column that is not given is all missing.
     """
     length = max((len(values) for values in columns.values()), default=0)
+    # Arrays and not Series: a report makes hundreds of small tables, and to align their indexes would take longest.
     return pd.DataFrame(
         {
-            column: pd.Series(columns.get(column, [None] * length), dtype=_DTYPES[kind])
+            column: pd.array(columns.get(column, [None] * length), dtype=_DTYPES[kind])
             for column, kind in COLUMNS[name].items()
-        }
+        },
+        copy=False,
     )
 
 

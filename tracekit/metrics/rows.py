@@ -29,17 +29,17 @@ class Rows:
     def __init__(self, tables: Tables, metric: str, unit: str) -> None:
         self._fixed = {"metric": metric, "unit": unit}
         self._runs = {run["run_id"]: run for run in usable_runs(tables)}
-        self._rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = []
 
     def cell(self, cell: Cell, estimate: Estimate) -> None:
         """A number about the pooled repeats of a cell."""
-        self._rows.append(
+        self.rows.append(
             {"suite_id": cell.suite_id, **cell.columns, "scope": "cell", **self._fixed, **_columns(estimate)}
         )
 
     def run(self, run: Mapping[str, Any], estimate: Estimate) -> None:
         """A number about one run, given as the dict of its columns."""
-        self._rows.append({**_of_run(run), "scope": "run", **self._fixed, **_columns(estimate)})
+        self.rows.append({**_of_run(run), "scope": "run", **self._fixed, **_columns(estimate)})
 
     def places(self, estimates: Mapping[Place, Estimate]) -> None:
         """Numbers about processes or threads; those of runs that do not count are left out."""
@@ -48,11 +48,11 @@ class Rows:
             if run is not None:
                 scope = "process" if len(place) == 2 else "thread"
                 where = {"pid": place[1], "tid": place[2] if len(place) == 3 else None}
-                self._rows.append({**_of_run(run), "scope": scope, **where, **self._fixed, **_columns(estimate)})
+                self.rows.append({**_of_run(run), "scope": scope, **where, **self._fixed, **_columns(estimate)})
 
     def frame(self) -> pd.DataFrame:
         """The rows as a metrics table."""
-        return from_rows("metrics", self._rows)
+        return from_rows("metrics", self.rows)
 
 
 def from_runs(

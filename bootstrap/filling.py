@@ -10,7 +10,6 @@ import os
 import re
 import selectors
 import shutil
-import ssl
 import subprocess
 import sys
 import time
@@ -112,6 +111,10 @@ def index_url() -> str:
 
 def download_pip(index: str) -> bytes:
     """The pinned pip wheel from `index`, checked against the hash above."""
+    try:
+        import ssl  # noqa: PLC0415 - a Python may be built without it, and have ensurepip
+    except ImportError as error:
+        raise SetUpError(f"this Python cannot download {PIP_WHEEL}: {error}", "apt install python3-venv") from error
     page = f"{index.rstrip('/')}/pip/"
     trust = ssl.create_default_context(cafile=os.environ.get("PIP_CERT") or None)
     try:

@@ -15,7 +15,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from tracekit.capture import Provision, named
 from tracekit.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
 from tracekit.estimate import Estimate, estimate
 from tracekit.interpreters import Interpreter
+from tracekit.known_workloads import meant
 from tracekit.load import load_suite
 from tracekit.metrics.compute import compute_all
 from tracekit.metrics.doubts import find_notices
@@ -88,6 +89,7 @@ def prepare(
     `pythons` are paths of the interpreters to measure, none meaning tracekit's own. Raises UsageError,
     EnvironmentLacks.
     """
+    request = replace(request, workload=meant(request.workload))
     check(request)
     chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
     request, notices = fitted(request, chosen)

@@ -187,7 +187,8 @@ class Store:
 
         Raises NothingToDo or UsageError.
         """
-        if (Path(name) / "suite.json").is_file():
+        # os.path.isfile is False for what may not be looked at or is no name at all; Path.is_file raises.
+        if os.path.isfile(Path(name) / "suite.json"):  # noqa: PTH113
             return SuiteFolder(Path(name).resolve())
         suites = self.suites()
         if not suites:

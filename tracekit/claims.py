@@ -71,4 +71,5 @@ def _request(experiment: Experiment, timeout_s: float) -> Request:
         controls=False,
         timeout_s=timeout_s,
     )
-    return replace(request, **usual(experiment.workload))
+    as_usual = usual(experiment.workload)
+    return replace(request, **{**as_usual, "timeout_s": max(timeout_s, as_usual.get("timeout_s", 0.0))})

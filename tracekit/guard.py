@@ -1,9 +1,10 @@
 """Ends measured processes when tracekit itself is killed and cannot: `python -m tracekit.guard PID`.
 
 SIGKILL, the out-of-memory killer and a lost terminal leave nobody to reap workers, and the workers of a pool whose
-parent died wait for work for ever. The guard sleeps on a pipe from tracekit; when the pipe ends without a `done`, it
-ends the sessions it was told of and removes their temporary folders. Then it removes what tracekit, or an earlier one
-that is dead, left in tracefs. It costs the measured processes nothing: it only runs when a line arrives.
+parent died wait for work for ever. The guard sleeps on a pipe from tracekit; when the pipe ends, it ends the session
+that it was told of last, and removes the temporary folders of a tracekit that did not say that it lives. Then it
+removes what tracekit, or an earlier one that is dead, left in tracefs. It costs the measured processes nothing: it only
+runs when a line arrives.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from typing import TextIO
 import psutil
 
 from tracekit import tracefs
-from tracekit.session import end_session, kill, remove_folders
+from tracekit.session import end_session, kill
+from tracekit.temporary import remove_folders
+
+_REST, _ALIVE = "rest", "alive"
 
 
 class Guard:
@@ -30,13 +34,14 @@ class Guard:
 
     def watch(self, leader: int) -> None:
         """From now on end the session of this process if tracekit dies; the session before it has ended."""
-        self._say(str(leader))
+        self.say(str(leader))
 
     def rest(self) -> None:
         """Nobody is to be watched."""
-        self._say("done")
+        self.say(_REST)
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """One line to the guard: whom to watch, or one of the words above."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line + "\n")
@@ -64,7 +69,8 @@ def guarded() -> Iterator[Guard]:
         yield guard
     finally:
         # No `done` here: when an exception leaves a process behind, a second Ctrl-C while it was being ended, say, the
-        # guard ends it.
+        # guard ends it. Its folders are left to us, who live.
+        guard.say(_ALIVE)
         assert process.stdin is not None
         with suppress(BrokenPipeError):
             process.stdin.close()
@@ -76,13 +82,17 @@ def main(tracekit: int, lines: TextIO) -> None:
     died already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    leader = None
-    for line in lines:
-        leader = None if line.strip() == "done" else int(line)
+    leader, alive = None, False
+    for line in map(str.strip, lines):
+        if line == _ALIVE:
+            alive = True
+        else:
+            leader = None if line == _REST else int(line)
     if leader is not None:
         with suppress(psutil.NoSuchProcess):
             kill(psutil.Process(leader))
         end_session(leader)
+    if not alive:
         remove_folders(tracekit)
     _clean_tracefs(tracekit)
 

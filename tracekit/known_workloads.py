@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from tracekit.registry import Registry
+from tracekit.spec import CLAIMS
 
 if TYPE_CHECKING:
     from tracekit.workload import Workload
@@ -89,11 +90,12 @@ GROUP = "tracekit.workloads"
 
 def announced() -> dict[str, tuple[str, str]]:
     """What installed packages announce: name -> (`module:attribute`, a summary). Nothing of theirs is imported; a name
-    of tracekit's own stays tracekit's."""
+    of tracekit's own stays tracekit's.
+    """
     return {
         item.name: (item.value, f"{item.value}, of {item.dist.name if item.dist else 'an installed package'}")
         for item in entry_points(group=GROUP)
-        if item.name not in WORKLOADS
+        if item.name not in WORKLOADS and item.name != CLAIMS
     }
 
 

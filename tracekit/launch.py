@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tracekit.errors import EnvironmentLacks
-from tracekit.session import end_session, own_prefix
+from tracekit.session import end_session
+from tracekit.temporary import own_prefix
 
 _POLL_S = 0.005
 

@@ -21,15 +21,17 @@ from tracekit.launch import launch, link_packages, measured_environment
 from tracekit.models import START_METHODS
 from tracekit.notices import Notice, notice
 from tracekit.request import Request
-from tracekit.session import own_prefix
 from tracekit.suitability import EVERYWHERE, Problem
+from tracekit.temporary import own_prefix
 
 if TYPE_CHECKING:
     from tracekit.workload import Value
 
 _TIMEOUT_S = 120
 
-_MISSING = "import importlib.util as u, sys; print(*[name for name in sys.argv[1:] if u.find_spec(name) is None])"
+_MISSING = (
+    "import importlib.util as u, json, sys; print(json.dumps([name for name in sys.argv[1:] if not u.find_spec(name)]))"
+)
 
 
 def fitted(request: Request, interpreters: Sequence[Interpreter]) -> tuple[Request, list[Notice]]:
@@ -67,15 +69,19 @@ def _check_needs(name: str, interpreter: Interpreter) -> None:
         return
     missing: list[str] = []
     # An interpreter that cannot even answer fails its first run, which says how.
-    with suppress(OSError, subprocess.TimeoutExpired):
+    with suppress(OSError, subprocess.TimeoutExpired, ValueError, IndexError):
         asked = subprocess.run(
             [interpreter.executable, "-c", _MISSING, *needs],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=_TIMEOUT_S,
             check=False,
+            # The user's folder is last on a measured process's path, and would be first here.
+            cwd=Path(interpreter.executable).parent,
         )
-        missing = asked.stdout.split()
+        # A sitecustomize may print first.
+        missing = json.loads(asked.stdout.splitlines()[-1])
     if missing:
         raise EnvironmentLacks(
             f"{name} needs {' and '.join(missing)}, which Python {interpreter.label} does not have",

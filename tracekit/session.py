@@ -1,4 +1,4 @@
-"""Ending what a measured process leaves: every member of the session it led, and the folders it was given.
+"""Ending what a measured process leaves: every member of the session it led.
 
 The fork server and the resource tracker outlive the process that started them, and workers whose parent was killed
 wait for work for ever. The tracker is left to the end, because it removes the semaphores and shared memory that killed
@@ -8,11 +8,8 @@ processes leave.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 import time
-from pathlib import Path
 
 import psutil
 
@@ -37,17 +34,6 @@ def end_session(leader: int) -> None:
     for member in _still_alive(_session_members(leader), _GRACE_S):
         kill(member)
     _still_alive(_session_members(leader), _GRACE_S)
-
-
-def own_prefix() -> str:
-    """What the temporary folders of this process begin with, by which a guard that outlives it knows them."""
-    return f"tk-{os.getpid()}-"
-
-
-def remove_folders(pid: int) -> None:
-    """Remove the temporary folders of a process that has ended."""
-    for path in Path(tempfile.gettempdir()).glob(f"tk-{pid}-*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def kill(member: psutil.Process) -> None:

@@ -228,11 +228,16 @@ class Tables:
         return frame
 
     def beside(self, others: Sequence[Tables]) -> Tables:
-        """These tables with the runs, metrics, notices and environments of other suites; the rest stays this one's."""
+        """These tables with the runs, metrics, notices and environments of other suites; the rest stays this one's.
+
+        A notice of another suite begins with that suite's id.
+        """
         all_of_them = (self, *others)
+        said = [other.notices.assign(text=f"{other.suite['suite_id']}: " + other.notices["text"]) for other in others]
         joined = {
-            name: pd.concat([tables.table(name) for tables in all_of_them], ignore_index=True)
-            for name in ("runs", "metrics", "notices")
+            "runs": pd.concat([tables.runs for tables in all_of_them], ignore_index=True),
+            "metrics": pd.concat([tables.metrics for tables in all_of_them], ignore_index=True),
+            "notices": pd.concat([self.notices, *said], ignore_index=True),
         }
         environments = [item for tables in all_of_them for item in tables.suite.get("environments") or ()]
         return replace(self, suite={**self.suite, "environments": environments}, **joined)

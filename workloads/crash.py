@@ -23,19 +23,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from tracekit.workload import Observation, Workload
-from workloads.crash_subject import FAILS, LIMIT_S, RUNS_MEANWHILE, START_LIMIT_S, TASKS, cases, read_events
+from workloads.crash_subject import FAILS, RUNS_MEANWHILE, START_LIMIT_S, TASKS, cases, quiet_since, read_events
 
 Case = tuple[str, str, str]
 
-EXIT_S = 1.5
-"""How long the program may take to end after it gave up waiting; what has not ended then hangs."""
+QUIET_S = 2.0
+"""A program in which nothing has happened for so long, longer than its own limit, hangs."""
 _SETTLE_S = 2.0
 """What is still there so long after the program is left behind."""
 _LOOK_S = 0.02
 
 _WHAT = (
     ("parent_lives", "count", "the program lives to its end"),
-    ("parent_hangs", "count", "the program has not ended some time after it gave up waiting for results"),
+    ("parent_hangs", "count", "nothing happens in the program any more, and it does not end"),
     ("sibling_lives", "count", "the other worker finishes what it was at"),
     ("finished_lost", "count", "results that were computed and never came"),
     ("pending_lost", "count", "tasks that were never done"),
@@ -95,14 +95,14 @@ def _run(case: Case, events: Path, temporary: Path) -> tuple[int | None, int]:
 
 
 def _end(process: subprocess.Popen[bytes], events: Path) -> int | None:
-    """Its exit code; None when it has not ended EXIT_S after its own limit, which counts from the fault."""
-    limit = time.monotonic() + START_LIMIT_S + LIMIT_S + EXIT_S
-    counts = False
+    """Its exit code; None when it does not end and nothing has happened for QUIET_S, or no fault came."""
+    limit = time.monotonic() + START_LIMIT_S + QUIET_S
     while time.monotonic() < limit:
         with suppress(subprocess.TimeoutExpired):
             return process.wait(_LOOK_S)
-        if not counts and (fault := read_events(events.read_text(encoding="ascii")).get("fault")):
-            limit, counts = fault[FAILS] / 1e9 + LIMIT_S + EXIT_S, True
+        at = read_events(events.read_text(encoding="ascii"))
+        if "fault" in at:
+            limit = quiet_since(at) + QUIET_S
     return None
 
 
@@ -134,12 +134,13 @@ def _semaphores(leader: int) -> list[Path]:
 def _seen(text: str, code: int | None, left: int) -> dict[str, int]:
     """What the events say; `noticed_ns` is missing where nobody noticed, `left_behind` where the program was killed.
 
-    Raises ValueError where nothing failed.
+    Nothing at all where nothing failed: the fault never came, because the machine was too slow, say, or this Python
+    lacks what it needs; or it did nothing.
     """
     at = read_events(text)
     ended, results = at.get("end", {}).keys(), at.get("result", {}).keys()
     if "fault" not in at or FAILS in ended:
-        raise ValueError(f"the fault {'did nothing' if 'fault' in at else 'never came'}; the program said: {text!r}")
+        return {}
     seen = {
         "parent_lives": int("survived" in at and code == 0),
         "parent_hangs": int(code is None),
@@ -156,7 +157,9 @@ def _seen(text: str, code: int | None, left: int) -> dict[str, int]:
 
 
 def combine(results: Sequence[tuple[Case, Mapping[str, int]]]) -> str:
-    """How many cases there were."""
+    """How many cases there were. Raises ValueError where none of them failed as it should."""
+    if not any(seen for _, seen in results):
+        raise ValueError("no fault came in any of the programs: does crash_subject.py run at all?")
     return str(len(results))
 
 
@@ -177,6 +180,14 @@ WORKLOAD = Workload(
     observations=tuple(
         Observation(f"{name_of(case)}.{what}", unit, summary) for case in cases() for what, unit, summary in _WHAT
     ),
-    usual={"models": ("threads",), "workers": (2,), "captures": ("none",), "runs": 1, "warmup": 0, "controls": False},
+    usual={
+        "models": ("threads",),
+        "workers": (2,),
+        "captures": ("none",),
+        "runs": 1,
+        "warmup": 0,
+        "controls": False,
+        "timeout_s": 300.0,
+    },
     invariant="every case was tried; what becomes of the others is what is observed",
 )

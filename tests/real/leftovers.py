@@ -58,6 +58,10 @@ def shared_segments() -> set[str]:
     return {
         path.name
         for path in Path("/dev/shm").iterdir()
-        if path.name.startswith(("psm_", "sem."))
-        and not ((owner := re.match(r"sem\.tk(\d+)-", path.name)) and Path("/proc", owner[1]).exists())
+        if path.name.startswith(("psm_", "sem.")) and not _is_of_crash(path.name)
     }
+
+
+def _is_of_crash(name: str) -> bool:
+    owner = re.match(r"sem\.tk(\d+)-", name)
+    return owner is not None and Path("/proc", owner[1]).exists()

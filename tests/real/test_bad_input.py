@@ -158,6 +158,8 @@ class TestDamagedSuites:
 
     def test_unknown_suite(self, damaged: Path, tracekit: Tracekit) -> None:
         assert_two_lines(tracekit("report", "19990101"), 2, "19990101")
+        # No file system has a name of this length.
+        assert_two_lines(tracekit("report", "n" * 300), 2, "is unknown")
 
 
 def test_what_lies_in_the_users_folder_is_not_taken_for_ours(tracekit: Tracekit, tmp_path: Path) -> None:

@@ -212,7 +212,14 @@ def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_pa
         return ends("crash", "threads", f"observed.{case}.{what}")[0]
 
     crashes = ("os-exit", "sigsegv", "sigkill", "sigterm")
-    spared = all(value(f"Process-{m}.{fault}", "sibling_lives") for m in PROCESSES for fault in crashes)
+    spared = all(
+        value(f"Process-{m}.{fault}", "sibling_lives")
+        and not any(
+            value(f"Process-{m}.{fault}", what) for what in ("pending_lost", "finished_lost", "noticed_by_limit")
+        )
+        for m in PROCESSES
+        for fault in crashes
+    )
     pools_lose = any(
         value(f"{pool}-{m}.{fault}", what)
         for pool in ("Pool", "ProcessPoolExecutor")

@@ -25,6 +25,7 @@ from tracekit.interpreters import Interpreter
 from tracekit.notices import Notice, notice
 from tracekit.probe import compile as probe
 from tracekit.spec import RunSpec
+from tracekit.temporary import own_prefix
 
 _TRIAL = "import time; time.sleep(0.01)"
 _TRIAL_S = 30
@@ -47,7 +48,7 @@ class WaitsCapture(Capture):
                 f"{interpreter.executable} is setuid or setgid: the loader preloads nothing into it",
                 "measure another interpreter: tracekit list pythons",
             )
-        with tempfile.TemporaryDirectory(prefix="tk-") as folder, _preloadable(library) as preloaded:
+        with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder, _preloadable(library) as preloaded:
             variables = {**os.environ, "LD_PRELOAD": preloaded, "TRACEKIT_WAITS": folder}
             try:
                 done = subprocess.run(
@@ -129,7 +130,7 @@ def _preloadable(library: Path) -> Iterator[str]:
     if not any(char in str(library) for char in _SEPARATORS):
         yield str(library)
         return
-    folder = tempfile.mkdtemp(prefix="tk-")
+    folder = tempfile.mkdtemp(prefix=own_prefix())
     try:
         link = Path(folder) / library.name
         if any(char in str(link) for char in _SEPARATORS):

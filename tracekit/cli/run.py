@@ -221,8 +221,9 @@ def _request(params: dict[str, Any], given: set[str]) -> Request:
         rate_hz=params["rate"],
         counters=params["counters"],
     )
-    as_usual = usual(request.workload)
-    return replace(request, **{name: value for name, value in as_usual.items() if name not in given})
+    # An option whose name says no unit is of the request's attribute that does.
+    said = given | {"timeout_s" for name in given if name == "timeout"}
+    return replace(request, **{name: value for name, value in usual(request.workload).items() if name not in said})
 
 
 _OF_CLAIMS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store"}

@@ -145,7 +145,8 @@ def _again(tables: Tables, workload: str, option: str) -> str:
     """The command that made the suite, without that option, which the caller adds anew."""
     command = tables.suite.get("command")
     words = [str(word) for word in command] if isinstance(command, (list, tuple)) else []
-    if words[:3] != ["tracekit", "run", workload]:
+    # By another name than the table's where a package has given it one.
+    if words[:2] != ["tracekit", "run"] or tables.suite.get("workload") != workload:
         return f"tracekit run {shlex.quote(workload)}"
     return shlex.join(word for before, word in zip(["", *words], words, strict=False) if option not in (before, word))
 

@@ -30,17 +30,20 @@ def build(tables: Tables) -> ReportView:
             return _of_program(tables, recorded)
         view = _of_models(tables)
         if _text(tables, "workload") == CLAIMS:
-            return _of_claims(view, groups(tables))
+            return _of_claims(view, tables, groups(tables))
         found = faults.matrices(groups(tables))
-        return _of_faults(view, found) if found else view
+        return _of_faults(view, tables, found) if found else view
 
 
-def _of_claims(view: ReportView, found: tuple[Group, ...]) -> ReportView:
+def _of_claims(view: ReportView, tables: Tables, found: tuple[Group, ...]) -> ReportView:
     """The report of the experiments that put claims to the test: they compare nothing with one another."""
     own = tuple(group for group in found if group.cells)
     return replace(
         view,
-        verdicts=tuple(replace(claims.verdict(claims.findings(group, own)), label=group.label) for group in own),
+        verdicts=tuple(
+            _with_status(replace(claims.verdict(claims.findings(group, own)), label=group.label), tables)
+            for group in own
+        ),
         summary=claims.claims_table(own),
         by_workers=(),
         captures=None,
@@ -51,14 +54,15 @@ def _of_claims(view: ReportView, found: tuple[Group, ...]) -> ReportView:
     )
 
 
-def _of_faults(view: ReportView, found: tuple[faults.Matrix, ...]) -> ReportView:
+def _of_faults(view: ReportView, tables: Tables, found: tuple[faults.Matrix, ...]) -> ReportView:
     """The report of a workload that fails on purpose: the matrix instead of what is about comparing models, which here
     only start programs and wait for them."""
     only = view.verdicts[0].label
     return replace(
         view,
         verdicts=tuple(
-            replace(faults.verdict(matrix.cases), label=matrix.label if len(found) > 1 else only) for matrix in found
+            _with_status(replace(faults.verdict(matrix.cases), label=matrix.label if len(found) > 1 else only), tables)
+            for matrix in found
         ),
         summary=faults.matrix_table(found),
         by_workers=(),
@@ -137,7 +141,8 @@ def _with_status(found: Verdict, tables: Tables) -> Verdict:
     if tables.suite.get("status") != "interrupted":
         return found
     planned = tables.suite.get("planned_runs")
-    count = f" after {len(tables.runs)} of {planned} runs" if planned else ""
+    made = int((tables.runs["suite_id"] == tables.suite.get("suite_id")).sum())
+    count = f" after {made} of {planned} runs" if planned else ""
     return replace(found, rest=f"{found.rest} The suite was interrupted{count}.")
 
 

@@ -17,7 +17,7 @@ from tracekit.units import format_bytes
 HOLDS, CAVEAT, NOT, UNKNOWN = "holds", "holds with a caveat", "does not hold here", "not measured"
 
 DOUBTS = (
-    "The verdicts are about this machine, this system and this version of Python, at the time of the runs.",
+    "The verdicts are about the machine, the system and the version of Python that were measured, at that time.",
     "Each claim is tested by one experiment; another one may find what this one cannot.",
 )
 """What to keep in mind about the verdicts."""
@@ -330,7 +330,7 @@ def claims_table(groups: Sequence[Group]) -> TableView:
     return TableView(
         title="Claims",
         caption="Each verdict follows from numbers of this suite; those with repeats have a 95 % interval.",
-        columns=(("Claim", "how it was tested"), ("Verdict", ""), ("Measured here", ""), ("Caveat", "")),
+        columns=(("Claim", "how it was tested"), ("Verdict", ""), ("Measured", ""), ("Caveat", "")),
         groups=tuple(
             RowGroup(
                 label=group.label if several else "",

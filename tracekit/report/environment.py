@@ -41,12 +41,14 @@ def fact_groups(suite: Mapping[str, Any]) -> tuple[FactGroup, ...]:
     for environment in environments(suite):
         machine = FactGroup(label=_text(environment.get("os")), facts=_machine(environment))
         blocks.setdefault(f"machine {machine}", machine)
+    several = len({environment.get("os") for environment in environments(suite)}) > 1
     for environment in environments(suite):
         python = environment.get("python")
         known = environment.get("python_label") or (python.get("version") if isinstance(python, dict) else None)
         # A shell that was recorded has none.
         if isinstance(python, dict) and known:
-            label = f"Python {_text(known)}"
+            system = f"{_text(environment.get('os'))} · " if several else ""
+            label = f"{system}Python {_text(known)}"
             blocks.setdefault(f"python {label}", FactGroup(label=label, facts=_python(python)))
     return tuple(blocks.values())
 

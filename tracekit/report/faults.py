@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ _NAME = re.compile(
 OUTCOMES = {
     "own": "only the task that failed is lost; the program and the other worker go on",
     "silent": "only the task that failed is lost, but nothing says so: the program knows by a time limit of its own, "
-    "1 s after the fault",
+    "after 1 s in which nothing happened",
     "others": "the program lives, but results or tasks of others are lost, or their worker is",
-    "hangs": "the program has not ended 1.5 s after that limit, and was killed",
+    "hangs": "the program does not end, nothing happened in it for 2 s, and it was killed",
     "dies": "the whole program is gone, and everything that it had not written down",
 }
 """What may become of it, from the mildest to the worst, and what that means."""
@@ -42,7 +43,7 @@ _NEEDED = ("parent_lives", "parent_hangs", "sibling_lives", "finished_lost", "pe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One kind of worker and one way to fail, with the medians of what was seen.
+    """One kind of worker and one way to fail, with what was seen at the median of the repeats.
 
     `seen` has all of `_NEEDED`; `noticed_ns` and `left_behind` may be missing.
     """
@@ -110,7 +111,9 @@ def cases_of(cell: Cell) -> tuple[Case, ...]:
         match = _NAME.fullmatch(number.metric)
         if match and number.value is not None:
             place = (match["pool"], match["method"] or "", match["fault"])
-            found.setdefault(place, {})[match["what"]] = number.value
+            # The median of an even number of repeats may lie between two: then the worse of them.
+            worse = math.floor if match["what"].endswith("_lives") else math.ceil
+            found.setdefault(place, {})[match["what"]] = worse(number.value)
     return tuple(
         Case(pool=pool, method=method, fault=fault, seen=seen)
         for (pool, method, fault), seen in found.items()

@@ -143,7 +143,7 @@ def test_the_report_says_every_claim_with_its_verdict_and_the_numbers() -> None:
     )
     text = " ".join(to_text(view).split())
     assert "Precautions are needed, or two threads write at the same time. Verdict: holds with a caveat" in text
-    assert "Measured here: 30 % of all counts were lost without a lock, 0 with one." in text
+    assert "Measured: 30 % of all counts were lost without a lock, 0 with one." in text
     assert "Caveat: Where a thread may be interrupted is up to the interpreter" in text
     assert "race: two threads count up one number" in text
     assert "1.00 MiB with 1 and 4.00 MiB with 4 processes" in text

@@ -180,7 +180,18 @@ def started(tables: Tables, system: str, **first_ms: float) -> Tables:
 def test_a_suite_of_another_system_answers_what_this_one_cannot() -> None:
     here = started(suite(), "Linux", threads=0.2, fork=2, spawn=60, forkserver=40)
     there = started(suite(os="Windows"), "Windows", threads=0.3, spawn=90)
+    busy = {"code": "load", "severity": "warning", "text": "the machine was busy", "remedy": "repeat"}
+    there.notices = from_rows("notices", [busy])
+    there.suite = {**there.suite, "suite_id": "20250102-000000-claims"}
+    for tables, system in ((here, "Linux"), (there, "Windows")):
+        place = {"os": system, "python_label": PYTHON, "python": {"version": PYTHON, "build": system}}
+        tables.suite = {**tables.suite, "environments": [place]}
     view = build(here.beside([there]))
+    assert [notice.text for notice in view.notices if notice.code == "load"] == [
+        "20250102-000000-claims: the machine was busy"
+    ]
+    labels = [facts.label for facts in view.environment]
+    assert labels == ["Linux", "Windows", f"Linux · Python {PYTHON}", f"Windows · Python {PYTHON}"]
     by_system = {group.label: {row.label: row.fields for row in group.rows} for group in view.summary.groups}
     assert list(by_system) == [f"Linux · Python {PYTHON}", f"Windows · Python {PYTHON}"]
     # Each system's own numbers judge it, wherever the claim stands.

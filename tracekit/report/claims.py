@@ -203,7 +203,7 @@ def _imbalance(numbers: Numbers) -> Finding:
 def _unix(numbers: Numbers) -> Finding:
     unix = numbers.on(_UNIX)
     if unix is None:
-        return Finding(measured=f"Measured on {numbers.place} only.", verdict=f"{UNKNOWN} on Unix yet")
+        return Finding(measured=f"Only {numbers.place} was measured.", verdict=f"{UNKNOWN} on Unix yet")
     fork, spawn, server = (
         unix.of("start-stop", model, "spawn_first_worker_ns") for model in ("fork", "spawn", "forkserver")
     )
@@ -219,7 +219,7 @@ def _unix(numbers: Numbers) -> Finding:
 def _windows(numbers: Numbers) -> Finding:
     windows = numbers.on(("Windows",))
     if windows is None:
-        return Finding(measured=f"Measured on {numbers.place} only.", verdict=f"{UNKNOWN} on Windows yet")
+        return Finding(measured=f"Only {numbers.place} was measured.", verdict=f"{UNKNOWN} on Windows yet")
     threads, spawn = (windows.of("start-stop", model, "spawn_first_worker_ns") for model in ("threads", "spawn"))
     return Finding(
         measured=f"On {windows.place} the first worker ran after {_said(spawn)}, a thread after {_said(threads)}.",

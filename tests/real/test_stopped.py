@@ -99,20 +99,25 @@ def temporary() -> Iterator[Path]:
         yield Path(folder)
 
 
+def running(folder: Path, temporary: Path, *words: str) -> tuple[subprocess.Popen[bytes], str]:
+    """A `tracekit run` in that folder, and the variable by which it and all that it starts are known."""
+    name = "TRACEKIT_TESTED_BY"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracekit", "run", *words],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, name: str(folder), "TMPDIR": str(temporary)},
+    )
+    return process, f"{name}={folder}"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda item: item.name)
 def test_the_programs_of_crash_are_ended_as_well(tmp_path: Path, temporary: Path, number: signal.Signals) -> None:
     """They lead process groups of their own, and a pool of one has workers when the signal comes."""
-    mark = f"TRACEKIT_TESTED_BY={tmp_path}"
     before = shared_segments()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tracekit", "run", "crash", "--size", "smoke"],
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **dict([mark.split("=", 1)]), "TMPDIR": str(temporary)},
-    )
+    process, mark = running(tmp_path, temporary, "crash", "--size", "smoke")
 
     def a_pool_is_at_work() -> bool:
         # Forked workers have the words of their program.
@@ -121,8 +126,7 @@ def test_the_programs_of_crash_are_ended_as_well(tmp_path: Path, temporary: Path
 
     until(a_pool_is_at_work, "a pool has workers")
     process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == (130 if number == signal.SIGINT else -number)
+    assert process.wait(60) == (130 if number == signal.SIGINT else -number)
     until(lambda: not processes_with(mark), "all of them are gone")
     assert_nothing_left(tmp_path, before)
     assert list(temporary.iterdir()) == []
@@ -132,15 +136,7 @@ def test_the_programs_of_crash_are_ended_as_well(tmp_path: Path, temporary: Path
 def test_who_is_asked_about_a_module_is_ended_as_well(tmp_path: Path, temporary: Path, number: signal.Signals) -> None:
     """Before anything is measured: an import that never ends."""
     (tmp_path / "endless.py").write_text("import time, pathlib\npathlib.Path('begun').touch()\ntime.sleep(600)\n")
-    mark = f"TRACEKIT_TESTED_BY={tmp_path}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tracekit", "run", "endless:work", "--items", "range(3)"],
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **dict([mark.split("=", 1)]), "TMPDIR": str(temporary)},
-    )
+    process, mark = running(tmp_path, temporary, "endless:work", "--items", "range(3)")
     until((tmp_path / "begun").exists, "the module is imported")
     process.send_signal(number)
     assert process.wait(60) == (130 if number == signal.SIGINT else -number)

@@ -219,7 +219,7 @@ def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
 def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) -> str:
     """What `tracekit run --json` prints: one JSON document with the suite, its cells' metrics, its notices and, of
     `claims`, the verdicts."""
-    from tracekit.report.claims import judged  # noqa: PLC0415 - as for write_report
+    from tracekit.report.claims import judged  # noqa: PLC0415 - `tracekit export` has no use for it
     from tracekit.report.grouping import groups  # noqa: PLC0415 - the same
 
     cells = tables.metrics[tables.metrics["scope"] == "cell"]

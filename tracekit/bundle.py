@@ -187,8 +187,7 @@ class Store:
 
         Raises NothingToDo or UsageError.
         """
-        # os.path.isfile is False for what may not be looked at or is no name at all; Path.is_file raises.
-        if os.path.isfile(Path(name) / "suite.json"):  # noqa: PTH113
+        if os.path.isfile(Path(name) / "suite.json"):  # noqa: PTH113 - Path.is_file raises for what may not be looked at
             return SuiteFolder(Path(name).resolve())
         suites = self.suites()
         if not suites:

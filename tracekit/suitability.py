@@ -82,7 +82,7 @@ def _of_pickling(target: str, workload: Workload, items: Sequence[Any]) -> list[
             break
         try:
             pickle.dumps(item)
-        except Exception as error:  # noqa: BLE001 - the same
+        except Exception as error:  # noqa: BLE001 - pickling calls the user's own code
             found.append(
                 (
                     PROCESSES,

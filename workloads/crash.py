@@ -4,9 +4,10 @@ Shows: a matrix. Each item starts a program of its own (crash_subject.py) with t
 other works and more is pending, and looks what is left: whether the program lives, whether the other worker does, which
 results are lost, how long until somebody notices, and what stays behind.
 Claim: a crashing process does not bring down others, a crashing thread wreaks havoc.
-A good answer: an exception harms nobody but its own task, anywhere but in a bare thread, which dies of it unnoticed.
-What kills a process kills all of its threads with it. Under bare processes the others live; ProcessPoolExecutor
-notices at once and gives up everything that is pending; Pool replaces the worker and says nothing of the lost result.
+A good answer: an exception harms nobody but its own task; a bare thread dies of it, and only that its result is missing
+tells the program. What kills a process kills all of its threads with it. Under bare processes the others live;
+ProcessPoolExecutor notices at once and gives up everything that is pending; Pool replaces the worker and says nothing
+of the lost result.
 Depends on: concurrent.futures and multiprocessing, whose behaviour is what is shown, and POSIX signals.
 """
 

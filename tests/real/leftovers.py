@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from tests.recording import until
 
 
 def measured_processes(folder: Path) -> list[int]:
@@ -28,10 +29,7 @@ def measured_processes(folder: Path) -> list[int]:
 def assert_nothing_left(folder: Path, before: set[str]) -> None:
     """No measured process of that folder now, and soon no semaphore or segment that was not there before."""
     assert not measured_processes(folder)
-    limit = time.monotonic() + 20
-    while not shared_segments() <= before:
-        assert time.monotonic() < limit, shared_segments() - before
-        time.sleep(0.05)
+    until(lambda: shared_segments() <= before, "nothing new is in shared memory")
 
 
 def processes_with(variable: str) -> set[str]:

@@ -156,6 +156,12 @@ class TestDamagedSuites:
         manifest.write_text(json.dumps(newer))
         assert_two_lines(tracekit("report"), 3, f"format {FORMAT + 1}")
 
+    @pytest.mark.parametrize("name", ["../elsewhere", "/tmp/elsewhere", "..", "a/b"])
+    def test_an_id_that_leads_out_of_the_reports(self, damaged: Path, tracekit: Tracekit, name: str) -> None:
+        suite = damaged / "suite.json"
+        suite.write_text(json.dumps({**json.loads(suite.read_text()), "suite_id": name}))
+        assert_two_lines(tracekit("report"), 3, "is of another suite than its folder")
+
     def test_unknown_suite(self, damaged: Path, tracekit: Tracekit) -> None:
         assert_two_lines(tracekit("report", "19990101"), 2, "19990101")
         # No file system has a name of this length.

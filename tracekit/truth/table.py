@@ -83,7 +83,7 @@ def markdown(result: Result) -> str:
             "What capturing costs: the same work with the capture and without, as the interquartile mean of the "
             "pairs' ratios with its 95 % interval. The two runs of a pair take turns on the machine, "
             f"{1000 * TURN_S:g} ms each; those of the kernel capture, whose probes would slow down both, follow one "
-            "another. Wall is that of a run's own turns. Runs have all CPUs unless it says that both share one.\n"
+            "another. Wall is that of a run's own turns. Where it says `on one CPU`, both share one.\n"
         ]
         parts += [_by_subject(costs)]
     return "\n".join(parts) + _exceptions(result)

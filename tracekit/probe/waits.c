@@ -74,6 +74,7 @@ enum {
     DENSE = 2000,                /* ns or ticks from call to call, at most, in a calm */
     INSIDE = 1 << 30,            /* in place of the count: the thread is in such a call, this is a signal handler's */
     CHECKPOINT_NS = 50000000,    /* how old a thread's CPU time may be when the process is killed */
+    QUEUE_NS = 500000000,        /* and its run-queue wait, which is in a file that costs 20 us to read */
     FIRST_SLOTS = 1600,          /* 64 kB: a child of 50 ms should not pay for more */
     STEP_SLOTS = 1 << 17,        /* 5 MB: the most the file grows by at a time */
     AGAIN_SLOTS = 1 << 12,       /* records until growing is tried again where it failed */
@@ -583,11 +584,13 @@ static __thread struct self {
     struct rseq_area *rseq;
     int *errno_at; /* NULL: not asked for yet */
     struct waits_thread *entry;
-    struct gil *gil; /* the GIL it waits for, or NULL */
+    struct gil *gil;              /* the GIL it waits for, or NULL */
+    pthread_cond_t *gil_cond;     /* its first condition */
+    struct waits_slot *gil_slot;  /* the record of that wait, all but its end; kept for the next if it was none */
     uint64_t gil_since;
-    uint32_t gil_holder;
-    uint32_t gil_site;
-    uint64_t checkpoint;
+    uint64_t dropped_ns;          /* when it gave up a GIL that somebody waited for, and that is not written yet; or 0 */
+    uint64_t dropped_taken, dropped_object;
+    uint64_t checkpoint, queue_read; /* when its CPU time, its run-queue wait were written down last */
     uint64_t calm_since;        /* stamp of the first of these calls */
     uint64_t calm_ns, calm_cpu; /* both clocks, read while it was calm */
 } self __attribute__((tls_model("initial-exec")));
@@ -1079,12 +1082,16 @@ static void checkpoint(uint64_t now)
         if (now - last >= CHECKPOINT_NS && now > last &&
             atomic_compare_exchange_strong_explicit(&header->later_ns, &last, now, relaxed, relaxed))
             atomic_store_explicit(&header->later_ticks, counter(), relaxed);
-        if (read_schedstat("/proc/thread-self/schedstat", &stale, &used.queue)) {
+        bool again = now - self.queue_read < QUEUE_NS;
+        if (again || read_schedstat("/proc/thread-self/schedstat", &stale, &used.queue)) {
             used.cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
             take_off_before(header, self.tid, &used);
             self.entry->cpu_ns = used.cpu;
-            self.entry->run_queue_ns = used.queue;
             self.entry->checkpoint_ns = now;
+            if (!again) {
+                self.entry->run_queue_ns = used.queue;
+                self.queue_read = now;
+            }
         }
     }
     errno = saved;
@@ -1233,7 +1240,8 @@ COLD static void put_all_ends(struct waits_header *header)
         put_own_end(header);
 }
 
-static bool settle_gil(struct waits_header *header, uint64_t now);
+static bool settle_gil(uint64_t now);
+static void put_drop(struct waits_header *header);
 
 static void end_thread(void *unused)
 {
@@ -1242,7 +1250,8 @@ static void end_thread(void *unused)
     struct waits_header *header = recording();
     if (header != NULL && !self.ended) {
         if (self.gil != NULL)
-            settle_gil(header, now_ns());
+            settle_gil(now_ns());
+        put_drop(header);
         put_own_name(header);
         put_own_end(header);
         self.ended = true;
@@ -1370,23 +1379,69 @@ static inline bool from_python(const void *caller)
     return knows_python() && (uintptr_t)caller >= python.low && (uintptr_t)caller < python.high;
 }
 
+/* Who takes or drops the GIL holds its mutexes meanwhile, and those that are about to want them are just being woken or
+ * going to sleep: each 100 ns makes more of them sleep once more. So what can be done before or after is not done there:
+ * the record of a wait is drawn and filled before the thread sleeps, a drop is only stamped. */
+
+/* The thread begins to wait for a GIL. */
+COLD static void begin_gil_wait(struct waits_header *header, struct gil *gil, pthread_cond_t *cond)
+{
+    checkpoint(now_ns());
+    put_drop(header);
+    uint32_t where = site(header);
+    struct waits_slot *slot = self.gil_slot != NULL ? self.gil_slot : draw(header);
+    uint64_t now = now_ns();
+    if (slot != NULL) {
+        slot->start_ns = now;
+        slot->object = (uintptr_t)cond;
+        slot->tid = self.tid;
+        slot->other = atomic_load_explicit(&gil->holder, relaxed);
+        slot->site = where;
+        slot->flags = (uint8_t)native_flag();
+    }
+    self.gil_slot = slot;
+    self.gil_since = now;
+    self.gil_cond = cond;
+    self.gil = gil;
+    atomic_fetch_add_explicit(&gil->waiters, 1, relaxed);
+    /* Until it has the GIL, which is longer than it is in libc: take_gil waits again and again. */
+    atomic_fetch_add_explicit(&gil->in_cond, 1, relaxed);
+    set_open(KIND_GIL, now, (uintptr_t)cond, where);
+}
+
 /* The wait for the GIL that the thread is in ends at `now`. False when it was none: the GIL was given up just then, and the
  * thread never left the CPU. To ask the kernel whether it did would cost each wait half a microsecond. */
-static bool settle_gil(struct waits_header *header, uint64_t now)
+static bool settle_gil(uint64_t now)
 {
     struct gil *gil = self.gil;
     bool waited = now - self.gil_since >= NO_WAIT_NS;
     self.gil = NULL;
+    self.gil_cond = NULL;
     not_calm();
+    atomic_fetch_sub_explicit(&gil->in_cond, 1, relaxed);
     /* It was made anew meanwhile: nobody waits for that one. */
     if (atomic_fetch_sub_explicit(&gil->waiters, 1, relaxed) == 0)
         atomic_store_explicit(&gil->waiters, 0, relaxed);
     set_shut();
-    if (waited)
-        put(header, KIND_GIL, self.gil_since, now - self.gil_since, (uintptr_t)atomic_load_explicit(&gil->cond, relaxed),
-            self.gil_holder, self.gil_site, native_flag());
-    checkpoint(now);
+    if (waited && self.gil_slot != NULL) {
+        self.gil_slot->dur_ns = now - self.gil_since;
+        atomic_store_explicit(&self.gil_slot->kind, KIND_GIL, memory_order_release);
+        self.gil_slot = NULL;
+    }
     return waited;
+}
+
+/* Write down that the thread gave the GIL up, if that is still to be done. It has not had it since: its function is the
+ * same. */
+static void put_drop(struct waits_header *header)
+{
+    uint64_t dropped = self.dropped_ns;
+    if (dropped == 0)
+        return;
+    self.dropped_ns = 0;
+    uint64_t taken = self.dropped_taken;
+    put(header, KIND_GIL_DROP, dropped, taken ? dropped - taken : 0, self.dropped_object, 0, site(header),
+        taken ? FLAG_KNOWN : 0);
 }
 
 COLD static void taken_contended(struct gil *gil)
@@ -1394,7 +1449,8 @@ COLD static void taken_contended(struct gil *gil)
     struct waits_header *header = recording();
     uint64_t now = now_ns();
     if (header != NULL) {
-        if (self.gil != gil || !settle_gil(header, now))
+        put_drop(header);
+        if (self.gil != gil || !settle_gil(now))
             put(header, KIND_GIL_TAKE, now, 0, (uintptr_t)atomic_load_explicit(&gil->cond, relaxed), 0, 0, 0);
     }
     atomic_store_explicit(&gil->taken, now, relaxed);
@@ -1405,16 +1461,16 @@ COLD static void dropped_contended(struct gil *gil)
     struct waits_header *header = recording();
     if (header == NULL)
         return;
-    uint64_t now = now_ns();
-    uint64_t taken = atomic_load_explicit(&gil->taken, relaxed);
-    put(header, KIND_GIL_DROP, now, taken ? now - taken : 0, (uintptr_t)atomic_load_explicit(&gil->cond, relaxed), 0,
-        site(header), taken ? FLAG_KNOWN : 0);
+    put_drop(header);
+    self.dropped_taken = atomic_load_explicit(&gil->taken, relaxed);
+    self.dropped_object = (uintptr_t)atomic_load_explicit(&gil->cond, relaxed);
+    self.dropped_ns = now_ns();
 }
 
 /* The clock is read only while somebody waits: else the moment at which it was taken before must not stand for this. */
 HOT static inline void note_taken(struct gil *gil)
 {
-    if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed)))
+    if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed) || self.dropped_ns != 0))
         taken_contended(gil);
     else if (UNLIKELY(atomic_load_explicit(&gil->taken, relaxed)))
         atomic_store_explicit(&gil->taken, 0, relaxed);
@@ -1456,7 +1512,7 @@ EXPORT HOT int pthread_cond_signal(pthread_cond_t *cond)
             return 0;
     } else if (atomic_load_explicit(&gil->switch_cond, relaxed) == (void *)cond) {
         if (LIKELY(!atomic_load_explicit(&gil->waiters, relaxed) && !atomic_load_explicit(&gil->taken, relaxed) &&
-                   !atomic_load_explicit(&gil->in_switch_cond, relaxed))) {
+                   self.dropped_ns == 0 && !atomic_load_explicit(&gil->in_switch_cond, relaxed))) {
             atomic_store_explicit(&gil->holder, self.tid, relaxed);
             return 0;
         }
@@ -1518,7 +1574,8 @@ static struct wait begin_wait(enum waits_kind kind, uint64_t object)
         return wait;
     wait.start = now_ns();
     if (self.gil != NULL)
-        settle_gil(wait.header, wait.start);
+        settle_gil(wait.start);
+    put_drop(wait.header);
     if (UNLIKELY(!self.told) && self.rseq != NULL && self.calm != INSIDE)
         arm(self.rseq);
     wait.site = site(wait.header);
@@ -1595,8 +1652,11 @@ static struct maybe begin_stamped(enum waits_kind kind, uint64_t object, uint32_
         self.calm = 0;
     }
     self.nested = 0;
-    if (UNLIKELY(self.tid == 0 || !atomic_load_explicit(&ours->alive, relaxed)))
-        recording();
+    if (UNLIKELY(self.tid == 0 || self.dropped_ns != 0 || !atomic_load_explicit(&ours->alive, relaxed))) {
+        struct waits_header *header = recording();
+        if (header != NULL)
+            put_drop(header);
+    }
     /* Anew: in a fork child it is another one now. */
     calm = self.calm;
     self.calm = INSIDE;
@@ -1743,24 +1803,20 @@ static int counted_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clock
 
 EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
 {
+    /* take_gil comes again every 5 ms: it is one wait. Who comes again has just asked the holder to give the GIL up. */
+    if (LIKELY(cond == self.gil_cond))
+        return real_pthread_cond_timedwait(cond, mutex, until);
     need_libc();
     struct gil *gil = gil_of_cond(cond);
     if (gil == NULL)
         WAITING(KIND_LOCK, (uintptr_t)cond, int, counted_timedwait(cond, mutex, until));
     struct waits_header *header = recording();
-    /* take_gil comes again every 5 ms: it is one wait. */
-    if (header != NULL && self.gil != gil) {
-        uint64_t now = now_ns();
-        if (self.gil != NULL)
-            settle_gil(header, now);
-        self.gil = gil;
-        self.gil_since = now;
-        self.gil_holder = atomic_load_explicit(&gil->holder, relaxed);
-        self.gil_site = site(header);
-        atomic_fetch_add_explicit(&gil->waiters, 1, relaxed);
-        set_open(KIND_GIL, now, (uintptr_t)cond, self.gil_site);
-    }
-    return counted_timedwait(cond, mutex, until);
+    if (header == NULL)
+        return counted_timedwait(cond, mutex, until);
+    if (self.gil != NULL)
+        settle_gil(now_ns());
+    begin_gil_wait(header, gil, cond);
+    return real_pthread_cond_timedwait(cond, mutex, until);
 }
 
 EXPORT int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
@@ -1785,8 +1841,8 @@ static int wait_for_switch(struct gil *gil, pthread_cond_t *cond, pthread_mutex_
         uint64_t now = now_ns();
         not_calm();
         set_shut();
+        put_drop(header);
         put(header, KIND_GIL_SWITCH, start, now - start, object, 0, site(header), native_flag());
-        checkpoint(now);
     }
     errno = saved;
     return result;
@@ -2524,8 +2580,10 @@ static void before_exec(void)
     int saved = errno;
     pid_t asking = (pid_t)syscall(SYS_getpid);
     put(header, KIND_EXEC, now_ns(), 0, (uint64_t)asking, 0, 0, 0);
-    if (asking == own_pid)
+    if (asking == own_pid) {
+        put_drop(header);
         put_all_ends(header);
+    }
     errno = saved;
 }
 
@@ -2579,7 +2637,8 @@ COLD static void end_process(enum waits_end how, int code)
     if (header == NULL || (pid_t)syscall(SYS_getpid) != own_pid)
         return;
     if (self.gil != NULL)
-        settle_gil(header, now_ns());
+        settle_gil(now_ns());
+    put_drop(header);
     put_all_ends(header);
     uint64_t now = now_ns();
     put(header, KIND_EXIT, now, 0, (uint64_t)(uint32_t)code, 0, 0, 0);

@@ -70,9 +70,9 @@ struct waits_thread {
     _Atomic uint64_t open_start_ns;
     _Atomic uint64_t open_object;
     uint64_t start_ns;      /* first instruction, 0 where the probe came later */
-    uint64_t checkpoint_ns; /* when the two below were read, 0: never */
+    uint64_t checkpoint_ns; /* when cpu_ns was read, 0: never */
     uint64_t cpu_ns;
-    uint64_t run_queue_ns;
+    uint64_t run_queue_ns;  /* read at that time or less than half a second before */
     uint32_t open_site;
     uint32_t reserved;
 };

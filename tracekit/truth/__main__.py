@@ -15,6 +15,7 @@ from tracekit.errors import TracekitError
 from tracekit.interpreters import Interpreter
 from tracekit.truth import effect
 from tracekit.truth.cases import choose
+from tracekit.truth.progress import Progress
 from tracekit.truth.proof import Wanted, prove
 from tracekit.truth.result import result_of, write
 from tracekit.truth.rows import CHECKS, Row
@@ -42,6 +43,7 @@ def _words(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option("--quick", is_flag=True, help="A few programs on tracekit's own Python, no costs.")
 @click.option("--all", "every", is_flag=True, help="Print every comparison, not only those that are not ok.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the result goes.  [default: nowhere]")
+@click.option("--continue", "go_on", is_flag=True, help="Go on with one for this output that was interrupted.")
 def main(
     programs: tuple[str, ...],
     pythons: tuple[str, ...],
@@ -52,11 +54,14 @@ def main(
     quick: bool,
     every: bool,
     output: Path | None,
+    go_on: bool,
 ) -> None:
     """Compare what tracekit measures with what programs know of themselves and with what the kernel saw.
 
     Exit code 1 when a comparison is off.
     """
+    if go_on and output is None:
+        raise click.UsageError("--continue needs --output, beside which the finished steps are")
     wanted = Wanted(
         cases=choose(programs, quick=quick),
         pythons=_pythons(pythons, [interpreters.own()] if quick else interpreters.discover()),
@@ -70,8 +75,11 @@ def main(
         thorough=not quick,
         pairs=pairs,
     )
+    progress = None if output is None else Progress(output, _asked(wanted), go_on=go_on)
+    if go_on and progress is not None:
+        click.echo(f"{len(progress)} steps are finished", err=True)
     rows: list[Row] = []
-    for row in prove(wanted, _show):
+    for row in prove(wanted, _show, progress):
         rows.append(row)
         if every or row.verdict in ("off", "unclear"):
             click.echo(line(row))
@@ -79,7 +87,17 @@ def main(
     if output is not None:
         write(result_of(rows, f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"), output)
         click.echo(f"\n{output}: {len(rows)} comparisons", err=True)
+    if progress is not None:
+        progress.over()
     sys.exit(1 if any(row.verdict == "off" for row in rows) else 0)
+
+
+def _asked(wanted: Wanted) -> str:
+    """What a proof that goes on with another must have been asked for, too."""
+    pythons = [[f"{item.label} {item.executable}" for item in some] for some in (wanted.pythons, wanted.cost_pythons)]
+    subjects = [f"{subject.name} {subject.capture}" for subject in wanted.subjects]
+    cases = [case.name for case in wanted.cases]
+    return repr((pythons, cases, wanted.checks, subjects, wanted.thorough, wanted.pairs))
 
 
 def _show(step: str) -> None:
@@ -109,5 +127,5 @@ if __name__ == "__main__":
         click.echo(f"error: {message}\n  try: {hint}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        click.echo("interrupted; with --output, go on by adding --continue", err=True)
         sys.exit(130)

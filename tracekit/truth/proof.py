@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,6 +15,7 @@ from tracekit.interpreters import Interpreter
 from tracekit.truth import effect, tasks
 from tracekit.truth.cases import Case
 from tracekit.truth.checks import endings, gil, ledger, sites, switches, waits
+from tracekit.truth.progress import Progress
 from tracekit.truth.rows import CHECKS, COSTS, Place, Row
 from tracekit.truth.watching import Seen, watch
 
@@ -23,6 +25,8 @@ ATTEMPTS = 3
 """A run whose difference a busy machine may explain is made again: it says nothing either way."""
 
 Compare: TypeAlias = Callable[[Seen], list[Row]]
+Step: TypeAlias = tuple[str, Callable[[], list[Row]]]
+"""What is run, as a user reads it and as it is known again, and how."""
 
 _OF_WATCHED: dict[str, Compare] = {
     "gil-kernel": gil.against_kernel,
@@ -57,30 +61,48 @@ class Wanted:
                 raise UsageError(f"unknown check {check!r}: known are {', '.join(CHECKS)}", "make accuracy")
 
 
-def prove(wanted: Wanted, on_step: Callable[[str], None] = lambda step: None) -> Iterator[Row]:
-    """The rows, as they come; `on_step` is told what is being run. A program that cannot be run gives a row as well."""
+def prove(
+    wanted: Wanted, on_step: Callable[[str], None] = lambda step: None, progress: Progress | None = None
+) -> Iterator[Row]:
+    """The rows, as they come; `on_step` is told what is being run. A program that cannot be run gives a row as well.
+
+    Of a step that is finished in `progress` the rows are those; the others are kept there. Raises OutputUnwritable.
+    """
+    for step, make in _steps(wanted):
+        rows = None if progress is None else progress.rows(step)
+        if rows is None:
+            on_step(step)
+            rows = make()
+            if progress is not None:
+                progress.keep(step, rows)
+        yield from rows
+
+
+def _steps(wanted: Wanted) -> Iterator[Step]:
     for interpreter in wanted.pythons:
-        yield from _programs(wanted, interpreter, on_step)
+        yield from _programs(wanted, interpreter)
     if any(check in COSTS for check in wanted.checks):
         for interpreter in wanted.cost_pythons:
             for subject in wanted.subjects:
-                on_step(f"{interpreter.label}: what {subject.capture} costs {subject.name}")
-                yield from _cost(wanted, subject, interpreter)
+                step = f"{interpreter.label}: what {subject.capture} costs {subject.name}"
+                yield step, partial(_cost, wanted, subject, interpreter)
 
 
-def _programs(wanted: Wanted, interpreter: Interpreter, on_step: Callable[[str], None]) -> Iterator[Row]:
+def _programs(wanted: Wanted, interpreter: Interpreter) -> Iterator[Step]:
     reasons = {name: _lacks(name, interpreter) for name in (WAITS, KERNEL, PY_SPY)}
     lacking = {name: reason for name, reason in reasons.items() if reason}
     if wanted.thorough and "gil-schedstat" in wanted.checks and KERNEL not in lacking:
         for workload in tasks.WORK:
-            on_step(f"{interpreter.label}: tasks of {workload} under {KERNEL}")
-            yield from _tasks(workload, interpreter, wanted.scratch)
+            step = f"{interpreter.label}: tasks of {workload} under {KERNEL}"
+            yield step, partial(_tasks, workload, interpreter, wanted.scratch)
     for case in wanted.cases:
         for capture, compare in _runs(wanted, case, lacking):
-            on_step(f"{interpreter.label}: {case.name} under {capture}")
-            yield from _checked(case, interpreter, capture, compare, wanted.scratch)
-        place = Place(program=case.name, python=interpreter.label, steal_ns=None)
-        yield from (place.unavailable(check, reason) for check, reason in _cannot(wanted, case, lacking))
+            step = f"{interpreter.label}: {case.name} under {capture}"
+            yield step, partial(_checked, case, interpreter, capture, compare, wanted.scratch)
+        if cannot := list(_cannot(wanted, case, lacking)):
+            place = Place(program=case.name, python=interpreter.label, steal_ns=None)
+            rows = [place.unavailable(check, reason) for check, reason in cannot]
+            yield f"{interpreter.label}: {case.name}, what cannot be compared", partial(list, rows)
 
 
 def _runs(wanted: Wanted, case: Case, lacking: Mapping[str, str]) -> Iterator[tuple[str, list[Compare]]]:

@@ -1115,6 +1115,7 @@ COLD static void put_thread_name(struct waits_header *header, uint32_t tid, cons
     atomic_store_explicit(&slot->kind, KIND_THREAD_NAME, memory_order_release);
 }
 
+/* What it waits for now. The record of the wait is whole before this is taken back: a reader knows one by the other. */
 static void set_open(enum waits_kind kind, uint64_t start, uint64_t object, uint32_t where)
 {
     struct waits_thread *entry = self.entry;
@@ -1422,12 +1423,12 @@ static bool settle_gil(uint64_t now)
     /* It was made anew meanwhile: nobody waits for that one. */
     if (atomic_fetch_sub_explicit(&gil->waiters, 1, relaxed) == 0)
         atomic_store_explicit(&gil->waiters, 0, relaxed);
-    set_shut();
     if (waited && self.gil_slot != NULL) {
         self.gil_slot->dur_ns = now - self.gil_since;
         atomic_store_explicit(&self.gil_slot->kind, KIND_GIL, memory_order_release);
         self.gil_slot = NULL;
     }
+    set_shut();
     return waited;
 }
 
@@ -1456,6 +1457,15 @@ COLD static void taken_contended(struct gil *gil)
     atomic_store_explicit(&gil->taken, now, relaxed);
 }
 
+/* Nobody waits any more. */
+COLD static void taken_freely(struct gil *gil)
+{
+    struct waits_header *header = recording();
+    if (header != NULL)
+        put_drop(header);
+    atomic_store_explicit(&gil->taken, 0, relaxed);
+}
+
 COLD static void dropped_contended(struct gil *gil)
 {
     struct waits_header *header = recording();
@@ -1470,10 +1480,10 @@ COLD static void dropped_contended(struct gil *gil)
 /* The clock is read only while somebody waits: else the moment at which it was taken before must not stand for this. */
 HOT static inline void note_taken(struct gil *gil)
 {
-    if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed) || self.dropped_ns != 0))
+    if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed)))
         taken_contended(gil);
-    else if (UNLIKELY(atomic_load_explicit(&gil->taken, relaxed)))
-        atomic_store_explicit(&gil->taken, 0, relaxed);
+    else if (UNLIKELY(atomic_load_explicit(&gil->taken, relaxed) || self.dropped_ns != 0))
+        taken_freely(gil);
     /* A thread that has not been seen yet has no number, and is nobody. */
     atomic_store_explicit(&gil->holder, self.tid, relaxed);
 }
@@ -1572,10 +1582,10 @@ static struct wait begin_wait(enum waits_kind kind, uint64_t object)
     struct wait wait = {.header = recording(), .kind = kind, .object = object};
     if (wait.header == NULL)
         return wait;
+    put_drop(wait.header);
     wait.start = now_ns();
     if (self.gil != NULL)
         settle_gil(wait.start);
-    put_drop(wait.header);
     if (UNLIKELY(!self.told) && self.rseq != NULL && self.calm != INSIDE)
         arm(self.rseq);
     wait.site = site(wait.header);
@@ -1597,8 +1607,8 @@ static void end_wait(const struct wait *wait)
         self.told = true;
     }
     not_calm();
-    set_shut();
     put(wait->header, wait->kind, wait->start, now - wait->start, wait->object, 0, wait->site, native_flag());
+    set_shut();
     checkpoint(now);
 }
 
@@ -1840,9 +1850,9 @@ static int wait_for_switch(struct gil *gil, pthread_cond_t *cond, pthread_mutex_
     if (header != NULL && header == atomic_load_explicit(&file, relaxed)) {
         uint64_t now = now_ns();
         not_calm();
-        set_shut();
         put_drop(header);
         put(header, KIND_GIL_SWITCH, start, now - start, object, 0, site(header), native_flag());
+        set_shut();
     }
     errno = saved;
     return result;

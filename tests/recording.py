@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -23,6 +24,8 @@ from tracekit.errors import CaptureUnavailable
 
 ENV = {**{name: value for name, value in os.environ.items() if name != "TRACEKIT_HOME"}, "PYTHONPATH": str(ROOT)}
 TRACEKIT = [sys.executable, "-m", "tracekit"]
+PYTHON_IN_SHELL = shlex.quote(sys.executable)
+"""This Python where a shell reads it: the checkout's path may have blanks."""
 LIMIT_S = 60
 
 

@@ -230,7 +230,7 @@ thread = threading.Thread(target=forks)
 thread.start()
 thread.join()
 subprocess.run([sys.executable, "-c", "import time, sys; time.sleep(0.005); sys.exit(5)"])
-subprocess.run(["/bin/sh", "-c", "exec " + sys.executable + " -c 'import time; time.sleep(0.005)'"])
+subprocess.run(["/bin/sh", "-c", 'exec "$0" -c "import time; time.sleep(0.005)"', sys.executable])
 subprocess.run(["/bin/true"])
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import run_tracekit
-from tests.recording import ENV, TRACEKIT, needs, only_bundle, recorded, script
+from tests.recording import ENV, PYTHON_IN_SHELL, TRACEKIT, needs, only_bundle, recorded, script
 from tracekit import interpreters
 from tracekit.bundle import Store
 from tracekit.capture import CAPTURES
@@ -153,7 +153,7 @@ def test_any_python_and_what_is_none(tmp_path: Path) -> None:
         (bundle,) = Store(tmp_path / str(number)).suites()[0].bundles()
         assert bundle.spec().python_label == python.label.split(" ")[0]
         assert bundle.manifest()["processes"]
-    done = recorded(tmp_path, "--", "sh", "-c", f"{sys.executable} -c 'import sys; sys.exit(5)'; exit $(($? + 1))")
+    done = recorded(tmp_path, "--", "sh", "-c", f"{PYTHON_IN_SHELL} -c 'import sys; sys.exit(5)'; exit $(($? + 1))")
     assert done.returncode == 6
     bundle = only_bundle(tmp_path)
     assert (bundle.spec().workload, bundle.spec().python) == ("sh", "")
@@ -165,7 +165,7 @@ def test_environment_folder_and_descriptors_are_the_users(tmp_path: Path) -> Non
     """Nothing is cleaned as it is for a suite, and what a shell opened for the program reaches it."""
     (tmp_path / "data").write_text("through a descriptor")
     code = "import os; print(os.getcwd(), os.environ['PYTHONOPTIMIZE'], os.environ['MINE'], os.read(7, 99).decode())"
-    line = f'exec {sys.executable} -m tracekit record --quiet --capture none -- {sys.executable} -c "$CODE" 7<data'
+    line = f'exec {PYTHON_IN_SHELL} -m tracekit record --quiet --capture none -- {PYTHON_IN_SHELL} -c "$CODE" 7<data'
     done = subprocess.run(
         ["sh", "-c", line],
         cwd=tmp_path,
@@ -222,7 +222,7 @@ def test_a_recording_within_a_recording(tmp_path: Path) -> None:
 def test_make_with_a_job_server(tmp_path: Path) -> None:
     needs("waits")
     (tmp_path / "Makefile").write_text(
-        f"all: a b\na b:\n\t@{sys.executable} -c 'import time; time.sleep(0.05)' && echo $@\n"
+        f"all: a b\na b:\n\t@{PYTHON_IN_SHELL} -c 'import time; time.sleep(0.05)' && echo $@\n"
     )
     done = recorded(tmp_path, "--", "make", "-s", "-j2")
     assert done.returncode == 0, done.stderr

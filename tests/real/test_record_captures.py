@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.recording import ENV, needs, only_bundle, recorded, script
+from tests.recording import ENV, PYTHON_IN_SHELL, needs, only_bundle, recorded, script
 from tracekit import interpreters
 from tracekit.bundle import Store
 
@@ -219,7 +220,7 @@ def test_a_child_python_without_viztracer_is_told(tmp_path: Path) -> None:
     )
     if other is None:
         pytest.skip("every Python here has viztracer")
-    command = f"{sys.executable} -c 'print(1)' && {other.executable} -c 'print(2)'"
+    command = f"{PYTHON_IN_SHELL} -c 'print(1)' && {shlex.quote(other.executable)} -c 'print(2)'"
     done = recorded(tmp_path, "--capture", "viztracer", "--", "sh", "-c", command)
     assert (done.returncode, done.stdout) == (0, b"1\n2\n"), done.stderr
     assert b"has no working viztracer" in done.stderr

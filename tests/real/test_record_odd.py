@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Tracekit
-from tests.recording import ENV, TRACEKIT, only_bundle, recorded, script
+from tests.recording import ENV, PYTHON_IN_SHELL, TRACEKIT, only_bundle, recorded, script
 from tracekit.bundle import Store
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_streams(tmp_path: Path, closed: str) -> None:
     name = script(tmp_path, "open('ran', 'w').close(); raise SystemExit(3)")
-    line = f"{sys.executable} -m tracekit record --capture none -- {sys.executable} {name} {closed}"
+    line = f"{PYTHON_IN_SHELL} -m tracekit record --capture none -- {PYTHON_IN_SHELL} {name} {closed}"
     done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=ENV, check=False, timeout=60)
     assert done.returncode == 3
     assert (tmp_path / "ran").exists()
@@ -30,12 +30,12 @@ def test_readers_that_have_gone(tmp_path: Path) -> None:
     Nor does it become one when Python ends and flushes what it has buffered.
     """
     env = {name: value for name, value in ENV.items() if name != "PYTHONUNBUFFERED"}
-    pipe = f"{sys.executable} -m tracekit record --capture none -- yes 2>err | head -1; echo ${{PIPESTATUS[0]}}"
+    pipe = f"{PYTHON_IN_SHELL} -m tracekit record --capture none -- yes 2>err | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", pipe], cwd=tmp_path, env=env, check=False, capture_output=True, timeout=60)
     assert done.stdout.split() == [b"y", b"141"], done.stderr
     assert only_bundle(tmp_path).manifest()["exit_code"] == -13
     for program, code in (("true", b"0"), ("no-such-program", b"127")):
-        line = f"{sys.executable} -m tracekit record -o s -- {program} 2>&1 >&- | true; echo ${{PIPESTATUS[0]}}"
+        line = f"{PYTHON_IN_SHELL} -m tracekit record -o s -- {program} 2>&1 >&- | true; echo ${{PIPESTATUS[0]}}"
         done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=env, check=False, capture_output=True, timeout=60)
         assert done.stdout.split() == [code]
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_recorded_is_two_lines(
 
 
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
-    line = f"mkdir gone && cd gone && rmdir ../gone && {sys.executable} -m tracekit record --capture none -- true"
+    line = f"mkdir gone && cd gone && rmdir ../gone && {PYTHON_IN_SHELL} -m tracekit record --capture none -- true"
     done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: the current folder cannot be used"), done.stderr

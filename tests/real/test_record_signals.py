@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +19,19 @@ from typing import Any
 import pytest
 
 from tests.conftest import run_tracekit
-from tests.recording import ENV, LIMIT_S, TRACEKIT, alive, needs, only_bundle, recorded, script, sleepers, until
+from tests.recording import (
+    ENV,
+    LIMIT_S,
+    PYTHON_IN_SHELL,
+    TRACEKIT,
+    alive,
+    needs,
+    only_bundle,
+    recorded,
+    script,
+    sleepers,
+    until,
+)
 from tracekit import foreground, tracefs
 from tracekit.bundle import Store
 from tracekit.record import record
@@ -92,7 +105,7 @@ def test_terminated_with_its_program(tmp_path: Path) -> None:
 def test_ignored_signals_stay_ignored(tmp_path: Path) -> None:
     """nohup, and a job that a script put into the background."""
     code = "from signal import *; print(getsignal(SIGHUP) == SIG_IGN, getsignal(SIGUSR1) == SIG_DFL)"
-    line = f'trap "" HUP; exec {" ".join(TRACEKIT)} record -q --capture none -- {sys.executable} -c "$CODE"'
+    line = f'trap "" HUP; exec {shlex.join(TRACEKIT)} record -q --capture none -- {PYTHON_IN_SHELL} -c "$CODE"'
     done = subprocess.run(
         ["sh", "-c", line], cwd=tmp_path, env={**ENV, "CODE": code}, capture_output=True, text=True, check=False
     )

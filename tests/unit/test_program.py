@@ -49,20 +49,34 @@ def made(folder: Path, name: str, text: bytes, mode: int = 0o755) -> str:
 @pytest.mark.parametrize(
     "first",
     [
-        f"#!{sys.executable}",
-        f"#! {sys.executable} -E",
+        "#!PYTHON",
+        "#! PYTHON -E",
         "#!/usr/bin/env python",
         "#!/usr/bin/env -S python -u",
         "#!/usr/bin/env MODE=x python",
-        f"#!/bin/sh\n'''exec' {sys.executable} \"$0\" \"$@\"\n' '''",
-        f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''",
+        "#!/bin/sh\n'''exec' PYTHON \"$0\" \"$@\"\n' '''",
     ],
 )
 def test_the_python_of_a_script_is_in_its_first_line(tmp_path: Path, first: str) -> None:
-    found = describe([made(tmp_path, "tool", f"{first}\nprint(1)\n".encode())], ENV, tmp_path)
+    """No blank can be in a path that the kernel or a shell without quotes reads: hence a link to this Python."""
+    link = tmp_path / "python3"
+    link.symlink_to(sys.executable)
+    text = f"{first}\nprint(1)\n".replace("PYTHON", str(link))
+    found = describe([made(tmp_path, "tool", text.encode())], ENV, tmp_path)
     assert found.interpreter is not None
-    assert found.interpreter.executable == sys.executable
+    assert found.interpreter.executable in (str(link), sys.executable)
     assert found.name == "tool"
+
+
+def test_the_python_of_a_script_may_have_blanks_in_its_path(tmp_path: Path) -> None:
+    """As pip writes it then: a shell that runs it in quotes."""
+    link = tmp_path / "a folder" / "python3"
+    link.parent.mkdir()
+    link.symlink_to(sys.executable)
+    text = f"#!/bin/sh\n'''exec' \"{link}\" \"$0\" \"$@\"\n' '''\nprint(1)\n"
+    found = describe([made(tmp_path, "tool", text.encode())], ENV, tmp_path)
+    assert found.interpreter is not None
+    assert found.interpreter.executable == str(link)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Hatchling's build hook: compiles the wait probe into the package, for a wheel and for an editable install.
+"""Hatchling's build hook: compiles the probes into the package, for a wheel and for an editable install.
 
-Without a compiler tracekit is whole but for the capture `waits`, whose preflight says what is missing.
+Without a compiler tracekit is whole but for the captures `waits` and `stages`, whose preflights say what is missing.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ class ProbeHook(BuildHookInterface[BuilderConfig]):
             sys.path.remove(self.root)
         reason = probe.supported()
         try:
-            if not reason and not probe.is_current():
-                probe.compile_probe()
+            for each in () if reason else probe.PROBES:
+                if not probe.is_current(each.library, each):
+                    probe.compile_probe(each.library, probe=each)
         except probe.CannotCompile as error:
             reason = str(error)
         if reason:
-            self.app.display_warning(f"tracekit is built without its wait probe: {reason}")
+            self.app.display_warning(f"tracekit is built without its probes: {reason}")
             return
-        build_data["artifacts"].append(str(probe.LIBRARY.relative_to(Path(self.root))))
+        root = Path(self.root)
+        build_data["artifacts"] += [str(each.library.relative_to(root)) for each in probe.PROBES]
         if version != "editable":
-            # Any Python 3, this machine's kind: the library is not tied to a Python's ABI.
+            # Any Python 3, this machine's kind: the libraries are not tied to a Python's ABI.
             build_data["pure_python"] = False
             platform = next(tag for tag in platform_tags() if tag.startswith("linux_"))
             build_data["tag"] = f"py3-none-{platform}"

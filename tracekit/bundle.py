@@ -7,6 +7,7 @@
         streams/parent.jsonl               what the parent read from outside (memory, steal)
         raw/                               the capture tools' own files, never rewritten
         waits/<pid>.bin                    what the wait probe recorded in one process (only under capture `waits`)
+        stages.bin                         how far each new process had come, when (only under capture `stages`)
         stdout.log  stderr.log             what the measured program printed
         manifest.json                      written last, by rename: no manifest = the run did not finish
 
@@ -55,6 +56,10 @@ class Bundle:
     @property
     def raw(self) -> Path:
         return self.root / "raw"
+
+    @property
+    def stages(self) -> Path:
+        return self.root / "stages.bin"
 
     @property
     def waits(self) -> Path:

@@ -14,7 +14,6 @@ import sysconfig
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tracekit.function import as_workload, find
 from tracekit.models import MODELS, Model, Work
 from tracekit.spec import FORMAT, RunSpec
 from tracekit.viztracer_inside import InsideTracer
+from tracekit.workload import Workload
 
 _HANDSHAKE_LIMIT_S = 10.0
 
@@ -66,7 +66,9 @@ def main(folder: str) -> int:
 def _measure(spec: RunSpec, bundle: Bundle, own: recorder.Recorder, tracer: InsideTracer | None) -> None:
     workload = as_workload(find(spec.workload_target), spec.workload_target, spec.items)
     with workload.items(spec.size, spec.seed, spec.parameters) as items:
-        results = _work(spec, bundle, own, tracer, workload.task, items)
+        if workload.worker_per_item and spec.workers != 1:
+            raise ValueError(f"{spec.workload} starts one worker at a time: run it with --workers 1")
+        results = _work(spec, bundle, own, tracer, workload, items)
         checksum = workload.combine(results)
         if not isinstance(checksum, str):
             raise TypeError(f"combine of {spec.workload} returned {type(checksum).__name__}, not str")
@@ -87,7 +89,7 @@ def _work(
     bundle: Bundle,
     own: recorder.Recorder,
     tracer: InsideTracer | None,
-    task: Callable[[Any], Any],
+    workload: Workload,
     items: list[Any],
 ) -> list[Any]:
     """Do all items under the spec's model, which is what is timed. Returns their results."""
@@ -95,7 +97,7 @@ def _work(
     if spec.warmup:
         own.window_ended = _Handshake(bundle.root, own)
     work = Work(
-        task=task,
+        task=workload.task,
         items=items,
         workers=spec.workers,
         recorder=own,
@@ -106,6 +108,8 @@ def _work(
             "capture": spec.capture,
             "extra_path": spec.extra_path,
         },
+        worker_per_item=workload.worker_per_item,
+        workers_stay=spec.warmup,
     )
     own.calibrate()
     own.readings("start", machine=True)
@@ -144,7 +148,7 @@ class _Handshake:
         self._go = root / "handshake.go"
 
     def __call__(self) -> None:
-        self._ready.with_suffix(".part").write_text(str(self._own.workers_asked_for), encoding="ascii")
+        self._ready.with_suffix(".part").write_text(str(self._own.worker_processes), encoding="ascii")
         self._ready.with_suffix(".part").replace(self._ready)
         limit = time.monotonic() + _HANDSHAKE_LIMIT_S
         while not self._go.exists() and time.monotonic() < limit:

@@ -2,9 +2,16 @@
 
 This file is deliberately empty of everything else: spawned workers and the fork server import the main module again,
 and what it imports would be added to the spawn cost that is being measured. The life of the process is in child.py.
+
+What a user's main module would import stands in TRACEKIT_MAIN_IMPORTS, module names with blanks between them: the
+workload `start-stop` sets it, to show what such imports cost.
 """
 
 from __future__ import annotations
+
+import time
+
+BEGUN_NS = time.monotonic_ns()
 
 if __name__ == "__main__":
     import os
@@ -18,3 +25,10 @@ if __name__ == "__main__":
     from tracekit.child import main
 
     sys.exit(main(sys.argv[1]))
+
+import os
+
+for _name in os.environ.get("TRACEKIT_MAIN_IMPORTS", "").split():
+    __import__(_name)
+
+IMPORTED_NS = time.monotonic_ns()

@@ -18,7 +18,7 @@ from tracekit.guard import guarded
 from tracekit.interpreters import Interpreter
 from tracekit.known_workloads import WORKLOADS
 from tracekit.launch import launch, link_packages, measured_environment
-from tracekit.models import START_METHODS
+from tracekit.models import start_method_of
 from tracekit.notices import Notice, notice
 from tracekit.request import Request
 from tracekit.suitability import EVERYWHERE, Problem
@@ -50,7 +50,7 @@ def fitted(request: Request, interpreters: Sequence[Interpreter]) -> tuple[Reque
     for concerned, reason, remedy in found:
         if concerned == EVERYWHERE:
             raise UsageError(reason, remedy)
-    able = tuple(model for model in request.models if not found or model not in START_METHODS)
+    able = tuple(model for model in request.models if not found or not start_method_of(model))
     if not able:
         _, reason, remedy = next(iter(found))
         raise UsageError(f"no model is left: {reason}", remedy)

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from tracekit.bundle import Store
 from tracekit.interpreters import Interpreter
 from tracekit.known_workloads import CONTROLS, WORKLOADS
-from tracekit.models import START_METHODS
+from tracekit.models import start_method_of
 from tracekit.request import Request, check, parameters_of
 from tracekit.spec import RunSpec, Suite
 
-LIGHT = frozenset({"waits", "kernel"})
+LIGHT = frozenset({"waits", "kernel", "stages"})
 """Captures that disturb so little that their effect is a ratio with an interval: they run as often as the untraced runs
 and among them. The others run once, at the end, for their pictures."""
 
@@ -175,7 +175,7 @@ def _spec(
         items="" if cell.workload in WORKLOADS else request.items,
         model=cell.model,
         workers=cell.workers,
-        start_method=START_METHODS.get(cell.model, ""),
+        start_method=start_method_of(cell.model),
         capture=capture,
         rate_hz=request.rate_hz,
         counters=request.counters,

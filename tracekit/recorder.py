@@ -45,8 +45,9 @@ class Recorder:
         self._flushed_ns = now_ns()
         self.window_ended: Callable[[], None] = _do_nothing
         """Called when all results are in and no worker was asked to end."""
-        self.workers_asked_for = 0
+        self.worker_processes = 0
         """Worker processes that the model has asked for so far."""
+        self._workers = 0
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Keep one record."""
@@ -63,6 +64,16 @@ class Recorder:
     def thread(self, **facts: Any) -> None:
         """Keep one thread's record: tid, name, role, worker, spawn_requested_ns, start_ns, end_ns, cpu_ns."""
         self.record({"kind": "thread", **facts})
+
+    def next_worker(self) -> int:
+        """The number of the worker, process or thread, that is started next: 0, 1, ..."""
+        self._workers += 1
+        return self._workers - 1
+
+    def worker_start(self, **facts: Any) -> None:
+        """Keep what the parent saw of one worker's start and end: worker, pid, tid, requested_ns, returned_ns, item,
+        result_ns, joined_ns; None for what it did not see."""
+        self.record({"kind": "start", **facts})
 
     def readings(self, at: str, *, machine: bool = False) -> dict[int, int]:
         """Read and keep the process's counters, with `machine` also the machine's; `at` is `start` or `end`.

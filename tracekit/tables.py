@@ -80,6 +80,28 @@ COLUMNS: dict[str, dict[str, str]] = {
         "voluntary_switches": "int",
         "involuntary_switches": "int",
     },
+    "starts": {
+        "run_id": "text",
+        "worker": "int",
+        "pid": "int",
+        "tid": "int",
+        "requested_ns": "int",
+        "returned_ns": "int",
+        "forked_ns": "int",
+        "image_ns": "int",
+        "interpreter_ns": "int",
+        "site_ns": "int",
+        "main_begun_ns": "int",
+        "main_imported_ns": "int",
+        "unpickled_ns": "int",
+        "first_instruction_ns": "int",
+        "recording_ns": "int",
+        "first_task_ns": "int",
+        "result_ns": "int",
+        "done_ns": "int",
+        "exit_ns": "int",
+        "joined_ns": "int",
+    },
     "spans": {
         "run_id": "text",
         "pid": "int",
@@ -212,6 +234,7 @@ class Tables:
     runs: pd.DataFrame
     processes: pd.DataFrame
     threads: pd.DataFrame
+    starts: pd.DataFrame
     spans: pd.DataFrame
     waits: pd.DataFrame
     holds: pd.DataFrame

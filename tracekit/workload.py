@@ -128,6 +128,8 @@ class Workload:
     invariant       what holds of every run instead of equal results, in a sentence; empty where the results are equal.
                     `combine` raises ValueError when it does not hold
     needs           modules beyond the standard library that the measured interpreter must have
+    worker_per_item every item gets a worker of its own, started for it and joined after it, one at a time; such a
+                    workload runs with one worker
     """
 
     __slots__ = (
@@ -145,6 +147,7 @@ class Workload:
         "summary",
         "task",
         "usual",
+        "worker_per_item",
     )
 
     def __init__(
@@ -164,6 +167,7 @@ class Workload:
         usual: Mapping[str, Any] | None = None,
         invariant: str = "",
         needs: Sequence[str] = (),
+        worker_per_item: bool = False,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
@@ -181,6 +185,7 @@ class Workload:
         self.usual = dict(usual or {})
         self.invariant = invariant
         self.needs = tuple(needs)
+        self.worker_per_item = worker_per_item
 
     def values(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """Every parameter with what was given for it, else its default. Raises ValueError, which says what may be."""

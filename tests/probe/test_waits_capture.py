@@ -27,7 +27,7 @@ SLEEPS = "import time; time.sleep(0.005)"
 @pytest.fixture(autouse=True)
 def compiled(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The capture uses a library made from the sources as they are now."""
-    monkeypatch.setattr(probe, "LIBRARY", library)
+    monkeypatch.setattr(probe, "LIBRARIES", library.parent)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def refused(python: Interpreter | None = None) -> CaptureUnavailable:
 
 
 def test_without_a_library_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(probe, "LIBRARY", tmp_path / "waits.so")
+    monkeypatch.setattr(probe, "LIBRARIES", tmp_path)
     error = refused()
     assert "is not compiled" in str(error)
     assert "gcc" in error.hint
@@ -73,7 +73,7 @@ def test_without_a_library_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatc
 def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch, library: Path, tmp_path: Path) -> None:
     old = tmp_path / "waits.so"
     old.write_bytes(library.read_bytes().replace(probe.digest().encode(), b"0" * 64))
-    monkeypatch.setattr(probe, "LIBRARY", old)
+    monkeypatch.setattr(probe, "LIBRARIES", tmp_path)
     assert "compiled from other sources" in str(refused())
 
 
@@ -98,8 +98,8 @@ def test_a_program_that_the_loader_does_not_load_is_refused(tmp_path: Path) -> N
 
 def test_a_library_for_another_machine_is_noticed_by_trying(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "waits.so"
-    broken.write_bytes(f"no library {probe.digest()}".replace("no library ", probe._MARK).encode())
-    monkeypatch.setattr(probe, "LIBRARY", broken)
+    broken.write_bytes(f"no library {probe.digest()}".replace("no library ", probe.WAITS.mark).encode())
+    monkeypatch.setattr(probe, "LIBRARIES", tmp_path)
     assert "cannot be preloaded" in str(refused())
 
 
@@ -110,7 +110,7 @@ def test_the_library_may_lie_anywhere(
     folder = tmp_path / name
     folder.mkdir()
     shutil.copy(library, folder)
-    monkeypatch.setattr(probe, "LIBRARY", folder / library.name)
+    monkeypatch.setattr(probe, "LIBRARIES", folder)
     CAPTURE.preflight(interpreters.own(), Provision())
     with CAPTURE.around(spec, bundle) as variables:
         subprocess.run([sys.executable, "-c", SLEEPS], env=variables, check=True)

@@ -46,6 +46,7 @@ def test_a_spawned_worker_imports_nothing_slow_before_its_first_stamp() -> None:
         "tracekit.errors",
         "tracekit.models",
         "tracekit.models.processes",
+        "tracekit.models.stamped",
         "tracekit.registry",
     }
 

@@ -36,7 +36,7 @@ def test_a_library_is_current_until_its_sources_change(tmp_path: Path, monkeypat
     library = probe.compile_probe(tmp_path / "waits.so")
     assert probe.is_current(library)
     assert not probe.is_current(tmp_path / "other.so")
-    for name in probe.SOURCES:
+    for name in probe.WAITS.sources:
         shutil.copy(probe.HERE / name, tmp_path)
     monkeypatch.setattr(probe, "HERE", tmp_path)
     assert probe.is_current(library)

@@ -15,6 +15,10 @@ from tracekit.registry import Registry
 from tracekit.spec import RunSpec
 
 
+_PRELOAD = "LD_PRELOAD"
+"""The one variable that several captures set."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
     """What a preflight found: `extra_path` is the folder with the tool's packages for the measured interpreter."""
@@ -84,7 +88,9 @@ class Together(Capture):
         with ExitStack() as stack:
             variables: dict[str, str] = {}
             for part in self._parts:
-                variables.update(stack.enter_context(part.around(spec, bundle)))
+                more = stack.enter_context(part.around(spec, bundle))
+                both = variables.keys() & more.keys() & {_PRELOAD}
+                variables |= more | {name: _joined(variables[name], more[name]) for name in both}
             yield variables
 
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
@@ -101,6 +107,11 @@ class Together(Capture):
                 # Of one that was killed the probe knows no end, which the kernel does; load takes that one too.
                 told = _with_ends(told, part.processes(bundle))
         return told
+
+
+def _joined(first: str, second: str) -> str:
+    """Two lists of libraries to preload in one, each library once."""
+    return ":".join(dict.fromkeys(name for value in (first, second) for name in value.split(":") if name))
 
 
 def _with_ends(told: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -133,6 +144,10 @@ CAPTURES = Registry(
         "waits": (
             "tracekit.capture.waits:CAPTURE",
             "every wait of every thread, for the GIL and else, with the function it was in; needs no privileges",
+        ),
+        "stages": (
+            "tracekit.capture.stages:CAPTURE",
+            "how far each new process had come, when: loader, interpreter, site; needs no privileges",
         ),
         "kernel": (
             "tracekit.capture.kernel:CAPTURE",

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,18 +17,15 @@ from typing import Any
 
 from tracekit import waits_file
 from tracekit.bundle import Bundle, explained_os_errors
-from tracekit.capture import Capture, Provision, Ready
-from tracekit.errors import CaptureUnavailable, TracekitError
+from tracekit.capture import Capture, Provision, Ready, preload
+from tracekit.errors import TracekitError
 from tracekit.interpreters import Interpreter
 from tracekit.notices import Notice, notice
-from tracekit.probe import compile as probe
+from tracekit.probe.compile import WAITS
 from tracekit.spec import RunSpec
 from tracekit.temporary import own_prefix
 
 _TRIAL = "import time; time.sleep(0.01)"
-_TRIAL_S = 30
-_SEPARATORS = " :;\t\n"
-"""What the loader takes for the end of a name in LD_PRELOAD."""
 
 _RECORDING = "recording"
 _CHUNK = 1 << 20
@@ -42,32 +37,11 @@ class WaitsCapture(Capture):
     name = "waits"
 
     def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
-        library = _library()
-        if Path(interpreter.executable).stat().st_mode & (stat.S_ISUID | stat.S_ISGID):
-            raise CaptureUnavailable(
-                f"{interpreter.executable} is setuid or setgid: the loader preloads nothing into it",
-                "measure another interpreter: tracekit list pythons",
-            )
-        with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder, _preloadable(library) as preloaded:
-            variables = {**os.environ, "LD_PRELOAD": preloaded, "TRACEKIT_WAITS": folder}
-            try:
-                done = subprocess.run(
-                    [interpreter.executable, "-I", "-S", "-c", _TRIAL],
-                    env=variables,
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    timeout=_TRIAL_S,
-                    check=False,
-                    stdin=subprocess.DEVNULL,
-                )
-            except (OSError, subprocess.SubprocessError) as error:
-                raise CaptureUnavailable(f"{interpreter.executable} does not run: {error}", _OTHERS) from error
+        library = preload.library_of(WAITS, _OTHERS)
+        with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
+            said = preload.tried(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": folder}, _OTHERS)
             if not _slept(Path(folder)):
-                said = (done.stderr.strip().splitlines() or ["it is static, or made for another libc"])[0]
-                raise CaptureUnavailable(
-                    f"{interpreter.executable} does not let the wait probe be preloaded: {said}", _OTHERS
-                )
+                raise preload.refused(WAITS, interpreter, said, _OTHERS)
         return Ready()
 
     def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
@@ -78,10 +52,8 @@ class WaitsCapture(Capture):
         recording = bundle.root.resolve() / _RECORDING
         with explained_os_errors(bundle.root):
             recording.mkdir()
-        theirs = os.environ.get("LD_PRELOAD")
         try:
-            with _preloadable(_library()) as preloaded:
-                variables = {"LD_PRELOAD": f"{preloaded}:{theirs}" if theirs else preloaded}
+            with preload.preloaded(preload.library_of(WAITS, _OTHERS)) as variables:
                 yield {**variables, "TRACEKIT_WAITS": str(recording)}
         finally:
             with explained_os_errors(bundle.root):
@@ -107,41 +79,6 @@ class WaitsCapture(Capture):
 
 
 _OTHERS = "tracekit run ... --capture none, which gives the GIL wait as an interval"
-
-
-def _library() -> Path:
-    """The compiled probe. Raises CaptureUnavailable."""
-    reason = probe.supported()
-    if reason:
-        raise CaptureUnavailable(reason, _OTHERS)
-    if not probe.LIBRARY.is_file():
-        raise CaptureUnavailable(
-            "the wait probe is not compiled: there was no C compiler when tracekit was installed",
-            "install one (sudo apt install gcc libc6-dev), then: make distclean setup, or pip install again",
-        )
-    if not probe.is_current(probe.LIBRARY):
-        raise CaptureUnavailable(f"{probe.LIBRARY} was compiled from other sources than those beside it", "make setup")
-    return probe.LIBRARY
-
-
-@contextmanager
-def _preloadable(library: Path) -> Iterator[str]:
-    """The library's path in a form that LD_PRELOAD can hold: it knows no quotes."""
-    if not any(char in str(library) for char in _SEPARATORS):
-        yield str(library)
-        return
-    folder = tempfile.mkdtemp(prefix=own_prefix())
-    try:
-        link = Path(folder) / library.name
-        if any(char in str(link) for char in _SEPARATORS):
-            raise CaptureUnavailable(
-                f"the wait probe cannot be preloaded from a folder with a space or colon in its name: {link}",
-                "TMPDIR=/tmp tracekit ...",
-            )
-        link.symlink_to(library)
-        yield str(link)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _slept(folder: Path) -> bool:

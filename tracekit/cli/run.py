@@ -26,7 +26,7 @@ from tracekit.cli.words import (
 from tracekit.environment import usable_cpus
 from tracekit.errors import UsageError
 from tracekit.known_workloads import WORKLOADS, meant, usual
-from tracekit.models import MODELS
+from tracekit.models import EXECUTORS, MODELS
 from tracekit.request import Request, check, default_captures, default_workers
 from tracekit.spec import CLAIMS
 from tracekit.workload import SIZES
@@ -53,7 +53,7 @@ class _Run(click.Command):
 @click.option(
     "--models",
     type=CommaList("A,B,...", lambda: MODELS),
-    default=",".join(MODELS),
+    default=",".join(EXECUTORS),
     show_default=True,
     help="Concurrency models to compare.",
 )

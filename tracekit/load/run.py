@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
+from tracekit import stages_file
 from tracekit.bundle import Bundle
 from tracekit.errors import BundleCorrupt
 from tracekit.load.align import Window, check_streams
@@ -16,6 +17,7 @@ from tracekit.load.parse import HINT
 from tracekit.load.probe_lives import add_processes, read_probed
 from tracekit.load.probed import PROGRAM, add_endings, add_probed, of_program, python_of
 from tracekit.load.rows import Columns
+from tracekit.load.starts import add_starts
 from tracekit.load.stream_rows import add_stream
 from tracekit.load.streams import Span, Stream, read_stream
 from tracekit.load.traces import add_calls, add_samples
@@ -39,6 +41,7 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     streams = _read_streams(bundle)
     window = Window(manifest.started_ns, manifest.ended_ns)
     check_streams(streams, window)
+    add_starts(columns, spec.run_id, streams, stages_file.records(bundle.stages), window)
     lives = Lives()
     for stream in streams:
         add_stream(columns, lives, spec.run_id, stream)

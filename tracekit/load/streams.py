@@ -28,6 +28,9 @@ class Meta(Struct, kw_only=True):
     worker: Count | None = None
     start_ticks: Count | None = None
     spawn_requested_ns: Count | None = None
+    main_begun_ns: Count | None = None
+    main_imported_ns: Count | None = None
+    unpickled_ns: Count | None = None
     interpreter_ready_ns: Count | None = None
     python: dict[str, Any] | None = None
     clocks: dict[str, Any] | None = None
@@ -44,6 +47,24 @@ class Thread(Struct, kw_only=True):
     start_ns: Count | None = None
     end_ns: Count | None = None
     cpu_ns: Count | None = None
+
+
+class Start(Struct, kw_only=True):
+    """What the parent saw of one worker's start and end."""
+
+    worker: Count
+    pid: Count | None = None
+    tid: Count | None = None
+    requested_ns: Count | None = None
+    returned_ns: Count | None = None
+    item: Count | None = None
+    result_ns: Count | None = None
+    joined_ns: Count | None = None
+
+
+class Stamp(Struct, kw_only=True):
+    name: str
+    ts_ns: Count
 
 
 class Span(Struct, kw_only=True):
@@ -104,6 +125,8 @@ class Stream:
     pid: int | None
     threads: list[Thread] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
+    stamps: dict[str, int] = field(default_factory=dict)
     counters: list[Counter] = field(default_factory=list)
     result: Result | None = None
     failure: Failure | None = None
@@ -120,6 +143,8 @@ _DECODERS = {
     "meta": decoder(Meta),
     "thread": decoder(Thread),
     "span": decoder(Span),
+    "start": decoder(Start),
+    "stamp": decoder(Stamp),
     "counter": decoder(Counter),
     "result": decoder(Result),
     "failure": decoder(Failure),
@@ -179,6 +204,10 @@ def _keep(stream: Stream, kind: str, record: Any, number: int) -> None:
             stream.threads.append(record)
         case Span():
             stream.spans.append(record)
+        case Start():
+            stream.starts.append(record)
+        case Stamp():
+            stream.stamps[record.name] = record.ts_ns
         case Counter():
             stream.counters.append(record)
         case Result():

@@ -76,6 +76,10 @@ METRICS = Registry(
         "spawn_first_worker_ns": (f"{_HERE}.spawn:FIRST_WORKER", "the same for the first worker only"),
         "spawn_total_ns": (f"{_HERE}.spawn:TOTAL", "start of a worker plus the end of all of them"),
         "teardown_ns": (f"{_HERE}.spawn:TEARDOWN", "from the request to end until all workers are joined"),
+        "spawn_stages": (
+            f"{_HERE}.spawn_stages:METRIC",
+            "what a worker costs stage by stage: spawn_image_ns, spawn_cold_life_ns, ...",
+        ),
         "uss_bytes": (f"{_HERE}.memory:USS", "memory that only these processes hold"),
         "pss_bytes": (
             f"{_HERE}.memory:PSS",

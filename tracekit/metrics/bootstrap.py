@@ -75,6 +75,21 @@ def resampled_medians(values: Sequence[float], stream: int = 0) -> Floats:
     return medians
 
 
+def quantile_interval(groups: Sequence[Sequence[float]], quantile: float) -> tuple[float, float]:
+    """95 % interval of a quantile of all values, whole groups drawn anew: values of one group have much in common. NaN,
+    NaN for fewer than LEAST groups."""
+    if len(groups) < LEAST:
+        return (np.nan, np.nan)
+    ordered = sorted(sorted(group) for group in groups)
+    drawn = _indices(len(ordered), 0)
+    if all(len(group) == len(ordered[0]) for group in ordered):
+        values = np.asarray(ordered, dtype=np.float64)[drawn].reshape(RESAMPLES, -1)
+        return interval(np.quantile(values, quantile, axis=1))
+    arrays = [np.asarray(group, dtype=np.float64) for group in ordered]
+    found = [np.quantile(np.concatenate([arrays[index] for index in row]), quantile) for row in drawn]
+    return interval(np.asarray(found))
+
+
 def sum_ratio_interval(tops: Sequence[float], bottoms: Sequence[float]) -> tuple[float, float]:
     """95 % interval of sum(tops) / sum(bottoms), resampled over pairs; NaN, NaN for fewer than LEAST
     pairs.

@@ -23,7 +23,10 @@ SERIAL = "serial"
 UNTRACED = "none"
 PROGRAM = "program"
 """The model, and the kind, of what `tracekit record` runs."""
-LIGHT = frozenset({"waits", "kernel"})
+SEE_WAITS = frozenset({"waits", "kernel"})
+"""The captures that see what threads wait for."""
+
+LIGHT = SEE_WAITS | {"stages"}
 """Captures whose cells stand beside the untraced ones; `waits+kernel` is both."""
 
 

@@ -117,9 +117,12 @@ def _teardowns(tables: Tables) -> dict[str, Estimate]:
     spans = tables.spans[tables.spans["name"] == "shutdown"].merge(
         tables.runs.loc[tables.runs["model"] != SERIAL, ["run_id"]], on="run_id"
     )
-    return {
-        row["run_id"]: measured(float(row["dur_ns"]), "stamps") for row in records(spans) if row["dur_ns"] is not None
-    }
+    found: dict[str, list[float]] = {}
+    for row in records(spans):
+        if row["dur_ns"] is not None:
+            found.setdefault(row["run_id"], []).append(float(row["dur_ns"]))
+    # Where every item has a worker of its own, there are as many ends.
+    return {run_id: measured(float(np.median(ends)), "stamps", n=len(ends)) for run_id, ends in found.items()}
 
 
 def _missing_start(run: Mapping[str, Any]) -> Estimate:

@@ -2,7 +2,8 @@
 
 A model owns the start *and* the end of its workers and stamps both. It submits `recorder.run_task` with the bare task,
 collects the results in item order, calls `recorder.end_window` while every worker is alive and idle, and stamps the
-span `shutdown` from its request until all workers are joined.
+span `shutdown` from its request until all workers are joined. It does so in each of `Work.rounds()`, with workers of
+its own; `end_window` belongs to the last.
 """
 
 from __future__ import annotations
@@ -11,17 +12,26 @@ from tracekit.registry import Registry
 
 TYPE_CHECKING = False  # see tracekit/registry.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from tracekit.recorder import Recorder
+
+
+class Round:
+    """Items that are done between the start of workers and their end: (index, item) of each. `last`: none follows."""
+
+    def __init__(self, items: Sequence[tuple[int, Any]], *, last: bool) -> None:
+        self.items = items
+        self.last = last
 
 
 class Work:
     """What a model is given: the bare task, its items, how many workers, and where to record.
 
     `worker_options` goes to every worker process: streams (folder), counters (source name), capture, raw (folder),
-    extra_path.
+    extra_path. `worker_per_item`: as of a workload. `workers_stay`: workers wait at the end until they are asked to go,
+    where the model would let them go by themselves: somebody wants to look at them while all are alive.
     """
 
     def __init__(
@@ -32,12 +42,25 @@ class Work:
         workers: int,
         recorder: Recorder,
         worker_options: dict[str, str],
+        worker_per_item: bool = False,
+        workers_stay: bool = False,
     ) -> None:
         self.task = task
         self.items = items
         self.workers = workers
         self.recorder = recorder
         self.worker_options = worker_options
+        self.worker_per_item = worker_per_item
+        self.workers_stay = workers_stay
+
+    def rounds(self) -> Iterator[Round]:
+        """One with all items, or one for each item."""
+        numbered = list(enumerate(self.items))
+        size = 1 if self.worker_per_item else max(1, len(numbered))
+        for start in range(0, len(numbered), size):
+            yield Round(numbered[start : start + size], last=start + size >= len(numbered))
+        if not numbered:
+            yield Round([], last=True)
 
 
 class Model:
@@ -65,8 +88,23 @@ MODELS = Registry(
             "tracekit.models.processes:FORKSERVER",
             "ProcessPoolExecutor, workers are copies of a clean server",
         ),
+        "raw-threads": ("tracekit.models.raw_threads:MODEL", "threading.Thread itself: each does a fixed share"),
+        "raw-fork": ("tracekit.models.raw_processes:FORK", "multiprocessing.Process itself, forked: a fixed share each"),
+        "raw-spawn": ("tracekit.models.raw_processes:SPAWN", "the same, each a new interpreter"),
+        "raw-forkserver": ("tracekit.models.raw_processes:FORKSERVER", "the same, copies of a clean server"),
     },
 )
 
 START_METHODS = {"fork": "fork", "spawn": "spawn", "forkserver": "forkserver"}
 """The start method each model sets explicitly; the others start no process."""
+
+RAW_START_METHODS = {f"raw-{name}": method for name, method in START_METHODS.items()}
+"""The same of the models that use no executor."""
+
+EXECUTORS = tuple(name for name in MODELS if not name.startswith("raw-"))
+"""What is compared where nobody says otherwise: the way most programs use threads and processes."""
+
+
+def start_method_of(model: str) -> str:
+    """What that model tells multiprocessing; empty where it starts no process."""
+    return {**START_METHODS, **RAW_START_METHODS}.get(model, "")

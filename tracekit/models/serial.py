@@ -17,7 +17,7 @@ class Serial(Model):
     name = "serial"
 
     def run(self, work: Work) -> list[Any]:
-        results = [run_task(work.task, index, item) for index, item in enumerate(work.items)]
+        results = [run_task(work.task, index, item) for part in work.rounds() for index, item in part.items]
         work.recorder.end_window()
         # There is nobody to join; the empty span keeps the records of all models alike.
         ended = now_ns()

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from tracekit.clock import now_ns
-from tracekit.models import Model, Work
+from tracekit.models import Model, Round, Work
 from tracekit.recorder import run_task
 
 TYPE_CHECKING = False  # see tracekit/registry.py
@@ -21,46 +21,33 @@ class Threads(Model):
     name = "threads"
 
     def run(self, work: Work) -> list[Any]:
-        starts: list[tuple[int, int]] = []
-
-        def thread_started() -> None:
-            starts.append((now_ns(), threading.get_native_id()))
-
-        pool = ThreadPoolExecutor(work.workers, thread_name_prefix="worker", initializer=thread_started)
-        try:
-            futures, requests = _submit(pool, work)
-            results = [future.result() for future in futures]
-            _record_threads(work, starts, requests, work.recorder.end_window())
-        finally:
-            asked = now_ns()
-            # After a task raised, the rest is not worth waiting for.
-            pool.shutdown(wait=True, cancel_futures=True)
-            work.recorder.span("shutdown", asked, now_ns())
-        return results
+        return [result for part in work.rounds() for result in _round(work, part)]
 
 
-def _submit(pool: ThreadPoolExecutor, work: Work) -> tuple[list[Future[Any]], list[int]]:
-    """Submit all items. Returns the futures, and when each worker thread was asked for.
+def _round(work: Work, part: Round) -> list[Any]:
+    starts: list[tuple[int, int]] = []
 
-    The pool starts a thread inside a `submit` that finds no idle worker, and tells nobody. Counting the process's
-    threads around the submit does, without the pool's private parts.
-    """
-    futures = []
-    requests: list[int] = []
-    others = threading.active_count()
-    for index, item in enumerate(work.items):
-        requested = now_ns()
-        futures.append(pool.submit(run_task, work.task, index, item))
-        if len(requests) < work.workers and threading.active_count() - others > len(requests):
-            requests.append(requested)
-    return futures, requests
+    def thread_started() -> None:
+        starts.append((now_ns(), threading.get_native_id()))
 
-
-def _record_threads(work: Work, starts: list[tuple[int, int]], requests: list[int], cpu: dict[int, int]) -> None:
-    """One record per worker thread. A pool starts its threads one after another, so the k-th request is the k-th tid:
-    Linux gives rising ids, and a wrapped counter would at worst swap the stamps of two workers."""
-    ended = now_ns()
-    for worker, (requested, (started, tid)) in enumerate(zip(requests, sorted(starts, key=lambda start: start[1]))):
+    pool = ThreadPoolExecutor(work.workers, thread_name_prefix="worker", initializer=thread_started)
+    try:
+        futures, requests = _submit(pool, work, part)
+        results = [future.result() for future in futures]
+        had_ns = now_ns()
+        cpu = work.recorder.end_window() if part.last else {}
+        ended = now_ns()
+    finally:
+        asked = now_ns()
+        # After a task raised, the rest is not worth waiting for.
+        pool.shutdown(wait=True, cancel_futures=True)
+        joined = now_ns()
+        work.recorder.span("shutdown", asked, joined)
+    # A pool starts its threads one after another, so the k-th request is the k-th tid: Linux gives rising ids, and a
+    # wrapped counter would at worst swap the stamps of two workers.
+    own = work.worker_per_item and len(part.items) == 1
+    for requested, (started, tid) in zip(requests, sorted(starts, key=lambda start: start[1])):
+        worker = work.recorder.next_worker()
         work.recorder.thread(
             tid=tid,
             name=f"worker_{worker}",
@@ -71,6 +58,34 @@ def _record_threads(work: Work, starts: list[tuple[int, int]], requests: list[in
             end_ns=ended,
             cpu_ns=cpu.get(tid),
         )
+        work.recorder.worker_start(
+            worker=worker,
+            pid=work.recorder.pid,
+            tid=tid,
+            requested_ns=requested,
+            returned_ns=None,
+            item=part.items[0][0] if own else None,
+            result_ns=had_ns if own else None,
+            joined_ns=joined if own else None,
+        )
+    return results
+
+
+def _submit(pool: ThreadPoolExecutor, work: Work, part: Round) -> tuple[list[Future[Any]], list[int]]:
+    """Submit all items. Returns the futures, and when each worker thread was asked for.
+
+    The pool starts a thread inside a `submit` that finds no idle worker, and tells nobody. Counting the process's
+    threads around the submit does, without the pool's private parts.
+    """
+    futures = []
+    requests: list[int] = []
+    others = threading.active_count()
+    for index, item in part.items:
+        requested = now_ns()
+        futures.append(pool.submit(run_task, work.task, index, item))
+        if len(requests) < work.workers and threading.active_count() - others > len(requests):
+            requests.append(requested)
+    return futures, requests
 
 
 MODEL = Threads()

@@ -1,6 +1,6 @@
-"""Compiling the wait probe. The package's build hook does it at set-up; standard library only, as it runs there.
+"""Compiling the probes. The package's build hook does it at set-up; standard library only, as it runs there.
 
-The library carries a digest of the sources it was made from, so that one which does not fit them is noticed.
+A library carries a digest of the sources it was made from, so that one which does not fit them is noticed.
 """
 
 from __future__ import annotations
@@ -13,10 +13,35 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-SOURCES = ("waits.c", "waits.h")
-LIBRARY = HERE / "waits.so"
+"""Where the sources are."""
+LIBRARIES = HERE
+"""Where the compiled libraries are."""
+
+
+class Probe(NamedTuple):
+    """A library that is preloaded: what a reader calls it, the stem of its file, and its sources, the .c first."""
+
+    title: str
+    stem: str
+    sources: tuple[str, ...]
+
+    @property
+    def library(self) -> Path:
+        """Where it is when it is compiled."""
+        return LIBRARIES / f"{self.stem}.so"
+
+    @property
+    def mark(self) -> str:
+        """What stands in the library before the digest."""
+        return f"tracekit-{self.stem}-sources:"
+
+
+WAITS = Probe("wait probe", "waits", ("waits.c", "waits.h"))
+STAGES = Probe("stage probe", "stages", ("stages.c",))
+PROBES = (WAITS, STAGES)
 
 FLAGS = ("-std=c11", "-O2", "-g1", "-fPIC", "-fno-plt", "-fvisibility=hidden", "-fexceptions", "-Wall", "-Wextra")
 """-fexceptions: a thread that is cancelled inside a call is unwound through our frames. -fno-plt: one jump less per
@@ -27,7 +52,6 @@ STRICT = ("-Werror", "-Wshadow", "-Wconversion", "-Wstrict-prototypes", "-Wvla",
 probe."""
 
 _TIMEOUT_S = 120
-_MARK = "tracekit-waits-sources:"
 
 
 class CannotCompile(Exception):
@@ -35,26 +59,26 @@ class CannotCompile(Exception):
 
 
 def supported() -> str:
-    """Empty where the probe can work, else the reason why it cannot."""
+    """Empty where the probes can work, else the reason why they cannot."""
     if sys.platform != "linux":
-        return f"the wait probe works on Linux only, not on {platform.system()}"
+        return f"what tracekit preloads works on Linux only, not on {platform.system()}"
     if platform.libc_ver()[0] != "glibc":
-        return "the wait probe needs glibc, and this Python runs on another libc"
+        return "what tracekit preloads needs glibc, and this Python runs on another libc"
     return ""
 
 
-def digest() -> str:
+def digest(probe: Probe = WAITS) -> str:
     """Of the sources as they are now."""
     found = hashlib.sha256()
-    for name in SOURCES:
+    for name in probe.sources:
         found.update((HERE / name).read_bytes())
     return found.hexdigest()
 
 
-def is_current(library: Path = LIBRARY) -> bool:
+def is_current(library: Path, probe: Probe = WAITS) -> bool:
     """Whether the library is there and was made from these sources."""
     try:
-        return f"{_MARK}{digest()}".encode() in library.read_bytes()
+        return f"{probe.mark}{digest(probe)}".encode() in library.read_bytes()
     except OSError:
         return False
 
@@ -68,11 +92,12 @@ def compiler() -> list[str]:
     raise CannotCompile(f"there is no C compiler ({named[0] if named else 'cc, gcc, clang'})")
 
 
-def compile_probe(library: Path = LIBRARY, extra: tuple[str, ...] = ()) -> Path:
+def compile_probe(library: Path, extra: tuple[str, ...] = (), probe: Probe = WAITS) -> Path:
     """Compile the probe to `library`, whole or not at all. Raises CannotCompile."""
     unfinished = library.with_name(f".{library.name}.{os.getpid()}")
-    mark = f'-DWAITS_SOURCES="{_MARK}{digest()}"'
-    command = [*compiler(), *FLAGS, *extra, mark, "-shared", "-o", str(unfinished), str(HERE / "waits.c")]
+    mark = f'-D{probe.stem.upper()}_SOURCES="{probe.mark}{digest(probe)}"'
+    source = probe.sources[0]
+    command = [*compiler(), *FLAGS, *extra, mark, "-shared", "-o", str(unfinished), str(HERE / source)]
     try:
         done = subprocess.run(
             [*command, "-ldl", "-lpthread"],
@@ -85,7 +110,7 @@ def compile_probe(library: Path = LIBRARY, extra: tuple[str, ...] = ()) -> Path:
         )
         if done.returncode != 0:
             said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
-            raise CannotCompile(f"{command[0]} refused waits.c: {said}")
+            raise CannotCompile(f"{command[0]} refused {source}: {said}")
         unfinished.replace(library)
     except (OSError, subprocess.SubprocessError) as error:
         raise CannotCompile(f"{command[0]} does not run: {error}") from error

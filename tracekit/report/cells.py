@@ -20,6 +20,8 @@ FAMILIES = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
 """Reading order of the model families, which also share a colour; any other follows by name."""
 
 START_METHODS = ("", "fork", "forkserver", "spawn")
+RAW = "raw-"
+"""How the names of models begin that use no executor."""
 _SINGULAR = {"processes": "process", "threads": "thread", "interpreters": "interpreter"}
 BEST_FIRST = ("measured", "estimated", "bound", "unavailable")
 
@@ -86,13 +88,15 @@ class Cell:
 
     @property
     def family(self) -> str:
-        """The kind of model: fork, forkserver and spawn are three ways to start `processes`."""
-        return "processes" if self.model in START_METHODS else self.model
+        """The kind of model: fork, forkserver and spawn are three ways to start `processes`, by an executor or not."""
+        model = self.model.removeprefix(RAW)
+        return "processes" if model in START_METHODS else model
 
     @property
     def variant(self) -> str:
-        """The model as a reader says it: `threads`, `processes (fork)`."""
-        return f"{self.family} ({self.start_method})" if self.start_method else self.family
+        """The model as a reader says it: `threads`, `processes (fork)`, `raw processes (fork)`."""
+        kind = f"raw {self.family}" if self.model.startswith(RAW) else self.family
+        return f"{kind} ({self.start_method})" if self.start_method else kind
 
     @property
     def row_label(self) -> str:
@@ -146,12 +150,13 @@ class Cell:
         return tuple(by_method.values())
 
     @property
-    def order(self) -> tuple[int, str, int, str, int]:
+    def order(self) -> tuple[int, str, int, str, bool, int]:
         """Sorts cells as a reader looks for them: serial, threads, processes by start method; then by workers."""
         family = FAMILIES.index(self.family) if self.family in FAMILIES else len(FAMILIES)
         known = self.start_method in START_METHODS
         start = START_METHODS.index(self.start_method) if known else len(START_METHODS)
-        return (family, self.model if family == len(FAMILIES) else "", start, self.start_method, self.workers)
+        other = self.model if family == len(FAMILIES) else ""
+        return (family, other, start, self.start_method, self.model.startswith(RAW), self.workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

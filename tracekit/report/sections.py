@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracekit.metrics.blame_stacks import collapsed
-from tracekit.metrics.cells import LIGHT, UNTRACED, captures, is_light, records
+from tracekit.metrics.cells import SEE_WAITS, UNTRACED, captures, is_light, records
 from tracekit.report.blame import blame_csv, blame_of, blame_table, sentences
 from tracekit.report.cells import Cell, Group
 from tracekit.report.figures import blame as blame_figure
@@ -42,7 +42,7 @@ def of_suite(tables: Tables, groups: tuple[Group, ...], workload: str) -> tuple[
 def of_program(tables: Tables, program: Program, groups: tuple[Group, ...], what: str) -> list[Section]:
     """Everything there is to see of a recorded program beside its processes and the time of its threads."""
     sections = of_run(tables, program.run_id, program.names, what, "")
-    if not LIGHT & captures(program.run):
+    if not SEE_WAITS & captures(program.run):
         sections.append(_unwatched(program))
     rest = [_tables("gil", "The GIL", gil_table(groups)), _tables("sure", "How sure", sure_table(groups))]
     return [*sections, *(section for section in rest if section is not None)]

@@ -23,7 +23,7 @@ from tracekit.launch import link_packages
 from tracekit.load import load_suite
 from tracekit.metrics import cpu
 from tracekit.metrics.cells import records
-from tracekit.models import START_METHODS
+from tracekit.models import start_method_of
 from tracekit.run import run_one
 from tracekit.spec import RunSpec, Suite
 from tracekit.truth.turns import Started, Turns, take_turns
@@ -80,7 +80,7 @@ def make_pairs(
             size=size,
             model=work.model,
             workers=work.workers,
-            start_method=START_METHODS.get(work.model, ""),
+            start_method=start_method_of(work.model),
             capture=capture if side == WITH else "none",
             repeat=number,
             warmup=False,

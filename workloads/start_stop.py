@@ -16,9 +16,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from tracekit.workload import Parameter, Workload
+
+TYPE_CHECKING = False  # `typing` alone takes 2 ms, which every spawned worker would pay
+if TYPE_CHECKING:
+    from typing import Any
 
 _MAIN_IMPORTS = "TRACEKIT_MAIN_IMPORTS"
 """Read by tracekit/measure.py, the main module that workers import again."""

@@ -75,19 +75,16 @@ def resampled_medians(values: Sequence[float], stream: int = 0) -> Floats:
     return medians
 
 
-def quantile_interval(groups: Sequence[Sequence[float]], quantile: float) -> tuple[float, float]:
-    """95 % interval of a quantile of all values, whole groups drawn anew: values of one group have much in common. NaN,
-    NaN for fewer than LEAST groups."""
-    if len(groups) < LEAST:
-        return (np.nan, np.nan)
-    ordered = sorted(sorted(group) for group in groups)
-    drawn = _indices(len(ordered), 0)
-    if all(len(group) == len(ordered[0]) for group in ordered):
-        values = np.asarray(ordered, dtype=np.float64)[drawn].reshape(RESAMPLES, -1)
-        return interval(np.quantile(values, quantile, axis=1))
-    arrays = [np.asarray(group, dtype=np.float64) for group in ordered]
-    found = [np.quantile(np.concatenate([arrays[index] for index in row]), quantile) for row in drawn]
-    return interval(np.asarray(found))
+def drawn_groups(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """RESAMPLES lines, each of whole groups drawn anew: `groups` has a line per group. Values of one group, the starts
+    of one run say, have much in common, and would else count as more than they are."""
+    drawn: npt.NDArray[np.int64] = groups[_indices(len(groups), 0)].reshape(RESAMPLES, -1)
+    return drawn
+
+
+def interval_of(resampled: Floats, groups: int) -> tuple[float, float]:
+    """95 % interval of what was drawn from that many groups; NaN, NaN for fewer than LEAST."""
+    return interval(resampled) if groups >= LEAST else (np.nan, np.nan)
 
 
 def sum_ratio_interval(tops: Sequence[float], bottoms: Sequence[float]) -> tuple[float, float]:

@@ -1,8 +1,9 @@
 """What a worker costs stage by stage, from asking for it until it is joined.
 
 A start is a chain of stamps on one clock (table `starts`), and a stage is what lies between two neighbours, named after
-what is reached at its end: the stages of a start sum to its life, from request to join, exactly. Which stages there are
-depends on how the worker is made; one that a start does not have is absent.
+what is reached at its end. What tracekit itself does in the worker, `recording`, at its beginning and at its end, no
+other program pays: it is shown and left out of the sum. All other stages of a start sum to its life, from request to
+join, exactly. Which stages there are depends on how the worker is made; one that a start does not have is absent.
 
     a thread             bootstrap  task  result  join
     fork                 fork  bootstrap  recording  task  result  stop  recording  join
@@ -10,8 +11,7 @@ depends on how the worker is made; one that a start does not have is absent.
     forkserver, later    fork  imports  main  unpickle  bootstrap  recording ...
     forkserver, first    image  interpreter  site  fork  imports  main  unpickle  bootstrap  recording ...
 
-The first start under forkserver waits for the server: its image, interpreter and site are the server's. `recording` is
-tracekit's own doing in the worker, at its beginning and at its end: no program without tracekit pays it. Where the
+The first start under forkserver waits for the server: its image, interpreter and site are the server's. Where the
 stage probe did not watch, what it would have seen, and the stage after that, is not known.
 """
 
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tracekit.metrics import bootstrap
@@ -41,16 +42,20 @@ STAGES = {
     "main": "until the main module is imported again",
     "unpickle": "until the process object and its target are unpickled",
     "bootstrap": "until the first instruction of the worker's own code",
-    "recording": "tracekit's own records, at the worker's beginning and end",
+    "recording": "at the worker's beginning and end, its own records",
     "task": "until the first instruction of the task",
     "result": "until the parent has the first result",
     "stop": "until the worker's own code has ended",
     "join": "until the parent has joined it",
 }
+RECORDING = "recording"
 LIFE = "life"
-"""From the request until the worker is joined: the sum of the stages."""
+"""From the request until the worker is joined, without `recording`: the sum of the other stages."""
 CALL = "call"
 """How long the call that starts a worker keeps the parent; it runs beside the stages."""
+PARTS = (*STAGES, LIFE, CALL)
+
+_QUANTILES = {"p50": 0.5, "p95": 0.95}
 
 _ENDS = {
     "image_ns": "image",
@@ -74,6 +79,9 @@ _NEW_IMAGE, _FORKED = frozenset({"image", "interpreter", "site"}), frozenset({"f
 
 UNWATCHED = unavailable("where it begins is known to capture `stages` only")
 
+Floats = bootstrap.Floats
+Indices = npt.NDArray[np.int64]
+
 Lengths = Mapping[str, "int | None"]
 """Stage, LIFE or CALL -> ns; None where it cannot be told. A stage that the start does not have is not in it."""
 
@@ -86,9 +94,9 @@ class Start:
     lengths: Lengths
 
 
-def metric_name(part: str, *, cold: bool, p95: bool = False) -> str:
-    """`spawn_image_ns`, `spawn_cold_life_p95_ns`."""
-    return f"spawn_{'cold_' if cold else ''}{part}{'_p95' if p95 else ''}_ns"
+def metric_name(part: str, *, cold: bool, of: str = "") -> str:
+    """`spawn_image_ns`, `spawn_cold_life_p95_ns`; `of` is empty for the mean of the middle half, else a quantile."""
+    return f"spawn_{'cold_' if cold else ''}{part}{f'_{of}' if of else ''}_ns"
 
 
 def lengths_of(row: Mapping[str, Any], probed: frozenset[str]) -> dict[str, int | None]:
@@ -107,7 +115,7 @@ def lengths_of(row: Mapping[str, Any], probed: frozenset[str]) -> dict[str, int 
     stamps.sort(key=lambda stamp: stamp[0])
     if stamps[0][0] < first or stamps[-1][0] != last:
         return {}
-    lengths: dict[str, int | None] = {LIFE: last - first}
+    lengths: dict[str, int | None] = {}
     if row["returned_ns"] is not None:
         lengths[CALL] = row["returned_ns"] - first
     blind = not probed <= {stage for _, stage in stamps}
@@ -117,7 +125,7 @@ def lengths_of(row: Mapping[str, Any], probed: frozenset[str]) -> dict[str, int 
         lengths[stage] = None if blind else (lengths.get(stage) or 0) + at - before
         blind = blind and stage in probed
         before = at
-    return lengths
+    return {**lengths, LIFE: last - first - (lengths.get(RECORDING) or 0)}
 
 
 @once
@@ -146,45 +154,63 @@ def _probed(method: str, *, cold: bool) -> frozenset[str]:
 def compute(tables: Tables) -> pd.DataFrame:
     """Rows of scope run and cell, where workers were followed from request to join."""
     starts = starts_of(tables)
-    rows: list[dict[str, Any]] = []
-    for cold in (False, True):
-        for part in (*STAGES, LIFE, CALL):
-            chosen = {run_id: _chosen(of_run, part, cold=cold) for run_id, of_run in starts.items()}
-            having = {run_id: values for run_id, values in chosen.items() if values}
-            if having:
-                rows += _of_part(tables, part, having, cold=cold)
-    return from_rows("metrics", rows)
-
-
-def _chosen(starts: Sequence[Start], part: str, *, cold: bool) -> list[int | None]:
-    return [start.lengths[part] for start in starts if start.cold == cold and part in start.lengths]
-
-
-def _of_part(tables: Tables, part: str, having: Mapping[str, list[int | None]], *, cold: bool) -> list[dict[str, Any]]:
-    median = Rows(tables, metric_name(part, cold=cold), "ns")
-    p95 = Rows(tables, metric_name(part, cold=cold, p95=True), "ns")
+    names = [metric_name(part, cold=cold, of=of) for cold in (False, True) for part in PARTS for of in ("", *_QUANTILES)]
+    rows = {name: Rows(tables, name, "ns") for name in names}
     for run in usable_runs(tables):
-        if run["run_id"] in having:
-            median.run(run, _quantile([having[run["run_id"]]], 0.5))
+        for name, estimate in _estimates([starts.get(run["run_id"], ())]).items():
+            rows[name].run(run, estimate)
     for cell in told_cells(tables):
-        of_runs = [having[run_id] for run_id in cell.runs if run_id in having]
-        if of_runs:
-            median.cell(cell, _quantile(of_runs, 0.5))
-            p95.cell(cell, _quantile(of_runs, 0.95))
-    return median.rows + p95.rows
+        for name, estimate in _estimates([starts.get(run_id, ()) for run_id in cell.runs]).items():
+            rows[name].cell(cell, estimate)
+    return from_rows("metrics", [row for of_name in rows.values() for row in of_name.rows])
 
 
-def _quantile(of_runs: Sequence[Sequence[int | None]], quantile: float) -> Estimate:
-    """Of all starts of these runs. The interval is by drawing runs anew: the starts of one have much in common."""
-    groups = [[float(value) for value in of_run if value is not None] for of_run in of_runs]
-    groups = [group for group in groups if group]
-    if not groups:
-        return UNWATCHED
-    known = [value for group in groups for value in group]
-    value = float(np.quantile(known, quantile))
-    if len(known) == 1:
-        return measured(value, "stamps")
-    return measured(value, "stamps", interval=bootstrap.quantile_interval(groups, quantile), n=len(known))
+def _estimates(of_runs: Sequence[Sequence[Start]]) -> dict[str, Estimate]:
+    """Metric -> what the starts of these runs say of it."""
+    found: dict[str, Estimate] = {}
+    for cold in (False, True):
+        chosen = [[start.lengths for start in starts if start.cold == cold] for starts in of_runs]
+        # One that the stage probe missed, among others that it saw, is left out.
+        whole = [[lengths for lengths in of_run if None not in lengths.values()] for of_run in chosen]
+        groups = [of_run for of_run in (whole if any(whole) else chosen) if of_run]
+        if groups:
+            found.update(_of_starts(groups, cold=cold))
+    return found
+
+
+def _of_starts(groups: Sequence[Sequence[Lengths]], *, cold: bool) -> dict[str, Estimate]:
+    kinds = [lengths for of_run in groups for lengths in of_run]
+    equal = len({len(of_run) for of_run in groups}) == 1
+    # A run of which a start was left out counts as so many runs of one.
+    shape = (len(groups), -1) if equal else (len(kinds), 1)
+    lives = np.array([lengths[LIFE] for lengths in kinds], dtype=np.float64)
+    drawn = bootstrap.drawn_groups(np.arange(len(kinds)).reshape(shape))
+    middle, middles = _middle(lives, np.arange(len(kinds))), _middle(lives, drawn)
+    found: dict[str, Estimate] = {}
+    for part in PARTS:
+        if not any(part in lengths for lengths in kinds):
+            continue
+        values = [lengths.get(part, 0) for lengths in kinds]
+        if None in values:
+            found.update({metric_name(part, cold=cold, of=of): UNWATCHED for of in ("", *_QUANTILES)})
+            continue
+        array = np.array(values, dtype=np.float64)
+        numbers = {"": (array[middle].mean(), array[middles].mean(axis=-1))} | {
+            of: (np.quantile(array, at), np.quantile(array[drawn], at, axis=-1)) for of, at in _QUANTILES.items()
+        }
+        for of, (value, resampled) in numbers.items():
+            interval = None if len(kinds) == 1 else bootstrap.interval_of(resampled, shape[0])
+            name = metric_name(part, cold=cold, of=of)
+            found[name] = measured(float(value), "stamps", interval=interval, n=len(kinds))
+    return found
+
+
+def _middle(lives: Floats, drawn: Indices) -> Indices:
+    """Of each line of `drawn`, indices into `lives`, those in the middle half by length of life."""
+    order = np.argsort(lives[drawn], axis=-1, kind="stable")
+    cut = drawn.shape[-1] // 4
+    kept: Indices = np.take_along_axis(drawn, order, axis=-1)[..., cut : drawn.shape[-1] - cut]
+    return kept
 
 
 METRIC = Metric(
@@ -194,14 +220,15 @@ METRIC = Metric(
     needs=("starts",),
     valid_on=EVERYWHERE,
     summary="What a worker costs stage by stage, from asking for it until it is joined. Each stage is a metric of its "
-    "own: `spawn_<stage>_ns` of later starts, `spawn_cold_<stage>_ns` of the first one of a process, with `_p95` before "
-    "the unit the 95th percentile. Stages: "
+    "own: `spawn_<stage>_ns` of later starts, `spawn_cold_<stage>_ns` of the first one of a process, with `_p50` or `_p95` "
+    "before the unit the quantiles. Stages: "
     + "; ".join(f"`{name}` {text}" for name, text in STAGES.items())
-    + ". `life` is their sum, from the request until the worker is joined; `call` is how long the call that starts it "
+    + ". `life` is the sum of all but `recording`, from the request until the worker is joined; `call` is how long the call that starts it "
     "keeps the parent.",
-    method="What lies between two stamps on one clock, of the parent, the worker and the stage probe. The stages of one "
-    "start sum to its life exactly; medians need not. Only where workers start and end one by one, as in `start-stop`. "
-    "Median of all starts of the cell, interval by drawing runs anew. `recording` is tracekit's own doing. A stage that a "
-    "start does not have is absent.",
+    method="What lies between two stamps on one clock, of the parent, the worker and the stage probe. Mean over the "
+    "starts in the middle half by length of life: outliers are out, as of a median, and the stages sum to the life "
+    "exactly, as medians do not. Interval by drawing runs anew, since the starts of one have much in common. Only where "
+    "workers start and end one by one, as in `start-stop`. `recording` is tracekit's own doing, which no other program pays. A stage that a start does "
+    "not have is absent.",
     compute=compute,
 )

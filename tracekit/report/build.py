@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from tracekit import __version__
 from tracekit.metrics.once import remembering
-from tracekit.report import claims, doubts, environment, every, faults, methods, sections, summary
+from tracekit.report import claims, doubts, environment, every, faults, methods, sections, starts, summary
 from tracekit.report.cells import Group
 from tracekit.report.figures import faults as fault_matrix
-from tracekit.report.figures import lives, spawn, speedup, switches, thread_time, walls
+from tracekit.report.figures import lives, spawn, speedup, stages, switches, thread_time, walls
 from tracekit.report.grouping import groups
 from tracekit.report.program import Program, headline, processes_table, program_of
 from tracekit.report.verdict import verdict
@@ -32,7 +32,10 @@ def build(tables: Tables) -> ReportView:
         if _text(tables, "workload") == CLAIMS:
             return _of_claims(view, tables, groups(tables))
         found = faults.matrices(groups(tables))
-        return _of_faults(view, tables, found) if found else view
+        if found:
+            return _of_faults(view, tables, found)
+        of_starts = starts.started(groups(tables))
+        return _of_starts(view, tables, of_starts) if of_starts else view
 
 
 def _of_claims(view: ReportView, tables: Tables, found: tuple[Group, ...]) -> ReportView:
@@ -71,6 +74,26 @@ def _of_faults(view: ReportView, tables: Tables, found: tuple[faults.Matrix, ...
         sections=faults.sections(found),
         doubts=faults.DOUBTS,
         methods=(),
+    )
+
+
+def _of_starts(view: ReportView, tables: Tables, found: tuple[Group, ...]) -> ReportView:
+    """The report of a workload that does nothing but start workers: what one costs, instead of speed-ups."""
+    drawn = [stages.figure(group) for group in found]
+    named = [
+        replace(figure, slug=f"{figure.slug}-{number}" if len(found) > 1 else figure.slug)
+        for number, figure in enumerate(drawn, start=1)
+        if figure is not None
+    ]
+    return replace(
+        view,
+        verdicts=tuple(_with_status(starts.verdict(group), tables) for group in found),
+        summary=starts.summary_table(found),
+        by_workers=(),
+        captures=None,
+        figures=(FigureGroup(label="", figures=tuple(named), missing=()),),
+        sections=(starts.section(found), *(item for item in view.sections if item.slug == "sure")),
+        doubts=(*starts.DOUBTS, *view.doubts),
     )
 
 

@@ -93,9 +93,14 @@ class Cell:
         return "processes" if model in START_METHODS else model
 
     @property
+    def raw(self) -> bool:
+        """Whether it uses no executor."""
+        return self.model.startswith(RAW)
+
+    @property
     def variant(self) -> str:
         """The model as a reader says it: `threads`, `processes (fork)`, `raw processes (fork)`."""
-        kind = f"raw {self.family}" if self.model.startswith(RAW) else self.family
+        kind = f"raw {self.family}" if self.raw else self.family
         return f"{kind} ({self.start_method})" if self.start_method else kind
 
     @property
@@ -156,7 +161,7 @@ class Cell:
         known = self.start_method in START_METHODS
         start = START_METHODS.index(self.start_method) if known else len(START_METHODS)
         other = self.model if family == len(FAMILIES) else ""
-        return (family, other, start, self.start_method, self.model.startswith(RAW), self.workers)
+        return (family, other, start, self.start_method, self.raw, self.workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,22 @@ STATE_COLOURS = {
 """One colour per part of a ledger, Okabe and Ito's again, those that carry white text darkened for it: also a wait of
 that kind in the other figures."""
 
+STAGE_COLOURS = {
+    "image": "#33475b",
+    "interpreter": "#0072b2",
+    "site": "#56b4e9",
+    "fork": "#5b6770",
+    "imports": "#c75000",
+    "main": "#e69f00",
+    "unpickle": "#f4b982",
+    "bootstrap": "#00845f",
+    "task": "#8fd0b5",
+    "result": "#cc79a7",
+    "stop": "#b08d57",
+    "join": "#a8447f",
+}
+"""One colour per stage of a worker's start and end."""
+
 STATE_HATCHES = {
     "thread_run_queue_ns": "....",
     "thread_steal_ns": "xxxx",

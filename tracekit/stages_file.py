@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-IMAGE, FORK_ASKED, FORK_RETURNED, FORKED, INTERPRETER, SITE = range(1, 7)
+IMAGE, FORK_ASKED, FORK_RETURNED, FORKED, INTERPRETER, SITE, EXIT, EXEC = range(1, 9)
 """image: the loader is done. fork asked, fork returned: in the parent. forked: the same in the child. interpreter:
-Python is initialised, up to the import of `site`. site: that is done, the program begins."""
+Python is initialised, up to the import of `site`. site: that is done, the program begins. exit: the process leaves, by
+itself. exec: it asks for exec, which may fail."""
 
 _MAGIC = 0x53474154
 _LAYOUT = np.dtype(
@@ -35,7 +36,7 @@ def records(path: Path) -> np.ndarray[Any, Any]:
     except FileNotFoundError:
         data = b""
     found = np.frombuffer(data, dtype=_LAYOUT, count=len(data) // _LAYOUT.itemsize)
-    known = (found["magic"] == _MAGIC) & (found["kind"] >= IMAGE) & (found["kind"] <= SITE) & (found["pid"] > 0)
+    known = (found["magic"] == _MAGIC) & (found["kind"] >= IMAGE) & (found["kind"] <= EXEC) & (found["pid"] > 0)
     kept = found[known]
     ordered: np.ndarray[Any, Any] = kept[np.argsort(kept["monotonic_ns"], kind="stable")]
     return ordered

@@ -79,7 +79,7 @@ def _of_process(start: Start, worker: Stream, stages: Records) -> dict[str, int 
         "first_instruction_ns": meta.interpreter_ready_ns,
         "recording_ns": worker.stamps.get("recording"),
         "done_ns": worker.stamps.get("done"),
-        "exit_ns": None if worker.end is None else worker.end.exit_ns,
+        "recorded_ns": None if worker.end is None else worker.end.exit_ns,
         "first_task_ns": min((span.start_ns for span in worker.spans if span.name == "task"), default=None),
     }
 
@@ -93,15 +93,28 @@ def _probed(start: Start, stages: Records) -> dict[str, int | None]:
     during = stages[(stages["monotonic_ns"] >= start.requested_ns) & (stages["monotonic_ns"] <= until)]
     own = during[during["pid"] == start.pid]
     forks = own[own["kind"] == stages_file.FORKED]
-    images = own[own["kind"] == stages_file.IMAGE]
-    if len(forks) and not len(images):
-        # A copy of the parent, or of a server; of a server that was made for this start, its image is part of it.
-        images = during[(during["pid"] == forks["ppid"][0])]
-        own = images
-    found = {name: _first(own, kind) for name, kind in _OF_IMAGE.items()}
-    return {"forked_ns": int(forks["monotonic_ns"][0]) if len(forks) else None, **found}
+    new = own
+    if len(forks) and not (own["kind"] == stages_file.IMAGE).any():
+        # A copy: of the parent, or of a server; of one that was made for this start, its image is part of it.
+        new = during[during["pid"] == forks["ppid"][0]]
+    images = new["monotonic_ns"][new["kind"] == stages_file.IMAGE]
+    if not len(images):
+        new = new[:0]
+    exits = own["monotonic_ns"][own["kind"] == stages_file.EXIT]
+    return {
+        "forked_ns": int(forks["monotonic_ns"][0]) if len(forks) else None,
+        # Of several requests for exec those before the last one failed.
+        "exec_ns": _last(new[new["monotonic_ns"] <= images[:1]], stages_file.EXEC) if len(images) else None,
+        **{name: _first(new, kind) for name, kind in _OF_IMAGE.items()},
+        "exit_ns": int(exits[-1]) if len(exits) else None,
+    }
 
 
 def _first(records: Records, kind: int) -> int | None:
     stamps = records["monotonic_ns"][records["kind"] == kind]
     return int(stamps[0]) if len(stamps) else None
+
+
+def _last(records: Records, kind: int) -> int | None:
+    stamps = records["monotonic_ns"][records["kind"] == kind]
+    return int(stamps[-1]) if len(stamps) else None

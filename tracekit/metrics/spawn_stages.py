@@ -6,10 +6,10 @@ other program pays: it is shown and left out of the sum. All other stages of a s
 join, exactly. Which stages there are depends on how the worker is made; one that a start does not have is absent.
 
     a thread             bootstrap  task  result  join
-    fork                 fork  bootstrap  recording  task  result  stop  recording  join
-    spawn                image  interpreter  site  imports  main  unpickle  bootstrap  recording ...
+    fork                 fork  bootstrap  recording  task  result  stop  recording  exit  join
+    spawn                exec  image  interpreter  site  imports  main  unpickle  bootstrap  recording ...
     forkserver, later    fork  imports  main  unpickle  bootstrap  recording ...
-    forkserver, first    image  interpreter  site  fork  imports  main  unpickle  bootstrap  recording ...
+    forkserver, first    exec  image  interpreter  site  fork  imports  main  unpickle  bootstrap  recording ...
 
 The first start under forkserver waits for the server: its image, interpreter and site are the server's. Where the
 stage probe did not watch, what it would have seen, and the stage after that, is not known.
@@ -34,9 +34,10 @@ from tracekit.metrics.rows import Rows
 from tracekit.tables import Tables, from_rows
 
 STAGES = {
+    "exec": "until the new process asks for its image",
     "image": "until the loader is done with the new process image",
-    "interpreter": "until Python is initialised, but for `site`",
-    "site": "until `site` is imported and the program begins",
+    "interpreter": "until Python is initialised, before site",
+    "site": "until site is imported and the program begins",
     "fork": "until the fork has returned in the child",
     "imports": "until multiprocessing is imported and knows what to do",
     "main": "until the main module is imported again",
@@ -46,6 +47,7 @@ STAGES = {
     "task": "until the first instruction of the task",
     "result": "until the parent has the first result",
     "stop": "until the worker's own code has ended",
+    "exit": "until Python is taken down and the process leaves",
     "join": "until the parent has joined it",
 }
 RECORDING = "recording"
@@ -58,6 +60,7 @@ PARTS = (*STAGES, LIFE, CALL)
 _QUANTILES = {"p50": 0.5, "p95": 0.95}
 
 _ENDS = {
+    "exec_ns": "exec",
     "image_ns": "image",
     "interpreter_ns": "interpreter",
     "site_ns": "site",
@@ -70,14 +73,15 @@ _ENDS = {
     "first_task_ns": "task",
     "result_ns": "result",
     "done_ns": "stop",
-    "exit_ns": "recording",
+    "recorded_ns": "recording",
+    "exit_ns": "exit",
     "joined_ns": "join",
 }
-_AFTER_RESULT = ("done_ns", "exit_ns")
+_AFTER_RESULT = ("done_ns", "recorded_ns", "exit_ns")
 """Of the worker's end only what comes after the parent has the result is the parent's to wait for."""
-_NEW_IMAGE, _FORKED = frozenset({"image", "interpreter", "site"}), frozenset({"fork"})
+_NEW_IMAGE, _FORKED = frozenset({"exec", "image", "interpreter", "site"}), frozenset({"fork"})
 
-UNWATCHED = unavailable("where it begins is known to capture `stages` only")
+UNWATCHED = unavailable("only capture `stages` can tell")
 
 Floats = bootstrap.Floats
 Indices = npt.NDArray[np.int64]
@@ -100,7 +104,7 @@ def metric_name(part: str, *, cold: bool, of: str = "") -> str:
 
 
 def lengths_of(row: Mapping[str, Any], probed: frozenset[str]) -> dict[str, int | None]:
-    """The stages of one row of `starts`, in ns; `probed` are those that only the stage probe can tell.
+    """The stages of one row of `starts`, in ns; `probed` are those of its beginning that only the stage probe can tell.
 
     Empty for a start that was not followed from request to join, or whose stamps contradict one another.
     """
@@ -125,6 +129,8 @@ def lengths_of(row: Mapping[str, Any], probed: frozenset[str]) -> dict[str, int 
         lengths[stage] = None if blind else (lengths.get(stage) or 0) + at - before
         blind = blind and stage in probed
         before = at
+    if probed and row["exit_ns"] is None:
+        lengths.update({"exit": None, "join": None})
     return {**lengths, LIFE: last - first - (lengths.get(RECORDING) or 0)}
 
 

@@ -1,9 +1,10 @@
 /* The stage probe: a library that is preloaded into measured programs and writes down how far a new process has come.
  *
  * It writes one record of 32 bytes at the end of the file that TRACEKIT_STAGES names, for each of these moments of a
- * process: the loader is done (the constructor below), a fork was asked for, has returned in the parent, has returned
- * in the child, Python is initialised up to the import of `site`, Python begins with the program. The last two are
- * told by Python's own audit hook (PEP 578), which may be set before Python is initialised.
+ * process: it asks for exec, the loader is done (the constructor below), a fork was asked for, has returned in the parent, has returned
+ * in the child, Python is initialised up to the import of `site`, Python begins with the program, the process leaves:
+ * by _exit, which is intercepted, or by exit, when the destructor below is called. How far Python has come is told by its
+ * own audit hook (PEP 578), which may be set before Python is initialised.
  *
  * No descriptor is kept open, because a program may close it and get the same number for a file of its own. Nothing is
  * allocated. What cannot be written is left out. errno is the caller's. A hook cannot be taken back: once the program
@@ -19,6 +20,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,6 +37,8 @@ enum kind {
     FORKED = 4,
     INTERPRETER = 5,
     SITE = 6,
+    EXIT = 7,
+    EXEC = 8,
 };
 
 struct record {
@@ -111,6 +115,44 @@ static int on_event(const char *event, void *args, void *data)
         put(SITE, now_ns());
     }
     return 0;
+}
+
+/* Without a stamp of its own: a process that is killed. */
+static void leave(void)
+{
+    if (*path)
+        put(EXIT, now_ns());
+}
+
+__attribute__((visibility("default"), noreturn)) void _exit(int status)
+{
+    leave();
+    for (;;)
+        syscall(SYS_exit_group, status);
+}
+
+__attribute__((visibility("default"), noreturn)) void _Exit(int status)
+{
+    _exit(status);
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    leave();
+}
+
+/* Also in a child of vfork, which shares its parent's memory and must change nothing in it. An exec that fails leaves
+ * its record; the reader takes the last one before the image. */
+__attribute__((visibility("default"))) int execve(const char *file, char *const argv[], char *const envp[])
+{
+    if (*path)
+        put(EXEC, now_ns());
+    return (int)syscall(SYS_execve, file, argv, envp);
+}
+
+__attribute__((visibility("default"))) int execv(const char *file, char *const argv[])
+{
+    return execve(file, argv, environ);
 }
 
 /* dlsym gives an object pointer, which ISO C does not let be cast to a function. */

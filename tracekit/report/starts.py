@@ -13,6 +13,7 @@ from tracekit.report.wording import interval_text, listed, value_text
 from tracekit.units import format_ns
 
 TITLES = {
+    "exec": "asking for it",
     "image": "process image",
     "interpreter": "interpreter",
     "site": "site",
@@ -25,6 +26,7 @@ TITLES = {
     "task": "to the task",
     "result": "to the result",
     "stop": "stop",
+    "exit": "leaving",
     "join": "join",
 }
 """What a reader calls the stages."""

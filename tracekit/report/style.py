@@ -52,6 +52,7 @@ STATE_COLOURS = {
 that kind in the other figures."""
 
 STAGE_COLOURS = {
+    "exec": "#8a8f98",
     "image": "#33475b",
     "interpreter": "#0072b2",
     "site": "#56b4e9",
@@ -63,7 +64,8 @@ STAGE_COLOURS = {
     "task": "#8fd0b5",
     "result": "#cc79a7",
     "stop": "#b08d57",
-    "join": "#a8447f",
+    "exit": "#a8447f",
+    "join": "#d9a5c3",
 }
 """One colour per stage of a worker's start and end."""
 

@@ -40,7 +40,8 @@ def figure(group: Group) -> FigureView | None:
     axes.set_xlim(0, longest * 1.02)
     axes.set_xlabel("ms from the request to the join", loc="right")
     handles, names = axes.get_legend_handles_labels()
-    style.legend(drawn, axes, handles, names)
+    order = sorted(zip(names, handles, strict=True), key=lambda item: list(starts.TITLES.values()).index(item[0]))
+    style.legend(drawn, axes, [handle for _, handle in order], [name for name, _ in order])
     return FigureView(
         slug=SLUG,
         title=TITLE,
@@ -64,7 +65,7 @@ def _draw(axes: Axes, row: int, parts: dict[str, float]) -> float:
     left = 0.0
     for name in STAGES:
         length = parts.get(name, 0.0)
-        known = name in axes.get_legend_handles_labels()[1] or starts.TITLES[name] in axes.get_legend_handles_labels()[1]
+        known = starts.TITLES[name] in axes.get_legend_handles_labels()[1]
         if name in parts:
             axes.barh(
                 row,

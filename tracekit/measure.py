@@ -9,12 +9,12 @@ workload `start-stop` sets it, to show what such imports cost.
 
 from __future__ import annotations
 
+import os
 import time
 
 BEGUN_NS = time.monotonic_ns()
 
 if __name__ == "__main__":
-    import os
     import sys
 
     # `-m` puts the folder it starts in first on the path. Started in the user's own, a `random.py` there, or another
@@ -25,8 +25,6 @@ if __name__ == "__main__":
     from tracekit.child import main
 
     sys.exit(main(sys.argv[1]))
-
-import os
 
 for _name in os.environ.get("TRACEKIT_MAIN_IMPORTS", "").split():
     __import__(_name)

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def measured_worker(
-    options: dict[str, Any], ready_ns: int, unpickled_ns: int | None, run: Callable[[], None]
-) -> None:
+def measured_worker(options: dict[str, Any], ready_ns: int, unpickled_ns: int | None, run: Callable[[], None]) -> None:
     """Record this process while `run`, the pool's own worker loop, does its tasks.
 
     `options` are Work.worker_options with worker and spawn_requested_ns; `ready_ns` is the worker's first stamp in

@@ -14,7 +14,6 @@ from tracekit.notices import Notice
 from tracekit.registry import Registry
 from tracekit.spec import RunSpec
 
-
 _PRELOAD = "LD_PRELOAD"
 """The one variable that several captures set."""
 

@@ -68,7 +68,9 @@ def tried(library: Path, interpreter: Interpreter, code: str, variables: Mapping
 def refused(wanted: Probe, interpreter: Interpreter, said: str, instead: str) -> CaptureUnavailable:
     """The error for a trial that left nothing of the probe's; `said` is what the interpreter printed."""
     first = (said.strip().splitlines() or ["it is static, or made for another libc"])[0]
-    return CaptureUnavailable(f"{interpreter.executable} does not let the {wanted.title} be preloaded: {first}", instead)
+    return CaptureUnavailable(
+        f"{interpreter.executable} does not let the {wanted.title} be preloaded: {first}", instead
+    )
 
 
 @contextmanager

@@ -160,7 +160,9 @@ def _probed(method: str, *, cold: bool) -> frozenset[str]:
 def compute(tables: Tables) -> pd.DataFrame:
     """Rows of scope run and cell, where workers were followed from request to join."""
     starts = starts_of(tables)
-    names = [metric_name(part, cold=cold, of=of) for cold in (False, True) for part in PARTS for of in ("", *_QUANTILES)]
+    names = [
+        metric_name(part, cold=cold, of=of) for cold in (False, True) for part in PARTS for of in ("", *_QUANTILES)
+    ]
     rows = {name: Rows(tables, name, "ns") for name in names}
     for run in usable_runs(tables):
         for name, estimate in _estimates([starts.get(run["run_id"], ())]).items():
@@ -225,16 +227,20 @@ METRIC = Metric(
     better="lower",
     needs=("starts",),
     valid_on=EVERYWHERE,
-    summary="What a worker costs stage by stage, from asking for it until it is joined. Each stage is a metric of its "
-    "own: `spawn_<stage>_ns` of later starts, `spawn_cold_<stage>_ns` of the first one of a process, with `_p50` or `_p95` "
-    "before the unit the quantiles. Stages: "
-    + "; ".join(f"`{name}` {text}" for name, text in STAGES.items())
-    + ". `life` is the sum of all but `recording`, from the request until the worker is joined; `call` is how long the call that starts it "
-    "keeps the parent.",
-    method="What lies between two stamps on one clock, of the parent, the worker and the stage probe. Mean over the "
-    "starts in the middle half by length of life: outliers are out, as of a median, and the stages sum to the life "
-    "exactly, as medians do not. Interval by drawing runs anew, since the starts of one have much in common. Only where "
-    "workers start and end one by one, as in `start-stop`. `recording` is tracekit's own doing, which no other program pays. A stage that a start does "
-    "not have is absent.",
+    summary=(
+        "What a worker costs stage by stage, from asking for it until it is joined. Each stage is a metric of its own: "
+        "`spawn_<stage>_ns` of later starts, `spawn_cold_<stage>_ns` of the first one of a process, with `_p50` or "
+        "`_p95` before the unit the quantiles. Stages: "
+        + "; ".join(f"`{name}` {text}" for name, text in STAGES.items())
+        + ". `life` is the sum of all but `recording`, from the request until the worker is joined; `call` is how long "
+        "the call that starts it keeps the parent."
+    ),
+    method=(
+        "What lies between two stamps on one clock, of the parent, the worker and the stage probe. Mean over the "
+        "starts that are the middle half by length of life: outliers are out, as of a median, and the stages sum to the "
+        "life, as medians do not. Interval by drawing runs anew: the starts of one have much in common. Only where "
+        "workers start and end one by one, as in `start-stop`. `recording` is tracekit's own doing, which no other "
+        "program pays. A stage that a start does not have is absent."
+    ),
     compute=compute,
 )

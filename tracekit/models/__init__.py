@@ -89,7 +89,10 @@ MODELS = Registry(
             "ProcessPoolExecutor, workers are copies of a clean server",
         ),
         "raw-threads": ("tracekit.models.raw_threads:MODEL", "threading.Thread itself: each does a fixed share"),
-        "raw-fork": ("tracekit.models.raw_processes:FORK", "multiprocessing.Process itself, forked: a fixed share each"),
+        "raw-fork": (
+            "tracekit.models.raw_processes:FORK",
+            "multiprocessing.Process itself, forked: a fixed share each",
+        ),
         "raw-spawn": ("tracekit.models.raw_processes:SPAWN", "the same, each a new interpreter"),
         "raw-forkserver": ("tracekit.models.raw_processes:FORKSERVER", "the same, copies of a clean server"),
     },

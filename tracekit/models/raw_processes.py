@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def do_share(pipe: Connection, task: Callable[[Any], Any], share: Sequence[tuple[int, Any]], stay: bool) -> None:  # noqa: FBT001 - arguments of a Process
+def do_share(pipe: Connection, task: Callable[[Any], Any], share: Sequence[tuple[int, Any]], stay: bool) -> None:
     """What a worker runs. Sends ("results", list) or ("error", exception); `stay`: until it is told to go."""
     from tracekit.recorder import run_task  # noqa: PLC0415 - a spawned worker must not pay for it before its stamp
 

@@ -22,7 +22,7 @@ class _Worker(threading.Thread):
         self.number = number
         self.results: dict[int, Any] = {}
         self.error: BaseException | None = None
-        self.requested_ns = self.returned_ns = self.started_ns = self.tid = None
+        self.requested_ns = self.returned_ns = self.started_ns = self.tid = 0
         self.done = threading.Event()
         self._go = threading.Event()
         self._work, self._share = work, share
@@ -99,7 +99,7 @@ def _record(
             spawn_requested_ns=worker.requested_ns,
             start_ns=worker.started_ns,
             end_ns=joined_ns,
-            cpu_ns=cpu.get(worker.tid or 0),
+            cpu_ns=cpu.get(worker.tid),
         )
         work.recorder.worker_start(
             worker=worker.number,

@@ -10,7 +10,6 @@ from tracekit.metrics.spawn_stages import CALL, LIFE, RECORDING, STAGES, metric_
 from tracekit.report.cells import Cell, Group, Number
 from tracekit.report.views import Download, Field, Row, RowGroup, Section, TableView, Verdict
 from tracekit.report.wording import interval_text, listed, value_text
-from tracekit.units import format_ns
 
 TITLES = {
     "exec": "asking for it",
@@ -35,9 +34,9 @@ _WAYS = {"fork": "a forked process", "forkserver": "a process of the fork server
 
 DOUBTS = (
     "Workers are started one at a time on an otherwise idle machine; several at once share the CPUs.",
-    "Stages are told by a small preloaded library; what it costs is the difference between the two totals. What tracekit "
-    "writes down in the worker itself is left out of both.",
-    "A stage that imports modules, of `site`, of multiprocessing, for unpickling, takes as long as these take to read: the "
+    "Stages are told by a small preloaded library; what it costs is the difference between the two totals. What "
+    "tracekit writes down in the worker itself is left out of both.",
+    "A stage that imports modules (site, imports, main module, unpickling) takes as long as these take to read: the "
     "first time after a boot much longer.",
     "A later start under forkserver finds the server running; the first one waits until it is.",
 )
@@ -57,9 +56,7 @@ def started(groups: Sequence[Group]) -> tuple[Group, ...]:
 
 def cells_of(group: Group) -> tuple[Cell, ...]:
     """Its cells of which that is true, in reading order."""
-    return tuple(
-        sorted((cell for cell in group.cells if _life(watched(cell)).available), key=lambda cell: cell.order)
-    )
+    return tuple(sorted((cell for cell in group.cells if _life(watched(cell)).available), key=lambda cell: cell.order))
 
 
 def verdict(group: Group) -> Verdict:
@@ -90,7 +87,10 @@ def _said(cell: Cell) -> str:
 def _where(cell: Cell) -> str:
     """The two longest stages of the dearest worker."""
     of_stages = {name: watched(cell).number(metric_name(name, cold=False)) for name in STAGES}
-    known = sorted((item for item in of_stages.items() if item[1].available and item[0] != RECORDING), key=lambda item: -(item[1].value or 0))
+    known = sorted(
+        (item for item in of_stages.items() if item[1].available and item[0] != RECORDING),
+        key=lambda item: -(item[1].value or 0),
+    )
     if len(known) < 2 or cell.start_method not in _WAYS:
         return ""
     longest = listed([f"{TITLES[name]} ({value_text(number)})" for name, number in known[:2]])
@@ -145,8 +145,8 @@ def section(groups: Sequence[Group]) -> Section:
         slug="stages",
         title="Stage by stage",
         sentences=(
-            "A stage begins where the one above it ends, and the stages sum to the total. `–`: such a start has no such "
-            "stage. `n/a`: capture `stages` did not watch.",
+            "A stage begins where the one above it ends, and the stages sum to the total. `–`: such a start has no "
+            "such stage. `n/a`: capture `stages` did not watch.",
         ),
         tables=tuple(_stages(group, cold=cold, several=len(groups) > 1) for group in groups for cold in (False, True)),
         downloads=(
@@ -227,7 +227,9 @@ def stages_csv(groups: Sequence[Group]) -> str:
     """A line per interpreter, model, kind of start and stage."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["os", "python", "model", "start", "stage", "mean_ns", "lower_ns", "upper_ns", "p50_ns", "p95_ns", "n"])
+    writer.writerow(
+        ["os", "python", "model", "start", "stage", "mean_ns", "lower_ns", "upper_ns", "p50_ns", "p95_ns", "n"]
+    )
     for group in groups:
         for cell in map(watched, cells_of(group)):
             for cold in (False, True):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import textwrap
 
-from tracekit.report.views import Field, ReportView, Section, TableView
+from tracekit.report.views import Field, ReportView, Row, Section, TableView
 from tracekit.report.wording import TOGETHER
 
 _WIDTH = 100
+_MOST_COLUMNS = 8
+"""More than these are numbers alone: their intervals would make lines that no terminal has room for."""
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
@@ -64,8 +66,9 @@ def _indented(text: str) -> str:
 def _rows(table: TableView) -> list[str]:
     heads = [name for name, _ in table.columns]
     blocks = []
+    short = _is_wide(table)
     for group in table.groups:
-        rows = [heads, *([f"{row.label} ({row.detail})", *map(_text, row.fields)] for row in group.rows)]
+        rows = [heads, *(_cells(row, short=short) for row in group.rows)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
         lines = [group.label] if group.label else []
         lines += [
@@ -78,6 +81,17 @@ def _rows(table: TableView) -> list[str]:
     return blocks
 
 
+def _is_wide(table: TableView) -> bool:
+    """Whether what stands beneath the numbers has no room beside them."""
+    return len(table.columns) > _MOST_COLUMNS
+
+
+def _cells(row: Row, *, short: bool) -> list[str]:
+    if short:
+        return [row.label, *(field.main for field in row.fields)]
+    return [f"{row.label} ({row.detail})", *map(_text, row.fields)]
+
+
 def _text(field: Field) -> str:
     """The number with what stands beneath it, its tag and its footnote mark in brackets."""
     below = ", ".join(part for part in (field.sub, field.tag, field.mark) if part)
@@ -86,7 +100,11 @@ def _text(field: Field) -> str:
 
 def _legend(table: TableView) -> str:
     """What the numbers are, what stands beside them, and what tags and marks mean."""
-    columns = [f"{name} ({below})" for name, below in table.columns[1:] if below] if not table.prose else []
+    columns = (
+        [f"{name} ({below})" for name, below in table.columns[1:] if below]
+        if not table.prose and not _is_wide(table)
+        else []
+    )
     said = [f"{table.caption} Columns: {', '.join(columns)}." if columns else table.caption]
     said += [f"{item.mark}: {item.text}" for item in table.legend]
     return "\n".join(map(_filled, said))

@@ -45,8 +45,8 @@ def figure(group: Group) -> FigureView | None:
     return FigureView(
         slug=SLUG,
         title=TITLE,
-        caption="The stages in their order, each the mean over the middle half of the starts, which sum to the number beside "
-        "the bar.",
+        caption="The stages in their order, each the mean over the middle half of the starts. They sum to the number "
+        "beside the bar.",
         alt=f"{TITLE}. {'; '.join(_words(bar) for bar in bars)}.",
         figure=drawn,
     )

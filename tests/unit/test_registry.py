@@ -9,7 +9,7 @@ from tracekit.counters import COUNTERS
 from tracekit.errors import UsageError
 from tracekit.known_workloads import WORKLOADS
 from tracekit.metrics import METRICS
-from tracekit.models import MODELS, START_METHODS
+from tracekit.models import MODELS, RAW_START_METHODS, START_METHODS
 from tracekit.registry import Registry
 
 ALL = [WORKLOADS, MODELS, CAPTURES, COUNTERS, METRICS]
@@ -34,7 +34,9 @@ def test_models_name_their_start_method() -> None:
     assert {name: MODELS.load(name).start_method for name in MODELS} == {
         "serial": "",
         "threads": "",
+        "raw-threads": "",
         **START_METHODS,
+        **RAW_START_METHODS,
     }
 
 

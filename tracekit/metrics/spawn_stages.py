@@ -237,8 +237,8 @@ METRIC = Metric(
     ),
     method=(
         "What lies between two stamps on one clock, of the parent, the worker and the stage probe. Mean over the "
-        "starts that are the middle half by length of life: outliers are out, as of a median, and the stages sum to the "
-        "life, as medians do not. Interval by drawing runs anew: the starts of one have much in common. Only where "
+        "starts that are the middle half by length of life: outliers are out, as of a median, and the stages sum to "
+        "the life, as medians do not. Interval by drawing runs anew: the starts of one have much in common. Only where "
         "workers start and end one by one, as in `start-stop`. `recording` is tracekit's own doing, which no other "
         "program pays. A stage that a start does not have is absent."
     ),

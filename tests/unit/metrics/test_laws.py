@@ -97,8 +97,9 @@ def test_what_is_unavailable_says_why(metrics: pd.DataFrame) -> None:
     assert lost[["value", "lower", "upper"]].isna().all(axis=None)
 
 
-OF_ALL = tuple(name for name in METRICS if name != "observed")
-"""`observed` speaks of workloads that observe anything, and of each observation by its own name: test_observed.py."""
+OF_ALL = tuple(name for name in METRICS if name not in ("observed", "spawn_stages"))
+"""`observed` speaks of workloads that observe anything, and of each observation by its own name: test_observed.py; so
+does `spawn_stages` of stages, where workers start one by one: test_spawn_stages.py."""
 
 
 def test_every_metric_speaks_about_every_untraced_cell(suite: Tables, metrics: pd.DataFrame) -> None:

@@ -96,6 +96,9 @@ def _work(
     model: Model = MODELS.load(spec.model)
     if spec.warmup:
         own.window_ended = _Handshake(bundle.root, own)
+        if workload.worker_per_item:
+            # Not timed, and one worker at a time: each may print how long its imports take, in stderr.log.
+            os.environ["PYTHONPROFILEIMPORTTIME"] = "1"
     work = Work(
         task=workload.task,
         items=items,

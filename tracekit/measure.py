@@ -4,7 +4,8 @@ This file is deliberately empty of everything else: spawned workers and the fork
 and what it imports would be added to the spawn cost that is being measured. The life of the process is in child.py.
 
 What a user's main module would import stands in TRACEKIT_MAIN_IMPORTS, module names with blanks between them: the
-workload `start-stop` sets it, to show what such imports cost.
+workload `start-stop` sets it, to show what such imports cost. Where Python is asked to print how long imports take
+(-X importtime), marks tell those of the main module from the others.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ if __name__ == "__main__":
 
     sys.exit(main(sys.argv[1]))
 
+_MARKS = "PYTHONPROFILEIMPORTTIME" in os.environ
+
+if _MARKS:
+    os.write(2, b"tracekit: main module begins\n")
+
 for _name in os.environ.get("TRACEKIT_MAIN_IMPORTS", "").split():
     __import__(_name)
+
+if _MARKS:
+    os.write(2, b"tracekit: main module ends\n")
 
 IMPORTED_NS = time.monotonic_ns()

@@ -104,6 +104,14 @@ COLUMNS: dict[str, dict[str, str]] = {
         "exit_ns": "int",
         "joined_ns": "int",
     },
+    "imports": {
+        "run_id": "text",
+        "section": "text",
+        "module": "text",
+        "depth": "int",
+        "self_ns": "int",
+        "cumulative_ns": "int",
+    },
     "spans": {
         "run_id": "text",
         "pid": "int",
@@ -237,6 +245,7 @@ class Tables:
     processes: pd.DataFrame
     threads: pd.DataFrame
     starts: pd.DataFrame
+    imports: pd.DataFrame
     spans: pd.DataFrame
     waits: pd.DataFrame
     holds: pd.DataFrame

@@ -10,6 +10,7 @@ from tracekit import stages_file
 from tracekit.bundle import Bundle
 from tracekit.errors import BundleCorrupt
 from tracekit.load.align import Window, check_streams
+from tracekit.load.imports import add_imports
 from tracekit.load.kernel import add_kernel, add_kernel_lives
 from tracekit.load.lives import Lives
 from tracekit.load.manifest import UNFINISHED, Manifest, read_manifest, read_spec
@@ -42,6 +43,7 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     window = Window(manifest.started_ns, manifest.ended_ns)
     check_streams(streams, window)
     add_starts(columns, spec.run_id, streams, stages_file.records(bundle.stages), window)
+    add_imports(bundle, spec, columns)
     lives = Lives()
     for stream in streams:
         add_stream(columns, lives, spec.run_id, stream)

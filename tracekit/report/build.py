@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tracekit import __version__
 from tracekit.metrics.once import remembering
-from tracekit.report import claims, doubts, environment, every, faults, methods, sections, starts, summary
+from tracekit.report import claims, doubts, environment, every, faults, imports, methods, sections, starts, summary
 from tracekit.report.cells import Group
 from tracekit.report.figures import faults as fault_matrix
 from tracekit.report.figures import lives, spawn, speedup, stages, switches, thread_time, walls
@@ -85,14 +85,18 @@ def _of_starts(view: ReportView, tables: Tables, found: tuple[Group, ...]) -> Re
         for number, figure in enumerate(drawn, start=1)
         if figure is not None
     ]
+    of_imports = imports.section(tables, {group.python: group.label for group in found})
+    further = [*([of_imports] if of_imports else []), *(item for item in view.sections if item.slug == "sure")]
     return replace(
         view,
-        verdicts=tuple(_with_status(starts.verdict(group), tables) for group in found),
+        verdicts=tuple(
+            _with_status(starts.verdict(group, imports.imported(tables, group.python)), tables) for group in found
+        ),
         summary=starts.summary_table(found),
         by_workers=(),
         captures=None,
         figures=(FigureGroup(label="", figures=tuple(named), missing=()),),
-        sections=(starts.section(found), *(item for item in view.sections if item.slug == "sure")),
+        sections=(starts.section(found), *further),
         doubts=(*starts.DOUBTS, *view.doubts),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from tracekit.metrics.spawn_stages import CALL, LIFE, RECORDING, STAGES, metric_name
 from tracekit.report.cells import Cell, Group, Number
+from tracekit.report.imports import Imported
 from tracekit.report.views import Download, Field, Row, RowGroup, Section, TableView, Verdict
 from tracekit.report.wording import interval_text, listed, value_text
 
@@ -59,8 +60,9 @@ def cells_of(group: Group) -> tuple[Cell, ...]:
     return tuple(sorted((cell for cell in group.cells if _life(watched(cell)).available), key=lambda cell: cell.order))
 
 
-def verdict(group: Group) -> Verdict:
-    """What one worker of each kind costs, in one sentence, and where the dearest spends it."""
+def verdict(group: Group, modules: Sequence[Imported] = ()) -> Verdict:
+    """What one worker of each kind costs, in one sentence, and where the dearest spends it. `modules`: what a spawned
+    one imports."""
     cells = cells_of(group)
     plain = [cell for cell in cells if not cell.raw] or list(cells)
     said = [_said(cell) for cell in plain]
@@ -70,7 +72,7 @@ def verdict(group: Group) -> Verdict:
         label=group.label,
         outcome=cheapest.family,
         lead=f"Starting a worker, one empty task and joining it take {listed(said)}",
-        rest=f".{_where(dearest)}",
+        rest=f".{_where(dearest, modules)}",
     )
 
 
@@ -84,8 +86,8 @@ def _said(cell: Cell) -> str:
     return f"{value_text(later)} {what}"
 
 
-def _where(cell: Cell) -> str:
-    """The two longest stages of the dearest worker."""
+def _where(cell: Cell, modules: Sequence[Imported]) -> str:
+    """The two longest stages of the dearest worker; of its main module the longest import by name."""
     of_stages = {name: watched(cell).number(metric_name(name, cold=False)) for name in STAGES}
     known = sorted(
         (item for item in of_stages.items() if item[1].available and item[0] != RECORDING),
@@ -93,7 +95,9 @@ def _where(cell: Cell) -> str:
     )
     if len(known) < 2 or cell.start_method not in _WAYS:
         return ""
-    longest = listed([f"{TITLES[name]} ({value_text(number)})" for name, number in known[:2]])
+    of_main = next((item.module for item in modules if item.section == "main"), "")
+    named = {"main": f", mostly {of_main}"} if of_main else {}
+    longest = listed([f"{TITLES[name]} ({value_text(number)}{named.get(name, '')})" for name, number in known[:2]])
     return f" Most of {_WAYS[cell.start_method]} is {longest}."
 
 

@@ -11,13 +11,17 @@ import datetime
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from tracekit.bundle import Store
 from tracekit.interpreters import Interpreter
 from tracekit.known_workloads import CONTROLS, WORKLOADS
 from tracekit.models import start_method_of
-from tracekit.request import Request, check, parameters_of
+from tracekit.request import Request, check, variants_of
 from tracekit.spec import RunSpec, Suite
+
+if TYPE_CHECKING:
+    from tracekit.workload import Value
 
 LIGHT = frozenset({"waits", "kernel", "stages"})
 """Captures that disturb so little that their effect is a ratio with an interval: they run as often as the untraced runs
@@ -35,6 +39,7 @@ class Cell:
     model: str
     workers: int
     control: bool
+    parameters: tuple[tuple[str, Value], ...] = ()
     interpreter: Interpreter = field(repr=False)
 
 
@@ -50,7 +55,11 @@ def cells(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
     for interpreter in interpreters:
         for model in request.models:
             counts = (1,) if model == "serial" else request.workers
-            found += [_cell(request.workload, model, count, interpreter) for count in counts]
+            found += [
+                replace(_cell(request.workload, model, count, interpreter), parameters=tuple(parameters.items()))
+                for count in counts
+                for parameters in variants_of(request)
+            ]
     if request.controls:
         found += _controls(request, interpreters)
     return list(dict.fromkeys(found))
@@ -69,7 +78,8 @@ def plan(
     `captures` holds what the preflights allowed: (capture, interpreter label) -> extra path.
     """
     chosen = cells(request, interpreters)
-    values = parameters_of(request)
+    sets = variants_of(request)
+    common = {name: value for name, value in sets[0].items() if all(other[name] == value for other in sets)}
     most = {cell.model: max(c.workers for c in chosen if c.model == cell.model) for cell in chosen}
     specs = [
         _spec(request, suite_id, cell, capture="none", repeat=0, warmup=True)
@@ -92,14 +102,12 @@ def plan(
             watched = _watched(cell, request, most, captures)
             if capture in watched:
                 specs.append(_spec(request, suite_id, cell, capture=capture, repeat=1, extra_path=watched[capture]))
-    numbered = renumbered(
-        [replace(spec, parameters=values if spec.workload == request.workload else {}) for spec in specs]
-    )
+    numbered = renumbered(specs)
     return Suite(
         suite_id=suite_id,
         workload=request.workload,
         size=request.size,
-        parameters=values,
+        parameters=common,
         specs=numbered,
         command=command,
     )
@@ -175,6 +183,7 @@ def _spec(
         items="" if cell.workload in WORKLOADS else request.items,
         model=cell.model,
         workers=cell.workers,
+        parameters=dict(cell.parameters),
         start_method=start_method_of(cell.model),
         capture=capture,
         rate_hz=request.rate_hz,

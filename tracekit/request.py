@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tracekit.capture import CAPTURES
@@ -35,6 +35,9 @@ class Request:
     size: str = "default"
     parameters: Mapping[str, Value] = field(default_factory=dict)
     """Of the workload, as text or as they are; the others have their defaults."""
+    variants: tuple[Mapping[str, Value], ...] = ()
+    """Further sets of parameters, each of which is measured as well as `parameters`, beside it in every round; for
+    workloads that start their workers one by one."""
     items: str = ""
     """The Python expression that gives the items, where the workload is a function."""
     captures: tuple[str, ...] = field(default_factory=lambda: default_captures())
@@ -64,7 +67,7 @@ def default_workers(usable_cpus: int) -> tuple[int, ...]:
 
 def check(request: Request) -> None:
     """Raise UsageError when the request cannot be meant."""
-    parameters_of(request)
+    variants_of(request)
     MODELS.check_all(list(request.models))
     _check_captures(request)
     if request.counters != "auto":
@@ -112,6 +115,21 @@ def parameters_of(request: Request) -> dict[str, Value]:
         return workload.values(request.parameters)
     except ValueError as error:
         raise UsageError(str(error), f"tracekit run {request.workload} --help") from error
+
+
+def variants_of(request: Request) -> tuple[dict[str, Value], ...]:
+    """Every set of parameters that is to be measured, each complete. Raises UsageError."""
+    if not request.variants:
+        return (parameters_of(request),)
+    if request.workload not in WORKLOADS or not WORKLOADS.load(request.workload).worker_per_item:
+        raise UsageError(
+            f"a parameter of {request.workload} has one value in a suite: only workloads that start their workers one "
+            "by one are measured with several beside one another",
+            f"tracekit run {request.workload} --help",
+        )
+    sets = (request.parameters, *request.variants)
+    found = [parameters_of(replace(request, parameters=parameters, variants=())) for parameters in sets]
+    return tuple(item for number, item in enumerate(found) if item not in found[:number])
 
 
 def _check_target(target: str) -> None:

@@ -8,12 +8,15 @@ Windows.
 A good answer: a thread within a millisecond, a forked process within some, a spawned one after 50 ms and more, most of
 which is Python's own start and imports.
 Depends on: nothing but the interpreter and the system; with `main_imports` on how long these modules take to import,
-which spawn and forkserver pay for in every worker.
+which spawn and forkserver pay for in every worker, forkserver with `preload` only once; with `parent_mb` on how long
+fork takes to copy the page tables. `-P parent_mb=0 -P parent_mb=100 -P parent_mb=500` measures all three, in turn.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -26,21 +29,41 @@ if TYPE_CHECKING:
 _MAIN_IMPORTS = "TRACEKIT_MAIN_IMPORTS"
 """Read by tracekit/measure.py, the main module that workers import again."""
 
+_PAGE = 4096
+
 
 @contextmanager
-def around(starts: int, seed: int, *, main_imports: str) -> Iterator[Mapping[str, Any]]:
-    """Let the main module import what it is told to: here, as a program's own main module has, and in the workers."""
-    for name in main_imports.split():
+def around(
+    starts: int, seed: int, *, main_imports: str, preload: bool, parent_mb: int, parent_threads: int
+) -> Iterator[Mapping[str, Any]]:
+    """Make the parent as it is told to be: what its main module imports, here and in the workers, what the fork server
+    imports before its first worker, how much memory the parent has touched and how many further threads it has."""
+    names = [name for name in main_imports.split(",") if name]
+    for name in names:
         __import__(name)
-    os.environ[_MAIN_IMPORTS] = main_imports
+    os.environ[_MAIN_IMPORTS] = " ".join(names)
+    if preload:
+        multiprocessing.set_forkserver_preload(names)
+    # One byte of each page, or the kernel would not have given the memory.
+    touched = bytearray(parent_mb << 20)
+    touched[::_PAGE] = bytes([1]) * len(range(0, len(touched), _PAGE))
+    end = threading.Event()
+    threads = [threading.Thread(target=end.wait, daemon=True) for _ in range(parent_threads)]
+    for thread in threads:
+        thread.start()
     try:
         yield {}
     finally:
-        del os.environ[_MAIN_IMPORTS]
+        end.set()
+        for thread in threads:
+            thread.join()
+        del os.environ[_MAIN_IMPORTS], touched
 
 
-def make_items(starts: int, seed: int, *, main_imports: str) -> list[int]:
-    """Numbers; neither the seed nor the imports change anything."""
+def make_items(
+    starts: int, seed: int, *, main_imports: str, preload: bool, parent_mb: int, parent_threads: int
+) -> list[int]:
+    """Numbers; nothing else changes anything."""
     return list(range(starts))
 
 
@@ -63,7 +86,12 @@ WORKLOAD = Workload(
     task=task,
     combine=combine,
     around=around,
-    parameters=(Parameter("main_imports", "", "modules that the program's main module imports, by blanks"),),
+    parameters=(
+        Parameter("main_imports", "", "modules that the program's main module imports, by commas"),
+        Parameter("preload", False, "whether the fork server imports them too, before its first worker"),
+        Parameter("parent_mb", 0, "memory that the parent has touched", unit="MiB", least=0, most=8192),
+        Parameter("parent_threads", 0, "further threads of the parent, which sleep", least=0, most=1000),
+    ),
     usual={
         "models": (
             "threads",

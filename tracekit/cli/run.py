@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,7 +212,7 @@ def _request(params: dict[str, Any], given: set[str]) -> Request:
         models=params["models"],
         workers=params["workers"] or default_workers(usable_cpus()),
         size=params["size"],
-        parameters=dict(params["parameters"]),
+        **_parameters(params["parameters"]),
         items=params["items"],
         captures=params["captures"],
         runs=params["runs"],
@@ -224,6 +226,15 @@ def _request(params: dict[str, Any], given: set[str]) -> Request:
     # An option whose name says no unit is of the request's attribute that does.
     said = given | {"timeout_s" for name in given if name == "timeout"}
     return replace(request, **{name: value for name, value in usual(request.workload).items() if name not in said})
+
+
+def _parameters(given: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """`-P a=1 -P b=2 -P b=3` asks for a=1 b=2 and beside it a=1 b=3."""
+    values: dict[str, list[str]] = {}
+    for name, text in given:
+        values.setdefault(name, []).append(text)
+    sets = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
+    return {"parameters": sets[0], "variants": tuple(sets[1:])}
 
 
 _OF_CLAIMS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store"}

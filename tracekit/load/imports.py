@@ -1,8 +1,8 @@
 """How long the imports of a worker took: what Python prints of them with -X importtime, to the table `imports`.
 
-In the warm-up run of a workload that starts its workers one by one, each spawned worker prints a heading and then a line
-per import, into stderr.log: `import time: self [us] | cumulative | imported package`. A module stands below those that it
-imported itself, which are indented by two blanks more. Marks of ours tell where the main module begins and ends
+In the warm-up run of a workload that starts its workers one by one, each spawned worker prints a heading and then a
+line per import, into stderr.log: `import time: self [us] | cumulative | imported package`. A module stands below those
+that it imported itself, which are indented by two blanks more. Marks of ours tell where the main module begins and ends
 (tracekit/measure.py).
 """
 

@@ -30,8 +30,14 @@ def compute(counter: str, tables: Tables) -> pd.DataFrame:
     found = tables.counters[(tables.counters["counter"] == counter) & (tables.counters["scope"] == "process")]
     readings = {(row["run_id"], row["pid"]): row["value"] for row in records(found) if row["value"] is not None}
     expected: dict[str, set[int]] = {}
+    # Where workers come and go one by one, those that had gone were not there to be read.
+    read_ns: dict[str, int] = {}
+    for row in records(found):
+        if row["ts_ns"] is not None:
+            read_ns[row["run_id"]] = min(row["ts_ns"], read_ns.get(row["run_id"], row["ts_ns"]))
     for process in records(tables.processes):
-        if process["role"] in MEASURED_ROLES:
+        gone = process["exit_ns"] is not None and process["exit_ns"] < read_ns.get(process["run_id"], 0)
+        if process["role"] in MEASURED_ROLES and not gone:
             expected.setdefault(process["run_id"], set()).add(process["pid"])
     for cell in untraced_cells(tables):
         rows.cell(cell, _last([_of_run(run, readings, expected.get(run, set())) for run in cell.warmups]))

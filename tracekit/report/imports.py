@@ -70,9 +70,9 @@ def section(tables: Tables, pythons: Mapping[str, str]) -> Section | None:
         return None
     table = TableView(
         title="Imports of a spawned worker",
-        caption="Printed by Python itself (-X importtime) for one worker of the warm-up run, which makes them some tenths "
-        "longer. Each line is a module with all that it imports; the longest first. Under forkserver the server pays for "
-        "the first of these stages, and every worker for the other two; a forked worker for none.",
+        caption="Printed by Python itself (-X importtime) for one worker of the warm-up run, which makes them some "
+        "tenths longer. Each line is a module with all that it imports; the longest first. Under forkserver the server "
+        "pays for the first of these stages, and every worker for the other two; a forked worker for none.",
         columns=(("Module", "stage"), ("Took", ""), ("Of that, by package", "")),
         groups=tuple(groups),
         legend=(),

@@ -57,7 +57,15 @@ def started(groups: Sequence[Group]) -> tuple[Group, ...]:
 
 def cells_of(group: Group) -> tuple[Cell, ...]:
     """Its cells of which that is true, in reading order."""
-    return tuple(sorted((cell for cell in group.cells if _life(watched(cell)).available), key=lambda cell: cell.order))
+    known = [cell for cell in group.cells if _life(watched(cell)).available]
+    return tuple(sorted(known, key=lambda cell: cell.order))
+
+
+def varied(cells: Sequence[Cell]) -> dict[Cell, str]:
+    """Of each cell those parameters that not all cells have in common: `parent_mb=100`; empty where all are alike."""
+    own = {cell: cell.parameters.split(" ") for cell in cells}
+    common = set.intersection(*map(set, own.values())) if own else set()
+    return {cell: " ".join(word for word in words if word not in common) for cell, words in own.items()}
 
 
 def verdict(group: Group, modules: Sequence[Imported] = ()) -> Verdict:
@@ -65,6 +73,8 @@ def verdict(group: Group, modules: Sequence[Imported] = ()) -> Verdict:
     one imports."""
     cells = cells_of(group)
     plain = [cell for cell in cells if not cell.raw] or list(cells)
+    # Of several sets of parameters the sentence is about the first one.
+    plain = [cell for cell in plain if cell.parameters == plain[0].parameters]
     said = [_said(cell) for cell in plain]
     dearest = max(plain, key=lambda cell: _life(cell).value or 0)
     cheapest = min(plain, key=lambda cell: _life(cell).value or 0)
@@ -118,20 +128,23 @@ def summary_table(groups: Sequence[Group]) -> TableView:
             ("The call keeps the parent", "later start"),
         ),
         groups=tuple(
-            RowGroup(label=group.label if several else "", rows=tuple(_total(cell) for cell in cells_of(group)))
+            RowGroup(
+                label=group.label if several else "",
+                rows=tuple(_total(cell, which) for cell, which in varied(cells_of(group)).items()),
+            )
             for group in groups
         ),
         legend=(),
     )
 
 
-def _total(cell: Cell) -> Row:
+def _total(cell: Cell, which: str) -> Row:
     later, first = _life(cell), cell.number(metric_name(LIFE, cold=True))
     p50, p95 = (cell.number(metric_name(LIFE, cold=False, of=of)) for of in ("p50", "p95"))
     return Row(
         family=cell.family,
         label=cell.variant,
-        detail="an executor's" if not cell.raw else "without executor",
+        detail=", ".join(filter(None, ("without executor" if cell.raw else "an executor's", which))),
         fields=(
             _field(later),
             Field(main=value_text(p50), sub=f"n = {p50.n}" if p50.available else ""),
@@ -174,7 +187,7 @@ def _stages(group: Group, *, cold: bool, several: bool) -> TableView:
     return TableView(
         title=f"{which} · {group.label}" if several else which,
         caption="Means over the starts in the middle half by their total, with 95 % intervals; under the stage probe.",
-        columns=(("Stage", "ends"), *((_short(cell), "") for cell in cells)),
+        columns=(("Stage", "ends"), *((_short(cell), which) for cell, which in varied(cells).items())),
         groups=(RowGroup(label="", rows=tuple(rows)),),
         legend=(),
     )
@@ -232,7 +245,20 @@ def stages_csv(groups: Sequence[Group]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["os", "python", "model", "start", "stage", "mean_ns", "lower_ns", "upper_ns", "p50_ns", "p95_ns", "n"]
+        [
+            "os",
+            "python",
+            "model",
+            "parameters",
+            "start",
+            "stage",
+            "mean_ns",
+            "lower_ns",
+            "upper_ns",
+            "p50_ns",
+            "p95_ns",
+            "n",
+        ]
     )
     for group in groups:
         for cell in map(watched, cells_of(group)):
@@ -246,6 +272,7 @@ def stages_csv(groups: Sequence[Group]) -> str:
                                 group.os,
                                 group.python,
                                 cell.model,
+                                cell.parameters,
                                 "first" if cold else "later",
                                 name,
                                 number.value,

@@ -28,8 +28,12 @@ def figure(group: Group) -> FigureView | None:
         return None
     counts = sorted({cell.number(metric_name(LIFE, cold=cold)).n for cell, cold in bars})
     subtitle = f"{group.label}, n = {'/'.join(map(str, counts))} starts"
-    drawn, axes = style.canvas(TITLE, subtitle, 2.3 + 0.3 * len(bars))
-    labels = [f"{cell.model.replace('-', ' ')}{', first' if cold else ''}" for cell, cold in bars]
+    drawn, axes = style.canvas(TITLE, subtitle, 2.3 + (0.42 if any(starts.varied(cells).values()) else 0.3) * len(bars))
+    which = starts.varied(cells)
+    labels = [
+        f"{cell.model.replace('-', ' ')}{', first' if cold else ''}{f'{chr(10)}{which[cell]}' if which[cell] else ''}"
+        for cell, cold in bars
+    ]
     style.rows(drawn, axes, labels, [style.colour(cell.family) for cell, _ in bars])
     style.make_room_right(drawn, 0.84)
     longest = max(sum(_parts(cell, cold=cold).values()) for cell, cold in bars)

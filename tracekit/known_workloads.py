@@ -77,6 +77,10 @@ WORKLOADS = Registry(
             "one worker fails, in every way and under every kind: what becomes of the others",
         ),
         "start-stop": ("workloads.start_stop:WORKLOAD", "nothing but starting workers and stopping them"),
+        "ipc": (
+            "workloads.ipc:WORKLOAD",
+            "talking to another process or thread: every channel, from 1 byte to 64 MiB",
+        ),
         "import-heavy": (
             "workloads.import_heavy:WORKLOAD",
             "workers whose module imports much: what that adds to their start",

@@ -4,9 +4,9 @@ Shows: what each task that goes to a worker pays before and after its work. Two 
 process or, for queue.Queue, a thread. A message goes there and comes back (round trip), and many go one way
 (throughput). What it takes to turn an object into bytes and back is measured apart from carrying them.
 Claim: threads share memory, processes have to copy; talking between processes is slow.
-A good answer: some microseconds there and back for small messages over pipes and sockets, more where a thread or a third
-process stands between (Queue, Manager); for megabytes it is how often the bytes are copied. Between threads only a
-reference goes over, whatever the size.
+A good answer: some microseconds there and back for small messages over pipes and sockets, more where a thread or a
+third process stands between (Queue, Manager); for megabytes it is how often the bytes are copied. Between threads only
+a reference goes over, whatever the size.
 Depends on: the system's scheduler (a round trip wakes two processes) and its memory bandwidth.
 """
 
@@ -31,6 +31,8 @@ Item = tuple[str, tuple[int, ...]]
 Seen = dict[str, float]
 
 SIZES = {1: "1B", 1 << 10: "1KiB", 1 << 16: "64KiB", 1 << 20: "1MiB", 1 << 24: "16MiB", 1 << 26: "64MiB"}
+BY_REFERENCE = "thread-queue"
+"""A channel that carries no bytes has no throughput of them."""
 PICKLES = ("pickle-bytes", "pickle-floats", "pickle-out-of-band")
 """A bytes object; a list of floats of as many bytes; a buffer that protocol 5 leaves out of the pickle."""
 
@@ -117,21 +119,24 @@ def _of_size(name: str, size: int, near: End, control: Connection) -> Seen:
     first = _round_trips(near, control, data, _WARM)[-1]
     count = _count(_SPEND_S / first, _ROUND_TRIPS)
     lengths = sorted(_round_trips(near, control, data, count))
-    many = max(_ONE_WAY[0], min(_count(2 * _SPEND_S / first, _ONE_WAY), _IN_FLIGHT // size))
-    control.send((_SINK, many))
-    start = time.perf_counter()
-    for _ in range(many):
-        near.send(data)
-    control.recv()
-    took = time.perf_counter() - start
     place = f"{name}.{SIZES[size]}"
-    seen = {
-        f"{place}.round_trip_p50_ns": _quantile(lengths, 0.5) * 1e9,
-        f"{place}.throughput_bytes_per_s": many * size / took,
-    }
+    seen = {f"{place}.round_trip_p50_ns": _quantile(lengths, 0.5) * 1e9}
     if len(lengths) >= _FOR_P99:
         seen[f"{place}.round_trip_p99_ns"] = _quantile(lengths, 0.99) * 1e9
+    if name != BY_REFERENCE:
+        many = max(_ONE_WAY[0], min(_count(2 * _SPEND_S / first, _ONE_WAY), _IN_FLIGHT // size))
+        seen[f"{place}.throughput_bytes_per_s"] = _throughput(near, control, data, many)
     return seen
+
+
+def _throughput(near: End, control: Connection, data: bytes, count: int) -> float:
+    """Bytes a second, until the other side has them all."""
+    control.send((_SINK, count))
+    start = time.perf_counter()
+    for _ in range(count):
+        near.send(data)
+    control.recv()
+    return count * len(data) / (time.perf_counter() - start)
 
 
 def _round_trips(near: End, control: Connection, data: bytes, count: int) -> list[float]:
@@ -224,6 +229,7 @@ def _observations() -> tuple[Observation, ...]:
         for name in names
         for size in SIZES.values()
         for what, unit, summary in whats
+        if (name, what) != (BY_REFERENCE, "throughput_bytes_per_s")
     )
 
 

@@ -1,8 +1,8 @@
 """The channels of the workload `ipc`: ways to hand bytes to another process or thread, all behind send and receive.
 
-Each is used as a program would: a Connection for pipes, length-prefixed messages on sockets, objects on queues. What has
-one place for the data (a file, shared memory) tells the other side by a pipe, and waits before it writes there again
-until the other side has read it.
+Each is used as a program would: a Connection for pipes, length-prefixed messages on sockets, objects on queues. What
+has one place for the data (a file, shared memory) tells the other side by a pipe, and waits before it writes there
+again until the other side has read it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 TYPE_CHECKING = False  # `typing` alone takes 2 ms, which every spawned peer would pay
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
     from multiprocessing.context import BaseContext
     from typing import Any
@@ -170,10 +171,14 @@ class SharedEnd(PlaceEnd):
         return self._blocks[number]
 
     def write(self, data: bytes) -> None:
-        self._block(1).buf[: len(data)] = data
+        there = self._block(1).buf
+        assert there is not None
+        there[: len(data)] = data
 
     def read(self, length: int) -> bytes:
-        return bytes(self._block(0).buf[:length])
+        here = self._block(0).buf
+        assert here is not None
+        return bytes(here[:length])
 
     def close(self) -> None:
         super().close()
@@ -243,9 +248,7 @@ class _Files(Channel):
         self._folder = tempfile.TemporaryDirectory(prefix="tk-ipc-")
         names = [os.path.join(self._folder.name, name) for name in ("there", "back")]  # noqa: PTH118 - text is wanted
         there, back = context.Pipe(duplex=False), context.Pipe(duplex=False)
-        super().__init__(
-            FileEnd(back[0], there[1], names[1], names[0]), FileEnd(there[0], back[1], names[0], names[1])
-        )
+        super().__init__(FileEnd(back[0], there[1], names[1], names[0]), FileEnd(there[0], back[1], names[0], names[1]))
 
     def remove(self) -> None:
         self._folder.cleanup()
@@ -275,7 +278,7 @@ class _Threads(Channel):
         super().__init__(QueueEnd(back, there), QueueEnd(there, back))
 
 
-_OPENERS = {
+_OPENERS: dict[str, Callable[[BaseContext, int], Channel]] = {
     "thread-queue": lambda context, most: _Threads(),
     "pipe": _pipe,
     "unix-socket": _unix,

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from tracekit import __version__
 from tracekit.metrics.once import remembering
-from tracekit.report import claims, doubts, environment, every, faults, imports, methods, sections, starts, summary
+from tracekit.report import claims, doubts, environment, every, faults, imports, ipc, methods, sections, starts, summary
 from tracekit.report.cells import Group
 from tracekit.report.figures import faults as fault_matrix
-from tracekit.report.figures import lives, spawn, speedup, stages, switches, thread_time, walls
+from tracekit.report.figures import lives, round_trips, spawn, speedup, stages, switches, thread_time, walls
 from tracekit.report.grouping import groups
 from tracekit.report.program import Program, headline, processes_table, program_of
 from tracekit.report.verdict import verdict
@@ -34,6 +34,9 @@ def build(tables: Tables) -> ReportView:
         found = faults.matrices(groups(tables))
         if found:
             return _of_faults(view, tables, found)
+        of_talks = ipc.talks(groups(tables))
+        if of_talks:
+            return _of_talks(view, tables, of_talks)
         of_starts = starts.started(groups(tables))
         return _of_starts(view, tables, of_starts) if of_starts else view
 
@@ -79,12 +82,7 @@ def _of_faults(view: ReportView, tables: Tables, found: tuple[faults.Matrix, ...
 
 def _of_starts(view: ReportView, tables: Tables, found: tuple[Group, ...]) -> ReportView:
     """The report of a workload that does nothing but start workers: what one costs, instead of speed-ups."""
-    drawn = [stages.figure(group) for group in found]
-    named = [
-        replace(figure, slug=f"{figure.slug}-{number}" if len(found) > 1 else figure.slug)
-        for number, figure in enumerate(drawn, start=1)
-        if figure is not None
-    ]
+    drawn = [figure for group in found if (figure := stages.figure(group)) is not None]
     of_imports = imports.section(tables, {group.python: group.label for group in found})
     further = [*([of_imports] if of_imports else []), *(item for item in view.sections if item.slug == "sure")]
     return replace(
@@ -95,10 +93,32 @@ def _of_starts(view: ReportView, tables: Tables, found: tuple[Group, ...]) -> Re
         summary=starts.summary_table(found),
         by_workers=(),
         captures=None,
-        figures=(FigureGroup(label="", figures=tuple(named), missing=()),),
+        figures=(FigureGroup(label="", figures=_numbered(drawn), missing=()),),
         sections=(starts.section(found), *further),
         doubts=(*starts.DOUBTS, *view.doubts),
     )
+
+
+def _of_talks(view: ReportView, tables: Tables, found: tuple[ipc.Talk, ...]) -> ReportView:
+    """The report of a workload that does nothing but talk: what that costs, instead of speed-ups."""
+    drawn = [round_trips.figure(talk) for talk in found]
+    return replace(
+        view,
+        verdicts=tuple(_with_status(ipc.verdict(talk), tables) for talk in found),
+        summary=ipc.summary_table(found),
+        by_workers=(),
+        captures=None,
+        figures=(FigureGroup(label="", figures=_numbered(drawn), missing=()),),
+        sections=(ipc.section(found),),
+        doubts=(*ipc.DOUBTS, *view.doubts),
+    )
+
+
+def _numbered(figures: list[FigureView]) -> tuple[FigureView, ...]:
+    """The same, each with a file of its own."""
+    if len(figures) == 1:
+        return tuple(figures)
+    return tuple(replace(figure, slug=f"{figure.slug}-{number}") for number, figure in enumerate(figures, start=1))
 
 
 def _matrices(found: tuple[faults.Matrix, ...], what: str) -> tuple[FigureGroup, ...]:

@@ -112,7 +112,7 @@ def _work(
             "extra_path": spec.extra_path,
         },
         worker_per_item=workload.worker_per_item,
-        workers_stay=spec.warmup,
+        warmup=spec.warmup,
     )
     own.calibrate()
     own.readings("start", machine=True)

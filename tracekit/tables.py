@@ -104,6 +104,16 @@ COLUMNS: dict[str, dict[str, str]] = {
         "exit_ns": "int",
         "joined_ns": "int",
     },
+    "pickles": {
+        "run_id": "text",
+        "item": "int",
+        "item_bytes": "int",
+        "item_dumps_ns": "int",
+        "item_loads_ns": "int",
+        "result_bytes": "int",
+        "result_dumps_ns": "int",
+        "result_loads_ns": "int",
+    },
     "imports": {
         "run_id": "text",
         "section": "text",
@@ -245,6 +255,7 @@ class Tables:
     processes: pd.DataFrame
     threads: pd.DataFrame
     starts: pd.DataFrame
+    pickles: pd.DataFrame
     imports: pd.DataFrame
     spans: pd.DataFrame
     waits: pd.DataFrame

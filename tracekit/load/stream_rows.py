@@ -8,7 +8,7 @@ from tracekit.load.streams import Stream
 
 
 def add_stream(columns: Columns, lives: Lives, run_id: str, stream: Stream) -> None:
-    """Add the spans and counters of one stream, and to `lives` its process with its threads."""
+    """Add the spans, pickles and counters of one stream, and to `lives` its process with its threads."""
     place = {"run_id": run_id, "pid": stream.pid}
     if stream.pid is not None:
         _add_threads(_add_process(lives, stream), stream)
@@ -24,6 +24,18 @@ def add_stream(columns: Columns, lives: Lives, run_id: str, stream: Stream) -> N
             cpu_ns=span.cpu_ns,
             voluntary_switches=span.voluntary_switches,
             involuntary_switches=span.involuntary_switches,
+        )
+    for pickled in stream.pickled:
+        columns.add(
+            "pickles",
+            run_id=run_id,
+            item=pickled.item,
+            item_bytes=pickled.item_bytes,
+            item_dumps_ns=pickled.item_dumps_ns,
+            item_loads_ns=pickled.item_loads_ns,
+            result_bytes=pickled.result_bytes,
+            result_dumps_ns=pickled.result_dumps_ns,
+            result_loads_ns=pickled.result_loads_ns,
         )
     for counter in stream.counters:
         columns.add(

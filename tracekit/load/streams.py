@@ -62,6 +62,16 @@ class Start(Struct, kw_only=True):
     joined_ns: Count | None = None
 
 
+class Pickled(Struct, kw_only=True):
+    item: Count
+    item_bytes: Count
+    item_dumps_ns: Count
+    item_loads_ns: Count
+    result_bytes: Count
+    result_dumps_ns: Count
+    result_loads_ns: Count
+
+
 class Stamp(Struct, kw_only=True):
     name: str
     ts_ns: Count
@@ -127,6 +137,7 @@ class Stream:
     spans: list[Span] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     stamps: dict[str, int] = field(default_factory=dict)
+    pickled: list[Pickled] = field(default_factory=list)
     counters: list[Counter] = field(default_factory=list)
     result: Result | None = None
     failure: Failure | None = None
@@ -145,6 +156,7 @@ _DECODERS = {
     "span": decoder(Span),
     "start": decoder(Start),
     "stamp": decoder(Stamp),
+    "pickled": decoder(Pickled),
     "counter": decoder(Counter),
     "result": decoder(Result),
     "failure": decoder(Failure),
@@ -206,6 +218,8 @@ def _keep(stream: Stream, kind: str, record: Any, number: int) -> None:
             stream.spans.append(record)
         case Start():
             stream.starts.append(record)
+        case Pickled():
+            stream.pickled.append(record)
         case Stamp():
             stream.stamps[record.name] = record.ts_ns
         case Counter():

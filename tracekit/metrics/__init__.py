@@ -80,6 +80,9 @@ METRICS = Registry(
             f"{_HERE}.spawn_stages:METRIC",
             "what a worker costs stage by stage: spawn_image_ns, spawn_cold_life_ns, ...",
         ),
+        "pickled_bytes": (f"{_HERE}.pickling:BYTES", "bytes of all items and results that went through pickle"),
+        "pickling_ns": (f"{_HERE}.pickling:TIME", "time that both sides took to pickle and unpickle them"),
+        "pickling_share": (f"{_HERE}.pickling:SHARE", "the same as a part of the CPU time"),
         "uss_bytes": (f"{_HERE}.memory:USS", "memory that only these processes hold"),
         "pss_bytes": (
             f"{_HERE}.memory:PSS",

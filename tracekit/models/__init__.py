@@ -30,8 +30,9 @@ class Work:
     """What a model is given: the bare task, its items, how many workers, and where to record.
 
     `worker_options` goes to every worker process: streams (folder), counters (source name), capture, raw (folder),
-    extra_path. `worker_per_item`: as of a workload. `workers_stay`: workers wait at the end until they are asked to go,
-    where the model would let them go by themselves: somebody wants to look at them while all are alive.
+    extra_path. `worker_per_item`: as of a workload. `warmup`: the run is not timed, and more may be looked at: what
+    items and results cost to pickle; and workers wait at the end until they are asked to go, where the model would let
+    them go by themselves, so that somebody can look at them while all are alive.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Work:
         recorder: Recorder,
         worker_options: dict[str, str],
         worker_per_item: bool = False,
-        workers_stay: bool = False,
+        warmup: bool = False,
     ) -> None:
         self.task = task
         self.items = items
@@ -51,7 +52,7 @@ class Work:
         self.recorder = recorder
         self.worker_options = worker_options
         self.worker_per_item = worker_per_item
-        self.workers_stay = workers_stay
+        self.warmup = warmup
 
     def rounds(self) -> Iterator[Round]:
         """One with all items, or one for each item."""

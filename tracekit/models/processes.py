@@ -28,14 +28,11 @@ class Processes(Model):
         return [result for part in work.rounds() for result in self._round(work, part)]
 
     def _round(self, work: Work, part: Round) -> list[Any]:
-        from tracekit.recorder import run_task  # noqa: PLC0415 - a worker must not pay for it before its stamp
-
         stamped = StampedContext(self.start_method, work)
         pool = ProcessPoolExecutor(work.workers, mp_context=stamped.context)
         had_ns = None
         try:
-            futures = [pool.submit(run_task, work.task, index, item) for index, item in part.items]
-            results = [future.result() for future in futures]
+            results = _counted(pool, work, part) if work.warmup else _done(pool, work, part)
             had_ns = time.monotonic_ns()
             if part.last:
                 work.recorder.end_window()
@@ -47,6 +44,24 @@ class Processes(Model):
             work.recorder.span("shutdown", asked, joined)
         stamped.record(part, had_ns, joined)
         return results
+
+
+def _done(pool: ProcessPoolExecutor, work: Work, part: Round) -> list[Any]:
+    from tracekit.recorder import run_task  # noqa: PLC0415 - a worker must not pay for it before its stamp
+
+    futures = [pool.submit(run_task, work.task, index, item) for index, item in part.items]
+    return [future.result() for future in futures]
+
+
+def _counted(pool: ProcessPoolExecutor, work: Work, part: Round) -> list[Any]:
+    """The same, with what pickling costs."""
+    from tracekit.pickling import Counting, run_packed  # noqa: PLC0415 - as above
+
+    counting = Counting(work.recorder)
+    futures = [
+        (index, pool.submit(run_packed, work.task, index, counting.pack(index, item))) for index, item in part.items
+    ]
+    return [counting.unpack(index, future.result()) for index, future in futures]
 
 
 FORK = Processes("fork")

@@ -55,7 +55,7 @@ class RawProcesses(Model):
         try:
             for share in filter(None, shares):
                 ours, theirs = stamped.context.Pipe()
-                process = stamped.process(target=do_share, args=(theirs, work.task, share, work.workers_stay))
+                process = stamped.process(target=do_share, args=(theirs, work.task, share, work.warmup))
                 workers.append((process, ours))
                 process.start()
                 theirs.close()
@@ -67,7 +67,7 @@ class RawProcesses(Model):
         finally:
             asked = time.monotonic_ns()
             for process, pipe in workers:
-                _end(process, pipe, killed=had_ns is None, stays=work.workers_stay)
+                _end(process, pipe, killed=had_ns is None, stays=work.warmup)
             joined = time.monotonic_ns()
             work.recorder.span("shutdown", asked, joined)
         stamped.record(part, had_ns, joined)

@@ -41,7 +41,7 @@ class _Worker(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - raised again where the results are wanted
             self.error = error
         self.done.set()
-        if self._work.workers_stay:
+        if self._work.warmup:
             self._go.wait()
 
     def end(self) -> None:

@@ -14,6 +14,7 @@ from tracekit.report.figures import flame
 from tracekit.report.gil import gil_table
 from tracekit.report.names import Names, names_of
 from tracekit.report.observed import observed_table
+from tracekit.report.pickling import pickling_table
 from tracekit.report.program import Program
 from tracekit.report.shares import gil_wait
 from tracekit.report.sites import sites_csv, sites_of, sites_table
@@ -35,6 +36,7 @@ def of_suite(tables: Tables, groups: tuple[Group, ...], workload: str) -> tuple[
         cell, run = chosen
         what = f"{workload}, {cell.counted}, one run with capture {run['capture']}"
         sections += of_run(tables, str(run["run_id"]), names_of(tables, str(run["run_id"])), what, what)
+    sections.append(_tables("pickling", "Talking to the workers", pickling_table(groups)))
     sections.append(_tables("sure", "How sure", sure_table(groups)))
     return tuple(section for section in sections if section is not None)
 

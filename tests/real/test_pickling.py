@@ -1,0 +1,42 @@
+"""What goes through pickle in a real run, against a count of its own."""
+
+from __future__ import annotations
+
+from multiprocessing.reduction import ForkingPickler
+
+import pytest
+
+from tests.conftest import Tracekit
+from tracekit.known_workloads import WORKLOADS
+from tracekit.workload import Workload
+
+WORDS = ("--size", "smoke", "--runs", "1", "--warmup", "1", "--no-controls", "--capture", "none", "--workers", "2")
+
+
+@pytest.mark.parametrize("name", ["json", "big-results", "skewed-tasks"])
+def test_the_bytes_are_those_that_pickling_gives(name: str, tracekit: Tracekit) -> None:
+    said = tracekit("run", name, *WORDS, "--models", "serial,threads,fork,spawn,forkserver")
+    assert said.code == 0, said.err
+    workload: Workload = WORKLOADS.load(name)
+    with workload.items("smoke", 1, {}) as items:
+        expected = sum(len(ForkingPickler.dumps(value)) for item in items for value in (item, workload.task(item)))
+        count = len(items)
+    rows = tracekit("export", "latest", "metrics", "--format", "json").rows()
+    found = {row["model"]: row for row in rows if row["metric"] == "pickled_bytes"}
+    for model in ("fork", "spawn", "forkserver"):
+        assert (found[model]["value"], found[model]["method"]) == (expected, f"counted, {count} tasks")
+    for model in ("serial", "threads"):
+        assert found[model]["quality"] == "unavailable"
+        assert "within one process" in found[model]["reason"]
+    took = {row["model"]: row["value"] for row in rows if row["metric"] == "pickling_ns" and row["value"] is not None}
+    assert took.keys() == {"fork", "spawn", "forkserver"}
+    assert min(took.values()) > 0
+    pickles = tracekit("export", "latest", "pickles", "--format", "json").rows()
+    assert len(pickles) == 3 * count
+
+
+def test_items_that_cannot_be_pickled_fail_the_run_with_their_name(tracekit: Tracekit) -> None:
+    said = tracekit("run", "operator:call", "--items", "[lambda: 1]", *WORDS, "--models", "fork")
+    assert said.code != 0
+    assert "Traceback" not in said.err
+    assert "pickle" in said.err.lower()

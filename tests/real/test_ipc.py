@@ -25,6 +25,9 @@ def test_a_channel_carries_messages_whole_and_in_order(name: str) -> None:
     make = threading.Thread if channel.threads else context.Process
     peer = make(target=serve, args=(channel.far, theirs), daemon=True)
     peer.start()
+    if not channel.threads:
+        channel.far.close()
+        theirs.close()
     messages = [b"", b"x", bytes(range(256)) * 256, b"y" * (1 << 20), b"z"]
     control.send(("echo", len(messages)))
     for message in messages:
@@ -39,6 +42,7 @@ def test_a_channel_carries_messages_whole_and_in_order(name: str) -> None:
     assert not peer.is_alive()
     channel.near.close()
     channel.remove()
+    control.close()
 
 
 def test_every_channel_and_size_is_measured_and_reported(tracekit: Tracekit, tmp_path: Path) -> None:

@@ -141,6 +141,12 @@ class Maker:
         times = {"start_ns": start_ns, "end_ns": end_ns}
         return self.row("threads", run_id=run["run_id"], pid=pid, tid=tid, **times, **{**defaults, **values})
 
+    def start(self, run: Mapping[str, Any], worker: int, requested_ns: int, **stamps: int) -> dict[str, Any]:
+        """One start of a worker with the stamps of table `starts` that were taken."""
+        pid = self.pid()
+        place = {"run_id": run["run_id"], "worker": worker, "pid": pid, "tid": pid}
+        return self.row("starts", **place, requested_ns=requested_ns, **stamps)
+
     def span(
         self, run: Mapping[str, Any], pid: int, tid: int, name: str, start_ns: int, dur_ns: int, **values: Any
     ) -> dict[str, Any]:

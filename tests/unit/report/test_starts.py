@@ -1,0 +1,582 @@
+"""The report of `start-stop`: verdict, tables, figure and download say what a worker costs, and in which stage."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from tests import made_tables
+from tests.made_tables import MS, SECOND, Maker
+from tests.unit.metrics.test_spawn_stages import stamps
+from tracekit.metrics.compute import compute_all
+from tracekit.metrics.spawn_stages import CALL, LIFE, RECORDING, STAGES
+from tracekit.report import style
+from tracekit.report.build import build
+from tracekit.report.markdown import escaped, to_markdown
+from tracekit.report.starts import DOUBTS, TITLES
+from tracekit.report.terminal import to_text
+from tracekit.report.views import FigureView, ReportView, Row, Section, TableView
+from tracekit.tables import Tables, from_rows
+from tracekit.units import format_ns
+
+US = 1_000
+LEGEND = 3
+"""Names to a line of a legend."""
+
+WORK = {
+    "first_instruction_ns": 100 * US,
+    "recording_ns": 500 * US,
+    "first_task_ns": 50 * US,
+    "result_ns": 150 * US,
+    "done_ns": 100 * US,
+    "recorded_ns": 300 * US,
+    "exit_ns": 100 * US,
+    "joined_ns": 200 * US,
+}
+"""700 us, and 800 us of tracekit's own."""
+OF_IMAGE = {"exec_ns": 1 * MS, "image_ns": 2 * MS, "interpreter_ns": 7 * MS, "site_ns": 3 * MS}
+AGAIN = {"main_begun_ns": 3 * MS, "main_imported_ns": 10 * MS, "unpickled_ns": 5_300 * US}
+LATER: dict[str, dict[str, int]] = {
+    "threads": {"first_instruction_ns": 60 * US, "first_task_ns": 5 * US, "result_ns": 10 * US, "joined_ns": 25 * US},
+    "fork": {"forked_ns": 300 * US, **WORK},
+    "forkserver": {"forked_ns": 1 * MS, **AGAIN, **WORK},
+    "spawn": {
+        **OF_IMAGE,
+        **{"main_begun_ns": 10 * MS, "main_imported_ns": 20 * MS, "unpickled_ns": 6_300 * US},
+        **WORK,
+    },
+}
+"""100 us, 1 ms, 20 ms and 50 ms from the request to the join."""
+FIRST = {
+    **LATER,
+    "threads": {**LATER["threads"], "first_instruction_ns": 100 * US},
+    "forkserver": {**OF_IMAGE, "forked_ns": 28 * MS, **AGAIN, **WORK},
+}
+"""140 us for a thread, 60 ms for a worker of the fork server, else as later ones."""
+
+JITTER = (-2, -1, 0, 1, 2)
+"""By repeat: the middle half is as long as without it."""
+ALL = ("threads", "raw-threads", "fork", "raw-fork", "forkserver", "raw-forkserver", "spawn", "raw-spawn")
+EXECUTORS = ("threads", "fork", "forkserver", "spawn")
+ORDER = ["threads", "raw threads", "fork", "raw fork", "forkserver", "raw forkserver", "spawn", "raw spawn"]
+"""Columns of the tables of stages, as a reader looks for them."""
+
+VERDICT = (
+    "Starting a worker, one empty task and joining it take 100 us for a thread, 1.00 ms for a forked process, "
+    "20.0 ms for a process of the fork server (the first one 60.0 ms) and 50.0 ms for a spawned process. "
+    "Most of a spawned process is main module (20.0 ms) and imports (10.0 ms)."
+)
+
+
+def add_model(
+    maker: Maker,
+    model: str,
+    *,
+    captures: Sequence[str] = ("none", "stages"),
+    more: Mapping[str, int] = {},
+    **values: Any,
+) -> None:
+    """Five runs of one first and two later starts under each capture. Without an executor the result is there 5 us
+    sooner, under the stage probe 1 ms later, for a thread 10 us. `more`: what else takes longer."""
+    method = model.removeprefix("raw-")
+    of_process = method != "threads"
+    columns = {"kind": "io", "workers": 1, "start_method": method if of_process else "", **values}
+    for capture in captures:
+        extra = {"result_ns": (-5 * US if model.startswith("raw-") else 0), **more}
+        extra["result_ns"] += 0 if capture == "none" else 1 * MS if of_process else 10 * US
+        for repeat, jitter in enumerate(JITTER, 1):
+            run = maker.run(model, SECOND, capture=capture, repeat=repeat, **columns)
+            extra["joined_ns"] = jitter * US
+            for worker, by_method in enumerate((FIRST, LATER, LATER)):
+                took = {name: length + extra.get(name, 0) for name, length in by_method[method].items()}
+                add_start(maker, run, worker, took, of_process=of_process)
+
+
+def add_start(maker: Maker, run: Mapping[str, Any], worker: int, took: Mapping[str, int], *, of_process: bool) -> None:
+    asked = run["start_ns"] + worker * 100 * MS
+    own = stamps(took, asked, watched=run["capture"] != "none")
+    row = maker.start(run, worker, **own, returned_ns=asked + 40 * US)
+    ready = own["first_instruction_ns"]
+    if of_process:
+        seen = {"spawn_requested_ns": asked, "interpreter_ready_ns": ready}
+        maker.process(run, row["pid"], "worker", worker=worker, **seen)
+    else:
+        main = run["main_pid"]
+        maker.thread(run, main, row["tid"], ready, own["joined_ns"], worker=worker, spawn_requested_ns=asked)
+
+
+def computed(maker: Maker) -> Tables:
+    tables = maker.tables()
+    tables.metrics = compute_all(tables)
+    return tables
+
+
+def start_stop(models: Sequence[str] = EXECUTORS, **values: Any) -> Tables:
+    maker = Maker(workload="start-stop")
+    for model in models:
+        add_model(maker, model, **values)
+    return computed(maker)
+
+
+@pytest.fixture(scope="module")
+def whole() -> ReportView:
+    """Every model, untraced and under the stage probe."""
+    return build(start_stop(ALL))
+
+
+def stages_of(view: ReportView) -> Section:
+    (section,) = [section for section in view.sections if section.slug == "stages"]
+    return section
+
+
+def rows_of(table: TableView) -> dict[str, Row]:
+    """Label -> row, of the only group."""
+    (group,) = table.groups
+    return {row.label: row for row in group.rows}
+
+
+def numbers_of(table: TableView) -> dict[str, dict[str, str]]:
+    """Stage -> column -> number."""
+    names = [name for name, _ in table.columns[1:]]
+    return {
+        label: dict(zip(names, (field.main for field in row.fields), strict=True))
+        for label, row in rows_of(table).items()
+    }
+
+
+def lines_of(view: ReportView) -> list[dict[str, str]]:
+    """The lines of spawn-stages.csv."""
+    (download,) = view.downloads
+    assert download.name == "spawn-stages.csv"
+    return list(csv.DictReader(io.StringIO(download.content)))
+
+
+def figures_of(view: ReportView) -> tuple[FigureView, ...]:
+    (block,) = view.figures
+    assert block.missing == ()
+    return block.figures
+
+
+def bars_of(axes: Axes) -> dict[str, list[Rectangle]]:
+    """Label of a row -> its patches from left to right."""
+    labels = [tick.get_text() for tick in axes.get_yticklabels()]
+    found: dict[str, list[Rectangle]] = {label: [] for label in labels}
+    for patch in axes.patches:
+        assert isinstance(patch, Rectangle)
+        found[labels[round(patch.get_y() + patch.get_height() / 2)]].append(patch)
+    return found
+
+
+def beside(axes: Axes) -> dict[str, str]:
+    """Label of a row -> the number beside its bar."""
+    labels = [tick.get_text() for tick in axes.get_yticklabels()]
+    return {labels[round(text.get_position()[1])]: text.get_text() for text in axes.texts}
+
+
+def in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_verdict_is_what_every_kind_of_worker_costs_and_where_the_dearest_spends_it(whole: ReportView) -> None:
+    (verdict,) = whole.verdicts
+    assert verdict.sentence == VERDICT
+    assert (verdict.outcome, verdict.label) == ("threads", "Linux · Python 3.13")
+
+
+def test_the_verdict_is_about_raw_workers_where_there_are_no_others() -> None:
+    (verdict,) = build(start_stop(("raw-fork", "raw-forkserver"))).verdicts
+    assert verdict.sentence == (
+        "Starting a worker, one empty task and joining it take 995 us for a forked process and 20.0 ms for a process "
+        "of the fork server (the first one 60.0 ms). Most of a process of the fork server is main module (10.0 ms) and "
+        "unpickling (5.30 ms)."
+    )
+    assert verdict.outcome == "processes"
+
+
+def test_of_threads_alone_no_stage_is_worth_a_word() -> None:
+    (verdict,) = build(start_stop(("threads",))).verdicts
+    assert verdict.sentence == "Starting a worker, one empty task and joining it take 100 us for a thread."
+
+
+def test_a_first_start_is_told_where_it_costs_more_than_half_as_much_again() -> None:
+    maker = Maker(workload="start-stop")
+    add_model(maker, "threads")
+    add_model(maker, "fork")
+    tables = maker.tables()
+    # The parent is 600 us later to join the first of each process: 740 us are much for a thread, 1.6 ms for a fork.
+    tables.starts["joined_ns"] += (tables.starts["worker"] == 0).astype("Int64") * 600 * US
+    tables.metrics = compute_all(tables)
+    (verdict,) = build(tables).verdicts
+    assert verdict.lead.endswith(
+        "100 us for a thread (the first one 740 us) and 1.00 ms for a forked process (the first one 1.60 ms)"
+    )
+
+
+def test_the_longest_import_of_the_main_module_has_a_name() -> None:
+    maker = Maker(workload="start-stop")
+    add_model(maker, "spawn")
+    run = maker.run("spawn", SECOND, warmup=True, repeat=0, kind="io", workers=1)
+    for section, module, took in (("start", "site", 90), ("main", "pandas", 19), ("main", "json", 1)):
+        took_ns = {"self_ns": took * MS, "cumulative_ns": took * MS}
+        maker.row("imports", run_id=run["run_id"], section=section, module=module, depth=0, **took_ns)
+    view = build(computed(maker))
+    assert "is main module (20.0 ms, mostly pandas) and imports (10.0 ms)." in view.verdicts[0].rest
+    assert [section.slug for section in view.sections] == ["stages", "imports"]
+
+
+def test_the_summary_has_a_row_per_model(whole: ReportView) -> None:
+    assert whole.summary.title == "What a worker costs"
+    rows = {
+        (row.label, row.detail): [field.main for field in row.fields]
+        for group in whole.summary.groups
+        for row in group.rows
+    }
+    later = {where: numbers[0] for where, numbers in rows.items()}
+    assert later == {
+        ("threads", "an executor's"): "100 us",
+        ("raw threads", "without executor"): "95.0 us",
+        ("processes (fork)", "an executor's"): "1.00 ms",
+        ("raw processes (fork)", "without executor"): "995 us",
+        ("processes (forkserver)", "an executor's"): "20.0 ms",
+        ("raw processes (forkserver)", "without executor"): "20.0 ms",
+        ("processes (spawn)", "an executor's"): "50.0 ms",
+        ("raw processes (spawn)", "without executor"): "50.0 ms",
+    }
+    assert [row.label for row in whole.summary.groups[0].rows] == [label for label, _ in later]
+    # Later start, median, 95th percentile, first start, first instruction, the call: its first instruction is after
+    # the fork, 300 us, and the bootstrap, 100 us; of 10 starts the 95 % are those of +2 us.
+    assert rows["processes (fork)", "an executor's"] == [
+        "1.00 ms",
+        "1.00 ms",
+        "1.00 ms",
+        "1.00 ms",
+        "400 us",
+        "40.0 us",
+    ]
+    assert rows["threads", "an executor's"] == ["100 us", "100 us", "102 us", "140 us", "60.0 us", "40.0 us"]
+    assert rows["processes (forkserver)", "an executor's"][3] == "60.0 ms"
+
+
+def test_the_summary_shows_its_intervals_and_how_many_starts_there_were(whole: ReportView) -> None:
+    row = rows_of(whole.summary)["threads"]
+    later, median, _, first, *_ = row.fields
+    assert later.sub.endswith(" us")
+    assert "–" in later.sub
+    assert "–" in first.sub
+    assert median.sub == "n = 10"
+
+
+def test_the_tables_have_a_row_per_stage_that_any_model_has(whole: ReportView) -> None:
+    later, first = stages_of(whole).tables
+    assert (later.title, first.title) == ("Later starts", "First start")
+    for table in (later, first):
+        assert [name for name, _ in table.columns] == ["Stage", *ORDER]
+        assert list(rows_of(table)) == [
+            *(TITLES[stage] for stage in STAGES if stage != RECORDING),
+            "request to join",
+            "median",
+            "95th percentile",
+            TITLES[RECORDING],
+        ]
+    few = stages_of(build(start_stop(("threads",)))).tables[0]
+    assert list(rows_of(few)) == [
+        "bootstrap",
+        "to the task",
+        "to the result",
+        "join",
+        "request to join",
+        "median",
+        "95th percentile",
+    ]
+
+
+def test_a_stage_that_a_start_does_not_have_is_a_dash(whole: ReportView) -> None:
+    later, first = map(numbers_of, stages_of(whole).tables)
+    assert [later["main module"][model] for model in ORDER] == [*["–"] * 4, *["10.0 ms"] * 2, *["20.0 ms"] * 2]
+    assert [later["fork"][model] for model in ORDER] == [*["–"] * 2, *["300 us"] * 2, *["1.00 ms"] * 2, *["–"] * 2]
+    assert [later["interpreter"][model] for model in ORDER] == [*["–"] * 6, *["7.00 ms"] * 2]
+    # The first worker of the fork server waits for a new process; the image is the server's.
+    assert [first["interpreter"][model] for model in ORDER] == [*["–"] * 4, *["7.00 ms"] * 4]
+    assert [first["fork"][model] for model in ORDER] == [*["–"] * 2, *["300 us"] * 2, *["28.0 ms"] * 2, *["–"] * 2]
+    assert "n/a" not in {number for table in (later, first) for row in table.values() for number in row.values()}
+
+
+def test_the_tables_are_those_of_the_stage_probe(whole: ReportView) -> None:
+    """Its runs take 1 ms longer than the untraced ones of the summary, a thread's 10 us."""
+    later = numbers_of(stages_of(whole).tables[0])
+    assert [later["request to join"][model] for model in ("threads", "fork", "forkserver", "spawn")] == [
+        "110 us",
+        "2.00 ms",
+        "21.0 ms",
+        "51.0 ms",
+    ]
+    assert later["to the result"]["fork"] == "1.15 ms"
+    assert later["median"]["spawn"] == "51.0 ms"
+    assert rows_of(stages_of(whole).tables[0])["median"].fields[0].sub == "n = 10"
+    assert rows_of(stages_of(whole).tables[1])["median"].fields[0].sub == "n = 5"
+
+
+def test_what_tracekit_does_itself_is_the_last_row_and_not_in_the_sum(whole: ReportView) -> None:
+    for table in stages_of(whole).tables:
+        *_, last = table.groups[0].rows
+        assert last.label == "tracekit itself, not in the sum"
+        assert [field.main for field in last.fields] == ["–", "–", *["800 us"] * 6]
+
+
+def test_without_the_stage_probe_what_it_sees_is_not_known() -> None:
+    view = build(start_stop(("threads", "fork", "forkserver"), captures=("none",)))
+    later, first = map(numbers_of, stages_of(view).tables)
+    for stage in ("fork", "bootstrap", "leaving", "join"):
+        assert later[stage]["fork"] == "n/a", stage
+    assert {stage for stage, row in later.items() if row["forkserver"] == "n/a"} == {
+        "fork",
+        "imports",
+        "leaving",
+        "join",
+    }
+    assert {stage for stage, row in first.items() if row["forkserver"] == "n/a"} == {
+        "process image",
+        "asking for it",
+        "interpreter",
+        "site",
+        "fork",
+        "imports",
+        "leaving",
+        "join",
+    }
+    assert "n/a" not in {row["threads"] for row in (*later.values(), *first.values())}
+    assert later["request to join"] == {"threads": "100 us", "fork": "1.00 ms", "forkserver": "20.0 ms"}
+    assert later["to the result"] == {"threads": "10.0 us", "fork": "150 us", "forkserver": "150 us"}
+    assert view.verdicts[0].lead == (
+        "Starting a worker, one empty task and joining it take 100 us for a thread, 1.00 ms for a forked process and "
+        "20.0 ms for a process of the fork server (the first one 60.0 ms)"
+    )
+
+
+def test_without_the_stage_probe_only_threads_have_a_bar() -> None:
+    (view,) = figures_of(build(start_stop(("threads", "fork"), captures=("none",))))
+    assert list(bars_of(view.figure.axes[0])) == ["threads", "threads, first"]
+    assert figures_of(build(start_stop(("fork",), captures=("none",)))) == ()
+
+
+def test_the_download_has_stages_that_sum_to_their_life(whole: ReportView) -> None:
+    lines = lines_of(whole)
+    parts: dict[tuple[str, str], dict[str, float]] = {}
+    for line in lines:
+        assert (line["os"], line["python"], line["parameters"]) == ("Linux", "3.13", "")
+        parts.setdefault((line["model"], line["start"]), {})[line["stage"]] = float(line["mean_ns"])
+    assert parts.keys() == {(model, start) for model in ALL for start in ("later", "first")}
+    assert len(lines) == sum(map(len, parts.values()))
+    for where, means in parts.items():
+        stages = [mean for stage, mean in means.items() if stage not in (LIFE, CALL, RECORDING)]
+        assert sum(stages) == pytest.approx(means[LIFE], rel=1e-12), where
+        assert means[CALL] == 40 * US
+    assert parts["spawn", "later"][LIFE] == pytest.approx(51 * MS)
+    assert parts["raw-forkserver", "first"][LIFE] == pytest.approx(61 * MS - 5 * US)
+    assert parts["fork", "later"][RECORDING] == 800 * US
+    assert parts["threads", "first"].keys() == {"bootstrap", "task", "result", "join", LIFE, CALL}
+
+
+def test_the_download_has_intervals_quantiles_and_counts(whole: ReportView) -> None:
+    by_place = {(line["model"], line["start"], line["stage"]): line for line in lines_of(whole)}
+    life = by_place["threads", "later", LIFE]
+    assert (float(life["mean_ns"]), float(life["p50_ns"]), float(life["p95_ns"])) == (110 * US, 110 * US, 112 * US)
+    assert 108 * US <= float(life["lower_ns"]) < 110 * US < float(life["upper_ns"]) <= 112 * US
+    assert (life["n"], by_place["threads", "first", LIFE]["n"]) == ("10", "5")
+
+
+def test_a_download_without_the_stage_probe_has_no_line_for_what_is_not_known() -> None:
+    found = {(line["start"], line["stage"]) for line in lines_of(build(start_stop(("fork",), captures=("none",))))}
+    assert found == {(start, stage) for start in ("later", "first") for stage in ("task", "result", "stop", *OTHERS)}
+
+
+OTHERS = (RECORDING, LIFE, CALL)
+
+
+def test_the_bars_sum_to_the_numbers_beside_them(whole: ReportView) -> None:
+    (view,) = figures_of(whole)
+    axes = view.figure.axes[0]
+    bars, said = bars_of(axes), beside(axes)
+    assert list(bars) == list(said) == [f"{model}{which}" for model in ORDER for which in ("", ", first")]
+    for label, patches in bars.items():
+        assert format_ns(sum(patch.get_width() for patch in patches) * 1e6) == said[label]
+        # Each begins where the one before it ends.
+        left = 0.0
+        for patch in patches:
+            assert patch.get_x() == pytest.approx(left)
+            left += patch.get_width()
+    assert (said["spawn"], said["forkserver, first"], said["threads"]) == ("51.0 ms", "61.0 ms", "110 us")
+    assert [patch.get_width() for patch in bars["fork"]] == pytest.approx([0.3, 0.1, 0.05, 1.15, 0.1, 0.1, 0.2])
+    assert axes.get_xlim()[1] >= 61
+
+
+def test_a_stage_has_one_colour_and_one_name_in_the_legend(whole: ReportView) -> None:
+    (view,) = figures_of(whole)
+    axes = view.figure.axes[0]
+    assert style.STAGE_COLOURS.keys() == STAGES.keys() - {RECORDING} == TITLES.keys() - {RECORDING}
+    legend = axes.get_legend()
+    assert legend is not None
+    names = [text.get_text() for text in legend.get_texts()]
+    titles = [TITLES[stage] for stage in STAGES if stage != RECORDING]
+    # matplotlib fills columns first, so that along the lines they read in the order of the stages.
+    assert names == [titles[index] for column in range(LEGEND) for index in range(column, len(titles), LEGEND)]
+    bars = bars_of(axes)["forkserver, first"]
+    assert len(bars) == len(titles)
+    assert len({patch.get_facecolor() for patch in bars}) == len(titles)
+
+
+def test_the_figure_says_in_words_what_it_shows(whole: ReportView) -> None:
+    (view,) = figures_of(whole)
+    assert view.slug == "spawn-stages"
+    assert view.figure.texts[1].get_text() == "Linux · Python 3.13, n = 5/10 starts"
+    assert (
+        "processes (spawn), later start: 51.0 ms, of which main module 20.0 ms, imports 10.0 ms, interpreter 7.00 ms"
+    ) in view.alt
+    assert "raw processes (forkserver), first start: 61.0 ms, of which fork 28.0 ms" in view.alt
+    assert style.png(view.figure).startswith(b"\x89PNG")
+
+
+def test_the_report_is_about_starts_and_nothing_else(whole: ReportView) -> None:
+    assert (whole.by_workers, whole.captures) == ((), None)
+    assert [section.slug for section in whole.sections] == ["stages"]
+    assert whole.doubts[: len(DOUBTS)] == DOUBTS
+    assert not any("speed-up" in verdict.sentence for verdict in whole.verdicts)
+
+
+@pytest.mark.parametrize("followed", [False, True], ids=["not followed", "nothing recorded"])
+def test_another_workload_keeps_its_usual_report(followed: bool) -> None:
+    tables = made_tables.suite(models=("serial", "fork"), captures=(), controls=False)
+    if not followed:
+        own = {"forked_ns": MS, "first_instruction_ns": MS, "first_task_ns": MS}
+        rows = [
+            {"run_id": run_id, "worker": worker, **stamps(own)} for run_id in tables.runs["run_id"] for worker in (0, 1)
+        ]
+        tables.starts = from_rows("starts", rows)
+    tables.metrics = compute_all(tables)
+    view = build(tables)
+    assert view.summary.title != "What a worker costs"
+    assert "speedup" in {figure.slug for block in view.figures for figure in block.figures}
+    assert "stages" not in {section.slug for section in view.sections}
+    assert view.downloads == ()
+    assert "faster" in view.verdicts[0].sentence
+    assert not set(DOUBTS) & set(view.doubts)
+
+
+def test_models_that_start_nobody_are_left_out() -> None:
+    maker = Maker(workload="start-stop")
+    for repeat in range(1, 6):
+        maker.run("serial", SECOND, repeat=repeat, kind="io")
+    add_model(maker, "fork")
+    view = build(computed(maker))
+    assert [row.label for row in view.summary.groups[0].rows] == ["processes (fork)"]
+    assert [name for name, _ in stages_of(view).tables[0].columns] == ["Stage", "fork"]
+
+
+@pytest.fixture(scope="module")
+def of_two() -> ReportView:
+    """Two interpreters, the imports of one of which take 5 ms longer."""
+    maker = Maker(workload="start-stop")
+    for python, more in (("3.12", {}), ("3.13", {"main_begun_ns": 5 * MS})):
+        for model in ("threads", "spawn"):
+            add_model(maker, model, python=python, more=more)
+    return build(computed(maker))
+
+
+LABELS = ("Linux · Python 3.12", "Linux · Python 3.13")
+
+
+def test_every_interpreter_has_its_own_verdict(of_two: ReportView) -> None:
+    assert [(verdict.label, verdict.sentence) for verdict in of_two.verdicts] == [
+        (
+            label,
+            f"Starting a worker, one empty task and joining it take 100 us for a thread and {life} for a spawned "
+            f"process. Most of a spawned process is main module (20.0 ms) and imports ({imports}).",
+        )
+        for label, life, imports in zip(LABELS, ("50.0 ms", "55.0 ms"), ("10.0 ms", "15.0 ms"), strict=True)
+    ]
+
+
+def test_every_interpreter_has_its_own_tables_and_figure(of_two: ReportView) -> None:
+    summary = {group.label: [(row.label, row.fields[0].main) for row in group.rows] for group in of_two.summary.groups}
+    assert summary == {
+        LABELS[0]: [("threads", "100 us"), ("processes (spawn)", "50.0 ms")],
+        LABELS[1]: [("threads", "100 us"), ("processes (spawn)", "55.0 ms")],
+    }
+    tables = stages_of(of_two).tables
+    assert [table.title for table in tables] == [
+        f"{which} · {label}" for label in LABELS for which in ("Later starts", "First start")
+    ]
+    assert [numbers_of(table)["imports"]["spawn"] for table in tables] == ["10.0 ms"] * 2 + ["15.0 ms"] * 2
+    figures = figures_of(of_two)
+    assert [figure.slug for figure in figures] == ["spawn-stages-1", "spawn-stages-2"]
+    assert [beside(figure.figure.axes[0])["spawn"] for figure in figures] == ["51.0 ms", "56.0 ms"]
+    for figure, label in zip(figures, LABELS, strict=True):
+        assert figure.figure.texts[1].get_text().startswith(label)
+    lives = {
+        (line["python"], line["model"], line["start"]): float(line["mean_ns"])
+        for line in lines_of(of_two)
+        if line["stage"] == LIFE
+    }
+    assert lives["3.12", "spawn", "later"] == pytest.approx(51 * MS)
+    assert lives["3.13", "spawn", "later"] == pytest.approx(56 * MS)
+    assert len(lives) == 8
+
+
+def test_parameters_that_differ_are_named() -> None:
+    """The verdict is about the first set of them; what all have in common goes without saying."""
+    maker = Maker(workload="start-stop")
+    for megabytes, more in ((0, {}), (500, {"forked_ns": 20 * MS})):
+        add_model(maker, "fork", more=more, parameters=f"preload=no parent_mb={megabytes}")
+    view = build(computed(maker))
+    assert view.verdicts[0].lead.endswith("take 1.00 ms for a forked process")
+    assert [(row.detail, row.fields[0].main) for row in view.summary.groups[0].rows] == [
+        ("an executor's, parent_mb=0", "1.00 ms"),
+        ("an executor's, parent_mb=500", "21.0 ms"),
+    ]
+    later, _ = stages_of(view).tables
+    assert later.columns == (("Stage", "ends"), ("fork", "parent_mb=0"), ("fork", "parent_mb=500"))
+    assert [field.main for field in rows_of(later)["fork"].fields] == ["300 us", "20.3 ms"]
+    (figure,) = figures_of(view)
+    said = beside(figure.figure.axes[0])
+    assert {label.split("\n")[1]: number for label, number in said.items()} == {
+        "parent_mb=0": "2.00 ms",
+        "parent_mb=500": "22.0 ms",
+    }
+    assert {line["parameters"] for line in lines_of(view)} == {"preload=no parent_mb=0", "preload=no parent_mb=500"}
+
+
+def test_an_interrupted_suite_says_so() -> None:
+    maker = Maker(workload="start-stop")
+    add_model(maker, "threads")
+    maker.facts |= {"status": "interrupted", "planned_runs": 40}
+    (verdict,) = build(computed(maker)).verdicts
+    assert verdict.sentence.endswith("100 us for a thread. The suite was interrupted after 10 of 40 runs.")
+
+
+def test_markdown_and_terminal_say_the_verdict_and_every_stage(whole: ReportView) -> None:
+    markdown, text = to_markdown(whole), to_text(whole)
+    assert f"**{escaped(VERDICT)}**" in markdown
+    assert VERDICT in in_one_line(text)
+    assert "| **raw processes (fork)**, without executor | 995 us" in markdown
+    assert "[spawn-stages.csv](spawn-stages.csv)" in markdown
+    assert "(spawn-stages.png)" in markdown
+    lines = [line.split() for line in text.splitlines()]
+    assert ["main", "module", *["–"] * 4, *["10.0", "ms"] * 2, *["20.0", "ms"] * 2] in lines
+    assert "**main module**, until the main module is imported again" in markdown
+    for title in ("Later starts", "First start"):
+        assert title in text
+        assert f"**{title}**" in markdown
+
+
+def test_markdown_and_terminal_say_whose_verdict_it_is(of_two: ReportView) -> None:
+    text = in_one_line(to_text(of_two))
+    for verdict in of_two.verdicts:
+        assert f"{verdict.label}: {verdict.sentence}" in text
+        assert f"**{escaped(verdict.label)}**: {escaped(verdict.sentence)}" in to_markdown(of_two)
+    assert f"Later starts · {LABELS[0]}" in text

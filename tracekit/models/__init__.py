@@ -3,7 +3,7 @@
 A model owns the start *and* the end of its workers and stamps both. It submits `recorder.run_task` with the bare task,
 collects the results in item order, calls `recorder.end_window` while every worker is alive and idle, and stamps the
 span `shutdown` from its request until all workers are joined. It does so in each of `Work.rounds()`, with workers of
-its own; `end_window` belongs to the last.
+its own; `end_window` belongs to the last, when `Work.window_ends` says so.
 """
 
 from __future__ import annotations
@@ -62,6 +62,12 @@ class Work:
             yield Round(numbered[start : start + size], last=start + size >= len(numbered))
         if not numbered:
             yield Round([], last=True)
+
+
+    def window_ends(self, part: Round, *, joined: bool) -> bool:
+        """Whether it is time to read the counters, `joined` or not: while all workers are alive and idle, but where
+        single starts are timed not before the last worker is joined, or reading would be part of its time."""
+        return part.last and joined == (self.worker_per_item and not self.warmup)
 
 
 class Model:

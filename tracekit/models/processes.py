@@ -34,7 +34,7 @@ class Processes(Model):
         try:
             results = _counted(pool, work, part) if work.warmup else _done(pool, work, part)
             had_ns = time.monotonic_ns()
-            if part.last:
+            if work.window_ends(part, joined=False):
                 work.recorder.end_window()
         finally:
             asked = time.monotonic_ns()
@@ -43,6 +43,8 @@ class Processes(Model):
             joined = time.monotonic_ns()
             work.recorder.span("shutdown", asked, joined)
         stamped.record(part, had_ns, joined)
+        if work.window_ends(part, joined=True):
+            work.recorder.end_window()
         return results
 
 

@@ -62,7 +62,7 @@ class RawProcesses(Model):
             for process, pipe in workers:
                 results.update(_received(process, pipe))
             had_ns = time.monotonic_ns()
-            if part.last:
+            if work.window_ends(part, joined=False):
                 work.recorder.end_window()
         finally:
             asked = time.monotonic_ns()
@@ -71,6 +71,8 @@ class RawProcesses(Model):
             joined = time.monotonic_ns()
             work.recorder.span("shutdown", asked, joined)
         stamped.record(part, had_ns, joined)
+        if work.window_ends(part, joined=True):
+            work.recorder.end_window()
         return [results[index] for index, _ in part.items]
 
 

@@ -70,7 +70,7 @@ class RawThreads(Model):
             for worker in workers:
                 worker.done.wait()
             had_ns = now_ns()
-            if part.last:
+            if work.window_ends(part, joined=False):
                 cpu = work.recorder.end_window()
         finally:
             asked = now_ns()
@@ -79,6 +79,8 @@ class RawThreads(Model):
             joined = now_ns()
             work.recorder.span("shutdown", asked, joined)
         _record(work, part, workers, cpu, had_ns, joined)
+        if work.window_ends(part, joined=True):
+            work.recorder.end_window()
         for worker in workers:
             if worker.error is not None:
                 raise worker.error

@@ -35,7 +35,7 @@ def _round(work: Work, part: Round) -> list[Any]:
         futures, requests = _submit(pool, work, part)
         results = [future.result() for future in futures]
         had_ns = now_ns()
-        cpu = work.recorder.end_window() if part.last else {}
+        cpu = work.recorder.end_window() if work.window_ends(part, joined=False) else {}
         ended = now_ns()
     finally:
         asked = now_ns()
@@ -68,6 +68,8 @@ def _round(work: Work, part: Round) -> list[Any]:
             result_ns=had_ns if own else None,
             joined_ns=joined if own else None,
         )
+    if work.window_ends(part, joined=True):
+        work.recorder.end_window()
     return results
 
 

@@ -37,7 +37,7 @@ EXPERIMENTS = (
     Experiment(workload="race", models=("threads",), size="small", parameters={"lock": "no"}, runs=5),
     Experiment(workload="race", models=("threads",), size="smoke", parameters={"lock": "yes"}, runs=5),
     Experiment(workload="big-results", models=("threads", "fork"), runs=5),
-    Experiment(workload="start-stop", models=("threads", *START_METHODS), size="small", runs=7),
+    Experiment(workload="start-stop", models=("threads", *START_METHODS), size="small", workers=(1,), runs=7),
     Experiment(workload="skewed-tasks", models=("fork",), parameters={"chunksize": "32"}, runs=5),
     Experiment(workload="skewed-tasks", models=("fork",), parameters={"chunksize": "1"}, runs=5),
     # Memory is read in the warm-up run, while all workers are alive.

@@ -80,6 +80,11 @@ def check(request: Request) -> None:
                 f"{count:,} workers cannot be started: from 1 to {MAX_WORKERS:,} can",
                 f"tracekit run {request.workload} --workers 1,2",
             )
+    if _one_by_one(request.workload) and request.workers != (1,):
+        raise UsageError(
+            f"{request.workload} starts its workers one by one, and has one at a time",
+            f"tracekit run {request.workload} --workers 1",
+        )
     if request.size not in SIZES:
         raise UsageError(
             f"unknown size {request.size!r}: known are {', '.join(SIZES)}",
@@ -121,7 +126,7 @@ def variants_of(request: Request) -> tuple[dict[str, Value], ...]:
     """Every set of parameters that is to be measured, each complete. Raises UsageError."""
     if not request.variants:
         return (parameters_of(request),)
-    if request.workload not in WORKLOADS or not WORKLOADS.load(request.workload).worker_per_item:
+    if not _one_by_one(request.workload):
         raise UsageError(
             f"a parameter of {request.workload} has one value in a suite: only workloads that start their workers one "
             "by one are measured with several beside one another",
@@ -130,6 +135,11 @@ def variants_of(request: Request) -> tuple[dict[str, Value], ...]:
     sets = (request.parameters, *request.variants)
     found = [parameters_of(replace(request, parameters=parameters, variants=())) for parameters in sets]
     return tuple(item for number, item in enumerate(found) if item not in found[:number])
+
+
+def _one_by_one(workload: str) -> bool:
+    """Of one of tracekit's own; others are imported by the measured interpreter only."""
+    return workload in WORKLOADS and WORKLOADS.load(workload).worker_per_item is True
 
 
 def _check_target(target: str) -> None:

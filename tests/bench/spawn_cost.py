@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.bench.stamp import first_instruction, stamp_first_instruction
 from tracekit.counters import choose
 from tracekit.models import Work
-from tracekit.models.processes import stamped_context
+from tracekit.models.stamped import StampedContext
 from tracekit.recorder import Recorder
 
 
@@ -50,7 +50,7 @@ def _stamped() -> dict[str, int]:
         options = {"streams": folder, "raw": folder, "counters": source.name, "capture": "none", "extra_path": ""}
         recorder = Recorder(folder, source, periodic=False)
         work = Work(task=abs, items=[], workers=1, recorder=recorder, worker_options=options)
-        pid, took = _start(stamped_context("spawn", work))
+        pid, took = _start(StampedContext("spawn", work).context)
         recorder.close(0)
         meta = json.loads((Path(folder) / f"{pid}.jsonl").read_text(encoding="ascii").split("\n", 1)[0])
     return {"reported_ns": meta["interpreter_ready_ns"] - meta["spawn_requested_ns"], "stamped_ns": took}

@@ -32,7 +32,7 @@ def measured(store: Path, workload: str, *, models: tuple[str, ...] = MODELS, ru
     request = Request(
         workload=workload,
         models=models,
-        workers=(2,),
+        workers=(1 if WORKLOADS.load(workload).worker_per_item else 2,),
         **{"size": "smoke", **more},
         captures=("none",),
         runs=runs,
@@ -230,7 +230,9 @@ def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_pa
     threads_die = not any(
         value(f"{pool}.{fault}", "parent_lives") for pool in ("Thread", "ThreadPoolExecutor") for fault in crashes
     )
-    start = {model: ends("start-stop", model, "spawn_first_worker_ns") for model in ("threads", "fork", "spawn")}
+    start = {
+        model: ends("start-stop", model, "spawn_first_worker_ns", workers=1) for model in ("threads", "fork", "spawn")
+    }
     wall = {model: ends("big-results", model, "wall_ns") for model in ("threads", "fork")}
     balance = [ends("skewed-tasks", "fork", "load_balance", f"chunksize={size} ") for size in (32, 1)]
     seen = {model: ends("shared-state", model, "observed.tasks_writes_seen")[0] for model in ("threads", *PROCESSES)}

@@ -15,7 +15,7 @@ from tracekit.cli.words import CommaList, complete_captures, store_of, store_wor
 if TYPE_CHECKING:
     from tracekit.recorded import Recorded
 
-NOT_SHOWN = frozenset({"none", "py-spy"})
+NOT_SHOWN = frozenset({"none", "py-spy", "stages"})
 """Captures that leave nothing for the viewer; those that do are `view.items.SHOWN`, whose import costs a second."""
 
 

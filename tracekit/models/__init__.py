@@ -63,7 +63,6 @@ class Work:
         if not numbered:
             yield Round([], last=True)
 
-
     def window_ends(self, part: Round, *, joined: bool) -> bool:
         """Whether it is time to read the counters, `joined` or not: while all workers are alive and idle, but where
         single starts are timed not before the last worker is joined, or reading would be part of its time."""

@@ -168,7 +168,7 @@ def _threads_crash(numbers: Numbers) -> Finding:
 
 def _creation(numbers: Numbers) -> Finding:
     threads, fork, spawn = (
-        numbers.of("start-stop", model, "spawn_first_worker_ns") for model in ("threads", "fork", "spawn")
+        numbers.of("start-stop", model, "spawn_first_worker_ns", workers=1) for model in ("threads", "fork", "spawn")
     )
     return Finding(
         measured=f"The first worker ran after {_said(threads)} (thread), {_said(fork)} (fork), {_said(spawn)} (spawn).",
@@ -205,7 +205,7 @@ def _unix(numbers: Numbers) -> Finding:
     if unix is None:
         return Finding(measured=f"Only {numbers.place} was measured.", verdict=f"{UNKNOWN} on Unix yet")
     fork, spawn, server = (
-        unix.of("start-stop", model, "spawn_first_worker_ns") for model in ("fork", "spawn", "forkserver")
+        unix.of("start-stop", model, "spawn_first_worker_ns", workers=1) for model in ("fork", "spawn", "forkserver")
     )
     return Finding(
         measured=f"On {unix.place} the first worker ran after {_said(fork)} by fork, {_said(server)} by forkserver, "
@@ -220,7 +220,9 @@ def _windows(numbers: Numbers) -> Finding:
     windows = numbers.on(("Windows",))
     if windows is None:
         return Finding(measured=f"Only {numbers.place} was measured.", verdict=f"{UNKNOWN} on Windows yet")
-    threads, spawn = (windows.of("start-stop", model, "spawn_first_worker_ns") for model in ("threads", "spawn"))
+    threads, spawn = (
+        windows.of("start-stop", model, "spawn_first_worker_ns", workers=1) for model in ("threads", "spawn")
+    )
     return Finding(
         measured=f"On {windows.place} the first worker ran after {_said(spawn)}, a thread after {_said(threads)}.",
         verdict=HOLDS if _apart(threads, spawn) else NOT,

@@ -161,7 +161,7 @@ def started(tables: Tables, system: str, **first_ms: float) -> Tables:
             "size": "small",
             "parameters": "",
             "model": model,
-            "workers": 2,
+            "workers": 1,
             "start_method": "" if model == "threads" else model,
             "capture": "none",
             "os": system,

@@ -340,3 +340,17 @@ def _trace(maker: Maker, run: Mapping[str, Any]) -> None:
     for index in range(10):
         place = {"run_id": run_id, "pid": main, "tid": main, "weight_ns": 10 * MS, "state": "unknown"}
         maker.row("samples", **place, leaf="dot (matmul.py:20)", stack_id=f"s{index % 2}")
+
+
+_BY_STAGE_PROBE = ("exec_ns", "image_ns", "interpreter_ns", "site_ns", "forked_ns", "exit_ns")
+
+
+def stamps_of(took: Mapping[str, int], requested_ns: int = BOOT_NS, *, watched: bool = True) -> dict[str, int]:
+    """Stamps of one start in which each of `took`, in this order, came so many ns after the one before it; `watched`:
+    by the stage probe."""
+    found, now = {"requested_ns": requested_ns}, requested_ns
+    for name, length in took.items():
+        now += length
+        if watched or name not in _BY_STAGE_PROBE:
+            found[name] = now
+    return found

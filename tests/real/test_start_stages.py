@@ -17,7 +17,7 @@ from tests.recording import needs
 from tracekit import interpreters, stages_file
 from tracekit.bundle import Bundle, Store
 from tracekit.kernel_trace.trace import read_trace
-from tracekit.metrics.spawn_stages import CALL, LIFE, RECORDING, STAGES
+from tracekit.metrics.spawn_stages import CALL, LIFE, READY, RECORDING, STAGES
 
 MODELS = ("threads", "raw-threads", "fork", "raw-fork", "forkserver", "raw-forkserver", "spawn", "raw-spawn")
 QUICK = ("--size", "smoke", "--warmup", "0", "--models")
@@ -46,7 +46,7 @@ def stages_of(tracekit: Tracekit) -> Cells:
             continue
         name = row["metric"].removeprefix("spawn_").removesuffix("_ns")
         cold, part = name.startswith("cold_"), name.removeprefix("cold_")
-        if row["metric"].startswith("spawn_") and part in {*STAGES, LIFE, CALL}:
+        if row["metric"].startswith("spawn_") and part in {*STAGES, LIFE, CALL, READY}:
             assert row["quality"] == "measured", row
             found[row["model"], cold][part] = row["value"]
     return found
@@ -54,7 +54,7 @@ def stages_of(tracekit: Tracekit) -> Cells:
 
 def assert_closes(cells: Cells) -> None:
     for where, parts in cells.items():
-        stages = {name: value for name, value in parts.items() if name not in (LIFE, CALL, RECORDING)}
+        stages = {name: value for name, value in parts.items() if name not in (LIFE, CALL, READY, RECORDING)}
         assert math.isclose(sum(stages.values()), parts[LIFE], rel_tol=1e-9), where
 
 
@@ -68,7 +68,7 @@ def test_every_method_has_its_stages_and_they_sum_to_the_total(
     assert cells.keys() == {(model, cold) for model in MODELS for cold in (False, True)}
     assert_closes(cells)
     for (model, cold), parts in cells.items():
-        seen = parts.keys() - {LIFE, CALL}
+        seen = parts.keys() - {LIFE, CALL, READY}
         method = model.removeprefix("raw-")
         if method == "threads":
             assert seen == COMMON

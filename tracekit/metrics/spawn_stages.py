@@ -55,7 +55,9 @@ LIFE = "life"
 """From the request until the worker is joined, without `recording`: the sum of the other stages."""
 CALL = "call"
 """How long the call that starts a worker keeps the parent; it runs beside the stages."""
-PARTS = (*STAGES, LIFE, CALL)
+READY = "ready"
+"""From the request to the first instruction of the worker's own code: the sum of the stages up to `bootstrap`."""
+PARTS = (*STAGES, LIFE, CALL, READY)
 
 _QUANTILES = {"p50": 0.5, "p95": 0.95}
 
@@ -87,7 +89,7 @@ Floats = bootstrap.Floats
 Indices = npt.NDArray[np.int64]
 
 Lengths = Mapping[str, "int | None"]
-"""Stage, LIFE or CALL -> ns; None where it cannot be told. A stage that the start does not have is not in it."""
+"""Stage, LIFE, CALL or READY -> ns; None where it cannot be told. A stage that the start does not have is not in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +122,9 @@ def lengths_of(row: Mapping[str, Any], probed: frozenset[str]) -> dict[str, int 
     if stamps[0][0] < first or stamps[-1][0] != last:
         return {}
     lengths: dict[str, int | None] = {}
-    if row["returned_ns"] is not None:
-        lengths[CALL] = row["returned_ns"] - first
+    for name, column in ((CALL, "returned_ns"), (READY, "first_instruction_ns")):
+        if row[column] is not None:
+            lengths[name] = row[column] - first
     blind = not probed <= {stage for _, stage in stamps}
     lengths.update(dict.fromkeys(probed if blind else ()))
     before = first
@@ -233,7 +236,7 @@ METRIC = Metric(
         "`_p95` before the unit the quantiles. Stages: "
         + "; ".join(f"`{name}` {text}" for name, text in STAGES.items())
         + ". `life` is the sum of all but `recording`, from the request until the worker is joined; `call` is how long "
-        "the call that starts it keeps the parent."
+        "the call that starts it keeps the parent, `ready` from the request to the worker's first instruction."
     ),
     method=(
         "What lies between two stamps on one clock, of the parent, the worker and the stage probe. Mean over the "

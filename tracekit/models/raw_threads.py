@@ -45,9 +45,10 @@ class _Worker(threading.Thread):
             self._go.wait()
 
     def end(self) -> None:
-        """Let it go and join it."""
+        """Let it go and join it, if it could be started."""
         self._go.set()
-        self.join()
+        if self.ident is not None:
+            self.join()
 
 
 class RawThreads(Model):

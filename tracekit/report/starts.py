@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from tracekit.metrics.spawn_stages import CALL, LIFE, RECORDING, STAGES, metric_name
+from tracekit.metrics.spawn_stages import CALL, LIFE, READY, RECORDING, STAGES, metric_name
 from tracekit.report.cells import Cell, Group, Number
 from tracekit.report.imports import Imported
 from tracekit.report.views import Download, Field, Row, RowGroup, Section, TableView, Verdict
@@ -150,7 +150,7 @@ def _total(cell: Cell, which: str) -> Row:
             Field(main=value_text(p50), sub=f"n = {p50.n}" if p50.available else ""),
             Field(main=value_text(p95)),
             _field(first),
-            Field(main=value_text(cell.number("spawn_first_instruction_ns"))),
+            Field(main=value_text(cell.number(metric_name(READY, cold=False)))),
             Field(main=value_text(cell.number(metric_name(CALL, cold=False)))),
         ),
     )
@@ -263,7 +263,7 @@ def stages_csv(groups: Sequence[Group]) -> str:
     for group in groups:
         for cell in map(watched, cells_of(group)):
             for cold in (False, True):
-                for name in (*STAGES, LIFE, CALL):
+                for name in (*STAGES, LIFE, CALL, READY):
                     number = cell.number(metric_name(name, cold=cold))
                     if number.available:
                         of = [cell.number(metric_name(name, cold=cold, of=of)).value for of in ("p50", "p95")]

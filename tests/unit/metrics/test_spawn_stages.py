@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.made_tables import SECOND, Maker
 from tests.unit.metrics.asked import all_rows
-from tracekit.metrics.spawn_stages import LIFE, RECORDING, lengths_of
+from tracekit.metrics.spawn_stages import LIFE, READY, RECORDING, lengths_of
 from tracekit.tables import COLUMNS
 
 COLUMNS_OF_STAMPS = [name for name in COLUMNS["starts"] if name.endswith("_ns")]
@@ -65,6 +65,7 @@ def test_the_stages_of_a_thread() -> None:
         "result": 40,
         "join": 30,
         LIFE: 130,
+        READY: 50,
         "call": 80,
     }
 
@@ -80,6 +81,7 @@ def test_the_stages_of_a_forked_process_and_what_tracekit_adds_is_left_out() -> 
         "exit": 50,
         "join": 100,
         LIFE: 900 - 170,
+        READY: 400,
         "call": 300,
     }
 
@@ -146,6 +148,7 @@ def test_the_stages_sum_to_the_life(stamps: list[int], shape: tuple[dict[str, An
     lengths = lengths_of(row, probed)
     whole = lengths.pop(LIFE)
     recording = lengths.pop(RECORDING, 0) or 0
+    assert lengths.pop(READY) == row["first_instruction_ns"] - row["requested_ns"]
     assert sum(value for value in lengths.values() if value is not None) == whole
     assert whole is not None
     assert whole + recording == row["joined_ns"] - row["requested_ns"]

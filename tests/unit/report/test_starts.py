@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from tests import made_tables
 from tests.made_tables import MS, SECOND, Maker, stamps_of
 from tracekit.metrics.compute import compute_all
-from tracekit.metrics.spawn_stages import CALL, LIFE, RECORDING, STAGES
+from tracekit.metrics.spawn_stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.report import style
 from tracekit.report.build import build
 from tracekit.report.markdown import escaped, to_markdown
@@ -373,13 +373,13 @@ def test_the_download_has_stages_that_sum_to_their_life(whole: ReportView) -> No
     assert parts.keys() == {(model, start) for model in ALL for start in ("later", "first")}
     assert len(lines) == sum(map(len, parts.values()))
     for where, means in parts.items():
-        stages = [mean for stage, mean in means.items() if stage not in (LIFE, CALL, RECORDING)]
+        stages = [mean for stage, mean in means.items() if stage not in (LIFE, CALL, READY, RECORDING)]
         assert sum(stages) == pytest.approx(means[LIFE], rel=1e-12), where
         assert means[CALL] == 40 * US
     assert parts["spawn", "later"][LIFE] == pytest.approx(51 * MS)
     assert parts["raw-forkserver", "first"][LIFE] == pytest.approx(61 * MS - 5 * US)
     assert parts["fork", "later"][RECORDING] == 800 * US
-    assert parts["threads", "first"].keys() == {"bootstrap", "task", "result", "join", LIFE, CALL}
+    assert parts["threads", "first"].keys() == {"bootstrap", "task", "result", "join", LIFE, CALL, READY}
 
 
 def test_the_download_has_intervals_quantiles_and_counts(whole: ReportView) -> None:
@@ -395,7 +395,7 @@ def test_a_download_without_the_stage_probe_has_no_line_for_what_is_not_known() 
     assert found == {(start, stage) for start in ("later", "first") for stage in ("task", "result", "stop", *OTHERS)}
 
 
-OTHERS = (RECORDING, LIFE, CALL)
+OTHERS = (RECORDING, LIFE, CALL, READY)
 
 
 def test_the_bars_sum_to_the_numbers_beside_them(whole: ReportView) -> None:

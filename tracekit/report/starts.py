@@ -33,6 +33,9 @@ TITLES = {
 
 _WAYS = {"fork": "a forked process", "forkserver": "a process of the fork server", "spawn": "a spawned process"}
 
+_FOR_TERMINAL = 8
+"""Kinds of workers whose columns a terminal has room for."""
+
 DOUBTS = (
     "Workers are started one at a time on an otherwise idle machine; several at once share the CPUs.",
     "Stages are told by a small preloaded library; what it costs is the difference between the two totals. What "
@@ -165,7 +168,12 @@ def section(groups: Sequence[Group]) -> Section:
             "A stage begins where the one above it ends, and the stages sum to the total. `–`: such a start has no "
             "such stage. `n/a`: capture `stages` did not watch.",
         ),
-        tables=tuple(_stages(group, cold=cold, several=len(groups) > 1) for group in groups for cold in (False, True)),
+        tables=tuple(
+            _stages(cells, " · ".join(filter(None, (group.label if len(groups) > 1 else "", which))), cold=cold)
+            for group in groups
+            for which, cells in _by_parameters(group).items()
+            for cold in (False, True)
+        ),
         downloads=(
             Download(
                 name="spawn-stages.csv",
@@ -173,21 +181,28 @@ def section(groups: Sequence[Group]) -> Section:
                 content=stages_csv(groups),
             ),
         ),
-        in_terminal=True,
+        in_terminal=max(len(cells_of(group)) for group in groups) <= _FOR_TERMINAL,
     )
 
 
-def _stages(group: Group, *, cold: bool, several: bool) -> TableView:
-    cells = [watched(cell) for cell in cells_of(group)]
+def _by_parameters(group: Group) -> dict[str, list[Cell]]:
+    """The cells of each set of parameters, by what is its own: side by side they would be too wide for a page."""
+    found: dict[str, list[Cell]] = {}
+    for cell, which in varied(cells_of(group)).items():
+        found.setdefault(which, []).append(watched(cell))
+    return found
+
+
+def _stages(cells: Sequence[Cell], about: str, *, cold: bool) -> TableView:
     which = "First start" if cold else "Later starts"
     present = [name for name in STAGES if any(_has(cell, name, cold=cold) for cell in cells)]
     rows = [_stage_row(name, cells, cold=cold) for name in present if name != RECORDING]
     rows += [_total_row(title, below, of, cells, cold=cold) for title, below, of in _TOTALS]
     rows += [_stage_row(RECORDING, cells, cold=cold)] if RECORDING in present else []
     return TableView(
-        title=f"{which} · {group.label}" if several else which,
+        title=" · ".join(filter(None, (which, about))),
         caption="Means over the starts in the middle half by their total, with 95 % intervals; under the stage probe.",
-        columns=(("Stage", "ends"), *((_short(cell), which) for cell, which in varied(cells).items())),
+        columns=(("Stage", "ends"), *((_short(cell), "") for cell in cells)),
         groups=(RowGroup(label="", rows=tuple(rows)),),
         legend=(),
     )

@@ -540,9 +540,12 @@ def test_parameters_that_differ_are_named() -> None:
         ("an executor's, parent_mb=0", "1.00 ms"),
         ("an executor's, parent_mb=500", "21.0 ms"),
     ]
-    later, _ = stages_of(view).tables
-    assert later.columns == (("Stage", "ends"), ("fork", "parent_mb=0"), ("fork", "parent_mb=500"))
-    assert [field.main for field in rows_of(later)["fork"].fields] == ["300 us", "20.3 ms"]
+    tables = stages_of(view).tables
+    assert [table.title for table in tables] == [
+        f"{start} · parent_mb={megabytes}" for megabytes in (0, 500) for start in ("Later starts", "First start")
+    ]
+    assert all(table.columns == (("Stage", "ends"), ("fork", "")) for table in tables)
+    assert [rows_of(table)["fork"].fields[0].main for table in tables[::2]] == ["300 us", "20.3 ms"]
     (figure,) = figures_of(view)
     said = beside(figure.figure.axes[0])
     assert {label.split("\n")[1]: number for label, number in said.items()} == {

@@ -49,6 +49,7 @@ __all__ = [
     "check_writable",
     "default_workers",
     "estimate",
+    "explain",
     "export",
     "load_others",
     "measure",
@@ -61,6 +62,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from tracekit.report.explanation import Explanation
     from tracekit.report.write import ReportFiles
 
 EXPORT_FORMATS = ("csv", "json", "parquet")
@@ -185,6 +187,16 @@ def write_report(tables: Tables, folder: Path) -> ReportFiles:
     from tracekit.report.write import write  # noqa: PLC0415
 
     return write(tables, folder / str(tables.suite["suite_id"]))
+
+
+def explain(folder: SuiteFolder, topic: str) -> Explanation:
+    """What follows from the suite about one of report.explanation.TOPICS.
+
+    Raises UsageError for another one, NothingToDo where the suite says nothing of it, and as `analyse`.
+    """
+    from tracekit.report.explanation import explain as explained  # noqa: PLC0415 - matplotlib takes half a second
+
+    return explained(analyse(folder), topic)
 
 
 def export(folder: SuiteFolder, table: str, file_format: str) -> bytes:

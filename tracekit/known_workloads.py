@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from tracekit.workload import Workload
 
 CONTROLS = ("spin", "sleep")
+COSTS = "worker-costs"
+"""The control for what processes cost as workers; SLEEPERS is set to one less than the workers."""
+SLEEPERS = "sleepers"
 
 WORKLOADS = Registry(
     "workload",
     {
         "spin": ("workloads.spin:WORKLOAD", "control: pure Python counting, shows what the CPUs can give"),
         "sleep": ("workloads.sleep:WORKLOAD", "control: pure waiting, needs neither CPU nor GIL"),
+        "worker-costs": ("workloads.worker_costs:WORKLOAD", "control: tasks that do nothing, what workers cost"),
         "matmul": ("workloads.matmul:WORKLOAD", "matrix product in pure Python: holds the GIL all the time"),
         "nbody": ("workloads.nbody:WORKLOAD", "planets in pure Python, many small calls: holds the GIL all the time"),
         "json": ("workloads.json_documents:WORKLOAD", "JSON written and read: C code that keeps the GIL"),

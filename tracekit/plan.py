@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from tracekit.bundle import Store
 from tracekit.interpreters import Interpreter
-from tracekit.known_workloads import CONTROLS, WORKLOADS
-from tracekit.models import start_method_of
+from tracekit.known_workloads import CONTROLS, COSTS, SLEEPERS, WORKLOADS
+from tracekit.models import EXECUTORS, start_method_of
 from tracekit.request import Request, check, variants_of
 from tracekit.spec import RunSpec, Suite
 
@@ -142,7 +142,8 @@ def new_suite_id(name: str, store: Store) -> str:
 
 
 def _controls(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
-    """spin and sleep, serial and at every worker count above 1, under threads and the cheapest process model."""
+    """spin and sleep, serial and at every worker count above 1, under threads and the cheapest process model: what
+    the machine can give. worker-costs at the most workers, under every process model: what these cost."""
     processes = next((m for m in ("fork", "forkserver", "spawn") if m in request.models), "fork")
     counts = [count for count in request.workers if count > 1]
     found = []
@@ -151,6 +152,14 @@ def _controls(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
             found.append(_cell(name, "serial", 1, interpreter))
             for model in ("threads", processes):
                 found += [_cell(name, model, count, interpreter) for count in counts]
+        if "threads" in request.models:
+            most = max(request.workers)
+            parameters = ((SLEEPERS, most - 1),)
+            found += [
+                replace(_cell(COSTS, model, most, interpreter), control=True, parameters=parameters)
+                for model in EXECUTORS
+                if start_method_of(model)
+            ]
     return found
 
 

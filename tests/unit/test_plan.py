@@ -45,7 +45,13 @@ def test_the_cells_hold_the_models_and_the_controls() -> None:
         ("spin", "threads", 2),
         ("spin", "fork", 2),
     }
-    assert {item[0] for item in found} == {"matmul", "spin", "sleep"}
+    # What workers cost is measured under every process model: it is predicted for all of them.
+    assert {item for item in found if item[0] == "worker-costs"} == {
+        ("worker-costs", "fork", 2),
+        ("worker-costs", "forkserver", 2),
+        ("worker-costs", "spawn", 2),
+    }
+    assert {item[0] for item in found} == {"matmul", "spin", "sleep", "worker-costs"}
 
 
 def test_a_control_that_is_the_workload_is_not_run_twice() -> None:

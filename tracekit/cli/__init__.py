@@ -26,6 +26,7 @@ _COMMANDS = {
     "run": ("tracekit.cli.run:run", "Run a workload under each model, and report."),
     "record": ("tracekit.cli.record:record", "Run any program as it is, and keep where its time went."),
     "report": ("tracekit.cli.report:report", "Write the report of a suite again."),
+    "explain": ("tracekit.cli.explain:explain", "Say what follows: break-even, prediction, start methods."),
     "view": ("tracekit.cli.view:view", "Open the traced runs in the trace viewer."),
     "list": ("tracekit.cli.listing:listing", "List workloads, models, captures, metrics, suites, pythons."),
     "export": ("tracekit.cli.export:export", "Write a table of a suite as csv, json or parquet."),

@@ -83,6 +83,34 @@ METRICS = Registry(
         "pickled_bytes": (f"{_HERE}.pickling:BYTES", "bytes of all items and results that went through pickle"),
         "pickling_ns": (f"{_HERE}.pickling:TIME", "time that both sides took to pickle and unpickle them"),
         "pickling_share": (f"{_HERE}.pickling:SHARE", "the same as a part of the CPU time"),
+        "predicted_serial_wall_ns": (f"{_HERE}.prediction:SERIAL", "how long what threads did would take in turn"),
+        "predicted_fork_wall_ns": (f"{_HERE}.prediction:FORK", "the same in forked processes"),
+        "predicted_forkserver_wall_ns": (f"{_HERE}.prediction:FORKSERVER", "the same in those of a fork server"),
+        "predicted_spawn_wall_ns": (f"{_HERE}.prediction:SPAWN", "the same in spawned processes"),
+        "break_even_fork_task_ns": (
+            f"{_HERE}.break_even:FORK_LENGTH",
+            "the task length from which fork is faster than threads and serial",
+        ),
+        "break_even_fork_tasks": (
+            f"{_HERE}.break_even:FORK_COUNT",
+            "the number of tasks from which fork is",
+        ),
+        "break_even_forkserver_task_ns": (
+            f"{_HERE}.break_even:FORKSERVER_LENGTH",
+            "the task length from which forkserver is faster than threads and serial",
+        ),
+        "break_even_forkserver_tasks": (
+            f"{_HERE}.break_even:FORKSERVER_COUNT",
+            "the number of tasks from which forkserver is",
+        ),
+        "break_even_spawn_task_ns": (
+            f"{_HERE}.break_even:SPAWN_LENGTH",
+            "the task length from which spawn is faster than threads and serial",
+        ),
+        "break_even_spawn_tasks": (
+            f"{_HERE}.break_even:SPAWN_COUNT",
+            "the number of tasks from which spawn is",
+        ),
         "uss_bytes": (f"{_HERE}.memory:USS", "memory that only these processes hold"),
         "pss_bytes": (
             f"{_HERE}.memory:PSS",

@@ -197,6 +197,14 @@ def _other_waits(run: Mapping[str, Any], threads: list[dict[str, Any]]) -> str |
     return None
 
 
+@once
+def with_other_threads(tables: Tables) -> frozenset[str]:
+    """Runs in which a process has threads that are not the model's, such as those of a BLAS."""
+    threads = _with_threads(tables, task_time(tables))
+    more = threads["process_threads"].notna() & (threads["process_threads"] > threads["known"])
+    return frozenset(threads.loc[more, "run_id"])
+
+
 def _with_threads(tables: Tables, threads: pd.DataFrame) -> pd.DataFrame:
     """Add `process_threads`, the most threads the process was seen with, and `known`, how many of them are the
     model's. The wait probe records all others as well.

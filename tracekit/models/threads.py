@@ -70,7 +70,18 @@ def _round(work: Work, part: Round) -> list[Any]:
         )
     if work.window_ends(part, joined=True):
         work.recorder.end_window()
+    if work.warmup:
+        _count_pickling(work, part, results)
     return results
+
+
+def _count_pickling(work: Work, part: Round, results: list[Any]) -> None:
+    """What processes would pay."""
+    from tracekit.pickling import Counting  # noqa: PLC0415 - pickle is nothing that threads need
+
+    counting = Counting(work.recorder)
+    for (index, item), result in zip(part.items, results):
+        counting.within(index, item, result)
 
 
 def _submit(pool: ThreadPoolExecutor, work: Work, part: Round) -> tuple[list[Future[Any]], list[int]]:

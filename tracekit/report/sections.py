@@ -7,6 +7,7 @@ from typing import Any
 
 from tracekit.metrics.blame_stacks import collapsed
 from tracekit.metrics.cells import SEE_WAITS, UNTRACED, captures, is_light, records
+from tracekit.report import follows
 from tracekit.report.blame import blame_csv, blame_of, blame_table, sentences
 from tracekit.report.cells import Cell, Group
 from tracekit.report.figures import blame as blame_figure
@@ -36,6 +37,7 @@ def of_suite(tables: Tables, groups: tuple[Group, ...], workload: str) -> tuple[
         cell, run = chosen
         what = f"{workload}, {cell.counted}, one run with capture {run['capture']}"
         sections += of_run(tables, str(run["run_id"]), names_of(tables, str(run["run_id"])), what, what)
+    sections.append(follows.section(tables, groups))
     sections.append(_tables("pickling", "Talking to the workers", pickling_table(groups)))
     sections.append(_tables("sure", "How sure", sure_table(groups)))
     return tuple(section for section in sections if section is not None)

@@ -22,6 +22,16 @@ def to_text(view: ReportView) -> str:
     return "\n\n".join([*_verdicts(view), *_table(view.summary), _legend(view.summary), *said, *doubts])
 
 
+def table_text(table: TableView) -> str:
+    """A table with its title and legend."""
+    return "\n\n".join(["\n".join([table.title, *_table(table)]), _legend(table)])
+
+
+def filled(text: str) -> str:
+    """Prose in lines that a terminal has room for."""
+    return _filled(text.replace("`", ""))
+
+
 def _of_section(section: Section) -> list[str]:
     said = [_filled(text) for text in _leading(section)]
     for table in section.tables if section.in_terminal else ():

@@ -25,11 +25,11 @@ unexport PYTHONHOME
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace claims report view doctor test lint check bench accuracy golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test lint check bench accuracy predictions golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
-	  printf '  %-10s %s\n' "$$name" "$$text"; done
+	  printf '  %-11s %s\n' "$$name" "$$text"; done
 
 setup: ## make or repair .venv (the other targets do it by themselves)
 	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py runtime
@@ -75,6 +75,9 @@ bench: setup-dev ## measure tracekit itself
 
 accuracy: setup ## compare with programs whose answers are known and with the kernel; writes docs/accuracy.json [ARGS]
 	@$(VENV_PYTHON) -m tracekit.truth $(or $(ARGS),--output docs/accuracy.json)
+
+predictions: setup ## compare predicted walls with measured ones; writes docs/predictions.json [ARGS]
+	@$(VENV_PYTHON) -m tracekit.truth.predictions $(or $(ARGS),--output docs/predictions.json)
 
 golden: setup-dev ## accept what the golden tests see now; look at the diff before committing
 	@$(VENV_PYTHON) -m pytest tests/golden --accept $(ARGS)

@@ -85,6 +85,10 @@ WORKLOADS = Registry(
             "workloads.ipc:WORKLOAD",
             "talking to another process or thread: every channel, from 1 byte to 64 MiB",
         ),
+        "holding": (
+            "workloads.holding:WORKLOAD",
+            "what one more worker holds: memory, descriptors, threads; and when there can be no more",
+        ),
         "import-heavy": (
             "workloads.import_heavy:WORKLOAD",
             "workers whose module imports much: what that adds to their start",

@@ -7,10 +7,23 @@ from dataclasses import replace
 
 from tracekit import __version__
 from tracekit.metrics.once import remembering
-from tracekit.report import claims, doubts, environment, every, faults, imports, ipc, methods, sections, starts, summary
+from tracekit.report import (
+    claims,
+    doubts,
+    environment,
+    every,
+    faults,
+    holding,
+    imports,
+    ipc,
+    methods,
+    sections,
+    starts,
+    summary,
+)
 from tracekit.report.cells import Group
 from tracekit.report.figures import faults as fault_matrix
-from tracekit.report.figures import lives, round_trips, spawn, speedup, stages, switches, thread_time, walls
+from tracekit.report.figures import held, lives, round_trips, spawn, speedup, stages, switches, thread_time, walls
 from tracekit.report.grouping import groups
 from tracekit.report.program import Program, headline, processes_table, program_of
 from tracekit.report.verdict import verdict
@@ -37,6 +50,9 @@ def build(tables: Tables) -> ReportView:
         of_talks = ipc.talks(groups(tables))
         if of_talks:
             return _of_talks(view, tables, of_talks)
+        of_holding = holding.held(groups(tables))
+        if of_holding:
+            return _of_holding(view, tables, of_holding)
         of_starts = starts.started(groups(tables))
         return _of_starts(view, tables, of_starts) if of_starts else view
 
@@ -111,6 +127,21 @@ def _of_talks(view: ReportView, tables: Tables, found: tuple[ipc.Talk, ...]) -> 
         figures=(FigureGroup(label="", figures=_numbered(drawn), missing=()),),
         sections=(ipc.section(found),),
         doubts=(*ipc.DOUBTS, *view.doubts),
+    )
+
+
+def _of_holding(view: ReportView, tables: Tables, found: tuple[holding.Held, ...]) -> ReportView:
+    """The report of a workload that does nothing but have workers: what they hold, instead of speed-ups."""
+    drawn = [held.figure(seen) for seen in found]
+    return replace(
+        view,
+        verdicts=tuple(_with_status(holding.verdict(seen), tables) for seen in found),
+        summary=holding.summary_table(found),
+        by_workers=(),
+        captures=None,
+        figures=(FigureGroup(label="", figures=_numbered(drawn), missing=()),),
+        sections=(holding.section(found),),
+        doubts=(*holding.DOUBTS, *view.doubts),
     )
 
 

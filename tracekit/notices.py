@@ -38,6 +38,13 @@ NOTICES: dict[str, NoticeKind] = {
         "they are missing from the comparison",
         "{remedy}",
     ),
+    "forked-with-threads": NoticeKind(
+        "warning",
+        "{model} forked workers from a process that had {threads} threads",
+        "a forked worker has only the thread that forked: a lock that another one held is never let go in it, and "
+        "fork itself takes longer; Python 3.12 and newer warn of it",
+        "start processes before threads, or use --models forkserver,spawn",
+    ),
     "capture-unavailable": NoticeKind(
         "warning",
         "capture {capture} could not be used: {reason}",

@@ -19,7 +19,7 @@ from tracekit.counters import CounterSource, as_record
 
 TYPE_CHECKING = False  # see tracekit/registry.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 _FLUSH_EVERY_NS = 500_000_000
@@ -60,6 +60,11 @@ class Recorder:
         self._spans.append((threading.get_native_id(), name, item, start_ns, end_ns - start_ns, *used))
         if self._periodic and end_ns - self._flushed_ns > _FLUSH_EVERY_NS:
             self.flush()
+
+    def submits(self, stamps: Sequence[tuple[int, int, int]]) -> None:
+        """Keep when each item was handed to the executor, and when that call returned: spans `submit`."""
+        for item, start_ns, end_ns in stamps:
+            self.span("submit", start_ns, end_ns, item)
 
     def thread(self, **facts: Any) -> None:
         """Keep one thread's record: tid, name, role, worker, spawn_requested_ns, start_ns, end_ns, cpu_ns."""

@@ -83,6 +83,8 @@ METRICS = Registry(
         "pickled_bytes": (f"{_HERE}.pickling:BYTES", "bytes of all items and results that went through pickle"),
         "pickling_ns": (f"{_HERE}.pickling:TIME", "time that both sides took to pickle and unpickle them"),
         "pickling_share": (f"{_HERE}.pickling:SHARE", "the same as a part of the CPU time"),
+        "queue_wait_ns": (f"{_HERE}.communication:QUEUE_WAIT", "how long a task waited until a worker began it"),
+        "communication_share": (f"{_HERE}.communication:SHARE", "the part of the workers' time between tasks"),
         "predicted_serial_wall_ns": (f"{_HERE}.prediction:SERIAL", "how long what threads did would take in turn"),
         "predicted_fork_wall_ns": (f"{_HERE}.prediction:FORK", "the same in forked processes"),
         "predicted_forkserver_wall_ns": (f"{_HERE}.prediction:FORKSERVER", "the same in those of a fork server"),

@@ -52,6 +52,7 @@ def find_notices(tables: Tables, metrics: pd.DataFrame) -> list[Notice]:
             *_short_runs(tables, cells),
             *_no_control(tables, cells),
             *_no_memory(cells),
+            *_forked_with_threads(tables),
             *_methods_differ(tables, metrics),
             *_ledger_open(tables, metrics),
         ]
@@ -149,6 +150,21 @@ def _again(tables: Tables, workload: str, option: str) -> str:
     if words[:2] != ["tracekit", "run"] or tables.suite.get("workload") != workload:
         return f"tracekit run {shlex.quote(workload)}"
     return shlex.join(word for before, word in zip(["", *words], words, strict=False) if option not in (before, word))
+
+
+def _forked_with_threads(tables: Tables) -> Iterator[Notice]:
+    """The main process's threads before the model began."""
+    forking = {run["run_id"]: run["model"] for run in records(tables.runs) if run["start_method"] == "fork"}
+    main = {(row["run_id"], row["pid"]) for row in records(tables.processes) if row["role"] == "main"}
+    counters = tables.counters
+    counted = counters[(counters["counter"] == "threads") & (counters["at"] == "start")]
+    most: dict[str, int] = {}
+    for row in records(counted[counted["run_id"].isin(set(forking)) & (counted["scope"] == "process")]):
+        if (row["run_id"], row["pid"]) in main and row["value"] is not None and row["value"] > 1:
+            model = forking[row["run_id"]]
+            most[model] = max(most.get(model, 0), int(row["value"]))
+    for model, threads in sorted(most.items()):
+        yield notice("forked-with-threads", model=model, threads=threads)
 
 
 def _no_control(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:

@@ -31,8 +31,9 @@ class Processes(Model):
         stamped = StampedContext(self.start_method, work)
         pool = ProcessPoolExecutor(work.workers, mp_context=stamped.context)
         had_ns = None
+        submits: list[tuple[int, int, int]] = []
         try:
-            results = _counted(pool, work, part) if work.warmup else _done(pool, work, part)
+            results = _counted(pool, work, part) if work.warmup else _done(pool, work, part, submits)
             had_ns = time.monotonic_ns()
             if work.window_ends(part, joined=False):
                 work.recorder.end_window()
@@ -42,16 +43,22 @@ class Processes(Model):
             pool.shutdown(wait=True, cancel_futures=True)
             joined = time.monotonic_ns()
             work.recorder.span("shutdown", asked, joined)
+            work.recorder.submits(submits)
         stamped.record(part, had_ns, joined)
         if work.window_ends(part, joined=True):
             work.recorder.end_window()
         return results
 
 
-def _done(pool: ProcessPoolExecutor, work: Work, part: Round) -> list[Any]:
+def _done(pool: ProcessPoolExecutor, work: Work, part: Round, submits: list[tuple[int, int, int]]) -> list[Any]:
+    """The results; adds (item, before, after) of each submit."""
     from tracekit.recorder import run_task  # noqa: PLC0415 - a worker must not pay for it before its stamp
 
-    futures = [pool.submit(run_task, work.task, index, item) for index, item in part.items]
+    futures = []
+    for index, item in part.items:
+        before = time.monotonic_ns()
+        futures.append(pool.submit(run_task, work.task, index, item))
+        submits.append((index, before, time.monotonic_ns()))
     return [future.result() for future in futures]
 
 

@@ -32,7 +32,7 @@ def _round(work: Work, part: Round) -> list[Any]:
 
     pool = ThreadPoolExecutor(work.workers, thread_name_prefix="worker", initializer=thread_started)
     try:
-        futures, requests = _submit(pool, work, part)
+        futures, requests, submits = _submit(pool, work, part)
         results = [future.result() for future in futures]
         had_ns = now_ns()
         cpu = work.recorder.end_window() if work.window_ends(part, joined=False) else {}
@@ -43,6 +43,7 @@ def _round(work: Work, part: Round) -> list[Any]:
         pool.shutdown(wait=True, cancel_futures=True)
         joined = now_ns()
         work.recorder.span("shutdown", asked, joined)
+    work.recorder.submits(submits)
     # A pool starts its threads one after another, so the k-th request is the k-th tid: Linux gives rising ids, and a
     # wrapped counter would at worst swap the stamps of two workers.
     own = work.worker_per_item and len(part.items) == 1
@@ -84,21 +85,26 @@ def _count_pickling(work: Work, part: Round, results: list[Any]) -> None:
         counting.within(index, item, result)
 
 
-def _submit(pool: ThreadPoolExecutor, work: Work, part: Round) -> tuple[list[Future[Any]], list[int]]:
-    """Submit all items. Returns the futures, and when each worker thread was asked for.
+def _submit(
+    pool: ThreadPoolExecutor, work: Work, part: Round
+) -> tuple[list[Future[Any]], list[int], list[tuple[int, int, int]]]:
+    """Submit all items. Returns the futures, when each worker thread was asked for, and (item, before, after) of each
+    submit.
 
     The pool starts a thread inside a `submit` that finds no idle worker, and tells nobody. Counting the process's
     threads around the submit does, without the pool's private parts.
     """
     futures = []
     requests: list[int] = []
+    submits: list[tuple[int, int, int]] = []
     others = threading.active_count()
     for index, item in part.items:
         requested = now_ns()
         futures.append(pool.submit(run_task, work.task, index, item))
+        submits.append((index, requested, now_ns()))
         if len(requests) < work.workers and threading.active_count() - others > len(requests):
             requests.append(requested)
-    return futures, requests
+    return futures, requests, submits
 
 
 MODEL = Threads()

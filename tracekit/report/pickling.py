@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tracekit.report.cells import Cell, Group
 from tracekit.report.views import Field, Row, RowGroup, TableView
-from tracekit.report.wording import value_text
+from tracekit.report.wording import interval_text, value_text
 from tracekit.units import format_bytes, format_ns
 
 BYTES, TIME, SHARE = "pickled_bytes", "pickling_ns", "pickling_share"
+QUEUE, BETWEEN = "queue_wait_ns", "communication_share"
 
 
 def pickling_table(groups: tuple[Group, ...]) -> TableView | None:
@@ -16,26 +17,36 @@ def pickling_table(groups: tuple[Group, ...]) -> TableView | None:
     found = [
         RowGroup(
             label=group.label if several else "",
-            rows=tuple(_row(cell) for cell in group.at_most_workers() if cell.number(BYTES).available),
+            rows=tuple(
+                _row(cell) for cell in group.at_most_workers() if cell.number(BYTES).available or _is_pool(cell)
+            ),
         )
         for group in groups
     ]
     known = tuple(block for block in found if block.rows)
-    if not known:
+    if not any(row.family == "processes" for block in known for row in block.rows):
         return None
     return TableView(
         title="What talking to the workers costs",
         caption="Items and results pickled and unpickled, on both sides, in the warm-up run, without the pool's own "
-        "wrapping and the way through the pipe. Threads pickle nothing.",
+        "wrapping and the way through the pipe. In the queue: how long the median task waited, all being "
+        "submitted at once. Between tasks: the part of the workers' time in which they send results and have no task.",
         columns=(
             ("Model", "workers"),
             ("Pickled", "a task"),
             ("Pickling takes", "a task"),
             ("Of the CPU time", ""),
+            ("In the queue", "a task"),
+            ("Between tasks", "95 % interval"),
         ),
         groups=known,
         legend=(),
     )
+
+
+def _is_pool(cell: Cell) -> bool:
+    """Threads pickle nothing, and have the rest."""
+    return cell.model == "threads" and cell.number(QUEUE).available
 
 
 def _row(cell: Cell) -> Row:
@@ -48,6 +59,8 @@ def _row(cell: Cell) -> Row:
             _each(cell, BYTES, tasks),
             _each(cell, TIME, tasks),
             Field(main=value_text(cell.number(SHARE))),
+            Field(main=value_text(cell.number(QUEUE)), sub=interval_text(cell.number(QUEUE))),
+            Field(main=value_text(cell.number(BETWEEN)), sub=interval_text(cell.number(BETWEEN))),
         ),
     )
 

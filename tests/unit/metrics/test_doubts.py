@@ -160,3 +160,16 @@ def test_what_all_threads_ask_for_is_computed_once(monkeypatch: pytest.MonkeyPat
     find_notices(tables, metrics)
     # The waits and the tasks.
     assert lay.call_count == 2
+
+
+def test_a_fork_beside_other_threads_is_worth_a_word() -> None:
+    maker = small()
+    assert "forked-with-threads" not in codes(maker.tables())
+    for model, threads in (("fork", 4), ("fork", 6), ("spawn", 6)):
+        run = maker.run(model, 100 * MS)
+        maker.counter(run, run["main_pid"], "threads", threads, threads)
+    tables = maker.tables()
+    (found,) = [item for item in find_notices(tables, computed(tables)) if item.code == "forked-with-threads"]
+    # Once, with the most; what spawn does is no matter.
+    assert "fork forked workers from a process that had 6 threads" in found.text
+    assert "forkserver" in found.remedy

@@ -27,6 +27,7 @@ from tracekit.notices import NOTICES, NoticeKind
 from tracekit.registry import Registry
 from tracekit.spec import value_text
 from tracekit.tables import COLUMNS
+from tracekit.truth import predictions
 from tracekit.truth.result import read
 from tracekit.truth.table import markdown
 from tracekit.workload import Workload
@@ -135,6 +136,11 @@ def accuracy_part() -> str:
     return markdown(read(DOCS / "accuracy.json"))
 
 
+def predictions_part() -> str:
+    """What `make predictions` found, from the file that it wrote."""
+    return predictions.markdown(predictions.read(DOCS / "predictions.json"))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "metrics": metrics_part,
     "notices": notices_part,
@@ -143,6 +149,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "names": names_part,
     "workloads": workloads_part,
     "accuracy": accuracy_part,
+    "predictions": predictions_part,
 }
 
 

@@ -92,7 +92,11 @@ class _Run(click.Command):
     help="Interpreters to measure, 3.9 or newer.  [default: tracekit's own]",
 )
 @click.option("--provision", is_flag=True, help="Install VizTracer for interpreters that lack it, in a cache.")
-@click.option("--controls/--no-controls", default=True, help="Run spin and sleep as well, for the ceiling.")
+@click.option(
+    "--controls/--no-controls",
+    default=True,
+    help="Run spin, sleep and worker-costs as well: for the ceiling, and for predictions.",
+)
 @click.option("--counters", default="auto", show_default=True, help="Counter source: auto, linux or portable.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the work items.")
 @click.option(

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from tracekit.workload import Observation, Workload
 from workloads.crash_subject import FAILS, RUNS_MEANWHILE, START_LIMIT_S, TASKS, cases, quiet_since, read_events
+from workloads.process_group import members
 
 Case = tuple[str, str, str]
 
@@ -86,7 +87,7 @@ def _run(case: Case, events: Path, temporary: Path) -> tuple[int | None, int]:
         if code is not None:
             left = _rest(process.pid) + len(list(temporary.iterdir()))
     finally:
-        for pid in {*_group(process.pid), *([process.pid] if process.poll() is None else [])}:
+        for pid in {*members(process.pid), *([process.pid] if process.poll() is None else [])}:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
@@ -110,21 +111,9 @@ def _end(process: subprocess.Popen[bytes], events: Path) -> int | None:
 def _rest(leader: int) -> int:
     """How many of its processes and semaphores stay: what takes them away may end a little after the program."""
     limit = time.monotonic() + _SETTLE_S
-    while (left := len(_group(leader)) + len(_semaphores(leader))) and time.monotonic() < limit:
+    while (left := len(members(leader)) + len(_semaphores(leader))) and time.monotonic() < limit:
         time.sleep(_LOOK_S)
     return left
-
-
-def _group(leader: int) -> set[int]:
-    """The processes of that process group that run; an orphan that has ended is for init to reap."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError):
-            # After the name, which may hold anything.
-            state, _, group = path.read_bytes().rpartition(b")")[2].split()[:3]
-            if int(group) == leader and state != b"Z":
-                found.add(int(path.parent.name))
-    return found
 
 
 def _semaphores(leader: int) -> list[Path]:

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from tracekit.workload import Observation, Parameter, Workload
-from workloads import holding_subject
+from workloads import holding_subject, process_group
 
 TYPE_CHECKING = False  # `typing` alone takes 2 ms, which every spawned worker would pay
 if TYPE_CHECKING:
@@ -96,15 +94,13 @@ def task(item: Item) -> tuple[str, Seen]:
 def _said(what: str, way: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What the subject printed. It is ended with all that came from it when it takes too long."""
     command = [sys.executable, holding_subject.__file__, what, way, json.dumps(given)]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    ) as subject:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as subject:
         try:
             out, err = subject.communicate(timeout=_LIMIT_S)
         finally:
-            # All of the session; what has ended by itself has no group any more.
-            with suppress(ProcessLookupError):
-                os.killpg(subject.pid, signal.SIGKILL)
+            # It may not have come to make its own group.
+            subject.kill()
+            process_group.end(subject.pid)
     if subject.returncode != 0:
         raise RuntimeError(f"{what} {way}: exit code {subject.returncode}: {err.decode(errors='replace')[-2000:]}")
     found: dict[str, Any] = json.loads(out)

@@ -332,6 +332,8 @@ def _lower(what: str) -> str:
 
 
 def main() -> None:
+    # Its own group, by which whoever started it finds all that came from it.
+    os.setpgid(0, 0)
     what, way = sys.argv[1:3]
     given = json.loads(sys.argv[3])
     start = time.monotonic()

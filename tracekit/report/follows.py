@@ -34,7 +34,8 @@ HOW = {
     PREDICTION: "The CPU time of each task and its waits for the outside, of each round, played through task by task "
     "with what workers, bytes and computing beside others cost in the controls of the same round. Median of the "
     "rounds, with the interval of what went in.",
-    START_METHODS: "Measured where the suite has that model at as many workers, else predicted.",
+    START_METHODS: "Measured where the suite has that model at as many workers, else predicted. The difference is that "
+    "of two measured walls, or of two predicted ones.",
 }
 
 _NONE = "none"
@@ -253,9 +254,10 @@ def _start_methods(tables: Tables, groups: Sequence[Group]) -> TableView | None:
             continue
         walls = {model: _wall(group, base, model) for model in prediction.POOLS}
         default = _default(tables, group)
-        reference = walls.get(default)
         rows[group.label] = tuple(
-            _method_row(model, base, wall, reference, default) for model, wall in walls.items() if wall is not None
+            _method_row(model, base, wall, _more(group, base, model, default))
+            for model, wall in walls.items()
+            if wall is not None
         )
     blocks = _blocks(groups, rows)
     if not blocks:
@@ -283,16 +285,25 @@ def _wall(group: Group, base: Cell, model: str) -> tuple[Number, bool] | None:
     return (number, False) if number.available else None
 
 
-def _method_row(
-    model: str, base: Cell, wall: tuple[Number, bool], reference: tuple[Number, bool] | None, default: str
-) -> Row:
-    number, was_measured = wall
-    against = "–"
+def _more(group: Group, base: Cell, model: str, default: str) -> str:
+    """How much longer it takes than under the default: of two measured walls, else of two predicted ones, whose errors
+    have much in common."""
     if model == default:
-        against = "is the default"
-    elif reference is not None and reference[0].value and number.value is not None:
-        more = number.value - reference[0].value
-        against = f"{'+' if more >= 0 else '-'}{format_ns(abs(more))}"
+        return "is the default"
+    pairs = (
+        (_measured(group, base, model), _measured(group, base, default)),
+        tuple(base.number(prediction.metric_name(name)) for name in (model, default) if name in prediction.POOLS),
+    )
+    for pair in pairs:
+        values = [number.value for number in pair if number is not None and number.value is not None]
+        if len(values) == 2:
+            more = values[0] - values[1]
+            return f"{'+' if more >= 0 else '-'}{format_ns(abs(more))}"
+    return "–"
+
+
+def _method_row(model: str, base: Cell, wall: tuple[Number, bool], more: str) -> Row:
+    number, was_measured = wall
     return Row(
         family="processes",
         label=model,
@@ -300,7 +311,7 @@ def _method_row(
         fields=(
             Field(main=_DEFAULT_OF[model], words=True),
             Field(main=value_text(number), sub=interval_text(number), tag="measured" if was_measured else "predicted"),
-            Field(main=against),
+            Field(main=more),
         ),
     )
 

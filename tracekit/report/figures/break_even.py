@@ -37,7 +37,12 @@ def figure(base: Cell, terms: Sequence[Terms]) -> FigureView | None:
     length = float(np.median([item.task_ns for item in terms]))
     axes.plot([max(payload, 1.0)], [length], "o", color=style.INK, ms=6, zorder=5)
     axes.annotate(
-        base.workload, (max(payload, 1.0), length), xytext=(7, 4), textcoords="offset points", color=style.INK, zorder=5
+        base.workload,
+        (max(payload, 1.0), length),
+        xytext=(7, -14),
+        textcoords="offset points",
+        color=style.INK,
+        zorder=5,
     )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")

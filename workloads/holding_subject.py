@@ -312,9 +312,9 @@ def _lower(what: str) -> str:
     if what == "address-space":
         with open("/proc/self/statm", encoding="ascii") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + _ADDRESS_SPACE, used + _ADDRESS_SPACE))
+        _at_most(resource.RLIMIT_AS, used + _ADDRESS_SPACE)
     elif what == "descriptors":
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
+        _at_most(resource.RLIMIT_NOFILE, _DESCRIPTORS)
     else:
         if os.geteuid() == 0:
             user = next((uid for uid in range(_NOBODY, _NOBODY + 200) if not tasks_of_user(uid)), None)
@@ -326,9 +326,17 @@ def _lower(what: str) -> str:
                 os.setuid(user)
             except OSError as error:
                 return f"root has no limit of processes, and cannot become another user: {error}"
-        most = tasks_of_user(os.getuid()) + _TASKS
-        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+        _at_most(resource.RLIMIT_NPROC, tasks_of_user(os.getuid()) + _TASKS)
     return ""
+
+
+def _at_most(limit: int, wanted: int) -> None:
+    """Lower a limit for good; one that is lower already stays as it is."""
+    import resource  # noqa: PLC0415 - as above
+
+    hard = resource.getrlimit(limit)[1]
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(limit, (most, most))
 
 
 def main() -> None:

@@ -152,8 +152,9 @@ def _controls(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
             found.append(_cell(name, "serial", 1, interpreter))
             for model in ("threads", processes):
                 found += [_cell(name, model, count, interpreter) for count in counts]
-        if "threads" in request.models:
-            most = max(request.workers)
+        most = max(request.workers)
+        # What threads did is what predictions are made from.
+        if "threads" in request.models and most > 1 and request.workload != COSTS:
             parameters = ((SLEEPERS, most - 1),)
             found += [
                 replace(_cell(COSTS, model, most, interpreter), control=True, parameters=parameters)

@@ -54,6 +54,16 @@ def test_the_cells_hold_the_models_and_the_controls() -> None:
     assert {item[0] for item in found} == {"matmul", "spin", "sleep", "worker-costs"}
 
 
+@pytest.mark.parametrize(
+    ("models", "workers"), [(("serial", "fork"), (2,)), (("serial", "threads"), (1,))], ids=["no threads", "1 worker"]
+)
+def test_what_workers_cost_is_not_measured_where_nothing_is_predicted(
+    models: tuple[str, ...], workers: tuple[int, ...]
+) -> None:
+    request = Request(workload="matmul", models=models, workers=workers)
+    assert "worker-costs" not in {cell.workload for cell in cells(request, [PYTHON])}
+
+
 def test_a_control_that_is_the_workload_is_not_run_twice() -> None:
     request = Request(workload="spin", models=("serial", "fork"), workers=(2,))
     found = [(cell.workload, cell.model, cell.workers) for cell in cells(request, [PYTHON])]

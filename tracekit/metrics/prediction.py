@@ -47,7 +47,7 @@ PREDICTED = ("serial", *POOLS)
 """What is predicted from it."""
 
 NOT_BASE = unavailable("predictions are of what threads did")
-NO_COSTS = unavailable("what workers cost was not measured beside it: run with controls")
+NO_COSTS = unavailable("what so many workers cost was not measured: the controls do that for the most, from 2 on")
 
 
 def serial_wall(demand: Demand, beside: Beside) -> float:

@@ -88,7 +88,7 @@ def costs_by_round(tables: Tables) -> dict[tuple[str, str, int], dict[int, Costs
         where = (run["os"], run["python"])
         if run["workload"] == COMPUTING and run["model"] == SERIAL:
             serial[(*where, run["repeat"])] = run["run_id"]
-        elif run["start_method"] and run["workload"] in (STARTS, COMPUTING):
+        elif run["start_method"] and (run["workload"] == COMPUTING or (run["workload"] == STARTS and run["control"])):
             rounds = by_place.setdefault((*where, run["workers"]), {})
             rounds.setdefault(run["repeat"], {}).setdefault(run["workload"], {}).setdefault(run["model"], run)
     spans = task_spans(tables)

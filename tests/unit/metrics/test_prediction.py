@@ -226,7 +226,7 @@ def test_a_prediction_is_a_row_of_the_threads_that_it_is_from() -> None:
     [
         ({"kind": "io"}, "nobody watched"),
         ({"pickled": False}, "cannot be pickled"),
-        ({"controls": False}, "was not measured beside it"),
+        ({"controls": False}, "what so many workers cost was not measured"),
         ({"threads": 9}, "threads that are not the model's"),
     ],
 )

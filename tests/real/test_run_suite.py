@@ -105,7 +105,7 @@ def test_results_agree(real_suite: RealSuite) -> None:
     sums = defaultdict(set)
     for row in runs:
         sums[row["workload"]].add(row["checksum"])
-    assert {name: len(found) for name, found in sums.items()} == {"matmul": 1, "spin": 1, "sleep": 1}
+    assert {name: len(found) for name, found in sums.items()} == {"matmul": 1, "spin": 1, "sleep": 1, "worker-costs": 1}
 
 
 def test_start_methods_are_recorded(real_suite: RealSuite) -> None:

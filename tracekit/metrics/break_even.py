@@ -41,6 +41,7 @@ MOST_TASKS = 10_000_000
 LARGE_PAYLOAD = 4096
 """From so many bytes on pickling time is taken to grow with them."""
 _HALVINGS = 60
+_GROUPS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +123,14 @@ def _all_done(ready: Floats, takes: Floats, each: Floats, tasks: Floats) -> Floa
     """When workers that are up at `ready` have done so many tasks, each of which takes one of them `each`, the last one
     `takes`: the workers that are up first do more of them."""
     takes, each, tasks = np.broadcast_arrays(takes, each, tasks)
+    # Of a great many workers those that are up at about the same time are taken together.
+    groups = [(float(group.mean()), len(group)) for group in np.array_split(np.sort(ready), min(len(ready), _GROUPS))]
     # A worker that is up at r ends its k-th task at r + k each: the tasks-th of all these ends, found by halving.
     low = np.full(takes.shape, ready.min())
     high = ready.max() + np.ceil(tasks / len(ready)) * each + each
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        ended = sum(np.maximum(np.floor((middle - up) / each), 0.0) for up in ready)
+        ended = sum(count * np.maximum(np.floor((middle - up) / each), 0.0) for up, count in groups)
         enough = ended >= tasks
         high, low = np.where(enough, middle, high), np.where(enough, low, middle)
     found: Floats = high - (each - takes)

@@ -99,6 +99,14 @@ def test_equal_tasks_played_through_take_what_the_formula_says(
     assert played <= formula + tasks * per_task * MS + 1
 
 
+def test_a_great_many_workers_are_taken_together() -> None:
+    made = pool(*(number / 10 for number in range(200)), stop_ms=1)
+    beside = Beside(workers=200, cpu=1.0, wall=1.0, between_ns=0.0)
+    played = pool_wall(demand(*[50] * 2000), made, beside)
+    formula = break_even.with_pool(terms_with(made, beside), "fork", np.array(50.0 * MS), np.array(2000.0))
+    assert float(formula) == pytest.approx(played, rel=0.02)
+
+
 def terms_with(made: Pool, beside: Beside = FREE, **values: Any) -> break_even.Terms:
     """A workload of tasks that hold the GIL."""
     known: dict[str, Any] = {

@@ -35,7 +35,7 @@ class Pool:
     ready_ns      of each worker, the first first: from the beginning of the run until it could take a task
     per_task_ns   between two results, while there are tasks to hand out that take no time
     per_byte_ns   what a byte of a large result adds to that: pickling bytes, the pipe, unpickling
-    stop_ns       from the last result until all workers are joined
+    stop_ns       from the last result, a small one, until all workers are joined
     """
 
     ready_ns: tuple[float, ...]
@@ -100,7 +100,7 @@ def costs_by_round(tables: Tables) -> dict[tuple[str, str, int], dict[int, Costs
             pools = {
                 model: pool
                 for model, run in of_round.get(STARTS, {}).items()
-                if (pool := _pool(run, spans, ends, ready)) is not None
+                if (pool := _pool(tables, run, spans, ends, ready)) is not None
             }
             alone = spans.get(serial.get((place[0], place[1], repeat), ""))
             computing = next(iter(of_round.get(COMPUTING, {}).values()), None)
@@ -120,6 +120,13 @@ def _ends(tables: Tables) -> dict[str, tuple[int, int]]:
 
 
 @once
+def _stops(tables: Tables) -> dict[str, int]:
+    """When the workers of each run were asked to end."""
+    asked = tables.spans[tables.spans["name"] == "shutdown"]
+    return {row["run_id"]: row["start_ns"] for row in records(asked)}
+
+
+@once
 def _ready(tables: Tables) -> dict[str, list[tuple[int, int | None]]]:
     """First instruction of each worker process of a run, and its first task where it had one."""
     found: dict[str, list[tuple[int, int | None]]] = {}
@@ -130,6 +137,7 @@ def _ready(tables: Tables) -> dict[str, list[tuple[int, int | None]]]:
 
 
 def _pool(
+    tables: Tables,
     run: Mapping[str, Any],
     spans: Mapping[str, Tasks],
     ends: Mapping[str, tuple[int, int]],
@@ -150,16 +158,21 @@ def _pool(
         return None
     per_task = float(small_ends[-1] - small_ends[half]) / (len(small_ends) - 1 - half)
     per_large = float(large_ends[-1] - large_ends[0]) / (len(large_ends) - 1)
+    per_byte = max(0.0, per_large - per_task) / LARGE_BYTES
+    asked = _stops(tables).get(run_id, window[1])
+    # The last result of all is a large one, whose bytes are charged by themselves.
+    way_back = max(0.0, float(asked - tasks.end.max()) - per_byte * LARGE_BYTES)
     return Pool(
         ready_ns=tuple(sorted(float(there + between - window[0]) for there, _ in workers)),
         per_task_ns=per_task,
-        per_byte_ns=max(0.0, per_large - per_task) / LARGE_BYTES,
-        stop_ns=float(window[1] - tasks.end.max()),
+        per_byte_ns=per_byte,
+        stop_ns=way_back + float(window[1] - asked),
     )
 
 
 def _beside(workers: int, alone: Tasks, together: Tasks) -> Beside | None:
-    cpu_alone, cpu = float(np.median(alone.cpu)), float(np.median(together.cpu))
+    # Means: on a machine whose speed changes from one moment to the next a median is one speed or the other.
+    cpu_alone, cpu = float(alone.cpu.mean()), float(together.cpu.mean())
     if cpu_alone <= 0 or cpu <= 0:
         return None
     return Beside(

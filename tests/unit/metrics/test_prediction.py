@@ -148,7 +148,7 @@ def test_a_larger_payload_asks_for_longer_tasks() -> None:
 
 def suite(*, controls: bool = True, pickled: bool = True, threads: int = 3, kind: str = "cpu") -> Tables:
     """Five rounds of threads that computed 8 x 10 ms in turn, and their controls: workers up after 30 ms, 0.1 ms a
-    task, 2 ms more for a MiB, 10 ms to stop."""
+    task, 2 ms more for a MiB, 13 ms to stop."""
     maker = Maker()
     for repeat in range(1, 6):
         run = maker.run("threads", 85 * MS, repeat=repeat, kind=kind)
@@ -179,7 +179,7 @@ def of_workers(maker: Maker, repeat: int) -> None:
     """One of two workers sleeps, the other one does the rest."""
     first, each, large = 30 * MS, MS // 10, MS // 10 + 2 * MS
     last = first + 200 * MS + (LARGE - 1) * large
-    run = maker.run("fork", last + 10 * MS, workload="worker-costs", control=True, repeat=repeat, kind="io")
+    run = maker.run("fork", last + 15 * MS, workload="worker-costs", control=True, repeat=repeat, kind="io")
     pids = [maker.pid(), maker.pid()]
     begin = run["start_ns"]
     for worker, pid in enumerate(pids):
@@ -190,7 +190,7 @@ def of_workers(maker: Maker, repeat: int) -> None:
         done(maker, run, (pids[1], pids[1]), 1 + number, begin + first + number * each, 0)
     for number in range(LARGE):
         done(maker, run, (pids[1], pids[1]), 101 + number, begin + first + 200 * MS + number * large, 0)
-    maker.span(run, run["main_pid"], run["main_pid"], "shutdown", begin + last, 10 * MS)
+    maker.span(run, run["main_pid"], run["main_pid"], "shutdown", begin + last + 5 * MS, 10 * MS)
 
 
 def of_spin(maker: Maker, repeat: int) -> None:
@@ -209,7 +209,8 @@ def test_the_costs_are_read_off_the_controls() -> None:
     assert made.ready_ns == (30 * MS, 30 * MS)
     assert made.per_task_ns == pytest.approx(MS / 10)
     assert made.per_byte_ns == pytest.approx(2 * MS / LARGE_BYTES)
-    assert made.stop_ns == 10 * MS
+    # 10, and 5 from the last task to the request, 2 of which its MiB was on its way.
+    assert made.stop_ns == pytest.approx(13 * MS)
     assert costs.beside == Beside(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
 
 
@@ -222,10 +223,10 @@ def test_a_prediction_is_a_row_of_the_threads_that_it_is_from() -> None:
     serial = of_threads(tables, "predicted_serial_wall_ns")
     assert ends(serial) == (80 * MS, 80 * MS, 80 * MS)
     assert (serial["quality"], serial["n"]) == ("estimated", 5)
-    # 30 to start, 4 tasks each, 10 to stop; 20 bytes cost nothing to speak of.
-    assert of_threads(tables, "predicted_fork_wall_ns")["value"] == pytest.approx(80 * MS, rel=1e-4)
-    # 8 L / (80 / 85) = 30 + 4 L + 10 for fork; threads are slower than one after another, so that serial is asked.
-    assert of_threads(tables, "break_even_fork_task_ns")["value"] == pytest.approx(10 * MS, rel=0.02)
+    # 30 to start, 4 tasks each, 13 to stop; 20 bytes cost nothing to speak of.
+    assert of_threads(tables, "predicted_fork_wall_ns")["value"] == pytest.approx(83 * MS, rel=1e-4)
+    # 8 L = 30 + 4 L + 13 for fork; threads are slower than one after another, so that serial is asked.
+    assert of_threads(tables, "break_even_fork_task_ns")["value"] == pytest.approx(10.75 * MS, rel=0.02)
     assert one_row(tables, "predicted_fork_wall_ns", scope="cell", model="fork", workload="spin")["reason"]
 
 

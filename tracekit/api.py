@@ -190,7 +190,7 @@ def write_report(tables: Tables, folder: Path) -> ReportFiles:
 
 
 def explain(folder: SuiteFolder, topic: str) -> Explanation:
-    """What follows from the suite about one of report.explanation.TOPICS.
+    """What follows from the suite about one of report.follows.TOPICS.
 
     Raises UsageError for another one, NothingToDo where the suite says nothing of it, and as `analyse`.
     """

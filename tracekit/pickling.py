@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from tracekit.recorder import Recorder
 
+_LONGEST = 200
+"""Of an error's text: it may hold a repr of whatever could not be pickled."""
+
 Returned = tuple[bytes, int, int]
 """The pickled result; ns that it took to unpickle the item and to pickle the result."""
 
@@ -43,8 +46,8 @@ class Counting:
         """The result that a worker returned."""
         return self._unpacked(index, returned)
 
-    def within(self, index: int, item: Any, result: Any) -> None:
-        """What both would cost if they went to another process and back; nothing is kept where they cannot."""
+    def within(self, index: int, item: Any, result: Any) -> bool:
+        """What both would cost if they went to another process and back; whether they can, else the error is kept."""
         try:
             data = self.pack(index, item)
             start = now_ns()
@@ -52,8 +55,11 @@ class Counting:
             loads_ns, start = now_ns() - start, now_ns()
             packed = bytes(ForkingPickler.dumps(result))
             self._unpacked(index, (packed, loads_ns, now_ns() - start))
-        except Exception:  # noqa: BLE001 - whatever their __reduce__ raises; that there is no record says it
-            pass
+        except Exception as error:  # noqa: BLE001 - whatever their __reduce__ raises
+            told = f"{type(error).__name__}: {error}"
+            self._recorder.record({"kind": "pickled", "item": index, "error": told[:_LONGEST]})
+            return False
+        return True
 
     def _unpacked(self, index: int, returned: Returned) -> Any:
         data, item_loads_ns, result_dumps_ns = returned

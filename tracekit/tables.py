@@ -113,6 +113,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "result_bytes": "int",
         "result_dumps_ns": "int",
         "result_loads_ns": "int",
+        "error": "text",
     },
     "imports": {
         "run_id": "text",

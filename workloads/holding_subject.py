@@ -43,7 +43,7 @@ _NOBODY = 64_000
 
 
 def worker(ready: Any, turns: Any, work_bytes: int) -> None:
-    """Say that it is there; work; look at what was inherited; go. Waits for its turn before each."""
+    """Say that it is there; work; collect garbage; look at what was inherited; go. Waits for its turn before each."""
     ready.release()
     acts = (_work, _collect, _touch, _nothing)
     for turn, act in zip(turns, acts):

@@ -28,9 +28,9 @@ def members(leader: int) -> set[int]:
 
 def end(leader: int) -> None:
     """End all of them. multiprocessing's resource tracker is left to the end: when the others are gone it removes the
-    semaphores that they leave, and goes by itself."""
+    semaphores that they leave, and goes by itself. What the kernel does not let go of is left to it after a while."""
     limit = time.monotonic() + _GRACE_S
-    while left := members(leader):
+    while (left := members(leader)) and time.monotonic() < limit + _GRACE_S:
         late = time.monotonic() > limit
         for pid in left:
             if late or not _is_tracker(pid):

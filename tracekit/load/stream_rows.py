@@ -36,6 +36,7 @@ def add_stream(columns: Columns, lives: Lives, run_id: str, stream: Stream) -> N
             result_bytes=pickled.result_bytes,
             result_dumps_ns=pickled.result_dumps_ns,
             result_loads_ns=pickled.result_loads_ns,
+            error=pickled.error,
         )
     for counter in stream.counters:
         columns.add(

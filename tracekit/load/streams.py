@@ -64,12 +64,13 @@ class Start(Struct, kw_only=True):
 
 class Pickled(Struct, kw_only=True):
     item: Count
-    item_bytes: Count
-    item_dumps_ns: Count
-    item_loads_ns: Count
-    result_bytes: Count
-    result_dumps_ns: Count
-    result_loads_ns: Count
+    item_bytes: Count | None = None
+    item_dumps_ns: Count | None = None
+    item_loads_ns: Count | None = None
+    result_bytes: Count | None = None
+    result_dumps_ns: Count | None = None
+    result_loads_ns: Count | None = None
+    error: str | None = None
 
 
 class Stamp(Struct, kw_only=True):

@@ -86,8 +86,11 @@ def _pickled(tables: Tables, cell: Cell) -> Floats | str:
         return "no warm-up run ended ok, where items and results are pickled"
     rows = tables.pickles[tables.pickles["run_id"] == cell.warmups[-1]].sort_values("item")
     runs = {run["run_id"]: run for run in records(tables.runs[tables.runs["run_id"] == cell.warmups[-1]])}
+    failed = [row for row in records(rows) if row["error"] is not None]
+    if failed:
+        return f"item {failed[0]['item']} or its result cannot go to another process: {failed[0]['error']}"
     if len(rows) == 0 or len(rows) != runs[cell.warmups[-1]]["items"]:
-        return "items or results cannot be pickled, so that no process can be given them"
+        return "what items and results take to pickle was not counted in the warm-up run"
     names = [
         "item_bytes",
         "result_bytes",

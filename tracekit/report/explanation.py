@@ -10,6 +10,7 @@ from typing import Any
 
 from tracekit.errors import NothingToDo, UsageError
 from tracekit.metrics import break_even, prediction
+from tracekit.metrics.cells import UNTRACED
 from tracekit.metrics.once import remembering
 from tracekit.report import follows
 from tracekit.report.cells import Group
@@ -41,6 +42,8 @@ def explain(tables: Tables, topic: str) -> Explanation:
         raise NothingToDo(f"{suite_id} says nothing of it: {_why(found)}", f"tracekit run {workload} --models threads")
     names = _metrics(topic)
     of_cells = tables.metrics[(tables.metrics["scope"] == "cell") & tables.metrics["metric"].isin(names)]
+    # Those of the controls are not what the table is about.
+    of_cells = of_cells[(of_cells["workload"] == workload) & (of_cells["capture"] == UNTRACED)]
     told = of_cells[of_cells["quality"] != "unavailable"]
     return Explanation(
         title=table.title,
@@ -57,7 +60,7 @@ def _metrics(topic: str) -> list[str]:
         return [break_even.metric_name(model, kind) for kind in kinds for model in prediction.POOLS]
     if topic == follows.PREDICTION:
         return [prediction.metric_name(model) for model in prediction.PREDICTED]
-    return ["wall_ns"]
+    return ["wall_ns", *(prediction.metric_name(model) for model in prediction.POOLS)]
 
 
 def _why(found: Sequence[Group]) -> str:

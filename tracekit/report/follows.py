@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tracekit.metrics import break_even, prediction
+from tracekit.metrics.speedup import SAME_WORK
 from tracekit.report.cells import Cell, Group, Number
 from tracekit.report.environment import environments
 from tracekit.report.figures import break_even as regions
@@ -129,9 +130,10 @@ def _numbered(figures: list[FigureView]) -> tuple[FigureView, ...]:
 
 
 def _measured(group: Group, base: Cell, model: str) -> Number | None:
-    """The wall of that model with as many workers, where it was measured as well."""
+    """The wall of the same work under that model with as many workers, where it was measured as well."""
     for cell in group.cells:
-        if cell.model == model and (model == "serial" or cell.workers == base.workers):
+        same = all(getattr(cell, name) == getattr(base, name) for name in SAME_WORK)
+        if same and cell.model == model and (model == "serial" or cell.workers == base.workers):
             wall = cell.number("wall_ns")
             return wall if wall.available else None
     return None

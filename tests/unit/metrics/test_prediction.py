@@ -146,7 +146,9 @@ def test_a_larger_payload_asks_for_longer_tasks() -> None:
     assert large > 2 * small
 
 
-def suite(*, controls: bool = True, pickled: bool = True, threads: int = 3, kind: str = "cpu") -> Tables:
+def suite(
+    *, controls: bool = True, pickled: bool = True, threads: int = 3, kind: str = "cpu", error: str | None = None
+) -> Tables:
     """Five rounds of threads that computed 8 x 10 ms in turn, and their controls: workers up after 30 ms, 0.1 ms a
     task, 2 ms more for a MiB, 13 ms to stop."""
     maker = Maker()
@@ -165,7 +167,9 @@ def suite(*, controls: bool = True, pickled: bool = True, threads: int = 3, kind
             of_spin(maker, repeat)
     warmup = maker.run("threads", 85 * MS, repeat=0, warmup=True, kind=kind)
     times = dict.fromkeys(("item_dumps_ns", "item_loads_ns", "result_dumps_ns", "result_loads_ns"), 0)
-    for item in range(8 if pickled else 0):
+    if error is not None:
+        maker.row("pickles", run_id=warmup["run_id"], item=0, error=error)
+    for item in range(8 if pickled and error is None else 0):
         maker.row("pickles", run_id=warmup["run_id"], item=item, item_bytes=10, result_bytes=10, **times)
     return maker.tables()
 
@@ -234,7 +238,8 @@ def test_a_prediction_is_a_row_of_the_threads_that_it_is_from() -> None:
     ("made", "words"),
     [
         ({"kind": "io"}, "nobody watched"),
-        ({"pickled": False}, "cannot be pickled"),
+        ({"pickled": False}, "was not counted in the warm-up run"),
+        ({"error": "TypeError: cannot pickle"}, "item 0 or its result cannot go to another process: TypeError"),
         ({"controls": False}, "what so many workers cost was not measured"),
         ({"threads": 9}, "threads that are not the model's"),
     ],

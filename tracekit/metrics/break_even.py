@@ -4,8 +4,8 @@ than both threads and serial, for this workload's payload.
 Tasks are taken as equal: each computes and waits in the proportion of the workload's, and its item and result are as
 large. Under threads the wall grows with the task as it did in the measured run (a speed-up against the tasks alone of
 1 for tasks that hold the GIL, of more for others); serial is the tasks alone; a pool of processes costs its start, the
-handing out, the bytes and its end, and in between does `workers` tasks at a time (prediction.py plays the same through one by one). Where threads reach as much
-as processes could, no task is long enough, and there is no number but that reason.
+handing out, the bytes and its end, and in between does `workers` tasks at a time, which is prediction.py's play as a
+formula. Where threads reach as much as processes could, no task is long enough, and there is no number but that reason.
 
 Each round gives a number of its own, of a cell it is their median with its interval, as for predictions.
 """

@@ -58,7 +58,7 @@ ERRORS = (
 _LIMIT_S = 150.0
 _MEMORY = ("pss_bytes", "uss_bytes", "rss_bytes")
 _OWN = ("uss_bytes", "rss_bytes")
-"""What of a first worker says nothing: the pages that it shares are then no longer the program's own."""
+"""Of the worker processes themselves: a sum over the program too would change with every page that it shares."""
 _COUNTS = ("fds", "parent_fds", "tasks", "processes")
 _MOMENTS = ("up", "worked", "collected", "touched")
 _UNTIL = {
@@ -113,15 +113,18 @@ def _held(way: str, moments: Sequence[Mapping[str, Any]], limits: Mapping[str, i
     first, last, workers = up[0], up[-1], len(up)
     seen: Seen = {}
     each: dict[str, float] = {}
-    for name in (*_MEMORY, *_COUNTS):
+    for name in ("pss_bytes", *_COUNTS):
         # With the first worker comes what any number of them needs once, such as the fork server.
         each[name] = (last[name] - first[name]) / (workers - 1)
         seen[f"{way}.up.{name}"] = each[name]
-        if name not in _OWN:
-            seen[f"{way}.first.{name}"] = first[name] - alone[name]
+        seen[f"{way}.first.{name}"] = first[name] - alone[name]
     for moment, found in later.items():
-        for name in _MEMORY:
-            seen[f"{way}.{moment}.{name}"] = each[name] + (found[name] - last[name]) / workers
+        seen[f"{way}.{moment}.pss_bytes"] = each["pss_bytes"] + (found["pss_bytes"] - last["pss_bytes"]) / workers
+    for moment, found in {"up": last, **later}.items():
+        for name in _OWN:
+            # Of a thread it is what the program has more of than without any.
+            held = found[f"workers_{name}"] if each["processes"] else found[name] - alone[name]
+            seen[f"{way}.{moment}.{name}"] = held / workers
     for count, moment in enumerate(up, start=1):
         seen[f"{way}.total-{count}.pss_bytes"] = moment["pss_bytes"] - alone["pss_bytes"]
     most = {**each, "pss_bytes": max(seen[f"{way}.{moment}.pss_bytes"] for moment in _MOMENTS)}
@@ -153,8 +156,8 @@ def observe(results: Sequence[tuple[str, Seen]]) -> Mapping[str, float]:
 
 _SUMMARIES = {
     "pss_bytes": "memory of the program and all workers, shared pages divided by their users",
-    "uss_bytes": "memory that only one of them holds, summed",
-    "rss_bytes": "memory in RAM, shared pages counted for each of them",
+    "uss_bytes": "memory that it alone holds; of a thread what the program holds more",
+    "rss_bytes": "memory in RAM, shared pages in full; of a thread what the program holds more",
     "fds": "open descriptors of the program and all workers",
     "parent_fds": "open descriptors of the program alone",
     "tasks": "threads of the program and all workers",

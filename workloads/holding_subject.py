@@ -21,6 +21,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 LIMIT_S = 60.0
@@ -142,24 +143,30 @@ def hold(way: str, workers: int, data_bytes: int, work_bytes: int, freeze: bool)
     try:
         for number in range(1, workers + 1):
             pool.start()
-            moments.append({"moment": "up", "workers": number, **family()})
+            moments.append({"moment": "up", "workers": number, **family(pool.all)})
         for _ in TURNS[:-1]:
             moment = pool.turn()
-            moments.append({"moment": moment, "workers": workers, **family()})
+            moments.append({"moment": moment, "workers": workers, **family(pool.all)})
         pool.end()
     finally:
         pool.kill()
     return {"moments": moments, "limits": left}
 
 
-def family() -> dict[str, int]:
-    """Sums over this process and all that came from it; `parent_fds` of this one alone."""
+def family(workers: Sequence[Any] = ()) -> dict[str, int]:
+    """Sums over this process and all that came from it; `parent_fds` of this one alone, `workers_uss_bytes` and
+    `workers_rss_bytes` of those that are worker processes."""
     found = {"rss_bytes": 0, "pss_bytes": 0, "uss_bytes": 0, "fds": 0, "tasks": 0, "processes": 0}
-    pids = descendants(os.getpid())
-    for pid in pids:
-        for name, value in of_process(pid).items():
+    found.update(workers_uss_bytes=0, workers_rss_bytes=0)
+    own = {one.pid for one in workers if hasattr(one, "pid")}
+    for pid in descendants(os.getpid()):
+        held = of_process(pid)
+        for name, value in held.items():
             found[name] += value
         found["processes"] += 1
+        if pid in own:
+            found["workers_uss_bytes"] += held["uss_bytes"]
+            found["workers_rss_bytes"] += held["rss_bytes"]
     found["parent_fds"] = len(os.listdir("/proc/self/fd"))
     return found
 

@@ -132,6 +132,15 @@ def test_every_kind_of_worker_is_seen_at_every_moment(observed: dict[str, float]
     assert observed["threads.up.pss_bytes"] < observed["fork.up.pss_bytes"] < observed["spawn.up.pss_bytes"]
 
 
+def test_what_a_worker_alone_holds_is_part_of_what_it_holds(observed: dict[str, float]) -> None:
+    for way in ("fork", "fork-frozen", "forkserver", "spawn"):
+        for moment in report.MOMENTS:
+            uss, pss, rss = (observed[f"{way}.{moment}.{name}_bytes"] for name in ("uss", "pss", "rss"))
+            # PSS is what the family has more, to which a page or two of the program's own belong.
+            assert 0 < uss <= pss + MIB // 4, (way, moment)
+            assert pss <= rss, (way, moment)
+
+
 def test_a_garbage_collection_copies_what_a_fork_inherited_unless_it_is_frozen(observed: dict[str, float]) -> None:
     assert observed["fork.collected.pss_bytes"] > 2 * observed["fork-frozen.collected.pss_bytes"]
     # Looking at it counts references: that copies it in any case.

@@ -25,6 +25,8 @@ from tracekit.tables import CELL, Tables
 OUTSIDE = ("io-read", "io-write", "poll", "sleep", "child-wait")
 """Kinds of waits that processes would have as well."""
 
+NO_WARMUP = "no warm-up run ended ok, where items and results are pickled"
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -83,7 +85,7 @@ def _busy(tasks: Tasks) -> float:
 def _pickled(tables: Tables, cell: Cell) -> Floats | str:
     """A line per item: its bytes, its result's, and the four times; of the warm-up run."""
     if not cell.warmups:
-        return "no warm-up run ended ok, where items and results are pickled"
+        return NO_WARMUP
     rows = tables.pickles[tables.pickles["run_id"] == cell.warmups[-1]].sort_values("item")
     runs = {run["run_id"]: run for run in records(tables.runs[tables.runs["run_id"] == cell.warmups[-1]])}
     failed = [row for row in records(rows) if row["error"] is not None]

@@ -12,11 +12,14 @@ from tracekit.errors import NothingToDo, UsageError
 from tracekit.metrics import break_even, prediction
 from tracekit.metrics.cells import UNTRACED
 from tracekit.metrics.once import remembering
+from tracekit.metrics.task_demand import NO_WARMUP
 from tracekit.report import follows
 from tracekit.report.cells import Group
 from tracekit.report.grouping import groups
 from tracekit.report.views import TableView
 from tracekit.tables import Tables
+
+NO_THREADS = "threads were not run, which predictions are made from"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,10 @@ def explain(tables: Tables, topic: str) -> Explanation:
         table = follows.by_topic(tables, found).get(topic)
     suite_id, workload = tables.suite.get("suite_id"), tables.suite.get("workload")
     if table is None:
-        raise NothingToDo(f"{suite_id} says nothing of it: {_why(found)}", f"tracekit run {workload} --models threads")
+        why = _why(found)
+        again = why == prediction.NO_COSTS.reason or why in (NO_THREADS, NO_WARMUP)
+        remedy = f"tracekit run {workload} --models threads" if again else f"tracekit report {suite_id}"
+        raise NothingToDo(f"{suite_id} says nothing of it: {why}", remedy)
     names = _metrics(topic)
     of_cells = tables.metrics[(tables.metrics["scope"] == "cell") & tables.metrics["metric"].isin(names)]
     # Those of the controls are not what the table is about.
@@ -69,4 +75,4 @@ def _why(found: Sequence[Group]) -> str:
         for cell in group.cells:
             if cell.model == prediction.BASE:
                 return cell.number(prediction.metric_name("fork")).reason or "nothing was predicted"
-    return "threads were not run, which predictions are made from"
+    return NO_THREADS

@@ -13,7 +13,7 @@ from tracekit.report.cells import Cell, Group, Number
 from tracekit.report.environment import environments
 from tracekit.report.figures import break_even as regions
 from tracekit.report.views import Field, FigureGroup, FigureView, LegendItem, Row, RowGroup, Section, TableView
-from tracekit.report.wording import interval_text, listed, plural, times, value_text
+from tracekit.report.wording import interval_text, listed, plural, range_text, times, value_text
 from tracekit.tables import CELL, Tables
 from tracekit.units import format_ns
 
@@ -172,7 +172,7 @@ def _predictions(groups: Sequence[Group]) -> TableView | None:
             ("Model", "workers"),
             ("Predicted wall", "95 % interval"),
             ("Measured wall", "95 % interval"),
-            ("Predicted / measured", ""),
+            ("Predicted / measured", "at most"),
         ),
         groups=blocks,
         legend=(),
@@ -180,7 +180,13 @@ def _predictions(groups: Sequence[Group]) -> TableView | None:
 
 
 def _predicted_row(model: str, base: Cell, number: Number, wall: Number | None) -> Row:
-    ratio = "–" if wall is None or not wall.value else times((number.value or 0.0) / wall.value)
+    ratio = Field(main="–")
+    if wall is not None and wall.value:
+        between = ""
+        if number.interval and wall.interval and min(wall.interval) > 0:
+            ends = (number.interval[0] / wall.interval[1], number.interval[1] / wall.interval[0])
+            between = range_text(*ends, "ratio")
+        ratio = Field(main=times((number.value or 0.0) / wall.value), sub=between)
     return Row(
         family="serial" if model == "serial" else "processes",
         label=_label(model),
@@ -188,7 +194,7 @@ def _predicted_row(model: str, base: Cell, number: Number, wall: Number | None) 
         fields=(
             Field(main=value_text(number), sub=interval_text(number)),
             Field(main="not measured") if wall is None else Field(main=value_text(wall), sub=interval_text(wall)),
-            Field(main=ratio),
+            ratio,
         ),
     )
 

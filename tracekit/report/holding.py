@@ -56,6 +56,8 @@ DOUBTS = (
 )
 """What to keep in mind about these numbers."""
 
+_OF_THREADS = "Of a thread: what the program has more of."
+
 _NAME = re.compile(rf"{re.escape(PREFIX)}(?P<way>[a-z-]+)\.(?P<moment>[a-z]+(?:-\d+)?)\.(?P<what>[a-z_]+)")
 _UNTIL = re.compile(rf"{re.escape(PREFIX)}(?P<way>[a-z-]+)\.until_(?P<limit>[a-z]+)")
 _EXHAUSTED = re.compile(
@@ -135,17 +137,19 @@ def verdict(seen: Held) -> Verdict:
 
 
 def summary_table(found: Sequence[Held]) -> TableView:
-    """PSS of one more worker at each moment, USS beneath it; and RSS."""
+    """PSS of one more worker at each moment."""
+    return _memory_table(
+        found, "What one more worker holds", "PSS: shared pages divided by the number of their users.", "pss_bytes"
+    )
+
+
+def _memory_table(found: Sequence[Held], title: str, what: str, counter: str) -> TableView:
     return _table(
         found,
-        "What one more worker holds",
-        "PSS: shared pages divided by their users; beneath it USS, what it alone holds. Means over the workers that "
-        "were added, medians of the repeats.",
-        (("Worker", ""), *((title, "USS") for title in MOMENTS.values()), ("RSS", "up")),
-        lambda seen, way: (
-            *(_memory(seen, way, moment) for moment in MOMENTS),
-            Field(main=_text(seen.numbers.get((way, "up", "rss_bytes")))),
-        ),
+        title,
+        f"{what} Means over the workers that were added; medians of the repeats, with 95 % intervals.",
+        (("Worker", ""), *((title, "") for title in MOMENTS.values())),
+        lambda seen, way: tuple(_field(seen.numbers.get((way, moment, counter))) for moment in MOMENTS),
         (),
     )
 
@@ -154,6 +158,8 @@ def section(found: Sequence[Held]) -> Section:
     """How many there can be, and what happens then."""
     limits = [limit for limit in LIMITS if any((way, limit) in seen.until for seen in found for way in seen.ways())]
     tables = [
+        _memory_table(found, "What it alone holds", f"USS of a worker process. {_OF_THREADS}", "uss_bytes"),
+        _memory_table(found, "In RAM", f"RSS of a worker process, shared pages in full. {_OF_THREADS}", "rss_bytes"),
         _table(
             found,
             "What else it takes",
@@ -180,7 +186,7 @@ def section(found: Sequence[Held]) -> Section:
             "What each limit leaves, over what one more worker takes of it; of memory the most that it held at any "
             "moment. The least of a row is where it ends.",
             (("Worker", ""), *((LIMITS[limit], "") for limit in limits)),
-            lambda seen, way: tuple(_until(seen.until.get((way, limit))) for limit in limits),
+            lambda seen, way: tuple(_field(seen.until.get((way, limit)), "no limit") for limit in limits),
             (LegendItem(mark="no limit", text="there is none here, or such a worker takes nothing of it"),),
         ),
     ]
@@ -222,7 +228,7 @@ def _exhausted_row(seen: Held, way: str, what: str) -> Row:
         detail=WAYS[way],
         fields=(
             Field(main=LOWERED.get(what, what), words=True),
-            Field(main=_text(started), sub=interval_text(started) if started else ""),
+            _field(started),
             Field(main=told, words=True),
         ),
     )
@@ -259,13 +265,8 @@ def _family(way: str) -> str:
     return "threads" if way == "threads" else "processes"
 
 
-def _memory(seen: Held, way: str, moment: str) -> Field:
-    pss, uss = (seen.numbers.get((way, moment, what)) for what in ("pss_bytes", "uss_bytes"))
-    return Field(main=_text(pss), sub=_text(uss))
-
-
-def _until(number: Number | None) -> Field:
-    return Field(main="no limit") if number is None else Field(main=value_text(number), sub=interval_text(number))
+def _field(number: Number | None, absent: str = "–") -> Field:
+    return Field(main=absent) if number is None else Field(main=value_text(number), sub=interval_text(number))
 
 
 def _text(number: Number | None) -> str:

@@ -74,10 +74,10 @@ bench: setup-dev ## measure tracekit itself
 	@$(VENV_PYTHON) tests/bench/run.py $(ARGS)
 
 accuracy: setup ## compare with programs whose answers are known and with the kernel; writes docs/accuracy.json [ARGS]
-	@$(VENV_PYTHON) -m tracekit.truth $(or $(ARGS),--output docs/accuracy.json)
+	@$(VENV_PYTHON) -m tracekit.accuracy $(or $(ARGS),--output docs/accuracy.json)
 
 predictions: setup ## compare predicted walls with measured ones; writes docs/predictions.json [ARGS]
-	@$(VENV_PYTHON) -m tracekit.truth.predictions $(or $(ARGS),--output docs/predictions.json)
+	@$(VENV_PYTHON) -m tracekit.accuracy.predictions $(or $(ARGS),--output docs/predictions.json)
 
 golden: setup-dev ## accept what the golden tests see now; look at the diff before committing
 	@$(VENV_PYTHON) -m pytest tests/golden --accept $(ARGS)

@@ -22,7 +22,7 @@ class ProbeHook(BuildHookInterface[BuilderConfig]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         sys.path.insert(0, self.root)
         try:
-            from tracekit.probe import compile as probe  # noqa: PLC0415 - the root is on the path only now
+            from tracekit.measure.probe import compile as probe  # noqa: PLC0415 - the root is on the path only now
         finally:
             sys.path.remove(self.root)
         reason = probe.supported()

@@ -50,7 +50,7 @@ def is_usable(venv: Path) -> bool:
 def stamp_text(root: Path, venv: Path, kind: str) -> str:
     digest = hashlib.sha256()
     # The probe is compiled when tracekit is installed.
-    probe = sorted((root / "tracekit" / "probe").glob("*.[ch]"))
+    probe = sorted((root / "tracekit" / "measure" / "probe").glob("*.[ch]"))
     for part in (root / LOCKS[kind], root / "pyproject.toml", venv / MADE, *probe):
         content = part.read_bytes()
         digest.update(b"%d\n" % len(content) + content)

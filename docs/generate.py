@@ -17,19 +17,19 @@ from types import ModuleType
 
 import click
 
-from tracekit.capture import CAPTURES
+from tracekit.accuracy import predictions
+from tracekit.accuracy.result import read
+from tracekit.accuracy.table import markdown
+from tracekit.analysis.metrics import METRICS
+from tracekit.analysis.tables import COLUMNS
+from tracekit.bundle.spec import value_text
 from tracekit.cli import cli
-from tracekit.counters import COUNTERS
-from tracekit.known_workloads import WORKLOADS
-from tracekit.metrics import METRICS
-from tracekit.models import MODELS
-from tracekit.notices import NOTICES, NoticeKind
-from tracekit.registry import Registry
-from tracekit.spec import value_text
-from tracekit.tables import COLUMNS
-from tracekit.truth import predictions
-from tracekit.truth.result import read
-from tracekit.truth.table import markdown
+from tracekit.core.notices import NOTICES, NoticeKind
+from tracekit.core.registry import Registry
+from tracekit.measure.capture import CAPTURES
+from tracekit.measure.inside.counters import COUNTERS
+from tracekit.measure.inside.models import MODELS
+from tracekit.measure.planning.workload_registry import WORKLOADS
 from tracekit.workload import Workload
 
 DOCS = Path(__file__).resolve().parent

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tracekit.bundle import Bundle
-from tracekit.capture.none import NoCapture
-from tracekit.errors import BundleCorrupt, CaptureUnavailable
-from tracekit.notices import Notice
-from tracekit.spec import RunSpec
+from tracekit.bundle.spec import RunSpec
+from tracekit.bundle.store import Bundle
+from tracekit.core.errors import BundleCorrupt, CaptureUnavailable
+from tracekit.core.notices import Notice
+from tracekit.measure.capture.none import NoCapture
 
 
 class Refuses(NoCapture):

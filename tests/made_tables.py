@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracekit import tables
-from tracekit.tables import Tables
+from tracekit.analysis import tables
+from tracekit.analysis.tables import Tables
 
 MS = 1_000_000
 SECOND = 1_000 * MS

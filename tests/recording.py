@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT
-from tracekit import interpreters
-from tracekit.bundle import Bundle, Store
-from tracekit.capture import CAPTURES, Provision
-from tracekit.errors import CaptureUnavailable
+from tracekit.bundle.store import Bundle, Store
+from tracekit.core.errors import CaptureUnavailable
+from tracekit.measure.capture import CAPTURES, Provision
+from tracekit.system import interpreters
 
 ENV = {**{name: value for name, value in os.environ.items() if name != "TRACEKIT_HOME"}, "PYTHONPATH": str(ROOT)}
 TRACEKIT = [sys.executable, "-m", "tracekit"]

@@ -21,24 +21,25 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tracekit import claims, interpreters, plan
-from tracekit.bundle import Store, SuiteFolder, explained_os_errors
-from tracekit.capture import Provision, named
-from tracekit.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
-from tracekit.estimate import Estimate, estimate
-from tracekit.interpreters import Interpreter
-from tracekit.known_workloads import meant
-from tracekit.load import load_suite
-from tracekit.metrics.compute import compute_all
-from tracekit.metrics.doubts import find_notices
-from tracekit.notices import Notice, notice
-from tracekit.own_work import fitted
-from tracekit.record import record
-from tracekit.recorded import Recorded
-from tracekit.request import Request, check, default_workers
-from tracekit.run import Outcome, SuiteOutcome, run_suite
-from tracekit.spec import CLAIMS, RunSpec, Suite
-from tracekit.tables import COLUMNS, Tables, from_rows
+from tracekit.analysis.load import load_suite
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.doubts import find_notices
+from tracekit.analysis.tables import COLUMNS, Tables, from_rows
+from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
+from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors
+from tracekit.core.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
+from tracekit.core.notices import Notice, notice
+from tracekit.measure.capture import Provision, named
+from tracekit.measure.planning import claims, plan
+from tracekit.measure.planning.compatibility import fitted
+from tracekit.measure.planning.duration_estimate import Estimate, estimate
+from tracekit.measure.planning.request import Request, check, default_workers
+from tracekit.measure.planning.workload_registry import meant
+from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.running.program_recorder import record
+from tracekit.measure.running.suite_runner import Outcome, SuiteOutcome, run_suite
+from tracekit.system import interpreters
+from tracekit.system.interpreters import Interpreter
 
 __all__ = [
     "Estimate",
@@ -62,8 +63,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from tracekit.report.explanation import Explanation
-    from tracekit.report.write import ReportFiles
+    from tracekit.analysis.report.explanation import Explanation
+    from tracekit.analysis.report.write import ReportFiles
 
 EXPORT_FORMATS = ("csv", "json", "parquet")
 
@@ -184,7 +185,7 @@ def places_of(suite: Suite | Tables) -> set[tuple[str, str]]:
 def write_report(tables: Tables, folder: Path) -> ReportFiles:
     """Write the suite's report to `folder`/<suite id>/. Raises OutputUnwritable."""
     # matplotlib takes half a second to import, which `tracekit export` has no use for.
-    from tracekit.report.write import write  # noqa: PLC0415
+    from tracekit.analysis.report.write import write  # noqa: PLC0415
 
     return write(tables, folder / str(tables.suite["suite_id"]))
 
@@ -194,7 +195,7 @@ def explain(folder: SuiteFolder, topic: str) -> Explanation:
 
     Raises UsageError for another one, NothingToDo where the suite says nothing of it, and as `analyse`.
     """
-    from tracekit.report.explanation import explain as explained  # noqa: PLC0415 - matplotlib takes half a second
+    from tracekit.analysis.report.explanation import explain as explained  # noqa: PLC0415 - matplotlib takes half a second
 
     return explained(analyse(folder), topic)
 
@@ -231,8 +232,8 @@ def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
 def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) -> str:
     """What `tracekit run --json` prints: one JSON document with the suite, its cells' metrics, its notices and, of
     `claims`, the verdicts."""
-    from tracekit.report.claims import judged  # noqa: PLC0415 - `tracekit export` has no use for it
-    from tracekit.report.grouping import groups  # noqa: PLC0415 - the same
+    from tracekit.analysis.report.claims import judged  # noqa: PLC0415 - `tracekit export` has no use for it
+    from tracekit.analysis.report.grouping import groups  # noqa: PLC0415 - the same
 
     cells = tables.metrics[tables.metrics["scope"] == "cell"]
     document = {

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracekit import environment, interpreters, tracefs
-from tracekit.bundle import Store, explained_os_errors
-from tracekit.capture import CAPTURES, Capture, Provision
-from tracekit.counters import COUNTERS, CounterSource
-from tracekit.errors import EnvironmentLacks, TracekitError
-from tracekit.view.routes import ui_folder
+from tracekit.analysis.view.routes import ui_folder
+from tracekit.bundle.store import Store, explained_os_errors
+from tracekit.core.errors import EnvironmentLacks, TracekitError
+from tracekit.measure.capture import CAPTURES, Capture, Provision
+from tracekit.measure.inside.counters import COUNTERS, CounterSource
+from tracekit.system import interpreters, machine, tracefs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def _leftovers() -> list[Finding]:
 
 
 def _machine() -> Finding:
-    facts = environment.describe()
+    facts = machine.describe()
     quota = facts["cgroup_cpus"]
     detail = (
         f"{facts['os_release']}, kernel {facts['kernel']}, {facts['cpu_model']}; "

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MAIN_IMPORTS = "TRACEKIT_MAIN_IMPORTS"
-"""Read by tracekit/measure.py, the main module that workers import again."""
+"""Read by tracekit/measure/inside/measured.py, the main module that workers import again."""
 
 _PAGE = 4096
 

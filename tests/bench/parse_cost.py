@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from tracekit.load.viztracer import read_viztracer
+from tracekit.analysis.load.viztracer import read_viztracer
 
 DEPTH = 10
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tracekit.probe import compile as probe
+from tracekit.measure.probe import compile as probe
 
 LEAST = """
 import os, sys, threading, time

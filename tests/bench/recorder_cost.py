@@ -1,4 +1,4 @@
-"""What the recorder costs a measured process: `recorder.run_task` beside the bare call, and the readings.
+"""What the recorder costs a measured process: `stream_writer.run_task` beside the bare call, and the readings.
 
     python -m tests.bench.recorder_cost ROUNDS TASKS
 
@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tracekit import recorder
-from tracekit.counters import choose
+from tracekit.measure.inside import stream_writer
+from tracekit.measure.inside.counters import choose
 
 READINGS = 50
 
@@ -25,7 +25,7 @@ def main() -> None:
     """Make as many rounds as the command line says, after one that is not counted."""
     rounds, tasks = map(int, sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
-        own = recorder.install(recorder.Recorder(folder, choose("auto"), periodic=False))
+        own = stream_writer.install(stream_writer.Recorder(folder, choose("auto"), periodic=False))
         made = [_round(own, tasks) for _ in range(rounds + 1)]
         own.close(0)
     sys.stdout.write(json.dumps(made[1:]))
@@ -36,9 +36,9 @@ def nothing(item: Any) -> Any:
     return item
 
 
-def _round(own: recorder.Recorder, tasks: int) -> dict[str, float]:
+def _round(own: stream_writer.Recorder, tasks: int) -> dict[str, float]:
     bare = _took(lambda: [nothing(item) for item in range(tasks)])
-    recorded = _took(lambda: [recorder.run_task(nothing, item, item) for item in range(tasks)])
+    recorded = _took(lambda: [stream_writer.run_task(nothing, item, item) for item in range(tasks)])
     return {
         "run_task_ns": (recorded - bare) / tasks,
         "flush_ns": _took(own.flush) / tasks,

@@ -24,10 +24,10 @@ import tracekit
 from tests.bench import help_cost
 from tests.bench.parse_cost import write_trace
 from tests.made_tables import suite
-from tracekit.bundle import SuiteFolder
-from tracekit.load import load_suite
-from tracekit.metrics.compute import compute_all
-from tracekit.report.write import write
+from tracekit.analysis.load import load_suite
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.report.write import write
+from tracekit.bundle.store import SuiteFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "tests" / "golden" / "bundle" / "20250101-000000-matmul"

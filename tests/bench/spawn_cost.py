@@ -20,10 +20,10 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from tests.bench.stamp import first_instruction, stamp_first_instruction
-from tracekit.counters import choose
-from tracekit.models import Work
-from tracekit.models.stamped import StampedContext
-from tracekit.recorder import Recorder
+from tracekit.measure.inside.counters import choose
+from tracekit.measure.inside.models import Work
+from tracekit.measure.inside.models.stamped import StampedContext
+from tracekit.measure.inside.stream_writer import Recorder
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from tracekit import api
-from tracekit.bundle import Bundle, Store, SuiteFolder, read_json
-from tracekit.spec import RunSpec, Suite
+from tracekit.bundle.spec import RunSpec, Suite
+from tracekit.bundle.store import Bundle, Store, SuiteFolder, read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "tests" / "golden" / "bundle"

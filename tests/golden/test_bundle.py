@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.bundle import SuiteFolder
-from tracekit.load import load_suite
-from tracekit.metrics.compute import compute_all
-from tracekit.metrics.doubts import find_notices
-from tracekit.report.build import build
-from tracekit.report.terminal import to_text
-from tracekit.tables import Tables
+from tracekit.analysis.load import load_suite
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.doubts import find_notices
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.tables import Tables
+from tracekit.bundle.store import SuiteFolder
 
 STORE = Path(__file__).parent / "bundle"
 FOLDER = SuiteFolder(STORE / "20250101-000000-matmul")

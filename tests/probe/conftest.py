@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracekit import interpreters, waits_file
-from tracekit.errors import TracekitError
-from tracekit.interpreters import Interpreter
-from tracekit.probe import compile as probe
-from tracekit.waits_file import WaitsFile
+from tracekit.analysis.load.waits_slots import WaitsFile, read_slots
+from tracekit.bundle import waits_file
+from tracekit.core.errors import TracekitError
+from tracekit.measure.probe import compile as probe
+from tracekit.system import interpreters
+from tracekit.system.interpreters import Interpreter
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT_S = 120
@@ -72,7 +73,7 @@ class Watched:
 
 
 def read_files(folder: Path) -> list[WaitsFile]:
-    files = [waits_file.read(path) for path in folder.glob(f"*{waits_file.SUFFIX}")]
+    files = [read_slots(path) for path in folder.glob(f"*{waits_file.SUFFIX}")]
     return sorted(files, key=lambda file: file.header.monotonic_ns)
 
 

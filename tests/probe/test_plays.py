@@ -15,8 +15,8 @@ import pytest
 
 from tests.probe.conftest import Watching, of_kind, read_files
 from tests.recording import until
-from tracekit import waits_file
-from tracekit.waits_file import WaitsFile
+from tracekit.analysis.load.waits_slots import WaitsFile
+from tracekit.bundle import waits_file
 
 MS = 1_000_000
 

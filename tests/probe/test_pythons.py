@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.probe.conftest import PYTHONS, Watched, Watching, functions, of_kind
-from tracekit import waits_file
-from tracekit.interpreters import Interpreter
+from tracekit.analysis.load.waits_slots import WaitsFile
+from tracekit.bundle import waits_file
+from tracekit.system.interpreters import Interpreter
 
 MS = 1_000_000
 
@@ -123,7 +124,7 @@ def test_gil_waits_and_cpu_time_make_up_a_spinners_life(watching: Watching, pyth
         assert int(end["dur_ns"]) + waited + queued >= 0.5 * life
 
 
-def own(file: waits_file.WaitsFile, tid: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def own(file: WaitsFile, tid: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     return of_kind(file, "gil", "gil-switch", "lock")["tid"] == tid
 
 

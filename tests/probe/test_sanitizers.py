@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.probe.conftest import HERE, Watching, build, functions, of_kind
-from tracekit.probe import compile as probe
+from tracekit.measure.probe import compile as probe
 
 WITHOUT_SHARED = tuple(flag for flag in probe.FLAGS if not flag.startswith("-O"))
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.probe.conftest import Watching, build, of_kind, read_files
 from tests.recording import until
-from tracekit.waits_file import give_no_more_room, is_begun
+from tracekit.bundle.waits_file import give_no_more_room, is_begun
 
 MB = 1 << 20
 RECORDS = 50_000

@@ -12,14 +12,16 @@ import pytest
 
 from tests.probe.conftest import PYTHONS, Watching, build, functions, of_kind, read_files
 from tests.recording import until
-from tracekit import interpreters, waits_file
-from tracekit.bundle import Bundle
-from tracekit.capture import Provision
-from tracekit.capture.waits import CAPTURE
-from tracekit.errors import CaptureUnavailable
-from tracekit.interpreters import Interpreter
-from tracekit.probe import compile as probe
-from tracekit.spec import RunSpec
+from tracekit.analysis.load.waits_slots import read_slots
+from tracekit.bundle import waits_file
+from tracekit.bundle.spec import RunSpec
+from tracekit.bundle.store import Bundle
+from tracekit.core.errors import CaptureUnavailable
+from tracekit.measure.capture import Provision
+from tracekit.measure.capture.waits import CAPTURE
+from tracekit.measure.probe import compile as probe
+from tracekit.system import interpreters
+from tracekit.system.interpreters import Interpreter
 
 SLEEPS = "import time; time.sleep(0.005)"
 
@@ -179,7 +181,7 @@ def test_a_process_that_lives_on_is_not_harmed_and_its_file_is_sealed(
         sealed = {path.name: path.read_bytes() for path in bundle.waits.iterdir()}
         assert sorted(sealed) == sorted(f"{file.header.pid}.bin" for file in (first, second))
         assert sorted(each.name for each in bundle.root.iterdir()) == ["waits"]
-        daemon = waits_file.read(bundle.waits / f"{second.header.pid}.bin")
+        daemon = read_slots(bundle.waits / f"{second.header.pid}.bin")
         assert daemon.header.ended == ""
         assert len(daemon.slots) > 0
         assert max(len(data) for data in sealed.values()) < 64 << 20

@@ -12,16 +12,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tracekit import tracefs
-from tracekit.bundle import Bundle
-from tracekit.capture import kernel, named
-from tracekit.launch import Ended, launch
-from tracekit.load.align import Window
-from tracekit.load.kernel import KernelFacts, add_kernel
-from tracekit.load.rows import Columns
-from tracekit.notices import Notice
-from tracekit.spec import RunSpec
-from tracekit.tables import check
+from tracekit.analysis.load.align import Window
+from tracekit.analysis.load.kernel import KernelFacts, add_kernel
+from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.tables import check
+from tracekit.bundle.spec import RunSpec
+from tracekit.bundle.store import Bundle
+from tracekit.core.notices import Notice
+from tracekit.measure.capture import kernel, named
+from tracekit.measure.process.launch import Ended, launch
+from tracekit.system import tracefs
 
 
 def needs_symbols() -> None:
@@ -91,6 +91,5 @@ def watch(folder: Path, code: str, *words: str, python: str = sys.executable) ->
         words=(bundle.root / "stdout.log").read_text().split(),
         told=told,
         notices=capture.collect(spec, bundle, []),
-        processes=capture.processes(bundle),
         **frames,
     )

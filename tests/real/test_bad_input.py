@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import RealSuite, Said, Tracekit
 from tests.real.leftovers import measured_processes
 from tests.real.quick import QUICK, assert_two_lines
-from tracekit.spec import FORMAT
+from tracekit.bundle.spec import FORMAT
 
 ROOT = Path(__file__).parent.parent.parent
 

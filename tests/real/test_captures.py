@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import Tracekit
-from tracekit import environment, interpreters
-from tracekit.bundle import Bundle
-from tracekit.capture import CAPTURES, Provision
-from tracekit.errors import CaptureUnavailable
-from tracekit.launch import link_packages
-from tracekit.run import Outcome, run_one
-from tracekit.spec import RunSpec
+from tracekit.bundle.spec import RunSpec
+from tracekit.bundle.store import Bundle
+from tracekit.core.errors import CaptureUnavailable
+from tracekit.measure.capture import CAPTURES, Provision
+from tracekit.measure.process.launch import link_packages
+from tracekit.measure.running.suite_runner import Outcome, run_one
+from tracekit.system import interpreters, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,7 +50,7 @@ def make_run(import_folder: Path, target: str, **facts: Any) -> tuple[Outcome, d
         }
     )
     bundle = Bundle(import_folder.parent / spec.run_id)
-    outcome = run_one(spec, bundle, import_folder, environment.describe())
+    outcome = run_one(spec, bundle, import_folder, machine.describe())
     return outcome, bundle.manifest(), bundle
 
 
@@ -128,7 +128,7 @@ def test_a_worker_that_leaves_at_once_lacks_its_trace_and_the_run_says_so(import
 def test_a_missing_tool_is_a_notice_and_the_suite_goes_on(tracekit: Tracekit, tmp_path: Path) -> None:
     """Without py-spy on this machine: an environment whose PATH and scripts folder have none."""
     code = (
-        "import sys, types; from tracekit.capture import pyspy; "
+        "import sys, types; from tracekit.measure.capture import pyspy; "
         "pyspy.shutil = types.SimpleNamespace(which=lambda *a, **k: None); "
         "from tracekit.cli import main; main(sys.argv[1:])"
     )
@@ -154,7 +154,7 @@ def test_a_tool_that_fails_during_the_run_costs_its_picture_only(tmp_path: Path)
     tool.write_text('#!/bin/sh\ncase "$*" in *speedscope*) echo refused >&2; exit 1;; esac\n')
     tool.chmod(0o755)
     code = (
-        "import sys, types; from tracekit.capture import pyspy; "
+        "import sys, types; from tracekit.measure.capture import pyspy; "
         f"pyspy.shutil = types.SimpleNamespace(which=lambda *a, **k: {str(tool)!r}); "
         "from tracekit.cli import main; main(sys.argv[1:])"
     )

@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import Said, run_tracekit
 from tests.real.quick import QUICK, assert_two_lines
+from tracekit.analysis.report import follows
 from tracekit.cli.explain import TOPICS
-from tracekit.report import follows
 
 
 @pytest.fixture(scope="module")

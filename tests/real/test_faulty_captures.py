@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.bundle import Store, SuiteFolder
-from tracekit.errors import CaptureUnavailable
-from tracekit.interpreters import own
-from tracekit.plan import plan
-from tracekit.record import record
-from tracekit.recorded import Recorded
-from tracekit.request import Request
-from tracekit.run import run_suite
+from tracekit.bundle.store import Store, SuiteFolder
+from tracekit.core.errors import CaptureUnavailable
+from tracekit.measure.planning.plan import plan
+from tracekit.measure.planning.request import Request
+from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.running.program_recorder import record
+from tracekit.measure.running.suite_runner import run_suite
+from tracekit.system.interpreters import own
 
 PLACE = "tests.faulty_captures:"
 

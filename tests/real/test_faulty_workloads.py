@@ -79,7 +79,8 @@ def test_combine_must_give_text(faulty: Path, tracekit: Tracekit) -> None:
 
 def test_a_workload_that_cannot_be_loaded_is_tried_once(faulty: Path, tracekit: Tracekit) -> None:
     """It would fail in the same way under every model; and a folder with a blank stays one word in the remedy."""
-    module = "import sys\nif 'tracekit.child' in sys.modules: raise ImportError('not in a measured process')\n"
+    measured = "tracekit.measure.inside.main_process"
+    module = f"import sys\nif '{measured}' in sys.modules: raise ImportError('not in a measured process')\n"
     (faulty / "moody.py").write_text(module + "from faulty import SLEEPS_A_LITTLE as W\n", encoding="utf-8")
     said = tracekit("run", "moody:W", *QUICK, "--store", "my store")
     assert_two_lines(said, 3, "not in a measured process")

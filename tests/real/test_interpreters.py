@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Tracekit
-from tracekit import interpreters
-from tracekit.errors import EnvironmentLacks, UsageError
+from tracekit.core.errors import EnvironmentLacks, UsageError
+from tracekit.system import interpreters
 
 FOUND = interpreters.discover()
 

@@ -14,10 +14,10 @@ import pytest
 from tests.conftest import ROOT
 from tests.real.kernel_watching import leaving_nothing, mine, needs_symbols, spec_of
 from tests.recording import needs, until
-from tracekit import tracefs
-from tracekit.bundle import Bundle, Store
-from tracekit.capture import named
+from tracekit.bundle.store import Bundle, Store
 from tracekit.doctor import clean, diagnose
+from tracekit.measure.capture import named
+from tracekit.system import tracefs
 
 
 @pytest.fixture(autouse=True)
@@ -54,10 +54,10 @@ def test_pages_that_cannot_be_written_leave_nothing(tmp_path: Path, tracefs_root
 OWNER = """
 import contextlib, os, sys, time
 from pathlib import Path
-from tracekit.bundle import Bundle
-from tracekit.capture import named
-from tracekit.guard import guarded
-from tracekit.launch import launch
+from tracekit.bundle.store import Bundle
+from tracekit.measure.capture import named
+from tracekit.measure.process.watchdog import guarded
+from tracekit.measure.process.launch import launch
 from tests.real.kernel_watching import spec_of
 
 bundle = Bundle(Path(sys.argv[1]))

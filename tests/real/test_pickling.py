@@ -7,7 +7,7 @@ from multiprocessing.reduction import ForkingPickler
 import pytest
 
 from tests.conftest import Tracekit
-from tracekit.known_workloads import WORKLOADS
+from tracekit.measure.planning.workload_registry import WORKLOADS
 from tracekit.workload import Workload
 
 WORDS = ("--size", "smoke", "--runs", "1", "--warmup", "1", "--no-controls", "--capture", "none", "--workers", "2")

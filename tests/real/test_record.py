@@ -12,12 +12,12 @@ import pytest
 
 from tests.conftest import run_tracekit
 from tests.recording import ENV, PYTHON_IN_SHELL, TRACEKIT, needs, only_bundle, recorded, script
-from tracekit import interpreters
-from tracekit.bundle import Store
-from tracekit.capture import CAPTURES
+from tracekit.analysis.view.items import SHOWN
+from tracekit.bundle.store import Store
 from tracekit.cli.record import NOT_SHOWN
-from tracekit.units import format_ns
-from tracekit.view.items import SHOWN
+from tracekit.core.units import format_ns
+from tracekit.measure.capture import CAPTURES
+from tracekit.system import interpreters
 
 
 @pytest.mark.parametrize("capture", ["none", "waits"])

@@ -14,14 +14,14 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.recording import ENV, PYTHON_IN_SHELL, needs, only_bundle, recorded, script
-from tracekit import interpreters
-from tracekit.bundle import Store
+from tracekit.bundle.store import Store
+from tracekit.system import interpreters
 
 
 def test_a_capture_that_cannot_be_used(tmp_path: Path) -> None:
     """Alone it is an error and nothing runs; beside others it is a notice."""
     code = (
-        "import sys, types; from tracekit.capture import pyspy; "
+        "import sys, types; from tracekit.measure.capture import pyspy; "
         "pyspy.shutil = types.SimpleNamespace(which=lambda *a, **k: None); "
         "from tracekit.cli import main; main(sys.argv[1:])"
     )

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Tracekit
 from tests.recording import ENV, PYTHON_IN_SHELL, TRACEKIT, only_bundle, recorded, script
-from tracekit.bundle import Store
+from tracekit.bundle.store import Store
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])

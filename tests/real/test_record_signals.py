@@ -32,10 +32,11 @@ from tests.recording import (
     sleepers,
     until,
 )
-from tracekit import foreground, tracefs
-from tracekit.bundle import Store
-from tracekit.record import record
-from tracekit.recorded import Recorded
+from tracekit.bundle.store import Store
+from tracekit.measure.process import foreground
+from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.running.program_recorder import record
+from tracekit.system import tracefs
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, Page, Route
 from tests.unit.report import made_program
 from tests.unit.report.made_numbers import Suite, typical
 from tracekit import api
-from tracekit.bundle import Store
-from tracekit.errors import CaptureUnavailable
-from tracekit.report.write import ReportFiles, write
+from tracekit.analysis.report.write import ReportFiles, write
+from tracekit.bundle.store import Store
+from tracekit.core.errors import CaptureUnavailable
 
 pytestmark = pytest.mark.browser
 

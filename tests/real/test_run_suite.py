@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import RealSuite
-from tracekit.tables import COLUMNS
+from tracekit.analysis.tables import COLUMNS
 
 MODELS = {"serial", "threads", "fork", "spawn", "forkserver"}
 PROCESS_MODELS = {"fork", "spawn", "forkserver"}

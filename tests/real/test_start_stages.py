@@ -14,10 +14,12 @@ import pytest
 from tests.conftest import Tracekit
 from tests.real.kernel_watching import leaving_nothing
 from tests.recording import needs
-from tracekit import interpreters, stages_file
-from tracekit.bundle import Bundle, Store
-from tracekit.kernel_trace.trace import read_trace
-from tracekit.metrics.spawn_stages import CALL, LIFE, READY, RECORDING, STAGES
+from tracekit.analysis.load.kernel_trace import read_trace
+from tracekit.analysis.load.stage_records import read_stages
+from tracekit.analysis.metrics.spawn_stages import CALL, LIFE, READY, RECORDING, STAGES
+from tracekit.bundle import stages_file
+from tracekit.bundle.store import Bundle, Store
+from tracekit.system import interpreters
 
 MODELS = ("threads", "raw-threads", "fork", "raw-fork", "forkserver", "raw-forkserver", "spawn", "raw-spawn")
 QUICK = ("--size", "smoke", "--warmup", "0", "--models")
@@ -146,7 +148,7 @@ def against_the_kernel(bundle: Bundle) -> Iterator[tuple[str, int]]:
         _by_pid(trace.kinds.get(kind))
         for kind in ("task/task_newtask", "sched/sched_process_exec", "sched/sched_process_exit")
     )
-    for record in stages_file.records(bundle.stages):
+    for record in read_stages(bundle.stages):
         pid, stamp = int(record["pid"]), int(record["monotonic_ns"])
         if record["kind"] == stages_file.FORKED and pid in born:
             yield "fork", stamp - born[pid]

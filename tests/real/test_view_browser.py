@@ -18,8 +18,8 @@ from tests.conftest import RealSuite
 from tests.made_tables import MS, Maker, full_run
 from tests.unit.report import made_program
 from tests.unit.report.made_program import FEEDER, HOG, MAIN, sched
-from tracekit.timeline import SuitePart, TraceFacts, build_run, build_suite
-from tracekit.view import Viewing, ViewItem
+from tracekit.analysis.timeline import SuitePart, TraceFacts, build_run, build_suite
+from tracekit.analysis.view import Viewing, ViewItem
 
 pytestmark = pytest.mark.browser
 

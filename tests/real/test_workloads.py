@@ -14,14 +14,15 @@ import pytest
 from tests.conftest import Tracekit
 from tests.real.leftovers import processes_with, shared_segments
 from tests.real.quick import assert_two_lines
-from tracekit import api, interpreters
-from tracekit.bundle import Store
-from tracekit.known_workloads import WORKLOADS, usual
-from tracekit.metrics.cells import records
-from tracekit.report.faults import matrices
-from tracekit.report.grouping import groups
-from tracekit.request import Request
-from tracekit.tables import Tables
+from tracekit import api
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.report.faults import matrices
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.tables import Tables
+from tracekit.bundle.store import Store
+from tracekit.measure.planning.request import Request
+from tracekit.measure.planning.workload_registry import WORKLOADS, usual
+from tracekit.system import interpreters
 
 MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
 PROCESSES = ("fork", "spawn", "forkserver")

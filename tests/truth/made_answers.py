@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from tests.made_tables import MS
-from tracekit import tables
-from tracekit.tables import Tables
-from tracekit.truth.answers import Known, KnownThread
-from tracekit.truth.cases import Case
-from tracekit.truth.kernel import KernelSaw
-from tracekit.truth.rows import Place
-from tracekit.truth.watching import Seen
+from tracekit.accuracy.answers import Known, KnownThread
+from tracekit.accuracy.cases import Case
+from tracekit.accuracy.kernel import KernelSaw
+from tracekit.accuracy.rows import Place
+from tracekit.accuracy.watching import Seen
+from tracekit.analysis import tables
+from tracekit.analysis.tables import Tables
 
 PID, TID = 100, 101
 T0 = 1_000_000 * MS

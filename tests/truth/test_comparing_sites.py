@@ -6,8 +6,8 @@ import pytest
 
 from tests.made_tables import MS
 from tests.truth.made_answers import T0, TID, answers, made, thread, wait
-from tracekit.truth.answers import Active
-from tracekit.truth.checks import sites
+from tracekit.accuracy.answers import Active
+from tracekit.accuracy.checks import sites
 
 SPIN = {"function": "spin", "file": "/any/where/made.py"}
 

@@ -10,11 +10,11 @@ import pytest
 
 from tests.made_tables import MS
 from tests.truth.made_answers import ALIVE, BLOCKED_AT_ONCE, PLACE, T0, TID, answers, made, thread, wait
-from tracekit.truth import kernel, tasks
-from tracekit.truth.answers import KnownChild
-from tracekit.truth.checks import endings, gil, ledger, switches, waits
-from tracekit.truth.kernel import KernelSaw
-from tracekit.truth.rows import wait_tolerance, within
+from tracekit.accuracy import kernel, tasks
+from tracekit.accuracy.answers import KnownChild
+from tracekit.accuracy.checks import endings, gil, ledger, switches, waits
+from tracekit.accuracy.kernel import KernelSaw
+from tracekit.accuracy.rows import wait_tolerance, within
 
 
 @pytest.mark.parametrize(("probe_ms", "verdict"), [(500, "ok"), (514, "ok"), (485.5, "ok"), (516, "off"), (484, "off")])

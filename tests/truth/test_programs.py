@@ -1,6 +1,6 @@
 """Programs with known answers, really run and really captured: the self-test that users have, and other Pythons.
 
-A busy machine makes a comparison unclear, never off, so that these hold on any machine; see tracekit/truth/rows.py.
+A busy machine makes a comparison unclear, never off, so that these hold on any machine; see tracekit/accuracy/rows.py.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import psutil
 import pytest
 
 from tests.conftest import Said, run_tracekit
-from tracekit import interpreters
-from tracekit.capture import Provision, named
-from tracekit.errors import CaptureUnavailable
-from tracekit.interpreters import Interpreter
-from tracekit.truth import effect
-from tracekit.truth.cases import CASES, choose
-from tracekit.truth.proof import Wanted, prove
-from tracekit.truth.rows import COSTS, Row
-from tracekit.truth.selftest import CHECKS
-from tracekit.truth.table import line
-from tracekit.truth.watching import PROGRAMS, run
+from tracekit.accuracy import effect
+from tracekit.accuracy.cases import CASES, choose
+from tracekit.accuracy.proof import Wanted, prove
+from tracekit.accuracy.rows import COSTS, Row
+from tracekit.accuracy.selftest import CHECKS
+from tracekit.accuracy.table import line
+from tracekit.accuracy.watching import PROGRAMS, run
+from tracekit.core.errors import CaptureUnavailable
+from tracekit.measure.capture import Provision, named
+from tracekit.system import interpreters
+from tracekit.system.interpreters import Interpreter
 
 NEED_KERNEL = ("gil-kernel", "switches")
 
@@ -76,9 +76,9 @@ def test_another_python_is_measured_as_well(python: Interpreter, tmp_path: Path)
 @pytest.mark.parametrize("name", sorted({case.program for case in CASES}))
 def test_a_program_says_what_it_is_about(name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tracekit.truth.programs", name, "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "tracekit.accuracy.programs", name, "--help"], capture_output=True, text=True, check=True
     )
-    assert f"usage: python -m tracekit.truth.programs {name}" in done.stdout
+    assert f"usage: python -m tracekit.accuracy.programs {name}" in done.stdout
 
 
 @pytest.mark.parametrize("python", PYTHONS.values(), ids=lambda item: item.label)
@@ -156,7 +156,7 @@ def test_a_program_that_a_capture_does_not_watch_is_an_error(tmp_path: Path, mon
 def test_make_accuracy_says_what_it_does_not_know(tmp_path: Path) -> None:
     for words, said in ((["--programs", "nope"], "'nope'"), (["--checks", "nope"], "'nope'"), (["--nope"], "--nope")):
         done = subprocess.run(
-            [sys.executable, "-m", "tracekit.truth", *words], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "tracekit.accuracy", *words], capture_output=True, text=True, check=False
         )
         assert done.returncode == 2
         assert said in done.stderr.splitlines()[0]
@@ -169,7 +169,7 @@ def test_a_proof_can_be_stopped_while_a_program_runs(number: signal.Signals, tmp
     need("waits", own)
     words = ["--programs", "sleepers,lock", "--pythons", own.executable, "--checks", "runs,waits-known"]
     with subprocess.Popen(
-        [sys.executable, "-m", "tracekit.truth", *words],
+        [sys.executable, "-m", "tracekit.accuracy", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.truth.made_answers import PLACE
-from tracekit import interpreters
-from tracekit.errors import NothingToDo
-from tracekit.truth import effect
-from tracekit.truth.progress import Progress
-from tracekit.truth.proof import Wanted, prove
-from tracekit.truth.rows import Row
+from tracekit.accuracy import effect
+from tracekit.accuracy.progress import Progress
+from tracekit.accuracy.proof import Wanted, prove
+from tracekit.accuracy.rows import Row
+from tracekit.core.errors import NothingToDo
+from tracekit.system import interpreters
 
 ROWS = [PLACE.row("effect", "waits", "ok", unit="ratio", measured=1.004, lower=0.999, upper=1.01)]
 

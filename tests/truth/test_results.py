@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.truth.made_answers import PLACE
-from tracekit import interpreters
-from tracekit.capture import Ready
-from tracekit.errors import BundleCorrupt
-from tracekit.truth import effect
-from tracekit.truth.pairs import Cost, Work
-from tracekit.truth.result import Group, read, result_of, strain, write
-from tracekit.truth.rows import COSTS, Row
-from tracekit.truth.table import line, markdown, summary
+from tracekit.accuracy import effect
+from tracekit.accuracy.pairs import Cost, Work
+from tracekit.accuracy.result import Group, read, result_of, strain, write
+from tracekit.accuracy.rows import COSTS, Row
+from tracekit.accuracy.table import line, markdown, summary
+from tracekit.core.errors import BundleCorrupt
+from tracekit.measure.capture import Ready
+from tracekit.system import interpreters
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 
 from tests.made_tables import MS
 from tests.truth.made_answers import PLACE, made
-from tracekit import interpreters
-from tracekit.truth import effect, proof
-from tracekit.truth.cases import Case
-from tracekit.truth.checks import ledger
-from tracekit.truth.rows import Row
+from tracekit.accuracy import effect, proof
+from tracekit.accuracy.cases import Case
+from tracekit.accuracy.checks import ledger
+from tracekit.accuracy.rows import Row
+from tracekit.system import interpreters
 
 
 @pytest.mark.parametrize(

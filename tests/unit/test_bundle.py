@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.bundle import Bundle, Store, SuiteFolder
-from tracekit.errors import BundleCorrupt, BundleTooNew, BundleUnfinished, NothingToDo, OutputUnwritable, UsageError
-from tracekit.spec import FORMAT, RunSpec, Suite
+from tracekit.bundle.spec import FORMAT, RunSpec, Suite
+from tracekit.bundle.store import Bundle, Store, SuiteFolder
+from tracekit.core.errors import (
+    BundleCorrupt,
+    BundleTooNew,
+    BundleUnfinished,
+    NothingToDo,
+    OutputUnwritable,
+    UsageError,
+)
 
 SPEC = RunSpec(
     suite_id="s", run_id="001-x", workload="spin", workload_target="w:W", size="smoke", model="serial", workers=1

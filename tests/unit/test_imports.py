@@ -37,26 +37,31 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_a_spawned_worker_imports_nothing_slow_before_its_first_stamp() -> None:
     """What unpickling the worker's process object imports: multiprocessing's own modules and two of ours."""
-    loaded = imported_by("import tracekit.models.processes")
+    loaded = imported_by("import tracekit.measure.inside.models.processes")
     bare = imported_by("import multiprocessing.context, concurrent.futures.process")
     extra = {name for name in loaded - bare if not name.startswith("_")}
     assert extra <= {
         "importlib",
         "tracekit",
-        "tracekit.errors",
-        "tracekit.models",
-        "tracekit.models.processes",
-        "tracekit.models.stamped",
-        "tracekit.registry",
+        "tracekit.core",
+        "tracekit.core.errors",
+        "tracekit.core.registry",
+        "tracekit.measure",
+        "tracekit.measure.inside",
+        "tracekit.measure.inside.models",
+        "tracekit.measure.inside.models.processes",
+        "tracekit.measure.inside.models.stamped",
     }
 
 
 def test_a_worker_imports_neither_dataclasses_nor_typing_of_ours() -> None:
     bare = imported_by("import multiprocessing.spawn, concurrent.futures.process, resource")
-    loaded = imported_by("import tracekit.worker, tracekit.counters.linux, workloads.matmul")
+    inside = "tracekit.measure.inside"
+    loaded = imported_by(f"import {inside}.worker_process, {inside}.counters.linux, workloads.matmul")
     assert not (loaded - bare) & {"dataclasses", "inspect", "typing", "json", "pathlib", "difflib"}
 
 
 def test_the_measured_main_module_is_empty_for_those_who_import_it_again() -> None:
-    bare = imported_by("import tracekit")
-    assert imported_by("import tracekit.measure") - bare <= {"tracekit.measure", "__future__"}
+    bare = imported_by("import tracekit.measure.inside")
+    main = "tracekit.measure.inside.measured"
+    assert imported_by(f"import {main}") - bare <= {main, "__future__"}

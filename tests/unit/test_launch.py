@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tracekit.errors import EnvironmentLacks
-from tracekit.guard import guarded
-from tracekit.launch import Ended, launch, link_packages, measured_environment
+from tracekit.core.errors import EnvironmentLacks
+from tracekit.measure.process.launch import Ended, launch, link_packages, measured_environment
+from tracekit.measure.process.watchdog import guarded
 
 FAMILY = """
 import os, subprocess, sys, time

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tracekit
-from tracekit.notices import NOTICES, notice
+from tracekit.core.notices import NOTICES, notice
 
 PACKAGE = Path(tracekit.__file__).parent
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.bundle import Store
-from tracekit.errors import UsageError
-from tracekit.estimate import estimate
-from tracekit.interpreters import Interpreter
-from tracekit.plan import cells, new_suite_id, plan, safe_name
-from tracekit.request import Request, check, default_workers
-from tracekit.spec import Suite
+from tracekit.bundle.spec import Suite
+from tracekit.bundle.store import Store
+from tracekit.core.errors import UsageError
+from tracekit.measure.planning.duration_estimate import estimate
+from tracekit.measure.planning.plan import cells, new_suite_id, plan, safe_name
+from tracekit.measure.planning.request import Request, check, default_workers
+from tracekit.system.interpreters import Interpreter
 
 PYTHON = Interpreter(executable="/p", version="3.11.7", free_threaded=False, build="", label="3.11.7")
 OTHER = Interpreter(executable="/q", version="3.9.1", free_threaded=False, build="", label="3.9.1")

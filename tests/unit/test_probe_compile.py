@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from tracekit.probe import compile as probe
+from tracekit.measure.probe import compile as probe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -119,11 +119,11 @@ def test_a_wheel_holds_the_library_and_says_for_which_machines(checkout: Path, t
     assert "-py3-none-linux_" in wheel.name
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
-        packed.extract("tracekit/probe/waits.so", tmp_path)
+        packed.extract("tracekit/measure/probe/waits.so", tmp_path)
         [about] = [name for name in names if name.endswith(".dist-info/WHEEL")]
         assert "Root-Is-Purelib: false" in packed.read(about).decode()
-    assert probe.is_current(tmp_path / "tracekit" / "probe" / "waits.so")
-    assert {"tracekit/probe/waits.c", "tracekit/probe/waits.h", "tracekit/probe/compile.py"} < set(names)
+    assert probe.is_current(tmp_path / "tracekit" / "measure" / "probe" / "waits.so")
+    assert {f"tracekit/measure/probe/{name}" for name in ("waits.c", "waits.h", "compile.py")} < set(names)
 
 
 def test_without_a_compiler_there_is_a_wheel_without_the_probe(checkout: Path) -> None:
@@ -131,4 +131,4 @@ def test_without_a_compiler_there_is_a_wheel_without_the_probe(checkout: Path) -
     assert wheel.name.endswith("-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as packed:
         assert not [name for name in packed.namelist() if name.endswith(".so")]
-        assert "tracekit/probe/waits.c" in packed.namelist()
+        assert "tracekit/measure/probe/waits.c" in packed.namelist()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.errors import ProgramNotExecutable, ProgramNotFound
-from tracekit.program import describe
+from tracekit.core.errors import ProgramNotExecutable, ProgramNotFound
+from tracekit.measure.process.command import describe
 
 ENV = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])}
 

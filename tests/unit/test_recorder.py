@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit import counters, recorder
-from tracekit.recorder import Recorder, encode, install, run_task
+from tracekit.measure.inside import counters, stream_writer
+from tracekit.measure.inside.stream_writer import Recorder, encode, install, run_task
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
 
@@ -27,7 +27,7 @@ def test_a_record_is_the_json_that_the_json_module_reads(record: dict[str, Any])
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    monkeypatch.setattr(recorder, "_current", None)
+    monkeypatch.setattr(stream_writer, "_current", None)
     return install(Recorder(str(tmp_path), counters.choose("auto"), periodic=False))
 
 
@@ -72,6 +72,6 @@ def test_threads_may_record_at_the_same_time(own: Recorder, tmp_path: Path) -> N
 
 
 def test_outside_a_measured_process_there_is_no_recorder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "_current", None)
+    monkeypatch.setattr(stream_writer, "_current", None)
     with pytest.raises(RuntimeError, match="not in a measured process"):
-        recorder.current()
+        stream_writer.current()

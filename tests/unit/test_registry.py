@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tracekit.capture import CAPTURES
-from tracekit.counters import COUNTERS
-from tracekit.errors import UsageError
-from tracekit.known_workloads import WORKLOADS
-from tracekit.metrics import METRICS
-from tracekit.models import MODELS, RAW_START_METHODS, START_METHODS
-from tracekit.registry import Registry
+from tracekit.analysis.metrics import METRICS
+from tracekit.core.errors import UsageError
+from tracekit.core.registry import Registry
+from tracekit.measure.capture import CAPTURES
+from tracekit.measure.inside.counters import COUNTERS
+from tracekit.measure.inside.models import MODELS, RAW_START_METHODS, START_METHODS
+from tracekit.measure.planning.workload_registry import WORKLOADS
 
 ALL = [WORKLOADS, MODELS, CAPTURES, COUNTERS, METRICS]
 

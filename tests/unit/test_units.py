@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit.units import format_bytes, format_ns, format_value, significant
+from tracekit.core.units import format_bytes, format_ns, format_value, significant
 
 
 @pytest.mark.parametrize(

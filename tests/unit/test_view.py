@@ -18,9 +18,9 @@ from urllib.parse import parse_qs, unquote
 
 import pytest
 
-from tracekit.errors import NothingToDo, UsageError
-from tracekit.view import DEFAULT_PORT, Viewing, ViewItem, serve
-from tracekit.view.routes import routes
+from tracekit.analysis.view import DEFAULT_PORT, Viewing, ViewItem, serve
+from tracekit.analysis.view.routes import routes
+from tracekit.core.errors import NothingToDo, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "a \"<b>&' name"
@@ -272,7 +272,7 @@ def test_signals_end_it_cleanly_and_leave_nothing(number: signal.Signals, tmp_pa
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     program = (
-        "import pathlib, sys\nfrom tracekit.bundle import Store\nfrom tracekit.view import open_view\n"
+        "import pathlib, sys\nfrom tracekit.bundle.store import Store\nfrom tracekit.analysis.view import open_view\n"
         "open_view(Store(pathlib.Path('none')), sys.argv[1], port=None, open_browser=True,"
         " announce=lambda text: print(text, flush=True))"
     )

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tracekit.bundle import Bundle, Store, SuiteFolder
-from tracekit.errors import NothingToDo, UsageError
-from tracekit.spec import RunSpec, Suite
-from tracekit.view import items, traces_of
+from tracekit.analysis.view import items, traces_of
+from tracekit.bundle.spec import RunSpec, Suite
+from tracekit.bundle.store import Bundle, Store, SuiteFolder
+from tracekit.core.errors import NothingToDo, UsageError
 
 SPEC: dict[str, Any] = {"suite_id": "s1", "workload": "matmul", "workload_target": "", "size": "small", "workers": 2}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracekit.wrapping import changes, with_variables
+from tracekit.measure.process.command_wrapper import changes, with_variables
 
 
 @pytest.mark.parametrize(

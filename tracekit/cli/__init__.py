@@ -17,7 +17,7 @@ import click
 
 import tracekit
 from tracekit.cli.saying import say
-from tracekit.errors import TracekitError
+from tracekit.core.errors import TracekitError
 
 INTERRUPTED = 130
 _TERMINATED = 143

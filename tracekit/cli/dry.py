@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 from tracekit.api import Estimate, Prepared
-from tracekit.units import format_ns
+from tracekit.core.units import format_ns
 
 
 def text(prepared: Prepared, estimate: Estimate) -> str:

@@ -37,8 +37,8 @@ def export(
       tracekit export latest slices --format parquet -o slices.parquet
     """
     from tracekit import api
-    from tracekit.bundle import explained_os_errors
-    from tracekit.errors import UsageError
+    from tracekit.bundle.store import explained_os_errors
+    from tracekit.core.errors import UsageError
 
     if file_format is None:
         ending = "" if output is None else output.suffix.lstrip(".")

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from tracekit.bundle import Store
+from tracekit.bundle.store import Store
 from tracekit.cli.words import store_of, store_option
-from tracekit.errors import NothingToDo, TracekitError
-from tracekit.registry import Registry
+from tracekit.core.errors import NothingToDo, TracekitError
+from tracekit.core.registry import Registry
 
 Rows = list[dict[str, str]]
 
@@ -32,14 +32,14 @@ def _registered(registry: Registry) -> Rows:
 
 
 def _workloads(store: Store) -> Rows:
-    from tracekit.known_workloads import summaries
+    from tracekit.measure.planning.workload_registry import summaries
 
     return [{"name": name, "summary": summary} for name, summary in summaries().items()]
 
 
 def _parameters(workload: str) -> dict[str, Any]:
     """null for one that another package announces: it is not imported just to be asked."""
-    from tracekit.known_workloads import WORKLOADS
+    from tracekit.measure.planning.workload_registry import WORKLOADS
 
     if workload not in WORKLOADS:
         return {"parameters": None}
@@ -58,25 +58,25 @@ def _parameters(workload: str) -> dict[str, Any]:
 
 
 def _models(store: Store) -> Rows:
-    from tracekit.models import MODELS
+    from tracekit.measure.inside.models import MODELS
 
     return _registered(MODELS)
 
 
 def _captures(store: Store) -> Rows:
-    from tracekit.capture import CAPTURES
+    from tracekit.measure.capture import CAPTURES
 
     return _registered(CAPTURES)
 
 
 def _metrics(store: Store) -> Rows:
-    from tracekit.metrics import METRICS
+    from tracekit.analysis.metrics import METRICS
 
     return _registered(METRICS)
 
 
 def _pythons(store: Store) -> Rows:
-    from tracekit.interpreters import discover
+    from tracekit.system.interpreters import discover
 
     return [
         {"name": item.executable, "summary": f"CPython {item.version}{' free-threaded' if item.free_threaded else ''}"}

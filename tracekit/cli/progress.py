@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from tracekit.api import Estimate
-from tracekit.run import Outcome
-from tracekit.spec import RunSpec, Suite
-from tracekit.units import format_ns
+from tracekit.bundle.spec import RunSpec, Suite
+from tracekit.core.units import format_ns
+from tracekit.measure.running.suite_runner import Outcome
 
 _PLAIN_EVERY_S = 5.0
 

@@ -13,7 +13,7 @@ from tracekit.cli.saying import say
 from tracekit.cli.words import CommaList, complete_captures, store_of, store_words
 
 if TYPE_CHECKING:
-    from tracekit.recorded import Recorded
+    from tracekit.measure.running.program_outcome import Recorded
 
 NOT_SHOWN = frozenset({"none", "py-spy", "stages"})
 """Captures that leave nothing for the viewer; those that do are `view.items.SHOWN`, whose import costs a second."""
@@ -83,7 +83,7 @@ def record(
       tracekit record --duration 30 -- python server.py
       tracekit record --capture waits,viztracer -o /tmp/runs -- make all
     """
-    from tracekit.record import record as record_program
+    from tracekit.measure.running.program_recorder import record as record_program
 
     recorded = record_program(
         program,
@@ -103,7 +103,7 @@ def record(
 
 
 def _tell(recorded: Recorded, quiet: bool, store: Path | None) -> None:
-    from tracekit.units import format_ns
+    from tracekit.core.units import format_ns
 
     spec = recorded.folder.bundle(recorded.run_id).spec()
     if recorded.status == "failed":
@@ -137,8 +137,8 @@ def _document(recorded: Recorded) -> str:
 
 
 def _exit_code(recorded: Recorded) -> int:
-    from tracekit.errors import MeasurementError
-    from tracekit.recorded import shell_code
+    from tracekit.core.errors import MeasurementError
+    from tracekit.measure.running.program_outcome import shell_code
 
     code = shell_code(recorded.exit_code or 0)
     return code or (MeasurementError.exit_code if recorded.status == "failed" else 0)

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from tracekit.bundle.spec import CLAIMS
 from tracekit.cli.words import (
     NAMED,
     CommaList,
@@ -25,12 +26,11 @@ from tracekit.cli.words import (
     store_option,
     store_words,
 )
-from tracekit.environment import usable_cpus
-from tracekit.errors import UsageError
-from tracekit.known_workloads import WORKLOADS, meant, usual
-from tracekit.models import EXECUTORS, MODELS
-from tracekit.request import Request, check, default_captures, default_workers
-from tracekit.spec import CLAIMS
+from tracekit.core.errors import UsageError
+from tracekit.measure.inside.models import EXECUTORS, MODELS
+from tracekit.measure.planning.request import Request, check, default_captures, default_workers
+from tracekit.measure.planning.workload_registry import WORKLOADS, meant, usual
+from tracekit.system.machine import usable_cpus
 from tracekit.workload import SIZES
 
 
@@ -166,10 +166,10 @@ def run(
         # A misspelt word is answered before pandas and matplotlib are imported.
         check(request)
     from tracekit import api
+    from tracekit.analysis.report.terminal import to_text
     from tracekit.cli import Terminated, dry
     from tracekit.cli.progress import progress
     from tracekit.cli.saying import colour
-    from tracekit.report.terminal import to_text
 
     api.check_writable(reports)
     home = store_of(ctx)
@@ -202,7 +202,7 @@ def run(
         click.echo(to_text(files.view))
         click.echo("")
         click.echo(f"report  {files.html}")
-        from tracekit.view.items import SHOWN
+        from tracekit.analysis.view.items import SHOWN
 
         if any(item.status == "ok" and SHOWN.intersection(item.spec.capture.split("+")) for item in outcome.outcomes):
             click.echo(f"view    {_view_command(outcome.folder.suite_id, store)}")
@@ -256,7 +256,7 @@ def _check_claims(ctx: click.Context, given: set[str]) -> None:
 
 def _exit_code(outcome: object) -> int:
     from tracekit.cli import fail
-    from tracekit.run import SuiteOutcome
+    from tracekit.measure.running.suite_runner import SuiteOutcome
 
     assert isinstance(outcome, SuiteOutcome)
     failed = [item for item in outcome.outcomes if item.failed]

@@ -24,7 +24,7 @@ def view(ctx: click.Context, /, target: str, port: int | None, browser: bool, st
       tracekit view 20261123-143015-matmul --no-browser --port 9100
       tracekit view trace.json
     """
-    from tracekit.view import open_view
+    from tracekit.analysis.view import open_view
 
     open_view(store_of(ctx), target, port=port, open_browser=browser, announce=click.echo, progress=_progress)
 

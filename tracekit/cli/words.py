@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from tracekit.bundle import Store, default_store
-from tracekit.errors import UsageError
-from tracekit.spec import CLAIMS, value_text
+from tracekit.bundle.spec import CLAIMS, value_text
+from tracekit.bundle.store import Store, default_store
+from tracekit.core.errors import UsageError
 
 if TYPE_CHECKING:
     from tracekit.workload import Parameter
@@ -83,7 +83,7 @@ class NameValue(click.ParamType[Any, Any]):
 def parameter_rows(workload: str) -> list[tuple[str, str]]:
     """(name, what it is) of each parameter of one of tracekit's own workloads. Others are not imported just to be
     asked: whatever their module does, it would do it here."""
-    from tracekit.known_workloads import WORKLOADS
+    from tracekit.measure.planning.workload_registry import WORKLOADS
 
     if workload not in WORKLOADS:
         return []
@@ -103,15 +103,15 @@ def _default(parameter: Parameter) -> str:
 
 def complete_captures() -> Iterable[str]:
     """The captures' names."""
-    from tracekit.capture import CAPTURES
+    from tracekit.measure.capture import CAPTURES
 
     return CAPTURES
 
 
 def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of workloads with their summaries."""
-    from tracekit.claims import SUMMARY
-    from tracekit.known_workloads import summaries
+    from tracekit.measure.planning.claims import SUMMARY
+    from tracekit.measure.planning.workload_registry import summaries
 
     known = {**summaries(), CLAIMS: SUMMARY}
     return [CompletionItem(name, help=text) for name, text in known.items() if name.startswith(incomplete)]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.capture import gil_symbols
-from tracekit.capture.gil_symbols import find, function_of, offsets_in
+from tracekit.measure.capture import gil_symbols
+from tracekit.measure.capture.gil_symbols import find, function_of, offsets_in
 
 SOURCE = """
 int state;

@@ -10,13 +10,13 @@ import pandas as pd
 
 from tests.unit.load import made_kernel as made
 from tests.unit.load.made_kernel import START, THREAD, Event
-from tracekit.bundle import Bundle
-from tracekit.load.align import Window
-from tracekit.load.kernel import KernelFacts, add_kernel
-from tracekit.load.rows import Columns
-from tracekit.metrics.cells import records
-from tracekit.spec import RunSpec
-from tracekit.tables import check
+from tracekit.analysis.load.align import Window
+from tracekit.analysis.load.kernel import KernelFacts, add_kernel
+from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.tables import check
+from tracekit.bundle.spec import RunSpec
+from tracekit.bundle.store import Bundle
 
 MAIN, WORKER, CHILD = 100, 101, 110
 IDLE = 0

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.made_tables import BOOT_NS, ENVIRONMENT, MS
-from tracekit.bundle import Bundle, SuiteFolder
-from tracekit.spec import RunSpec, Suite
+from tracekit.bundle.spec import RunSpec, Suite
+from tracekit.bundle.store import Bundle, SuiteFolder
 
 MAIN, WORKER = 100, 200
 PYTHON = ENVIRONMENT["python"]

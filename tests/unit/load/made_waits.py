@@ -1,4 +1,4 @@
-"""Files of the wait probe made byte by byte, by tracekit/probe/waits.h and not by the reader's own tables."""
+"""Files of the wait probe made byte by byte, by tracekit/measure/probe/waits.h and not by the reader's own tables."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.load import made_kernel as made
-from tracekit.errors import BundleCorrupt, BundleTooNew
-from tracekit.kernel_trace.formats import BadFormat, parse_event, parse_page
-from tracekit.kernel_trace.pages import BadPages, Events, decode
-from tracekit.kernel_trace.trace import read_trace
+from tracekit.analysis.load.kernel_pages import BadPages, Events, decode
+from tracekit.analysis.load.kernel_trace import read_trace
+from tracekit.bundle.kernel_trace.formats import BadFormat, parse_event, parse_page
+from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 LAYOUT = parse_page(made.HEADER_PAGE)
 SECOND = 1_000_000_000

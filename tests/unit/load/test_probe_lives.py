@@ -11,11 +11,11 @@ import pytest
 from tests.made_tables import BOOT_NS, MS
 from tests.unit.load.made_bundles import MAIN, WORKER, Record, lines, main_stream, make_bundle, spec, worker_stream
 from tests.unit.load.made_waits import KNOWN, entry, slot, text_slots, waits_bytes
-from tracekit.errors import BundleCorrupt
-from tracekit.load import load_run
-from tracekit.metrics.cells import records
-from tracekit.spec import RunSpec
-from tracekit.tables import Tables
+from tracekit.analysis.load import load_run
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.tables import Tables
+from tracekit.bundle.spec import RunSpec
+from tracekit.core.errors import BundleCorrupt
 
 CHILD, THREAD = 300, MAIN + 1
 GIL = 0x7F00_0000_1000

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.unit.load.made_bundles import make_bundle, spec
-from tracekit.errors import BundleCorrupt
-from tracekit.load import load_run
-from tracekit.load.pyspy import PySpyFile, read_pyspy
-from tracekit.metrics.cells import records
+from tracekit.analysis.load import load_run
+from tracekit.analysis.load.pyspy import PySpyFile, read_pyspy
+from tracekit.analysis.metrics.cells import records
+from tracekit.core.errors import BundleCorrupt
 
 FRAMES = [
     {"name": 'process 9147:"python prog.py"', "file": "", "line": 0, "col": None},

@@ -9,20 +9,21 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit import stages_file
-from tracekit.stages_file import EXIT, FORKED, IMAGE, SITE, records
+from tracekit.analysis.load.stage_records import read_stages
+from tracekit.bundle import stages_file
+from tracekit.bundle.stages_file import EXIT, FORKED, IMAGE, SITE, read_kinds
 
 MAGIC = 0x53474154
 
 
 def record(kind: int, stamp: int, pid: int = 7, magic: int = MAGIC) -> bytes:
-    return np.array([(magic, kind, stamp, pid, 1, 0)], dtype=stages_file._LAYOUT).tobytes()
+    return np.array([(magic, kind, stamp, pid, 1, 0)], dtype=stages_file.RECORD).tobytes()
 
 
 def read(tmp_path: Path, data: bytes) -> list[tuple[int, int, int]]:
     path = tmp_path / "stages.bin"
     path.write_bytes(data)
-    return [(int(item["kind"]), int(item["monotonic_ns"]), int(item["pid"])) for item in records(path)]
+    return [(int(item["kind"]), int(item["monotonic_ns"]), int(item["pid"])) for item in read_stages(path)]
 
 
 def test_records_come_in_the_order_of_their_stamps(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_what_is_no_record_is_left_out(tmp_path: Path) -> None:
 
 
 def test_no_file_has_no_records(tmp_path: Path) -> None:
-    assert len(records(tmp_path / "stages.bin")) == 0
+    assert len(read_stages(tmp_path / "stages.bin")) == 0
 
 
 @given(data=st.binary(max_size=400))
@@ -51,6 +52,7 @@ def test_any_bytes_are_read(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stages.bin"
         path.write_bytes(data)
-        kept = records(path)
+        kept, kinds = read_stages(path), list(read_kinds(path))
     assert len(kept) <= len(data) // 32
+    assert sorted(kinds) == sorted(zip(kept["pid"].tolist(), kept["kind"].tolist(), strict=True))
     assert set(kept["magic"].tolist()) <= {MAGIC}

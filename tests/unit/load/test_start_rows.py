@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tracekit import stages_file
-from tracekit.load.align import Window
-from tracekit.load.rows import Columns
-from tracekit.load.starts import add_starts
-from tracekit.load.streams import End, Meta, Span, Start, Stream, Thread
-from tracekit.metrics.cells import records
-from tracekit.stages_file import EXEC, EXIT, FORKED, IMAGE, INTERPRETER, SITE
+from tracekit.analysis.load.align import Window
+from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.starts import add_starts
+from tracekit.analysis.load.streams import End, Meta, Span, Start, Stream, Thread
+from tracekit.analysis.metrics.cells import records
+from tracekit.bundle import stages_file
+from tracekit.bundle.stages_file import EXEC, EXIT, FORKED, IMAGE, INTERPRETER, SITE
 
 MAIN, WORKER, SERVER = 100, 200, 300
 WINDOW = Window(1_000, 10**12)
@@ -21,7 +21,7 @@ WINDOW = Window(1_000, 10**12)
 
 def probed(*rows: tuple[int, int, int, int]) -> np.ndarray[Any, Any]:
     """(kind, stamp, pid, ppid) of each record."""
-    found = np.zeros(len(rows), dtype=stages_file._LAYOUT)
+    found = np.zeros(len(rows), dtype=stages_file.RECORD)
     for number, (kind, stamp, pid, ppid) in enumerate(rows):
         found[number] = (0x53474154, kind, stamp, pid, ppid, 0)
     return found

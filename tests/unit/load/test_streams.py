@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.load.made_bundles import lines, main_stream, worker_stream
-from tracekit.errors import BundleCorrupt, BundleTooNew
-from tracekit.load.lives import Lives
-from tracekit.load.rows import Columns
-from tracekit.load.stream_rows import add_stream
-from tracekit.load.streams import Stream, read_stream
+from tracekit.analysis.load.lives import Lives
+from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.stream_rows import add_stream
+from tracekit.analysis.load.streams import Stream, read_stream
+from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 META = main_stream()[0]
 

@@ -22,12 +22,12 @@ from tests.unit.load.made_bundles import (
     spec,
     worker_stream,
 )
-from tracekit.errors import BundleCorrupt, BundleTooNew, BundleUnfinished
-from tracekit.load import load_run, load_suite
-from tracekit.metrics.cells import records
-from tracekit.metrics.compute import compute_all
-from tracekit.notices import notice
-from tracekit.tables import COLUMNS, Tables, check
+from tracekit.analysis.load import load_run, load_suite
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.tables import COLUMNS, Tables, check
+from tracekit.core.errors import BundleCorrupt, BundleTooNew, BundleUnfinished
+from tracekit.core.notices import notice
 
 
 def loaded(tmp_path: Path, **how: Any) -> Tables:

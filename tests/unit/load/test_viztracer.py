@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.made_tables import BOOT_NS, MS
 from tests.unit.load.made_bundles import make_bundle, spec
-from tracekit.errors import BundleCorrupt
-from tracekit.load import load_run
-from tracekit.load.viztracer import read_viztracer
-from tracekit.metrics.cells import records
+from tracekit.analysis.load import load_run
+from tracekit.analysis.load.viztracer import read_viztracer
+from tracekit.analysis.metrics.cells import records
+from tracekit.core.errors import BundleCorrupt
 
 BEGIN_US = BOOT_NS / 1_000
 

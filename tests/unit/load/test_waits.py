@@ -21,10 +21,10 @@ from tests.unit.load.made_waits import (
     text_slots,
     waits_bytes,
 )
-from tracekit.errors import BundleCorrupt
-from tracekit.load import load_run, load_suite, waits
-from tracekit.metrics.cells import records
-from tracekit.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check
+from tracekit.analysis.load import load_run, load_suite, waits
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check
+from tracekit.core.errors import BundleCorrupt
 
 GIL, OTHER_GIL, LOCK = 0x7F00_0000_1000, 0x7F00_0000_9000, 0x5555_0000_0040
 THREAD = MAIN + 1

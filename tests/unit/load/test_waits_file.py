@@ -19,18 +19,19 @@ from tests.made_tables import BOOT_NS, MS
 from tests.unit.load import made_waits
 from tests.unit.load.made_bundles import MAIN, WORKER, spec
 from tests.unit.load.made_waits import KNOWN, SLOTS_AT, entry, site_slots, slot, text_slots, waits_bytes
-from tracekit import waits_file
-from tracekit.errors import BundleCorrupt, BundleTooNew
-from tracekit.load.align import Window
-from tracekit.load.lives import Lives
-from tracekit.load.manifest import Manifest
-from tracekit.load.probe_lives import add_processes, read_probed
-from tracekit.load.probed import add_endings, add_probed
-from tracekit.load.rows import Columns
-from tracekit.tables import check
-from tracekit.waits_file import SLOT, THREAD, read, read_header
+from tracekit.analysis.load.align import Window
+from tracekit.analysis.load.lives import Lives
+from tracekit.analysis.load.manifest import Manifest
+from tracekit.analysis.load.probe_lives import add_processes, read_probed
+from tracekit.analysis.load.probed import add_endings, add_probed
+from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.tables import check
+from tracekit.analysis.load.waits_slots import read_slots as read
+from tracekit.bundle import waits_file
+from tracekit.bundle.waits_file import SLOT, THREAD, read_header
+from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
-PROBE = ROOT / "tracekit" / "probe"
+PROBE = ROOT / "tracekit" / "measure" / "probe"
 WINDOW = Window(BOOT_NS - 50 * MS, BOOT_NS + 150 * MS)
 
 SLOTS = [

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.metrics.cells import records
-from tracekit.metrics.compute import compute_all
-from tracekit.tables import Tables
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.tables import Tables
 
 
 def all_rows(tables: Tables, metric: str, **where: Any) -> list[dict[str, Any]]:

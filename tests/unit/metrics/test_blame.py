@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.made_tables import MS
 from tests.unit.metrics.asked import one_row
 from tests.unit.metrics.watched import Program
-from tracekit.metrics.blame import COLUMNS, blame
-from tracekit.metrics.blame_stacks import collapsed
-from tracekit.metrics.cells import records
-from tracekit.tables import Tables
+from tracekit.analysis.metrics.blame import COLUMNS, blame
+from tracekit.analysis.metrics.blame_stacks import collapsed
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.tables import Tables
 
 FILE = "/app/app.py"
 

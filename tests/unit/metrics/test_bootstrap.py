@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit.metrics import bootstrap
+from tracekit.analysis.metrics import bootstrap
 
 walls = st.lists(st.floats(1.0, 1e12), min_size=bootstrap.LEAST, max_size=12)
 

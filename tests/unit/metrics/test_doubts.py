@@ -11,10 +11,10 @@ import pytest
 from tests import made_tables
 from tests.made_tables import ENVIRONMENT, MS, Maker, full_run
 from tests.unit.metrics.watched import Program
-from tracekit.metrics.compute import compute_all
-from tracekit.metrics.doubts import find_notices
-from tracekit.metrics.lanes import Lanes
-from tracekit.tables import Tables
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.doubts import find_notices
+from tracekit.analysis.metrics.lanes import Lanes
+from tracekit.analysis.tables import Tables
 
 
 def computed(tables: Tables) -> pd.DataFrame:

@@ -9,11 +9,11 @@ import pytest
 from tests.made_tables import ENVIRONMENT, MS, Maker, full_run
 from tests.unit.metrics.asked import all_rows, ends, one_row
 from tests.unit.metrics.watched import Program
-from tracekit.metrics.compute import compute_all
-from tracekit.metrics.doubts import find_notices
-from tracekit.metrics.gil_wait_sampled import waits_for_gil, wilson
-from tracekit.metrics.methods import RANKS, apart, best_row, differences, family, rank
-from tracekit.tables import Tables, from_rows
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.doubts import find_notices
+from tracekit.analysis.metrics.gil_wait_sampled import waits_for_gil, wilson
+from tracekit.analysis.metrics.methods import RANKS, apart, best_row, differences, family, rank
+from tracekit.analysis.tables import Tables, from_rows
 
 
 def test_every_method_has_its_row_and_the_best_stands_first() -> None:
@@ -169,8 +169,16 @@ COND = "pthread_cond_timedwait (libc.so.6)"
         ((PYTHON, "take_gil.lto_priv.0 (libpython3.11.so.1.0)", COND), True),
         ((PYTHON, "os_read (libpython3.13.so.1.0)", "PyEval_RestoreThread (libpython3.13.so.1.0)", COND), True),
         # Beside the probe and the kernel's uprobes.
-        ((PYTHON, "pthread_cond_timedwait (/venv/tracekit/probe/waits.so)", "0x7fff21a3b000 (?)", COND), True),
-        ((PYTHON, "os_read (libpython3.13.so.1.0)", "read (/venv/tracekit/probe/waits.so)", "0x7f (libc.so.6)"), False),
+        ((PYTHON, "pthread_cond_timedwait (/venv/measure/probe/waits.so)", "0x7fff21a3b000 (?)", COND), True),
+        (
+            (
+                PYTHON,
+                "os_read (libpython3.13.so.1.0)",
+                "read (/venv/measure/probe/waits.so)",
+                "0x7f (libc.so.6)",
+            ),
+            False,
+        ),
         ((PYTHON, "lock_PyThread_acquire_lock (python3.11)", COND), False),
         ((PYTHON, "0x55d0aa (python3.11)", "0x7f21a3b4 (libc.so.6)"), False),
         (("wait (/usr/lib/python3.9/threading.py:312)", COND), False),

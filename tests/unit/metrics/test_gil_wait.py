@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.made_tables import MS, Maker
 from tests.unit.metrics.asked import all_rows, ends, one_row
-from tracekit.tables import Tables
+from tracekit.analysis.tables import Tables
 
 TICKS = (2 + 2) * 10 * MS
 """What is added to a nonzero steal count of 2 workers: a tick per worker, one for main, one for the rounding."""

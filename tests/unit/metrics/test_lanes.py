@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracekit.metrics.lanes import Intervals, Lanes, covered, first_wins, gaps, overlaps
+from tracekit.analysis.metrics.lanes import Intervals, Lanes, covered, first_wins, gaps, overlaps
 
 PAIRS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), max_size=12)
 

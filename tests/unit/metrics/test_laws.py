@@ -13,11 +13,11 @@ from pandas.testing import assert_frame_equal
 
 from tests import made_tables
 from tests.unit.metrics.asked import sorted_frame
-from tracekit import tables as table_rules
-from tracekit.metrics import METRICS
-from tracekit.metrics.cells import records
-from tracekit.metrics.compute import compute_all, load_metric
-from tracekit.tables import QUALITIES, SCOPES, Tables
+from tracekit.analysis import tables as table_rules
+from tracekit.analysis.metrics import METRICS
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.compute import compute_all, load_metric
+from tracekit.analysis.tables import QUALITIES, SCOPES, Tables
 
 FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

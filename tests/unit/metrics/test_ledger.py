@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.made_tables import MS, Maker
 from tests.unit.metrics.asked import ends, one_row
-from tracekit.metrics.compute import compute_all
-from tracekit.tables import Tables
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.tables import Tables
 
 PARTS = (
     "thread_on_cpu_ns",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.made_tables import MS, Maker
 from tests.unit.metrics.asked import ends, one_row
 from tests.unit.metrics.watched import PART_NAMES, Program
-from tracekit.metrics.cells import records
-from tracekit.metrics.compute import compute_all
-from tracekit.tables import Tables
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.tables import Tables
 
 THREADING = {"function": "Condition.wait", "file": "/usr/lib/python3.13/threading.py", "line": 359}
 OURS = {"function": "work", "file": "/app/app.py", "line": 3}

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.made_tables import MS, Maker
 from tests.unit.metrics.asked import ends, one_row
-from tracekit.metrics import break_even
-from tracekit.metrics.prediction import pool_wall, serial_wall
-from tracekit.metrics.task_demand import Demand
-from tracekit.metrics.worker_costs import LARGE, LARGE_BYTES, Beside, Pool, costs_by_round
-from tracekit.tables import Tables
+from tracekit.analysis.metrics import break_even
+from tracekit.analysis.metrics.prediction import pool_wall, serial_wall
+from tracekit.analysis.metrics.task_demand import Demand
+from tracekit.analysis.metrics.worker_costs import LARGE, LARGE_BYTES, Beside, Pool, costs_by_round
+from tracekit.analysis.tables import Tables
 
 FREE = Beside(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.made_tables import SECOND, Maker
 from tests.unit.metrics.asked import all_rows
-from tracekit.metrics.spawn_stages import LIFE, READY, RECORDING, lengths_of
-from tracekit.tables import COLUMNS
+from tracekit.analysis.metrics.spawn_stages import LIFE, READY, RECORDING, lengths_of
+from tracekit.analysis.tables import COLUMNS
 
 COLUMNS_OF_STAMPS = [name for name in COLUMNS["starts"] if name.endswith("_ns")]
 NEW_IMAGE = frozenset({"exec", "image", "interpreter", "site"})

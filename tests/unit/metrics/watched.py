@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.made_tables import MS, Maker
-from tracekit.tables import Tables
+from tracekit.analysis.tables import Tables
 
 PART_NAMES = (
     "thread_on_cpu_ns",

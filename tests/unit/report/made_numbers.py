@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.made_tables import ENVIRONMENT, PROCESS_MODELS
-from tracekit.metrics.bootstrap import LEAST
-from tracekit.report.ledger import PARTS
-from tracekit.tables import COLUMNS, Tables, from_rows
+from tracekit.analysis.metrics.bootstrap import LEAST
+from tracekit.analysis.report.ledger import PARTS
+from tracekit.analysis.tables import COLUMNS, Tables, from_rows
 
 MS = 1_000_000.0
 Interval = tuple[float | None, float | None, float | None]

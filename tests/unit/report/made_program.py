@@ -8,7 +8,7 @@ It lasts 1 s under capture `waits` and has four threads:
                     and sleeps 20 ms
     200/200         a child process of 500 ms, killed by SIGKILL
 
-The metrics are computed by tracekit.metrics, as in a real report.
+The metrics are computed by tracekit.analysis.metrics, as in a real report.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from functools import cache
 from typing import Any
 
 from tests.made_tables import BOOT_NS, ENVIRONMENT, MS
-from tracekit import tables as schema
-from tracekit.metrics.compute import compute_all
-from tracekit.report.build import build
-from tracekit.report.gil import SEEN
-from tracekit.report.ledger import PARTS, WHOLE
-from tracekit.report.views import ReportView, Section, TableView
-from tracekit.tables import Tables
+from tracekit.analysis import tables as schema
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.gil import SEEN
+from tracekit.analysis.report.ledger import PARTS, WHOLE
+from tracekit.analysis.report.views import ReportView, Section, TableView
+from tracekit.analysis.tables import Tables
 
 METRICS_READ = (
     *("wall_ns", "cpu_ns", "gil_wait_ns", "gil_wait_share", "voluntary_switches", "involuntary_switches"),
@@ -117,7 +117,7 @@ def tables(given: Rows) -> Tables:
 
 
 def loaded(given: Rows) -> Tables:
-    """As tracekit.load leaves it: without metrics."""
+    """As tracekit.analysis.load leaves it: without metrics."""
     suite = {
         "suite_id": "20250101-000000-app.py",
         "workload": "app.py",

@@ -1,7 +1,7 @@
 """The metrics table as the report reads it."""
 
 from tests.unit.report.made_numbers import Suite, typical
-from tracekit.report.grouping import groups
+from tracekit.analysis.report.grouping import groups
 
 
 def test_cells_come_in_reading_order_whatever_the_order_of_rows() -> None:

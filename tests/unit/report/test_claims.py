@@ -10,12 +10,12 @@ import pytest
 
 from tests.made_tables import MS, SECOND, Maker
 from tests.unit.metrics.test_observed import observed
-from tracekit.metrics.compute import compute_all
-from tracekit.report.build import build
-from tracekit.report.claims import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings, judged
-from tracekit.report.grouping import groups
-from tracekit.report.terminal import to_text
-from tracekit.tables import Tables, from_rows
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.claims import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings, judged
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.tables import Tables, from_rows
 
 TEXTS = [claim.text for claim in CLAIMS]
 SHARING, PRECAUTIONS, SEPARATE, PIPES, PROCESS_CRASH, THREAD_CRASH, CREATION, EXHAUSTION, IMBALANCE, UNIX, WINDOWS = (

@@ -6,14 +6,14 @@ import pytest
 
 from tests.made_tables import SECOND, Maker
 from tests.unit.metrics.test_observed import observed
-from tracekit.metrics.compute import compute_all
-from tracekit.report.build import build
-from tracekit.report.faults import OUTCOMES, Case, matrices
-from tracekit.report.figures import faults as figure
-from tracekit.report.grouping import groups
-from tracekit.report.observed import observed_table
-from tracekit.report.terminal import to_text
-from tracekit.tables import Tables
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.faults import OUTCOMES, Case, matrices
+from tracekit.analysis.report.figures import faults as figure
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.observed import observed_table
+from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.tables import Tables
 from workloads.crash import QUIET_S
 from workloads.crash_subject import LIMIT_S
 

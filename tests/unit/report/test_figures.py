@@ -8,12 +8,12 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.lines import Line2D
 
 from tests.unit.report.made_numbers import MS, Suite, typical
-from tracekit.report import style
-from tracekit.report.build import build
-from tracekit.report.cells import Group
-from tracekit.report.figures import spawn, speedup, switches, thread_time, walls
-from tracekit.report.grouping import groups
-from tracekit.report.views import FigureView, MissingFigure
+from tracekit.analysis.report import style
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.cells import Group
+from tracekit.analysis.report.figures import spawn, speedup, switches, thread_time, walls
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.views import FigureView, MissingFigure
 
 
 def the_group(suite: Suite) -> Group:

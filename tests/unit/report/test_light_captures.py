@@ -9,14 +9,14 @@ from matplotlib.container import BarContainer
 from tests.made_tables import MS as MS_INT
 from tests.made_tables import Maker, full_run
 from tests.unit.report.made_numbers import MS, Interval, Suite, typical
-from tracekit.metrics.compute import compute_all
-from tracekit.report.build import build
-from tracekit.report.cells import Cell
-from tracekit.report.grouping import groups
-from tracekit.report.ledger import ledger_of_cell
-from tracekit.report.shares import gil_wait, gil_wait_share
-from tracekit.report.views import Field, ReportView, Section, TableView
-from tracekit.tables import Tables
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.cells import Cell
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.ledger import ledger_of_cell
+from tracekit.analysis.report.shares import gil_wait, gil_wait_share
+from tracekit.analysis.report.views import Field, ReportView, Section, TableView
+from tracekit.analysis.tables import Tables
 
 
 def seen(**parts: float) -> dict[str, tuple[Interval, str]]:

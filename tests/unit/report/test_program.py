@@ -12,13 +12,13 @@ import pytest
 from tests.made_tables import MS
 from tests.unit.report import made_program as made
 from tests.unit.report.made_program import CHILD, FEEDER, HOG, MAIN, lines, loaded, rows, section, tables, view, whole
-from tracekit.report.build import build
-from tracekit.report.ledger import PARTS, UNATTRIBUTED
-from tracekit.report.markdown import coded, to_markdown
-from tracekit.report.names import names_of
-from tracekit.report.program import ended_text, program_of
-from tracekit.report.terminal import to_text
-from tracekit.report.write import write
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.ledger import PARTS, UNATTRIBUTED
+from tracekit.analysis.report.markdown import coded, to_markdown
+from tracekit.analysis.report.names import names_of
+from tracekit.analysis.report.program import ended_text, program_of
+from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.report.write import write
 
 
 def test_the_headline_says_how_long_how_it_ended_and_where_the_time_went() -> None:

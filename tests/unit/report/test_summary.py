@@ -1,8 +1,8 @@
 """The tables of the report."""
 
 from tests.unit.report.made_numbers import Suite, typical
-from tracekit.report.build import build
-from tracekit.report.views import Field, TableView
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.views import Field, TableView
 
 
 def column(table: TableView, name: str) -> list[Field]:

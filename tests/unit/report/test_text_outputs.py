@@ -10,10 +10,10 @@ from html.parser import HTMLParser
 import pandas as pd
 
 from tests.unit.report.made_numbers import Suite, typical
-from tracekit.report.build import build
-from tracekit.report.html import keep_together, to_html, with_code
-from tracekit.report.markdown import escaped, to_markdown
-from tracekit.report.tabular import to_csv, to_json
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.html import keep_together, to_html, with_code
+from tracekit.analysis.report.markdown import escaped, to_markdown
+from tracekit.analysis.report.tabular import to_csv, to_json
 
 HOSTILE = "<script>alert(1)</script>\"'|`[x](javascript:1)\n# {{ 7 * 7 }} &lt;"
 

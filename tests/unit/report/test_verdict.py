@@ -1,8 +1,8 @@
 """The verdict, one test per way a suite can turn out."""
 
 from tests.unit.report.made_numbers import Interval, Suite, typical
-from tracekit.report.build import build
-from tracekit.report.views import Verdict
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.views import Verdict
 
 ONE: Interval = (1.0, 1.0, 1.0)
 

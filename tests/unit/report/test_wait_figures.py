@@ -14,13 +14,13 @@ from matplotlib.typing import ColorType
 from tests.made_tables import MS
 from tests.unit.report import made_program as made
 from tests.unit.report.made_program import FEEDER, HOG, loaded, rows, view
-from tracekit.report import style
-from tracekit.report.blame import blame_of
-from tracekit.report.figures import blame, flame, ledger
-from tracekit.report.figures.ledger import LedgerBar
-from tracekit.report.ledger import NAMES, PARTS, Ledger
-from tracekit.report.names import names_of
-from tracekit.report.views import FigureView
+from tracekit.analysis.report import style
+from tracekit.analysis.report.blame import blame_of
+from tracekit.analysis.report.figures import blame, flame, ledger
+from tracekit.analysis.report.figures.ledger import LedgerBar
+from tracekit.analysis.report.ledger import NAMES, PARTS, Ledger
+from tracekit.analysis.report.names import names_of
+from tracekit.analysis.report.views import FigureView
 
 
 def axes_of(slug: str) -> Axes:

@@ -2,8 +2,16 @@
 
 import pytest
 
-from tracekit.report.cells import Number
-from tracekit.report.wording import interval_text, listed, percent, plural, range_text, value_text, workers_text
+from tracekit.analysis.report.cells import Number
+from tracekit.analysis.report.wording import (
+    interval_text,
+    listed,
+    percent,
+    plural,
+    range_text,
+    value_text,
+    workers_text,
+)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.report.made_numbers import Suite, typical
-from tracekit.errors import MeasurementError, OutputUnwritable
-from tracekit.report.build import build
-from tracekit.report.write import write
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.write import write
+from tracekit.core.errors import MeasurementError, OutputUnwritable
 
 
 def test_a_report_is_a_page_a_text_two_tables_and_its_figures(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit.timeline.lanes import lanes, nested_durations, nesting_order
+from tracekit.analysis.timeline.lanes import lanes, nested_durations, nesting_order
 
 intervals = st.lists(
     st.tuples(st.integers(0, 50), st.integers(0, 20)).map(lambda pair: (pair[0], pair[0] + pair[1])), max_size=40

@@ -13,11 +13,11 @@ from tests.made_tables import BOOT_NS, MS, Maker, full_run
 from tests.unit.report import made_program as made
 from tests.unit.report.made_program import FEEDER, HOG, MAIN, RUN, Rows, loaded, rows, sched
 from tests.unit.timeline.test_trace import Event, events, names
-from tracekit.metrics.names import process_name, processes_of
-from tracekit.timeline import SuitePart, TraceFacts, build_run, build_suite
-from tracekit.timeline.people import cast_of
-from tracekit.timeline.scheduling import scheduling
-from tracekit.timeline.states import state_tracks
+from tracekit.analysis.metrics.names import process_name, processes_of
+from tracekit.analysis.timeline import SuitePart, TraceFacts, build_run, build_suite
+from tracekit.analysis.timeline.people import cast_of
+from tracekit.analysis.timeline.scheduling import scheduling
+from tracekit.analysis.timeline.states import state_tracks
 
 SWITCH = re.compile(
     r"^(?P<comm>.+)-(?P<tid>\d+) +\((?P<group>[\d-]+)\) \[(?P<cpu>\d{3})\] d\.\.\. (?P<at>\d+\.\d{9}): sched_switch: "

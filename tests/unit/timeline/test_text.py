@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit.timeline.text import micros, quoted, short_place, visible
+from tracekit.analysis.timeline.text import micros, quoted, short_place, visible
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.made_tables import MS, PROCESS_MODELS, Maker, full_run
-from tracekit.errors import NothingToDo, OutputUnwritable
-from tracekit.tables import Tables
-from tracekit.timeline import SuitePart, build_run, build_suite
+from tracekit.analysis.tables import Tables
+from tracekit.analysis.timeline import SuitePart, build_run, build_suite
+from tracekit.core.errors import NothingToDo, OutputUnwritable
 
 Event = dict[str, Any]
 

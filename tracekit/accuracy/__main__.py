@@ -1,0 +1,131 @@
+"""`make accuracy`: python -m tracekit.accuracy. Measures, prints the table, and writes the file that the docs show."""
+
+from __future__ import annotations
+
+import datetime
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tracekit.accuracy import effect
+from tracekit.accuracy.cases import choose
+from tracekit.accuracy.progress import Progress
+from tracekit.accuracy.proof import Wanted, prove
+from tracekit.accuracy.result import result_of, write
+from tracekit.accuracy.rows import CHECKS, Row
+from tracekit.accuracy.table import line, summary
+from tracekit.core.errors import TracekitError
+from tracekit.system import interpreters
+from tracekit.system.interpreters import Interpreter
+
+
+def _words(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--programs", callback=_words, help="Only these programs, a list, and no costs.")
+@click.option("--pythons", callback=_words, help="Only these, a list of versions or paths.  [default: all found]")
+@click.option("--checks", callback=_words, help=f"Only these checks, a list: {', '.join(CHECKS)}.")
+@click.option("--cost-pythons", callback=_words, help="Costs on these.  [default: tracekit's own]")
+@click.option("--costs-of", callback=_words, help="Only costs of work whose name has one of these words.")
+@click.option(
+    "--pairs",
+    type=click.IntRange(5, 1000),
+    default=40,
+    show_default=True,
+    help=f"Pairs of runs per cost, up to {effect.BATCHES} times as many while it is near its limit; half of them where "
+    "more than 1 % is allowed.",
+)
+@click.option("--quick", is_flag=True, help="A few programs on tracekit's own Python, no costs.")
+@click.option("--all", "every", is_flag=True, help="Print every comparison, not only those that are not ok.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the result goes.  [default: nowhere]")
+@click.option("--continue", "go_on", is_flag=True, help="Go on with one for this output that was interrupted.")
+def main(
+    programs: tuple[str, ...],
+    pythons: tuple[str, ...],
+    checks: tuple[str, ...],
+    cost_pythons: tuple[str, ...],
+    costs_of: tuple[str, ...],
+    pairs: int,
+    quick: bool,
+    every: bool,
+    output: Path | None,
+    go_on: bool,
+) -> None:
+    """Compare what tracekit measures with what programs know of themselves and with what the kernel saw.
+
+    Exit code 1 when a comparison is off.
+    """
+    if go_on and output is None:
+        raise click.UsageError("--continue needs --output, beside which the finished steps are")
+    wanted = Wanted(
+        cases=choose(programs, quick=quick),
+        pythons=_pythons(pythons, [interpreters.own()] if quick else interpreters.discover()),
+        checks=checks or tuple(CHECKS),
+        subjects=tuple(
+            subject
+            for subject in effect.SUBJECTS
+            if not costs_of or any(word in f"{subject.name} {subject.capture}" for word in costs_of)
+        ),
+        cost_pythons=_pythons(cost_pythons, [interpreters.own()]) if costs_of or not (quick or programs) else (),
+        thorough=not quick,
+        pairs=pairs,
+    )
+    progress = None if output is None else Progress(output, _asked(wanted), go_on=go_on)
+    if go_on and progress is not None:
+        click.echo(f"{len(progress)} steps are finished", err=True)
+    rows: list[Row] = []
+    for row in prove(wanted, _show, progress):
+        rows.append(row)
+        if every or row.verdict in ("off", "unclear"):
+            click.echo(line(row))
+    click.echo("\n" + summary(rows))
+    if output is not None:
+        write(result_of(rows, f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"), output)
+        click.echo(f"\n{output}: {len(rows)} comparisons", err=True)
+    if progress is not None:
+        progress.over()
+    sys.exit(1 if any(row.verdict == "off" for row in rows) else 0)
+
+
+def _asked(wanted: Wanted) -> str:
+    """What a proof that goes on with another must have been asked for, too."""
+    pythons = [[f"{item.label} {item.executable}" for item in some] for some in (wanted.pythons, wanted.cost_pythons)]
+    subjects = [f"{subject.name} {subject.capture}" for subject in wanted.subjects]
+    cases = [case.name for case in wanted.cases]
+    return repr((pythons, cases, wanted.checks, subjects, wanted.thorough, wanted.pairs))
+
+
+def _show(step: str) -> None:
+    """What is run next, on one line of a terminal, which rows are printed over."""
+    if sys.stderr.isatty():
+        click.echo(f"{step}\033[K\r", err=True, nl=False)
+    else:
+        click.echo(step, err=True)
+
+
+def _pythons(words: Sequence[str], default: Sequence[Interpreter]) -> tuple[Interpreter, ...]:
+    if words:
+        return tuple(interpreters.choose(list(words)))
+    # One installation may hold the same Python under several names, not all of them links.
+    found = {(item.version, Path(item.executable).resolve().parent): item.executable for item in default}
+    return tuple(interpreters.choose(list(found.values())))
+
+
+if __name__ == "__main__":
+    # Unwinds like Ctrl-C: what was set up in the kernel is taken down again.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        main.main(prog_name="make accuracy ARGS=...", standalone_mode=False)
+    except (TracekitError, click.ClickException) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        hint = error.hint if isinstance(error, TracekitError) else "make accuracy ARGS=--help"
+        click.echo(f"error: {message}\n  try: {hint}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; with --output, go on by adding --continue", err=True)
+        sys.exit(130)

@@ -1,0 +1,59 @@
+"""Which programs are run, with which options, and what each of them can prove."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracekit.core.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One program with its options. `quick` cases are enough for a first answer."""
+
+    name: str
+    program: str
+    options: tuple[str, ...] = ()
+    quick: bool = False
+    sampled: bool = False
+    """Its threads live long enough, and wait for the GIL enough, to be sampled by py-spy."""
+    long: bool = False
+    """One run of it is enough."""
+
+
+CASES = (
+    Case(name="spinners-1", sampled=True, program="spinners", options=("--threads", "1")),
+    Case(name="spinners-2", sampled=True, program="spinners", options=("--threads", "2"), quick=True),
+    Case(name="spinners-4", sampled=True, program="spinners", options=("--threads", "4")),
+    Case(name="spinners-8", sampled=True, program="spinners", options=("--threads", "8")),
+    Case(name="hog", sampled=True, program="hog", quick=True),
+    Case(name="sleepers", sampled=True, program="sleepers"),
+    Case(name="hashing", sampled=True, program="hashing"),
+    Case(name="alternating", program="alternating"),
+    Case(name="lock", program="lock", quick=True),
+    Case(name="queue", program="queues", quick=True),
+    Case(name="event", program="event"),
+    Case(name="pipe", program="pipe", quick=True),
+    Case(name="socket", program="sockets"),
+    Case(name="poll", program="polling"),
+    Case(name="convoy", sampled=True, program="convoy", quick=True),
+    Case(name="children", program="children", quick=True),
+    Case(name="endings", program="endings", quick=True),
+    Case(name="fork-threads", program="fork_threads"),
+    Case(name="subinterpreters", program="subinterpreters"),
+    Case(name="read-storm", program="read_storm"),
+    Case(name="lock-storm", program="lock_storm", options=("--hammered", "300000", "--turns", "3000")),
+    Case(name="comes-and-goes", program="comes_and_goes", quick=True),
+    Case(name="comes-and-goes-60s", program="comes_and_goes", options=("--seconds", "60"), long=True),
+)
+
+
+def choose(names: tuple[str, ...], *, quick: bool = False) -> tuple[Case, ...]:
+    """The cases of these names, all without names. Raises UsageError for an unknown one."""
+    known = {case.name: case for case in CASES}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"unknown truth program {name!r}: known are {', '.join(known)}", "make accuracy")
+    if names:
+        return tuple(known[name] for name in names)
+    return tuple(case for case in CASES if case.quick or not quick)

@@ -1,0 +1,48 @@
+"""Every child process is in the table, and the manifest has a line for it that says how it ended."""
+
+from __future__ import annotations
+
+from tracekit.accuracy.rows import Row
+from tracekit.accuracy.watching import Seen
+from tracekit.analysis.metrics.cells import records
+
+
+def children(seen: Seen) -> list[Row]:
+    """A row per kind of ending: how many of the children are known to have ended so."""
+    if not seen.known.children:
+        return []
+    table = {row["pid"]: (row["ended"], row["exit_code"]) for row in records(seen.tables.processes)}
+    manifest = {line.get("pid"): (line.get("ended"), line.get("exit_code")) for line in seen.processes}
+    groups: dict[tuple[str, int], list[int]] = {}
+    for child in seen.known.children:
+        groups.setdefault((child.ended, child.exit_code), []).append(child.pid)
+    rows = []
+    for ending, pids in groups.items():
+        wrong = [
+            f"{pid} is {_words(known.get(pid))} in the {where}"
+            for where, known in (("table", table), ("manifest", manifest))
+            for pid in pids
+            if known.get(pid) != ending
+        ]
+        right = sum(table.get(pid) == ending and manifest.get(pid) == ending for pid in pids)
+        rows.append(
+            seen.place.row(
+                "processes",
+                _words(ending),
+                "off" if wrong else "ok",
+                unit="count",
+                measured=float(right),
+                truth=float(len(pids)),
+                difference=float(right - len(pids)),
+                tolerance=0.0,
+                reason="; ".join(wrong[:3]),
+            )
+        )
+    return rows
+
+
+def _words(ending: tuple[str | None, int | None] | None) -> str:
+    if ending is None:
+        return "missing"
+    how, code = ending
+    return f"{how} {code}"

@@ -1,0 +1,151 @@
+"""Wait sites: whether waits and holds are booked to functions in which the thread can have been.
+
+A place is "file.py:qualname". Code objects of Python 3.9 and 3.10 know no qualified name, so there the last part of it
+is compared. Every program gives all places where its threads can wait between their two stamps, so one other name is
+one too many. What has no name at all is counted apart.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from pathlib import PurePath
+from typing import Any
+
+from tracekit.accuracy.answers import Active, Known, KnownThread
+from tracekit.accuracy.rows import Row
+from tracekit.accuracy.summing import in_window
+from tracekit.accuracy.watching import Seen
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.methods import WAITS_PROBE
+
+MOST_UNNAMED = 0.02
+"""Share of the waited time that may carry no function: waits in C code before or after any Python frame."""
+
+OWN = "known.py:"
+"""The programs' own stopwatch."""
+
+GENERATED = ("executed_", "generated_", "reloaded_")
+
+
+def named(seen: Seen) -> list[Row]:
+    """A row per thread and kind whose places are known."""
+    rows = []
+    for thread in seen.known.threads:
+        window = (thread.start_ns, thread.end_ns)
+        for kind, places in thread.sites.items():
+            frame = in_window(seen.tables.waits, thread.pid, thread.tid, window, "start_ns")
+            frame = frame[(frame["kind"] == kind) & (frame["method"] == WAITS_PROBE)]
+            rows += _judged(seen, f"{thread.name}, {kind}", thread, records(frame), places, weight="dur_ns")
+        if thread.holds:
+            frame = in_window(seen.tables.holds, thread.pid, thread.tid, window, "end_ns")
+            frame = frame[frame["method"] == WAITS_PROBE]
+            rows += _judged(seen, f"{thread.name}, holding the GIL", thread, records(frame), thread.holds, weight="")
+    return rows
+
+
+def moving(seen: Seen) -> list[Row]:
+    """Where code comes and goes: waits and holds that are booked to a generated function which did not run then."""
+    if not seen.known.active:
+        return []
+    runs = _Runs(seen.known)
+    right, wrong = 0, []
+    for frame, stamp in ((seen.tables.waits, "start_ns"), (seen.tables.holds, "end_ns")):
+        for row in records(frame[frame["method"] == WAITS_PROBE]):
+            name, when = row["function"], row[stamp]
+            if when is None:
+                continue
+            active = runs.at(row["tid"], when)
+            if name is not None and name.startswith(GENERATED):
+                if active is not None and active.name == name and _file_fits(name, row["file"]):
+                    right += 1
+                else:
+                    ran = active.name if active is not None else "none"
+                    wrong.append(f"{name} in {row['file']} while {ran} ran")
+    expected = len(seen.known.active)
+    reason = f"{right} of {right + len(wrong)} rightly named, {expected} functions ran"
+    if wrong:
+        reason += f"; first: {wrong[0]}"
+    # Without a GIL they wait for nothing but a lock now and then.
+    enough = right >= expected / 2 or not seen.known.gil
+    return [
+        seen.place.row(
+            "names-move",
+            "generated functions",
+            "ok" if enough and not wrong else "off",
+            unit="count",
+            measured=float(len(wrong)),
+            truth=0.0,
+            difference=float(len(wrong)),
+            tolerance=0.0,
+            reason=reason,
+        )
+    ]
+
+
+def _judged(
+    seen: Seen, what: str, thread: KnownThread, found: list[dict[str, Any]], places: list[str], *, weight: str
+) -> list[Row]:
+    """The row of one thread and kind; none where it did not wait so. `weight` is a column, empty: each counts 1."""
+    weights = [float(row[weight]) if weight else 1.0 for row in found]
+    total = sum(weights)
+    if not total:
+        return []
+    short = seen.known.python < (3, 11)
+    wanted = {_shown(place, short=short) for place in places}
+    wrong: dict[str, float] = {}
+    unnamed = 0.0
+    for row, amount in zip(found, weights, strict=True):
+        if row["function"] is None:
+            unnamed += amount
+            continue
+        name = _shown(f"{PurePath(row['file'] or '').name}:{row['function']}", short=short)
+        if name not in wanted and not name.startswith(OWN):
+            wrong[name] = wrong.get(name, 0.0) + amount
+    if unnamed == total:
+        return [seen.place.unavailable("sites", "functions are not read in this Python", what)]
+    right = 1 - (sum(wrong.values()) + unnamed) / total
+    good = not wrong and unnamed / total <= MOST_UNNAMED
+    reason = "; ".join(f"{name} {amount / total:.1%}" for name, amount in sorted(wrong.items()))
+    if unnamed / total > MOST_UNNAMED:
+        reason = "; ".join(filter(None, [reason, f"no name {unnamed / total:.1%}"]))
+    return [
+        seen.place.row(
+            "sites",
+            what,
+            "ok" if good else "off",
+            unit="share",
+            measured=right,
+            truth=1.0,
+            difference=right - 1,
+            tolerance=MOST_UNNAMED,
+            reason=reason,
+        )
+    ]
+
+
+def _shown(place: str, *, short: bool) -> str:
+    file, _, name = place.partition(":")
+    return f"{file}:{name.rsplit('.', 1)[-1]}" if short else place
+
+
+def _file_fits(name: str, file: str | None) -> bool:
+    """A function of exec names a file of its own; the others share one."""
+    kind, _, number = name.partition("_")
+    return kind != "executed" or file == f"<executed {number}>"
+
+
+class _Runs:
+    """Which generated function ran in a thread at some time."""
+
+    def __init__(self, known: Known) -> None:
+        self._by_tid: dict[int, list[Active]] = {}
+        for active in sorted(known.active, key=lambda active: active.start_ns):
+            self._by_tid.setdefault(active.tid, []).append(active)
+        self._starts = {tid: [each.start_ns for each in runs] for tid, runs in self._by_tid.items()}
+
+    def at(self, tid: int, ns: int) -> Active | None:
+        index = bisect_right(self._starts.get(tid, []), ns) - 1
+        if index < 0:
+            return None
+        active = self._by_tid[tid][index]
+        return active if ns <= active.end_ns else None

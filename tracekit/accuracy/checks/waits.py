@@ -1,0 +1,38 @@
+"""Waits of a thread's own against what the program knows of them.
+
+A program's own clock around a call, or the time it asked to sleep, is right but for what the machine had stolen in
+between and for the time that the thread, awake, had to wait for a CPU: a difference beyond the tolerance by less than
+that is `unclear`, and is measured again.
+"""
+
+from __future__ import annotations
+
+from tracekit.accuracy.rows import Row, wait_tolerance, within
+from tracekit.accuracy.summing import excuse, waited
+from tracekit.accuracy.watching import Seen
+from tracekit.analysis.metrics.methods import WAITS_PROBE
+
+
+def against_known(seen: Seen) -> list[Row]:
+    """A row per thread and kind of wait that its program knows; not the GIL's, which has checks of its own."""
+    rows = []
+    for thread in seen.known.threads:
+        window = (thread.start_ns, thread.end_ns)
+        for kind, wanted in thread.waits.items():
+            if kind == "gil":
+                continue
+            found = waited(seen.tables, kind, WAITS_PROBE, window=window).get((thread.pid, thread.tid), 0.0)
+            tolerance = wait_tolerance(wanted)
+            rows.append(
+                seen.place.row(
+                    "waits-known",
+                    f"{thread.name}, {kind}",
+                    within(found - wanted, tolerance, excuse(seen, (thread.pid, thread.tid))),
+                    unit="ns",
+                    measured=found,
+                    truth=float(wanted),
+                    difference=found - wanted,
+                    tolerance=tolerance,
+                )
+            )
+    return rows

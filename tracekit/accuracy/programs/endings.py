@@ -1,0 +1,109 @@
+"""Children that end in every way: exit, os._exit, an uncaught exception, SIGKILL asleep and at work, SIGTERM, abort."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from tracekit.accuracy.programs.known import Known, Thread
+
+REAP = "endings.py:reap"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """When the killed ones are killed."""
+    parser.add_argument("--after", type=float, default=0.3, help="seconds")
+
+
+def fork(action: Callable[[], object]) -> int:
+    """A child that does that and nothing else."""
+    pid = os.fork()
+    if pid:
+        return pid
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - its traceback is no news
+    action()
+    sys.exit(0)
+
+
+def fail() -> None:
+    """End by an exception."""
+    raise RuntimeError("on purpose")
+
+
+def spin() -> None:
+    """Compute for ever."""
+    while True:
+        pass
+
+
+def doze(ready: int) -> None:
+    """Say so, and sleep for ever."""
+    os.write(ready, b"x")
+    time.sleep(3600)
+
+
+def abort() -> None:
+    """SIGABRT, without a core file."""
+    import resource  # noqa: PLC0415 - where it is missing the child fails, and the check says so
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.abort()
+
+
+def run(known: Known, options: argparse.Namespace) -> None:
+    """One child after the other."""
+    me = known.thread("parent")
+    me.sites("child-wait", REAP)
+    reap(known, me, fork(lambda: None), "exit", 0)
+    reap(known, me, fork(lambda: sys.exit(3)), "exit", 3)
+    reap(known, me, fork(fail), "exit", 1)
+    reap(known, me, fork(lambda: os._exit(7)), "_exit", 7)
+    reap(known, me, fork(abort), "signal", -signal.SIGABRT)
+    killed_asleep(known, me, options.after)
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        pid = fork(spin)
+        time.sleep(options.after)
+        os.kill(pid, number)
+        reap(known, me, pid, "signal", -number)
+    me.end()
+
+
+def reap(known: Known, me: Thread, pid: int, ended: str, exit_code: int) -> None:
+    """Wait for its end, which is checked here already: a program that does not do what it says proves nothing."""
+    with me.blocked("child-wait"):
+        _, status = os.waitpid(pid, 0)
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+    if code != exit_code:
+        raise RuntimeError(f"a child ended with {code} instead of {exit_code}")
+    known.child(pid, ended, exit_code)
+
+
+def killed_asleep(known: Known, me: Thread, after: float) -> None:
+    """A child that is killed while it sleeps: the wait that it never came back from is known here."""
+    source, sink = os.pipe()
+    pid = fork(lambda: doze(sink))
+    os.read(source, 1)
+    started_ns = time.monotonic_ns()
+    time.sleep(after)
+    os.kill(pid, signal.SIGKILL)
+    ended_ns = time.monotonic_ns()
+    reap(known, me, pid, "signal", -signal.SIGKILL)
+    known.threads.append(
+        {
+            "pid": pid,
+            "tid": pid,
+            "name": "killed asleep",
+            "start_ns": started_ns - 50_000_000,
+            "end_ns": ended_ns,
+            "cpu_ns": None,
+            "waits": {"sleep": ended_ns - started_ns},
+            "calls": {"sleep": 1},
+            "at_least": {},
+            "sites": {"sleep": ["endings.py:doze"]},
+            "holds": [],
+        }
+    )

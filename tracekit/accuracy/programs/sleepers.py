@@ -1,0 +1,52 @@
+"""Threads that sleep, beside one that keeps the GIL for long: their sleep is theirs, the wait after it is the GIL's."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+
+from tracekit.accuracy.programs.known import Known, join, start
+
+SLEEPER, HOG = "sleepers.py:sleeper", "sleepers.py:hog"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How many sleepers, how often and how long they sleep."""
+    parser.add_argument("--sleepers", type=int, default=2)
+    parser.add_argument("--times", type=int, default=6)
+    parser.add_argument("--sleep", type=float, default=0.1, help="seconds")
+
+
+def sleeper(known: Known, name: str, times: int, seconds: float, shared: dict[str, int]) -> None:
+    """Sleep so often; known by construction, because the clock around it would have the wait for the GIL in it."""
+    me = known.thread(name)
+    me.sites("sleep", SLEEPER)
+    me.sites("gil", SLEEPER)
+    for _ in range(times):
+        time.sleep(seconds)
+        me.waited("sleep", int(seconds * 1e9))
+    shared["awake"] += 1
+    me.end()
+
+
+def hog(known: Known, sleepers: int, shared: dict[str, int]) -> None:
+    """Keep the GIL in one C call after the other while anybody sleeps."""
+    me = known.thread("hog")
+    me.sites("gil", HOG)
+    me.holds(HOG)
+    while shared["awake"] < sleepers:
+        sum(range(1_500_000))
+    me.end()
+
+
+def run(known: Known, options: argparse.Namespace) -> None:
+    """All at once."""
+    shared = {"awake": 0}
+    threads = [
+        threading.Thread(target=sleeper, args=(known, f"sleeper {number}", options.times, options.sleep, shared))
+        for number in range(options.sleepers)
+    ]
+    threads.append(threading.Thread(target=hog, args=(known, options.sleepers, shared)))
+    start(*threads)
+    join(*threads)

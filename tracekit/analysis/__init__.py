@@ -1,0 +1,4 @@
+"""The analysis wing: from sealed bundles to tables, metrics and reports.
+
+Imports nothing of `measure`. Open `tables.py` first.
+"""

@@ -1,0 +1,100 @@
+"""All bundles of one suite, or one bundle alone, as Tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracekit.analysis.load.manifest import read_spec
+from tracekit.analysis.load.parse import Count, Struct, convert, default
+from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.run import add_run
+from tracekit.analysis.tables import COLUMNS, Tables, check
+from tracekit.bundle.spec import parameters_text
+from tracekit.bundle.store import Bundle, SuiteFolder
+from tracekit.core.errors import BundleUnfinished
+from tracekit.core.notices import Notice
+
+VARIES = ("load_before", "load_after", "steal_before_ns", "steal_after_ns", "clocks")
+"""What every run reads anew: two environments that differ only here are one. The first run's readings are
+kept.
+"""
+
+
+class _Facts(Struct, kw_only=True):
+    format: Count
+    suite_id: str = ""
+    workload: str = ""
+    size: str = ""
+    parameters: dict[str, bool | int | float | str] = default(default_factory=dict)
+    command: list[str] = default(default_factory=list)
+    status: str = ""
+    notices: list[tuple[str, str, str, str]] = default(default_factory=list)
+    runs: list[str] = default(default_factory=list)
+
+
+def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
+    """The tables of a suite: a row per run that was begun, whatever became of it.
+
+    `traces` also reads VizTracer's calls, which can be hundreds of megabytes. Raises BundleUnfinished when no
+    run is finished, BundleCorrupt when a file is not what was sealed, BundleTooNew when a newer tracekit
+    wrote it; each names the file.
+    """
+    path = folder.root / "suite.json"
+    facts = convert(folder.facts(), _Facts, path)
+    columns = Columns()
+    for item in facts.notices:
+        columns.add_notice(Notice(*item))
+    found = [add_run(bundle, columns, traces=traces) for bundle in folder.bundles()]
+    environments = [environment for environment in found if environment is not None]
+    if not environments:
+        raise BundleUnfinished(f"suite {folder.suite_id} has no finished run ({len(found)} begun)", f"ls {folder.root}")
+    about = {
+        "suite_id": facts.suite_id or folder.suite_id,
+        "workload": facts.workload,
+        "size": facts.size,
+        "parameters": parameters_text(facts.parameters),
+        "command": facts.command,
+        "status": facts.status,
+        "planned_runs": len(facts.runs),
+    }
+    return _tables(about, environments, columns)
+
+
+def load_run(bundle: Bundle, *, traces: bool = True) -> Tables:
+    """The tables of one run. Raises as load_suite, and BundleUnfinished when the run has no manifest."""
+    columns = Columns()
+    environment = add_run(bundle, columns, traces=traces)
+    if environment is None:
+        raise BundleUnfinished(f"run {bundle.root.name} has no manifest: it did not finish", f"ls {bundle.root}")
+    spec = read_spec(bundle)
+    about = {
+        "suite_id": spec.suite_id,
+        "workload": spec.workload,
+        "size": spec.size,
+        "parameters": parameters_text(spec.parameters),
+        "command": [],
+        "status": "",
+        "planned_runs": 1,
+    }
+    return _tables(about, [environment], columns)
+
+
+def _tables(about: dict[str, Any], environments: list[dict[str, Any]], columns: Columns) -> Tables:
+    frames = {name: check(name, columns.frame(name)) for name in COLUMNS}
+    suite = {**about, "environments": _distinct(environments), "stacks": columns.stacks}
+    systems = {item["os"] for item in environments if isinstance(item.get("os"), str)}
+    if len(systems) == 1:
+        # A run without a manifest does not say where it ran; all the others of this suite do.
+        frames["runs"]["os"] = frames["runs"]["os"].fillna(systems.pop())
+    return Tables(suite=suite, **frames)
+
+
+def _distinct(environments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
+    for environment in environments:
+        lasting = {key: value for key, value in environment.items() if key not in VARIES}
+        if lasting not in seen:
+            seen.append(lasting)
+            kept.append(environment)
+    return kept

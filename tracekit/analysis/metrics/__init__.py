@@ -1,0 +1,143 @@
+"""From tidy tables to one long table of numbers: one idea per file, each a pure function of Tables.
+
+`METRICS` names them; `tracekit.analysis.metrics.compute.compute_all` computes them all. A number is an Estimate: a
+value with its interval, how it came about, and, when it is not known, why. Four scopes: `thread`, `process`
+and `run` rows say what one of them did; `cell` rows pool the repeats of one cell and are what a report
+prints.
+
+Cells are made of runs that ended ok, without the warm-up: of untraced ones for timings, and also of those that were
+watched lightly (`waits`, `kernel`) for where the time went. Other traced runs give `run` rows and `probe_effect`. Where
+several methods gave one number each has its row, the best first (methods.py).
+"""
+
+from __future__ import annotations
+
+from tracekit.core.registry import Registry
+
+_HERE = "tracekit.analysis.metrics"
+
+METRICS = Registry(
+    "metric",
+    {
+        "wall_ns": (f"{_HERE}.wall:METRIC", "how long the work took, workers' start and end included"),
+        "cpu_ns": (f"{_HERE}.cpu:METRIC", "CPU time of all measured processes"),
+        "speedup": (f"{_HERE}.speedup:METRIC", "serial wall over this cell's wall"),
+        "ceiling_share": (f"{_HERE}.ceiling:METRIC", "speed-up over the speed-up of the measured control"),
+        "load_balance": (f"{_HERE}.balance:METRIC", "mean work of a worker over that of the busiest one"),
+        "gil_wait_ns": (f"{_HERE}.gil_wait:METRIC", "time threads waited for the GIL, seen or as an interval"),
+        "gil_wait_share": (f"{_HERE}.gil_wait_share:METRIC", "the same as a part of the threads' time"),
+        "gil_switch_wait_ns": (
+            f"{_HERE}.waits_by_kind:GIL_SWITCH_WAIT",
+            "time forced switches waited for the next holder",
+        ),
+        "lock_wait_ns": (f"{_HERE}.waits_by_kind:LOCK", "time blocked on locks, idle threads included"),
+        "io_wait_ns": (f"{_HERE}.waits_by_kind:IO", "time in blocking reads and writes"),
+        "poll_wait_ns": (f"{_HERE}.waits_by_kind:POLL", "time in poll, select and epoll"),
+        "sleep_ns": (f"{_HERE}.waits_by_kind:SLEEP", "time asleep on purpose"),
+        "child_wait_ns": (f"{_HERE}.waits_by_kind:CHILD", "time waiting for child processes to end"),
+        "gil_hold_ns": (f"{_HERE}.gil_holds:HOLD", "time the GIL was held while somebody waited for it"),
+        "gil_hold_longest_ns": (f"{_HERE}.gil_holds:LONGEST", "the longest such hold"),
+        "gil_holds_over_interval": (f"{_HERE}.gil_holds:OVER_INTERVAL", "such holds beyond the switch interval"),
+        "gil_handoffs": (f"{_HERE}.gil_handoffs:COUNT", "how often the GIL passed to a thread that waited"),
+        "gil_handoff_latency_ns": (f"{_HERE}.gil_handoffs:LATENCY", "from the drop until the waiter has it"),
+        "gil_handoff_latency_p95_ns": (f"{_HERE}.gil_handoffs:LATENCY_P95", "the same, 95th percentile"),
+        "voluntary_switches": (f"{_HERE}.switches:VOLUNTARY", "context switches asked for by waiting"),
+        "involuntary_switches": (f"{_HERE}.switches:INVOLUNTARY", "context switches forced by the scheduler"),
+        "voluntary_switches_per_s": (
+            f"{_HERE}.switches:VOLUNTARY_PER_S",
+            "voluntary switches per second of wall",
+        ),
+        "involuntary_switches_per_s": (
+            f"{_HERE}.switches:INVOLUNTARY_PER_S",
+            "involuntary switches per second of wall",
+        ),
+        "voluntary_switches_per_task": (
+            f"{_HERE}.switches:VOLUNTARY_PER_TASK",
+            "voluntary switches per task",
+        ),
+        "involuntary_switches_per_task": (
+            f"{_HERE}.switches:INVOLUNTARY_PER_TASK",
+            "involuntary switches per task",
+        ),
+        "gil_waiter_switches": (
+            f"{_HERE}.gil_waiter_switches:WAITERS",
+            "voluntary switches of threads that wait for the GIL",
+        ),
+        "other_voluntary_switches": (f"{_HERE}.gil_waiter_switches:OTHERS", "all other voluntary switches"),
+        "cpu_migrations": (f"{_HERE}.cpu_migrations:METRIC", "how often a thread changed its CPU"),
+        "run_queue_wait_ns": (f"{_HERE}.run_queue:WAIT", "time ready threads waited for a CPU"),
+        "timeslices": (f"{_HERE}.run_queue:TIMESLICES", "how often a thread was put on a CPU"),
+        "steal_ns": (f"{_HERE}.steal:METRIC", "CPU time the hypervisor gave to others"),
+        "steal_share": (f"{_HERE}.steal_share:METRIC", "the same as a part of the CPU time that was wanted"),
+        "spawn_first_instruction_ns": (
+            f"{_HERE}.spawn:FIRST_INSTRUCTION",
+            "from asking for a worker to its first instruction",
+        ),
+        "spawn_first_worker_ns": (f"{_HERE}.spawn:FIRST_WORKER", "the same for the first worker only"),
+        "spawn_total_ns": (f"{_HERE}.spawn:TOTAL", "start of a worker plus the end of all of them"),
+        "teardown_ns": (f"{_HERE}.spawn:TEARDOWN", "from the request to end until all workers are joined"),
+        "spawn_stages": (
+            f"{_HERE}.spawn_stages:METRIC",
+            "what a worker costs stage by stage: spawn_image_ns, spawn_cold_life_ns, ...",
+        ),
+        "pickled_bytes": (f"{_HERE}.pickling:BYTES", "bytes of all items and results that went through pickle"),
+        "pickling_ns": (f"{_HERE}.pickling:TIME", "time that both sides took to pickle and unpickle them"),
+        "pickling_share": (f"{_HERE}.pickling:SHARE", "the same as a part of the CPU time"),
+        "queue_wait_ns": (f"{_HERE}.communication:QUEUE_WAIT", "how long a task waited until a worker began it"),
+        "communication_share": (f"{_HERE}.communication:SHARE", "the part of the workers' time between tasks"),
+        "predicted_serial_wall_ns": (f"{_HERE}.prediction:SERIAL", "how long what threads did would take in turn"),
+        "predicted_fork_wall_ns": (f"{_HERE}.prediction:FORK", "the same in forked processes"),
+        "predicted_forkserver_wall_ns": (f"{_HERE}.prediction:FORKSERVER", "the same in those of a fork server"),
+        "predicted_spawn_wall_ns": (f"{_HERE}.prediction:SPAWN", "the same in spawned processes"),
+        "break_even_fork_task_ns": (
+            f"{_HERE}.break_even:FORK_LENGTH",
+            "the task length from which fork is faster than threads and serial",
+        ),
+        "break_even_fork_tasks": (
+            f"{_HERE}.break_even:FORK_COUNT",
+            "the number of tasks from which fork is",
+        ),
+        "break_even_forkserver_task_ns": (
+            f"{_HERE}.break_even:FORKSERVER_LENGTH",
+            "the task length from which forkserver is faster than threads and serial",
+        ),
+        "break_even_forkserver_tasks": (
+            f"{_HERE}.break_even:FORKSERVER_COUNT",
+            "the number of tasks from which forkserver is",
+        ),
+        "break_even_spawn_task_ns": (
+            f"{_HERE}.break_even:SPAWN_LENGTH",
+            "the task length from which spawn is faster than threads and serial",
+        ),
+        "break_even_spawn_tasks": (
+            f"{_HERE}.break_even:SPAWN_COUNT",
+            "the number of tasks from which spawn is",
+        ),
+        "uss_bytes": (f"{_HERE}.memory:USS", "memory that only these processes hold"),
+        "pss_bytes": (
+            f"{_HERE}.memory:PSS",
+            "memory of these processes, shared pages divided by their users",
+        ),
+        "observed": (
+            f"{_HERE}.observed:METRIC",
+            "what the workload found out about itself: observed.updates_lost, ...",
+        ),
+        "probe_effect": (f"{_HERE}.probe_effect:METRIC", "traced wall over untraced wall"),
+        "thread_wall_ns": (
+            f"{_HERE}.ledger:WALL",
+            "all time of the threads that count: the 100 % of the parts below",
+        ),
+        "thread_on_cpu_ns": (f"{_HERE}.ledger:ON_CPU", "threads: on a CPU, workers in a task"),
+        "thread_gil_wait_ns": (f"{_HERE}.ledger:GIL_WAIT", "threads: waiting for the GIL"),
+        "thread_lock_wait_ns": (f"{_HERE}.ledger:LOCK_WAIT", "threads: waiting for a lock"),
+        "thread_io_wait_ns": (f"{_HERE}.ledger:IO_WAIT", "threads: in a blocking read or write"),
+        "thread_poll_ns": (f"{_HERE}.ledger:POLL_WAIT", "threads: in poll, select or epoll"),
+        "thread_sleep_ns": (f"{_HERE}.ledger:SLEEPING", "threads: asleep on purpose"),
+        "thread_child_wait_ns": (f"{_HERE}.ledger:CHILD_WAIT", "threads: waiting for a child process"),
+        "thread_run_queue_ns": (f"{_HERE}.ledger:RUN_QUEUE", "threads: ready, waiting for a CPU"),
+        "thread_steal_ns": (f"{_HERE}.ledger:STEAL", "threads: on a CPU that the hypervisor had"),
+        "thread_task_blocked_ns": (f"{_HERE}.ledger:BLOCKED", "threads: blocked, and nobody saw on what"),
+        "thread_idle_ns": (f"{_HERE}.ledger:IDLE", "threads: starting up or waiting for work"),
+        "unattributed_ns": (f"{_HERE}.ledger:UNATTRIBUTED", "what no method accounts for"),
+    },
+)

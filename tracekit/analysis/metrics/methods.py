@@ -1,0 +1,97 @@
+"""Which of several methods for one number to believe, and how far they are apart.
+
+The metrics table has one row per scope, place, metric and method. Where a run was watched in several ways the best
+row stands first:
+
+    kernel-uprobe   the kernel's own events at the interpreter's take_gil and drop_gil
+    kernel-sched    the kernel's scheduling events
+    waits-probe     the preloaded wait probe
+    py-spy-native   samples of native stacks
+    accounting      what the system counts per thread or process: schedstat and other counters, and what follows from
+                    them (`schedstat`, `single-thread`, `linux`, ...)
+    portable        the same without the kernel's run-queue count
+
+A method's text may say more after its name (`waits-probe, 5 ms wake-ups`); `family` finds the name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tracekit.analysis.metrics.estimate import Estimate
+from tracekit.analysis.tables import CELL
+
+KERNEL_UPROBE = "kernel-uprobe"
+KERNEL_SCHED = "kernel-sched"
+WAITS_PROBE = "waits-probe"
+PYSPY_NATIVE = "py-spy-native"
+ACCOUNTING = "accounting"
+PORTABLE = "portable"
+RANKS = (KERNEL_UPROBE, KERNEL_SCHED, WAITS_PROBE, PYSPY_NATIVE, ACCOUNTING, PORTABLE)
+
+UNAVAILABLE = len(RANKS)
+
+_PLACE = ("suite_id", "run_id", "scope", "pid", "tid", "metric")
+
+
+class Difference(NamedTuple):
+    """Two methods for one number: rows of the metrics table, the better one first. `apart` is by how much they
+    disagree, in the metric's unit: the distance of two values, or of a value from an interval that should hold it."""
+
+    best: Mapping[str, Any]
+    other: Mapping[str, Any]
+    apart: float
+
+
+def family(method: str) -> str:
+    """The name in RANKS of a method as a row gives it."""
+    found = [name for name in RANKS if any(part.startswith(name) for part in method.split(" + "))]
+    return found[0] if found else ACCOUNTING
+
+
+def rank(method: str) -> int:
+    """0 is the best; an empty method (nothing known) comes last."""
+    return RANKS.index(family(method)) if method else UNAVAILABLE
+
+
+def best_first(estimates: Iterable[Estimate]) -> list[Estimate]:
+    """What is known, by rank; when nothing is known, the first that says why."""
+    given = list(estimates)
+    known = sorted((item for item in given if item.available), key=lambda item: rank(item.method))
+    return known or given[:1]
+
+
+def best_row(rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Of rows of one metric and place (dicts of the metrics table): the one to print; None of none."""
+    return min(rows, key=lambda row: rank(row["method"] or ""), default=None)
+
+
+def differences(rows: Iterable[Mapping[str, Any]]) -> Iterator[Difference]:
+    """For every number that several methods gave: the best one beside each of the others."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["quality"] != "unavailable":
+            place = tuple(row[name] for name in (*_PLACE, *CELL))
+            groups.setdefault(place, []).append(row)
+    for group in groups.values():
+        ordered = sorted(group, key=lambda row: rank(row["method"] or ""))
+        for other in ordered[1:]:
+            yield Difference(ordered[0], other, apart(ordered[0], other))
+
+
+def apart(best: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    """By how much two numbers disagree. A bound disagrees only with what lies outside it."""
+    if other["quality"] != "bound":
+        return abs(float(best["value"]) - float(other["value"]))
+    low, high = _end(best, "lower"), _end(best, "upper")
+    return max(0.0, float(other["lower"]) - high, low - float(other["upper"]))
+
+
+def _end(row: Mapping[str, Any], name: str) -> float:
+    value = row[name]
+    # A measured number without an interval is its own.
+    if row["quality"] != "bound" or value is None or math.isnan(value):
+        return float(row["value"])
+    return float(value)

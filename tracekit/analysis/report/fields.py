@@ -1,0 +1,61 @@
+"""One entry of a table from one number: its text, its tag, and a footnote where it is absent."""
+
+from __future__ import annotations
+
+from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
+from tracekit.analysis.report.cells import Number
+from tracekit.analysis.report.views import Field, LegendItem
+from tracekit.analysis.report.wording import value_text
+
+TAGS = {"bound": "bound", "estimated": "est."}
+TAG_TEXT = {
+    "bound": "only the range is known; the true value lies inside it",
+    "est.": "computed from samples or from other numbers, not read off a clock",
+    WAITS_PROBE: "every wait seen by capture waits, in runs of its own beside the untraced ones",
+    KERNEL_UPROBE: "every wait seen by capture kernel, in runs of its own beside the untraced ones",
+    "~": "no detectable difference from serial (1x) or from the control (100 %), which the interval contains",
+}
+
+TAG_TEXT_OF_PROGRAM = {
+    **{tag: TAG_TEXT[tag] for tag in ("bound", "est.")},
+    WAITS_PROBE: "every wait seen by capture waits",
+    KERNEL_UPROBE: "every wait seen by capture kernel",
+}
+"""The same of a recorded program, where no runs stand beside others."""
+
+GIL_WAIT_AS_PART = (
+    "all time for which the GIL kept threads waiting, forced switches included, as a part of their time; under The "
+    "GIL: the waits to take it, each as long as it was seen"
+)
+GIL_WAIT_AS_SEEN = (
+    "the waits to take it, each as long as it was seen; in the first table forced switches are in it, and what threads "
+    "ran inside a wait is not"
+)
+"""Of a program: one idea cut in two ways, said where each stands."""
+
+
+class Footnotes:
+    """Gives one letter to each distinct reason why a number is absent."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, str] = {}
+
+    def mark(self, reason: str) -> str:
+        if not reason:
+            return ""
+        return self._marks.setdefault(reason, chr(ord("a") + len(self._marks) % 26))
+
+    def legend(self) -> list[LegendItem]:
+        return [LegendItem(mark=mark, text=f"not available: {reason}") for reason, mark in self._marks.items()]
+
+
+def field_of(number: Number, sub: str, notes: Footnotes) -> Field:
+    """The number with what stands beneath it, or `n/a` with the reason as a footnote."""
+    if not number.available:
+        return Field(main="n/a", mark=notes.mark(number.reason))
+    return Field(main=value_text(number), sub=sub, tag=TAGS.get(number.quality, ""))
+
+
+def how(number: Number) -> str:
+    """How a GIL wait is known: a bound or an estimate says so, what was seen says by whom."""
+    return TAGS.get(number.quality) or family(number.method)

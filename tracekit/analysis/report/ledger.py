@@ -1,0 +1,136 @@
+"""Ledgers as a reader sees them: the time of some threads, cut into parts that add up to it.
+
+    thread_wall_ns = on-CPU + GIL wait + ... + idle + unattributed
+
+All parts of one ledger are by one method; what that could not tell is in `unattributed` or `blocked`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tracekit.analysis.metrics import ledger_parts
+from tracekit.analysis.metrics.methods import rank
+from tracekit.analysis.report.cells import Cell, Number
+from tracekit.core.units import format_ns
+
+WHOLE = ledger_parts.WALL
+PARTS = ledger_parts.PARTS
+UNATTRIBUTED = ledger_parts.UNATTRIBUTED
+
+_TELLING = (ledger_parts.GIL, ledger_parts.BLOCKED, ledger_parts.RUN_QUEUE)
+
+NAMES = {
+    ledger_parts.ON_CPU: "on-CPU",
+    ledger_parts.GIL: "GIL wait",
+    ledger_parts.LOCK: "lock wait",
+    ledger_parts.IO: "I/O",
+    ledger_parts.POLL: "poll",
+    ledger_parts.SLEEP: "sleep",
+    ledger_parts.CHILD: "child wait",
+    ledger_parts.RUN_QUEUE: "run-queue wait",
+    ledger_parts.STEAL: "steal",
+    ledger_parts.BLOCKED: "blocked",
+    ledger_parts.IDLE: "idle",
+    UNATTRIBUTED: "unattributed",
+}
+"""What a reader calls each part, in the order in which bars are stacked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """`parts`: ns by metric, only those that are known. `whole`: their sum. `idle_rule`: what counts as idle here.
+
+    `unseen`: why the parts that are not told apart are not, empty when all are.
+    """
+
+    parts: Mapping[str, float]
+    whole: float
+    method: str
+    n: int
+    idle_rule: str
+    unseen: str
+
+    def share(self, part: str) -> float:
+        """0..1; unattributed may be below 0, where clocks disagree."""
+        return self.parts.get(part, 0.0) / self.whole if self.whole else 0.0
+
+    @property
+    def busy(self) -> float:
+        """All of it but idleness, ns."""
+        return self.whole - self.parts.get(ledger_parts.IDLE, 0.0)
+
+    @property
+    def largest(self) -> tuple[str, ...]:
+        """The parts but unattributed, those that took most time first."""
+        known = [part for part in self.parts if part != UNATTRIBUTED and self.parts[part] > 0]
+        return tuple(sorted(known, key=lambda part: -self.parts[part]))
+
+    @property
+    def sentence(self) -> str:
+        """All parts in words: `on-CPU 49 %, GIL wait 49 %, idle 1 %, unattributed 0.2 %`."""
+        shares = [f"{NAMES[part]} {self.share(part) * 100:.0f} %" for part in self.largest]
+        return ", ".join([*shares, f"unattributed {unattributed_text(self)}"])
+
+
+def ledger_of(numbers: Mapping[str, Number]) -> Ledger | None:
+    """From numbers by metric; None when the whole is not known."""
+    known = {part: numbers[part] for part in PARTS if part in numbers and numbers[part].available}
+    parts = {part: number.centre or 0.0 for part, number in known.items()}
+    whole = numbers[WHOLE].centre if WHOLE in numbers and numbers[WHOLE].available else None
+    whole = sum(parts.values()) if whole is None else whole
+    if not parts or whole <= 0:
+        return None
+    # The whole and the CPU time are read off clocks; how the waits were cut is what there is to say.
+    by = next((known[part] for part in _TELLING if part in known), next(iter(known.values())))
+    idle = known.get(ledger_parts.IDLE)
+    gil = numbers.get(ledger_parts.GIL)
+    return Ledger(
+        parts=parts,
+        whole=whole,
+        method=by.method,
+        n=max(number.n for number in known.values()),
+        idle_rule=idle.reason if idle is not None and idle.reason.startswith("idle") else "",
+        unseen="" if gil is None or gil.available else gil.reason,
+    )
+
+
+def ledger_of_cell(cell: Cell) -> Ledger | None:
+    """The ledger that tells most: of the cell or of a twin, whichever has more parts, then the better method."""
+    found = [_from(each) for each in (cell, *cell.twins)]
+    return min((ledger for ledger in found if ledger), key=_less_told, default=None)
+
+
+def unattributed_text(ledger: Ledger) -> str:
+    """As a share with the digits that 2 % need: `0.2 %`, `-0.1 %`, `3 %`."""
+    share = ledger.share(UNATTRIBUTED) * 100
+    return f"{share:.0f} %" if abs(share) >= 10 else "0 %" if abs(share) < 0.05 else f"{share:.1f} %"
+
+
+def rules(ledgers: Iterable[Ledger]) -> str:
+    """What a caption must say of how these were cut: the idle rule, and the parts that nobody saw."""
+    given = list(ledgers)
+    idle = list(dict.fromkeys(ledger.idle_rule for ledger in given if ledger.idle_rule))
+    unseen = list(dict.fromkeys(ledger.unseen for ledger in given if ledger.unseen))
+    methods = list(dict.fromkeys(ledger.method for ledger in given if ledger.method))
+    sentences = [
+        f"By {' and '.join(methods)}." if methods else "",
+        *(f"{text[:1].upper()}{text[1:]}." for text in idle),
+        *(f"GIL wait is {text}." for text in unseen),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def amount_text(ledger: Ledger, part: str) -> str:
+    """`1.20 s (49 %)` of one part."""
+    return f"{format_ns(ledger.parts.get(part, 0.0))} ({ledger.share(part) * 100:.0f} %)"
+
+
+def _from(cell: Cell) -> Ledger | None:
+    numbers = {name: cell.number(name) for name in (WHOLE, *PARTS)}
+    return ledger_of(numbers)
+
+
+def _less_told(ledger: Ledger) -> tuple[int, int]:
+    return (-len(ledger.parts), rank(ledger.method))

@@ -1,0 +1,39 @@
+"""Thread time, the share of it that was GIL wait, and the ceiling."""
+
+from __future__ import annotations
+
+from tracekit.analysis.report.cells import Cell, Number
+from tracekit.analysis.report.ledger import PARTS
+
+
+def thread_time_ns(cell: Cell) -> float | None:
+    """How long the cell's threads lived, summed; workers x wall where no ledger says it; None without a wall."""
+    whole = cell.number("thread_wall_ns").centre
+    if whole:
+        return whole
+    parts = [number.centre or 0.0 for name in PARTS if (number := cell.number(name)).available]
+    if sum(parts) > 0:
+        return sum(parts)
+    wall = cell.number("wall_ns").centre
+    return wall * cell.workers if wall else None
+
+
+def gil_wait(cell: Cell) -> tuple[Number, Number]:
+    """The GIL wait by the best method there is, and by the same method the part of the thread time that it was."""
+    wait = cell.told("gil_wait_ns")
+    shares = [share for share in cell.ways("gil_wait_share") if share.method == wait.method]
+    return wait, shares[0] if shares else cell.told("gil_wait_share")
+
+
+def gil_wait_share(cell: Cell) -> tuple[float, float] | None:
+    """The part of the thread time spent waiting for the GIL, lower and upper (0..1); None when unknown."""
+    share = gil_wait(cell)[1]
+    if not share.available or share.centre is None:
+        return None
+    return share.interval or (share.centre, share.centre)
+
+
+def ceiling(cell: Cell) -> float | None:
+    """The speed-up that the control reached at this cell's worker count; None when there was no control."""
+    speedup, share = cell.number("speedup").centre, cell.number("ceiling_share").centre
+    return speedup / share if speedup and share else None

@@ -1,0 +1,231 @@
+"""The verdict: what the suite found, in one sentence that claims no more than its intervals.
+
+A speed-up is a change only when its interval excludes 1. Two models differ only when their intervals do not
+overlap. Without an interval (fewer repeats than bootstrap.LEAST) the sentence says so instead of judging.
+
+The best model is the fastest of those that are detectably faster, if there is one: a higher median whose
+interval contains 1 is no answer, and neither is one without an interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tracekit.analysis.report.cells import Cell, Group, Number
+from tracekit.analysis.report.change import change
+from tracekit.analysis.report.shares import ceiling, gil_wait_share
+from tracekit.analysis.report.views import Verdict
+from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
+
+_NOTABLE_WAIT = 0.10
+"""A GIL wait is given as the reason when at least this part of the thread time is certain to be one."""
+_SMALL_WAIT = 0.05
+_LONG_CONTROL_NS = 200_000_000
+_FREE_MACHINE = 0.7
+"""Below this part of the ideal speed-up the control says more about the machine than about the models."""
+
+
+def verdict(group: Group, workload: str, cpus: int | None) -> Verdict:
+    """The verdict on one group. `cpus`: how many CPUs the runs could use, None when unknown."""
+    where = f"On {plural(cpus, 'CPU')}, " if cpus else ""
+    made = [cell for cell in group.at_most_workers() if cell.walls_ns or cell.number("wall_ns").available]
+    models = [cell for cell in made if cell.model != "serial"]
+    if not made:
+        runs = sum(cell.runs for cell in group.cells)
+        return _say(group, "none", f"No run of {workload} gives a number", f": {_none_of(runs)}.")
+    if not models:
+        return _serial_only(group, workload, made[0])
+    judged = [cell for cell in models if cell.number("speedup").available]
+    if not judged:
+        return _without_serial(group, workload, where, models)
+    found = _against_serial(group, workload, where, judged)
+    return replace(found, rest=f"{found.rest}{_low_ceiling(group, judged, cpus)}")
+
+
+def _against_serial(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
+    best = max(judged, key=_merit)
+    others = [cell for cell in _best_of_each_family(judged) if cell.family != best.family]
+    if best.number("speedup").interval is None:
+        number = best.number("speedup")
+        lead = _capital(f"{where}{best.counted} ran {workload} {times(_speedup(best))} as fast as serial")
+        return _say(group, "unsure", lead, f", but {_too_few(number)}{_compared(others, best)}.")
+    if change(best.number("speedup")) == "faster":
+        lead = f"{where}{best.counted} {_verb(best)} {workload} {times(_speedup(best))} as fast as serial"
+        rest = f" {_with_interval(best.number('speedup'))}{_compared(others, best)}."
+        return _say(group, best.family, _capital(lead), rest)
+    return _nothing_wins(group, workload, where, judged)
+
+
+def _nothing_wins(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
+    # Where one has no interval, it cannot be said that every model is slower.
+    level = any(change(cell.number("speedup")) != "slower" for cell in judged)
+    outcome = "level" if level else "slower"
+    if len(judged) == 1:
+        cell = judged[0]
+        how = "no faster" if level else "slower"
+        lead = f"{where}{cell.counted} {_verb(cell)} {workload} {how} than serial"
+        number = cell.number("speedup")
+        rest = f" ({times(_speedup(cell))}, 95 % interval {interval_text(number)}, n = {number.n}){_why(cell)}."
+        return _say(group, outcome, _capital(lead), rest)
+    lead = f"no model runs {workload} detectably faster" if level else f"every model runs {workload} slower"
+    each = [f"{_reaching(cell)}{_why(cell)}" for cell in _best_of_each_family(judged)]
+    rest = f" (95 % intervals, {_n(judged)}). {'; '.join(each)}."
+    return _say(group, outcome, _capital(f"{where}{lead} than serial"), rest)
+
+
+def _low_ceiling(group: Group, judged: list[Cell], cpus: int | None) -> str:
+    """A sentence when even the control, which shares nothing, was far from ideal: then the machine was not free.
+
+    A short control says nothing of the kind: starting its workers weighs as much as its work.
+    """
+    serial = [min(cell.walls_ns) for cell in group.controls if cell.model == "serial" and cell.walls_ns]
+    if serial and min(serial) < _LONG_CONTROL_NS:
+        return ""
+    ceilings = [(value, cell) for cell in judged if (value := ceiling(cell)) is not None]
+    if not ceilings:
+        return ""
+    reached, cell = max(ceilings, key=lambda item: (item[1].workers, item[0]))
+    # Tasks that wait need no CPU, so there the number of CPUs is no limit.
+    possible = cell.workers if cell.kind in ("io", "mixed") or not cpus else min(cell.workers, cpus)
+    if possible < 2 or reached >= _FREE_MACHINE * possible:
+        return ""
+    control = f"control, whose {cell.workers} workers share nothing, reached only {times(reached)}"
+    if max(_speedup(other) for other in judged) > reached:
+        # The two were measured moments apart: what one of them got shows that the machine can do better.
+        return f" The {control}: this machine's CPUs were not free all the time."
+    return f" Even the {control}: this machine was not free to show a speed-up."
+
+
+def _compared(others: list[Cell], best: Cell) -> str:
+    """The clause about threads and processes, whichever did not win."""
+    clauses = [_clause(cell, best) for cell in others if cell.family in ("threads", "processes")]
+    return "".join(f"; {clause}" for clause in clauses)
+
+
+def _clause(cell: Cell, best: Cell) -> str:
+    number = cell.number("speedup")
+    verb = "is" if cell.workers == 1 else "are"
+    if number.interval is None:
+        return f"{cell.counted}: {times(_speedup(cell))}, without an interval"
+    if change(number) == "faster":
+        behind = "their intervals overlap" if _overlap(number, best.number("speedup")) else "detectably behind"
+        return f"{_reaching(cell)}, {behind}{_why(cell)}"
+    if change(number) == "level":
+        # "No faster (1.90x, 0.95–2.50)" would contradict itself.
+        how = "no faster" if round(_speedup(cell), 2) <= 1 else "not detectably faster"
+        return f"{cell.counted} {verb} {how} {_bracketed(number)}{_why(cell)}"
+    return f"{cell.counted} {verb} slower than serial {_bracketed(number)}{_why(cell)}"
+
+
+def _why(cell: Cell) -> str:
+    """What the GIL has to do with it: for threads only, and only as far as the range of the GIL wait goes."""
+    wait = cell.told("gil_wait_ns")
+    if cell.model != "threads":
+        return ""
+    if cell.gil_enabled is False or wait.method == "no-gil":
+        return " (this build runs without a GIL)"
+    share = gil_wait_share(cell)
+    if share is None or cell.workers == 1:
+        return ""
+    if share[0] >= _NOTABLE_WAIT:
+        return f": they wait for the GIL {range_text(*share, 'share')} of the time"
+    # Anything between says too little to be a reason.
+    return (
+        f": they wait for the GIL less than {_percent_above(share[1])} % of the time" if share[1] <= _SMALL_WAIT else ""
+    )
+
+
+def _serial_only(group: Group, workload: str, serial: Cell) -> Verdict:
+    wall = serial.number("wall_ns")
+    return _say(
+        group,
+        "serial-only",
+        f"Only serial was run: {workload} takes {value_text(wall)}",
+        f" {_with_interval(wall)}; there is no run of another model to compare it with.",
+    )
+
+
+def _without_serial(group: Group, workload: str, where: str, models: list[Cell]) -> Verdict:
+    in_order = sorted(models, key=lambda cell: cell.number("wall_ns").centre or float("inf"))
+    best, others = in_order[0], in_order[1:]
+    first = best.number("wall_ns")
+    lead = _capital(f"{where}{best.counted} {_verb(best)} {workload} in {value_text(first)}")
+    missing = models[0].number("speedup").reason
+    reason = "serial was not run" if group.serial is None else missing or "serial gave no number"
+    rest = f" {_with_interval(first)}, but there is no speed-up to state: {reason}"
+    if others:
+        second = others[0].number("wall_ns")
+        rest += f"; next {others[0].counted} in {value_text(second)} {_with_interval(second)}"
+        if first.interval and second.interval and _overlap(first, second):
+            rest += ", their intervals overlap"
+    return _say(group, "no-serial", lead, f"{rest}.")
+
+
+def _best_of_each_family(cells: list[Cell]) -> list[Cell]:
+    best: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.family not in best or _merit(cell) > _merit(best[cell.family]):
+            best[cell.family] = cell
+    return list(best.values())
+
+
+def _merit(cell: Cell) -> tuple[int, float]:
+    """Sorts the detectably faster before the others with an interval, and those before what cannot be judged."""
+    rank = {"faster": 2, "level": 1, "slower": 1, "unsure": 0}[change(cell.number("speedup"))]
+    return (rank, _speedup(cell))
+
+
+def _speedup(cell: Cell) -> float:
+    return cell.number("speedup").centre or 0.0
+
+
+def _overlap(one: Number, other: Number) -> bool:
+    if one.interval is None or other.interval is None:
+        return True
+    return one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
+
+
+def _verb(cell: Cell) -> str:
+    return "run" if cell.workers > 1 and cell.family in ("threads", "processes", "interpreters") else "runs"
+
+
+def _reaching(cell: Cell) -> str:
+    verb = "reach" if _verb(cell) == "run" else "reaches"
+    return f"{cell.counted} {verb} {times(_speedup(cell))} ({interval_text(cell.number('speedup'))})"
+
+
+def _bracketed(number: Number) -> str:
+    return f"({times(number.centre or 0.0)}, {interval_text(number)})"
+
+
+def _with_interval(number: Number) -> str:
+    if number.interval is None:
+        return f"({_too_few(number)})"
+    return f"(95 % interval {interval_text(number)}, n = {number.n})"
+
+
+def _too_few(number: Number) -> str:
+    return f"{plural(number.n, 'repeat')} {'is' if number.n == 1 else 'are'} too few for an interval"
+
+
+def _n(cells: list[Cell]) -> str:
+    counts = sorted({cell.number("speedup").n for cell in cells})
+    return f"n = {listed([str(count) for count in counts])}"
+
+
+def _percent_above(share: float) -> int:
+    return int(share * 100) + 1
+
+
+def _none_of(runs: int) -> str:
+    if runs > 1:
+        return f"none of its {runs} runs is usable"
+    return "its only run is not usable" if runs else "none was made"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _say(group: Group, outcome: str, lead: str, rest: str) -> Verdict:
+    return Verdict(label=group.label, outcome=outcome, lead=lead, rest=rest)

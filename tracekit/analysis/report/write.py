@@ -1,0 +1,67 @@
+"""Puts a report into a folder."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.html import to_html
+from tracekit.analysis.report.markdown import to_markdown
+from tracekit.analysis.report.style import png
+from tracekit.analysis.report.tabular import to_csv, to_json
+from tracekit.analysis.report.views import ReportView
+from tracekit.analysis.tables import Tables
+from tracekit.bundle.store import explained_os_errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFiles:
+    """What was written, and the view it was written from (its verdict is what a terminal shows)."""
+
+    folder: Path
+    html: Path
+    markdown: Path
+    csv: Path
+    json: Path
+    figures: tuple[Path, ...]
+    downloads: tuple[Path, ...]
+    view: ReportView
+
+
+def write(tables: Tables, folder: Path) -> ReportFiles:
+    """Write index.html, report.md, metrics.csv, metrics.json, the figures and what the sections offer to download;
+    existing files are replaced.
+
+    Everything is made in a temporary folder in its place and moved in by rename, the page last, so a reader
+    never meets half a file. Raises OutputUnwritable.
+    """
+    view = build(tables)
+    pictures = {figure.slug: png(figure.figure) for figure in view.every_figure}
+    texts = {
+        **{item.name: item.content for item in view.downloads},
+        "metrics.csv": to_csv(tables),
+        "metrics.json": to_json(tables),
+        "report.md": to_markdown(view),
+        "index.html": to_html(view, pictures),
+    }
+    contents = {f"{slug}.png": data for slug, data in pictures.items()}
+    contents.update({name: text.encode() for name, text in texts.items()})
+    with explained_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as draft:
+            for name, data in contents.items():
+                (Path(draft) / name).write_bytes(data)
+            for name in contents:
+                (Path(draft) / name).replace(folder / name)
+    return ReportFiles(
+        folder=folder,
+        html=folder / "index.html",
+        markdown=folder / "report.md",
+        csv=folder / "metrics.csv",
+        json=folder / "metrics.json",
+        figures=tuple(folder / f"{slug}.png" for slug in pictures),
+        downloads=tuple(folder / item.name for item in view.downloads),
+        view=view,
+    )

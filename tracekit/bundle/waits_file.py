@@ -1,0 +1,217 @@
+"""The wait probe's file, `waits/<pid>.bin`, as waits.h in measure/probe/ lays it down: a header, open waits, slots.
+
+Read by both wings: `measure.capture` says how each process ended, `analysis.load` makes tables (load/waits_slots.py has
+the slots as arrays). Any of these files may be cut off, half written or not ours at all.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracekit.core.errors import BundleCorrupt, BundleTooNew
+
+_CODES = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i4": "i", "i8": "q"}
+
+
+def layout(fields: Sequence[tuple[str, str]]) -> struct.Struct:
+    """The struct of such fields, whose types are written as numpy writes them: u or i and the bytes, little-endian
+    where a `<` stands before it."""
+    order = "<" if any(kind.startswith("<") for _, kind in fields) else "="
+    return struct.Struct(order + "".join(_CODES[kind.removeprefix("<")] for _, kind in fields))
+
+
+MAGIC = b"TKWAITS\0"
+FORMAT = 1
+SUFFIX = ".bin"
+
+WAITS = {
+    1: "gil",
+    2: "gil-switch",
+    3: "lock",
+    4: "io-read",
+    5: "io-write",
+    6: "poll",
+    7: "sleep",
+    8: "child-wait",
+}
+"""Kinds of blocking intervals -> their names in the table `waits`."""
+
+GIL_TAKE, GIL_DROP = 16, 17
+THREAD_START, THREAD_END, THREAD_NAME = 32, 33, 34
+FORK, IMAGE, EXEC, EXIT, CHILD_ENDED = 35, 36, 37, 38, 39
+TEXT = 48
+
+KNOWN, NATIVE = 1, 2
+"""Bits of `flags`."""
+
+OPEN_TICKS = 0x100
+"""Bit of a thread's `open_kind`: its `open_start_ns` is a reading of the processor's counter."""
+
+SLOT = [
+    ("start_ns", "<u8"),
+    ("dur_ns", "<u8"),
+    ("object", "<u8"),
+    ("tid", "<u4"),
+    ("other", "<u4"),
+    ("site", "<u4"),
+    ("flags", "u1"),
+    ("parts", "u1"),
+    ("kind", "<u2"),
+]
+"""The fields of one slot, 40 bytes, with their types as numpy writes them."""
+
+THREAD = [
+    ("tid", "<u4"),
+    ("open_kind", "<u4"),
+    ("open_start_ns", "<u8"),
+    ("open_object", "<u8"),
+    ("start_ns", "<u8"),
+    ("checkpoint_ns", "<u8"),
+    ("cpu_ns", "<u8"),
+    ("run_queue_ns", "<u8"),
+    ("open_site", "<u4"),
+    ("reserved", "<u4"),
+]
+"""One entry of the thread table: 64 bytes."""
+
+LARGEST_TID = 2**22
+"""PID_MAX_LIMIT of Linux: no process and no thread has a greater id."""
+
+_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s6Q2IQ")
+_SLOT = layout(SLOT)
+_LIMIT_AT = struct.calcsize("<8s6I4Q")
+THREADS_AT = 4096
+_MOST_THREADS = 1 << 16
+_SLOTS_AT_ONCE = 1 << 14
+HINT = "tracekit list suites"
+
+ENDS = {0: "", 1: "exit", 2: "_exit"}
+"""How the process said that it would end; nothing: it was killed, or runs still."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What the file says of its process. Stamps are CLOCK_MONOTONIC ns."""
+
+    pid: int
+    ppid: int
+    start_ticks: int
+    monotonic_ns: int
+    boottime_ns: int
+    realtime_ns: int
+    slots: int
+    """Slots that are in the file, finished or not."""
+    bytes: int
+    """Of the file, what was used: the rest is room that was never written."""
+    lost: int
+    """Records that found no room."""
+    images: int
+    python: tuple[int, int, int] | None
+    """Major, minor, micro."""
+    sites: bool
+    """Whether functions could be read in this Python."""
+    ended: str
+    exit_code: int | None
+    ended_ns: int | None
+    no_thread_entry: int
+    """Threads whose open wait would not be known."""
+    executable: str
+    ticks: tuple[tuple[int, int], ...]
+    """Readings of the processor's counter with the clock's, at most two; none where it is not used."""
+
+
+def give_no_more_room(path: Path) -> None:
+    """Whoever writes into this file goes on in the room that it has, and makes no more. Raises OSError."""
+    with path.open("r+b") as file:
+        file.seek(_LIMIT_AT)
+        file.write(bytes(8))
+
+
+def is_begun(path: Path) -> bool:
+    """Whether there is anything in the file: a process killed in its first moment leaves an empty one, or zeros.
+
+    Raises BundleCorrupt.
+    """
+    try:
+        with path.open("rb") as file:
+            return bool(file.read(len(MAGIC)).strip(b"\0"))
+    except OSError as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
+
+
+def read_header(path: Path) -> Header:
+    """The header alone. Raises BundleCorrupt or BundleTooNew."""
+    return read_places(path)[0]
+
+
+def read_child_endings(path: Path) -> dict[int, int]:
+    """How the children ended that the process of this file reaped: pid -> status as waitpid has it. Raises as
+    `read_header`."""
+    return {other: status for _, _, status, _, other, _, _, _, kind in _slots(path) if kind == CHILD_ENDED}
+
+
+def holds_kind(path: Path, kind: str) -> bool:
+    """Whether any wait of this kind, a name of WAITS, is in the file. Raises as `read_header`."""
+    return any(WAITS.get(slot[-1]) == kind for slot in _slots(path))
+
+
+def _slots(path: Path) -> Iterator[tuple[int, ...]]:
+    header, slots_at, _ = read_places(path)
+    left = header.slots
+    try:
+        with path.open("rb") as file:
+            file.seek(slots_at)
+            while left > 0 and len(data := file.read(min(left, _SLOTS_AT_ONCE) * _SLOT.size)) >= _SLOT.size:
+                whole = len(data) // _SLOT.size
+                yield from _SLOT.iter_unpack(data[: whole * _SLOT.size])
+                left -= whole
+    except OSError as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
+
+
+def read_places(path: Path) -> tuple[Header, int, int]:
+    """The header, the offset of the first slot, and the number of thread entries. Raises as `read_header`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_HEADER.size)
+            size = file.seek(0, 2)
+    except OSError as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
+    if len(data) < _HEADER.size or data[:8] != MAGIC:
+        raise BundleCorrupt(f"{path} is no file of the wait probe, or it is cut off", HINT)
+    values = _HEADER.unpack(data)
+    (form, slot_bytes, slots_at, threads, pid, ppid, start_ticks, monotonic, boottime, realtime) = values[1:11]
+    (_limit, ready, taken, lost, images, python, sites, ended, exit_code, no_entry, ended_ns) = values[11:22]
+    (executable, base_ticks, base_ns, later_ticks, later_ns) = values[22:27]
+    if form > FORMAT:
+        raise BundleTooNew(
+            f"{path} has format {form}; this tracekit reads up to {FORMAT}", "pip install --upgrade tracekit"
+        )
+    threads_end = THREADS_AT + threads * 64
+    if slot_bytes != 40 or threads > _MOST_THREADS or not threads_end <= slots_at <= size:
+        raise BundleCorrupt(f"{path}: its header does not describe it", HINT)
+    used = min(taken, ready, (size - slots_at) // slot_bytes)
+    header = Header(
+        pid=pid,
+        ppid=ppid,
+        start_ticks=start_ticks,
+        monotonic_ns=monotonic,
+        boottime_ns=boottime,
+        realtime_ns=realtime,
+        slots=used,
+        bytes=slots_at + used * slot_bytes,
+        lost=lost,
+        images=images,
+        python=(python >> 24, python >> 16 & 0xFF, python >> 8 & 0xFF) if python else None,
+        sites=bool(sites),
+        ended=ENDS.get(ended, ""),
+        exit_code=exit_code if ended else None,
+        ended_ns=ended_ns if ended else None,
+        no_thread_entry=no_entry,
+        executable=executable.split(b"\0", 1)[0].decode("utf-8", "replace"),
+        ticks=tuple(pair for pair in ((base_ticks, base_ns), (later_ticks, later_ns)) if base_ticks and pair[0]),
+    )
+    return header, slots_at, threads

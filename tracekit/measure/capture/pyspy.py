@@ -1,0 +1,109 @@
+"""py-spy: `py-spy record` around the run, sampling from outside, with children, idle threads and native frames.
+
+Idle threads matter here: py-spy counts a thread that waits for the GIL as idle and drops it otherwise. The output is
+`speedscope`, which keeps the samples' order and opens at speedscope.app; py-spy's chrometrace draws idle as busy.
+py-spy returns 0 whatever its child returned, so the exit code comes from the child's own end record.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tracekit.bundle.spec import RunSpec
+from tracekit.bundle.store import Bundle
+from tracekit.core.errors import CaptureUnavailable
+from tracekit.core.notices import Notice, notice
+from tracekit.measure.capture import Capture, Provision, Ready
+from tracekit.system.interpreters import Interpreter
+
+OUTPUT = "pyspy.speedscope.json"
+_TRIAL_S = 30
+
+
+class PySpyCapture(Capture):
+    """See the module."""
+
+    name = "py-spy"
+    passes_exit_code = False
+
+    def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
+        if interpreter.free_threaded:
+            raise CaptureUnavailable(
+                f"py-spy cannot read the free-threaded build {interpreter.executable}",
+                "tracekit run ... --capture viztracer",
+            )
+        # Whether the system lets us read another process depends on user, ptrace_scope, container and py-spy's own
+        # knowledge of that Python: the one sure way to know is a short try.
+        trial = [interpreter.executable, "-c", "import time; time.sleep(0.2)"]
+        try:
+            done = subprocess.run(
+                [
+                    _binary(),
+                    "record",
+                    "--rate",
+                    "50",
+                    "--format",
+                    "raw",
+                    "--output",
+                    os.devnull,
+                    "--native",
+                    "--",
+                    *trial,
+                ],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_TRIAL_S,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise CaptureUnavailable(f"py-spy does not run: {error}", "pip install py-spy") from error
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            reason = said[0] if said else f"exit code {done.returncode}"
+            raise CaptureUnavailable(
+                f"py-spy was refused: {reason}",
+                "sudo sysctl kernel.yama.ptrace_scope=1 (or a container with --cap-add SYS_PTRACE)",
+            )
+        return Ready()
+
+    def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
+        return [
+            _binary(),
+            "record",
+            "--rate",
+            str(spec.rate_hz),
+            "--format",
+            "speedscope",
+            "--output",
+            str(bundle.raw.resolve() / OUTPUT),
+            "--subprocesses",
+            "--idle",
+            "--threads",
+            "--native",
+            "--",
+            *argv,
+        ]
+
+    def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
+        output = bundle.raw / OUTPUT
+        if output.is_file() and output.stat().st_size > 0:
+            return []
+        return [notice("capture-incomplete", capture=self.name, missing="the whole run", run_id=spec.run_id)]
+
+
+def _binary() -> str:
+    """py-spy beside tracekit's own Python, else on PATH. Raises CaptureUnavailable."""
+    found = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
+    if found is None:
+        raise CaptureUnavailable("py-spy is not installed", "pip install py-spy")
+    return found
+
+
+CAPTURE = PySpyCapture()

@@ -1,0 +1,194 @@
+"""The life of a measured process: read the spec, do the work under its model, record, leave.
+
+It runs on CPython 3.9 and newer with the standard library alone, whatever Python tracekit itself runs on. Nothing here
+starts a helper thread, and nothing is printed but a failure's traceback: stdout and stderr belong to the workload.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import sys
+import sysconfig
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tracekit.bundle.spec import FORMAT, RunSpec
+from tracekit.bundle.store import Bundle
+from tracekit.core import clock
+from tracekit.measure.inside import counters, stream_writer, worker_process
+from tracekit.measure.inside.models import MODELS, Model, Work
+from tracekit.measure.inside.target import as_workload, find
+from tracekit.measure.inside.viztracer import InsideTracer
+from tracekit.workload import Workload
+
+_HANDSHAKE_LIMIT_S = 10.0
+
+PRELOADED = worker_process
+"""A forked worker finds this module imported, as a forked worker of a user's program finds that program's modules."""
+
+
+def main(folder: str) -> int:
+    """Do the run that `folder`/spec.json describes; returns the exit code. A failure is recorded, not printed."""
+    bundle = Bundle(Path(folder))
+    spec = bundle.spec()
+    source = counters.choose(spec.counters)
+    own = stream_writer.install(stream_writer.Recorder(str(bundle.streams), source, periodic=False))
+    gil_before = stream_writer.gil_enabled()
+    own.record(_meta(own, gil_before))
+    own.flush()
+    tracer = InsideTracer(str(bundle.raw), spec.extra_path) if "viztracer" in spec.capture.split("+") else None
+    try:
+        _measure(spec, bundle, own, tracer)
+        exit_code = 0
+    except Exception as error:  # noqa: BLE001 - whatever the workload raises is the run's result
+        told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        # To stderr.log, where the remedy of a failed run sends people.
+        sys.stderr.write(told)
+        own.record(
+            {
+                "kind": "failure",
+                "type": type(error).__name__,
+                "message": str(error),
+                "traceback": told,
+            }
+        )
+        exit_code = 1
+    own.record({"kind": "gil", "enabled": stream_writer.gil_enabled()})
+    own.close(exit_code)
+    if tracer is not None:
+        tracer.save()
+    return exit_code
+
+
+def _measure(spec: RunSpec, bundle: Bundle, own: stream_writer.Recorder, tracer: InsideTracer | None) -> None:
+    workload = as_workload(find(spec.workload_target), spec.workload_target, spec.items)
+    with workload.items(spec.size, spec.seed, spec.parameters) as items:
+        if workload.worker_per_item and spec.workers != 1:
+            raise ValueError(f"{spec.workload} starts one worker at a time: run it with --workers 1")
+        results = _work(spec, bundle, own, tracer, workload, items)
+        checksum = workload.combine(results)
+        if not isinstance(checksum, str):
+            raise TypeError(f"combine of {spec.workload} returned {type(checksum).__name__}, not str")
+        for name, value, unit in workload.observed(results):
+            own.observation(name, value, unit)
+    own.record(
+        {
+            "kind": "result",
+            "checksum": checksum,
+            "items": len(items),
+            "workload_kind": workload.kind,
+        }
+    )
+
+
+def _work(
+    spec: RunSpec,
+    bundle: Bundle,
+    own: stream_writer.Recorder,
+    tracer: InsideTracer | None,
+    workload: Workload,
+    items: list[Any],
+) -> list[Any]:
+    """Do all items under the spec's model, which is what is timed. Returns their results."""
+    model: Model = MODELS.load(spec.model)
+    if spec.warmup:
+        own.window_ended = _Handshake(bundle.root, own)
+        if workload.worker_per_item:
+            # Not timed, and one worker at a time: each may print how long its imports take, in stderr.log.
+            os.environ["PYTHONPROFILEIMPORTTIME"] = "1"
+    work = Work(
+        task=workload.task,
+        items=items,
+        workers=spec.workers,
+        recorder=own,
+        worker_options={
+            "streams": str(bundle.streams.resolve()),
+            "raw": str(bundle.raw.resolve()),
+            "counters": own.source.name,
+            "capture": spec.capture,
+            "extra_path": spec.extra_path,
+        },
+        worker_per_item=workload.worker_per_item,
+        warmup=spec.warmup,
+    )
+    own.calibrate()
+    own.readings("start", machine=True)
+    if tracer is not None:
+        tracer.start()
+    started = clock.now_ns()
+    try:
+        return model.run(work)
+    finally:
+        ended = clock.now_ns()
+        if tracer is not None:
+            tracer.stop()
+        own.span("run", started, ended)
+        own.thread(
+            tid=threading.get_native_id(),
+            name="MainThread",
+            role="main",
+            worker=None,
+            spawn_requested_ns=None,
+            start_ns=started,
+            end_ns=ended,
+            cpu_ns=None,
+        )
+
+
+class _Handshake:
+    """In the warm-up run only: let the parent read the workers' memory while all of them are alive and idle.
+
+    The first file says how many workers there must be: with little work some may still be starting when all is done.
+    Two marker files, because that works the same on every system; it is polled here, not in a run that is timed.
+    """
+
+    def __init__(self, root: Path, own: stream_writer.Recorder) -> None:
+        self._own = own
+        self._ready = root / "handshake.ready"
+        self._go = root / "handshake.go"
+
+    def __call__(self) -> None:
+        self._ready.with_suffix(".part").write_text(str(self._own.worker_processes), encoding="ascii")
+        self._ready.with_suffix(".part").replace(self._ready)
+        limit = time.monotonic() + _HANDSHAKE_LIMIT_S
+        while not self._go.exists() and time.monotonic() < limit:
+            time.sleep(0.002)
+
+
+def _meta(own: stream_writer.Recorder, gil_before: bool) -> dict[str, Any]:
+    """The stream's first record, see docs/bundle.md."""
+    return {
+        "kind": "meta",
+        "format": FORMAT,
+        "pid": own.pid,
+        "ppid": os.getppid(),
+        "tid": threading.get_native_id(),
+        "role": "main",
+        "worker": None,
+        "start_ticks": stream_writer.start_ticks(),
+        "spawn_requested_ns": None,
+        "interpreter_ready_ns": None,
+        "counter_source": own.source.name,
+        "clocks": clock.triple(),
+        "python": {
+            "implementation": platform.python_implementation(),
+            "version": platform.python_version(),
+            "build": sys.version.replace("\n", " "),
+            "executable": sys.executable,
+            "free_threaded_build": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+            "gil_enabled": gil_before,
+            "switch_interval_s": sys.getswitchinterval(),
+            "start_method_default": _default_start_method(),
+            "start_methods": " ".join(multiprocessing.get_all_start_methods()),
+        },
+    }
+
+
+def _default_start_method() -> str:
+    """What multiprocessing would do if nobody said anything; asked in a way that does not fix it."""
+    return multiprocessing.get_all_start_methods()[0]

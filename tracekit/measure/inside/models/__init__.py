@@ -1,0 +1,136 @@
+"""HOW work runs: one model per file, each through the executor a user would use, inside the measured process.
+
+A model owns the start *and* the end of its workers and stamps both. It submits `recorder.run_task` with the bare task,
+collects the results in item order, calls `recorder.end_window` while every worker is alive and idle, and stamps the
+span `shutdown` from its request until all workers are joined. It does so in each of `Work.rounds()`, with workers of
+its own; `end_window` belongs to the last, when `Work.window_ends` says so.
+"""
+
+from __future__ import annotations
+
+from tracekit.core.registry import Registry
+
+TYPE_CHECKING = False  # see tracekit/core/registry.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from tracekit.measure.inside.stream_writer import Recorder
+
+
+class Round:
+    """Items that are done between the start of workers and their end: (index, item) of each. `last`: none follows."""
+
+    def __init__(self, items: Sequence[tuple[int, Any]], *, last: bool) -> None:
+        self.items = items
+        self.last = last
+
+
+class Work:
+    """What a model is given: the bare task, its items, how many workers, and where to record.
+
+    `worker_options` goes to every worker process: streams (folder), counters (source name), capture, raw (folder),
+    extra_path. `worker_per_item`: as of a workload. `warmup`: the run is not timed, and more may be looked at: what
+    items and results cost to pickle; and workers wait at the end until they are asked to go, where the model would let
+    them go by themselves, so that somebody can look at them while all are alive.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: Callable[[Any], Any],
+        items: Sequence[Any],
+        workers: int,
+        recorder: Recorder,
+        worker_options: dict[str, str],
+        worker_per_item: bool = False,
+        warmup: bool = False,
+    ) -> None:
+        self.task = task
+        self.items = items
+        self.workers = workers
+        self.recorder = recorder
+        self.worker_options = worker_options
+        self.worker_per_item = worker_per_item
+        self.warmup = warmup
+
+    def rounds(self) -> Iterator[Round]:
+        """One with all items, or one for each item."""
+        numbered = list(enumerate(self.items))
+        size = 1 if self.worker_per_item else max(1, len(numbered))
+        for start in range(0, len(numbered), size):
+            yield Round(numbered[start : start + size], last=start + size >= len(numbered))
+        if not numbered:
+            yield Round([], last=True)
+
+    def window_ends(self, part: Round, *, joined: bool) -> bool:
+        """Whether it is time to read the counters, `joined` or not: while all workers are alive and idle, but where
+        single starts are timed not before the last worker is joined, or reading would be part of its time."""
+        return part.last and joined == (self.worker_per_item and not self.warmup)
+
+
+class Model:
+    """One way to run work. `start_method` is what multiprocessing is told, empty where no process is started."""
+
+    name = ""
+    start_method = ""
+
+    def run(self, work: Work) -> list[Any]:
+        """Do all items and return their results in item order. Raises what a task raised."""
+        raise NotImplementedError
+
+
+_HERE = "tracekit.measure.inside.models"
+
+MODELS = Registry(
+    "model",
+    {
+        "serial": (
+            f"{_HERE}.serial:MODEL",
+            "one thread, one task after another: what the others are compared with",
+        ),
+        "threads": (
+            f"{_HERE}.threads:MODEL",
+            "ThreadPoolExecutor: workers share one interpreter and its GIL",
+        ),
+        "fork": (
+            f"{_HERE}.processes:FORK",
+            "ProcessPoolExecutor, workers are copies of the parent",
+        ),
+        "spawn": (
+            f"{_HERE}.processes:SPAWN",
+            "ProcessPoolExecutor, each worker is a new interpreter",
+        ),
+        "forkserver": (
+            f"{_HERE}.processes:FORKSERVER",
+            "ProcessPoolExecutor, workers are copies of a clean server",
+        ),
+        "raw-threads": (
+            f"{_HERE}.raw_threads:MODEL",
+            "threading.Thread itself: each does a fixed share",
+        ),
+        "raw-fork": (
+            f"{_HERE}.raw_processes:FORK",
+            "multiprocessing.Process itself, forked: a fixed share each",
+        ),
+        "raw-spawn": (f"{_HERE}.raw_processes:SPAWN", "the same, each a new interpreter"),
+        "raw-forkserver": (
+            f"{_HERE}.raw_processes:FORKSERVER",
+            "the same, copies of a clean server",
+        ),
+    },
+)
+
+START_METHODS = {"fork": "fork", "spawn": "spawn", "forkserver": "forkserver"}
+"""The start method each model sets explicitly; the others start no process."""
+
+RAW_START_METHODS = {f"raw-{name}": method for name, method in START_METHODS.items()}
+"""The same of the models that use no executor."""
+
+EXECUTORS = tuple(name for name in MODELS if not name.startswith("raw-"))
+"""What is compared where nobody says otherwise: the way most programs use threads and processes."""
+
+
+def start_method_of(model: str) -> str:
+    """What that model tells multiprocessing; empty where it starts no process."""
+    return {**START_METHODS, **RAW_START_METHODS}.get(model, "")

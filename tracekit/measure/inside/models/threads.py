@@ -1,0 +1,112 @@
+"""threads: concurrent.futures.ThreadPoolExecutor, the way most programs use threads."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from tracekit.core.clock import now_ns
+from tracekit.measure.inside.models import Model, Round, Work
+from tracekit.measure.inside.stream_writer import run_task
+
+TYPE_CHECKING = False  # see tracekit/core/registry.py
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from typing import Any
+
+
+class Threads(Model):
+    """See the module."""
+
+    name = "threads"
+
+    def run(self, work: Work) -> list[Any]:
+        return [result for part in work.rounds() for result in _round(work, part)]
+
+
+def _round(work: Work, part: Round) -> list[Any]:
+    starts: list[tuple[int, int]] = []
+
+    def thread_started() -> None:
+        starts.append((now_ns(), threading.get_native_id()))
+
+    pool = ThreadPoolExecutor(work.workers, thread_name_prefix="worker", initializer=thread_started)
+    try:
+        futures, requests, submits = _submit(pool, work, part)
+        results = [future.result() for future in futures]
+        had_ns = now_ns()
+        cpu = work.recorder.end_window() if work.window_ends(part, joined=False) else {}
+        ended = now_ns()
+    finally:
+        asked = now_ns()
+        # After a task raised, the rest is not worth waiting for.
+        pool.shutdown(wait=True, cancel_futures=True)
+        joined = now_ns()
+        work.recorder.span("shutdown", asked, joined)
+    work.recorder.submits(submits)
+    # A pool starts its threads one after another, so the k-th request is the k-th tid: Linux gives rising ids, and a
+    # wrapped counter would at worst swap the stamps of two workers.
+    own = work.worker_per_item and len(part.items) == 1
+    for requested, (started, tid) in zip(requests, sorted(starts, key=lambda start: start[1])):
+        worker = work.recorder.next_worker()
+        work.recorder.thread(
+            tid=tid,
+            name=f"worker_{worker}",
+            role="worker",
+            worker=worker,
+            spawn_requested_ns=requested,
+            start_ns=started,
+            end_ns=ended,
+            cpu_ns=cpu.get(tid),
+        )
+        work.recorder.worker_start(
+            worker=worker,
+            pid=work.recorder.pid,
+            tid=tid,
+            requested_ns=requested,
+            returned_ns=None,
+            item=part.items[0][0] if own else None,
+            result_ns=had_ns if own else None,
+            joined_ns=joined if own else None,
+        )
+    if work.window_ends(part, joined=True):
+        work.recorder.end_window()
+    if work.warmup:
+        _count_pickling(work, part, results)
+    return results
+
+
+def _count_pickling(work: Work, part: Round, results: list[Any]) -> None:
+    """What processes would pay."""
+    from tracekit.measure.inside.pickling import Counting  # noqa: PLC0415 - pickle is nothing that threads need
+
+    counting = Counting(work.recorder)
+    for (index, item), result in zip(part.items, results):
+        # One that cannot go is enough to know.
+        if not counting.within(index, item, result):
+            break
+
+
+def _submit(
+    pool: ThreadPoolExecutor, work: Work, part: Round
+) -> tuple[list[Future[Any]], list[int], list[tuple[int, int, int]]]:
+    """Submit all items. Returns the futures, when each worker thread was asked for, and (item, before, after) of each
+    submit.
+
+    The pool starts a thread inside a `submit` that finds no idle worker, and tells nobody. Counting the process's
+    threads around the submit does, without the pool's private parts.
+    """
+    futures = []
+    requests: list[int] = []
+    submits: list[tuple[int, int, int]] = []
+    others = threading.active_count()
+    for index, item in part.items:
+        requested = now_ns()
+        futures.append(pool.submit(run_task, work.task, index, item))
+        submits.append((index, requested, now_ns()))
+        if len(requests) < work.workers and threading.active_count() - others > len(requests):
+            requests.append(requested)
+    return futures, requests, submits
+
+
+MODEL = Threads()

@@ -1,0 +1,145 @@
+"""Whether the measured interpreters can run a workload at all, and a user's own under which of the models."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tracekit
+from tracekit.core.errors import EnvironmentLacks, UsageError
+from tracekit.core.notices import Notice, notice
+from tracekit.measure.inside.compatibility_probe import EVERYWHERE, Problem
+from tracekit.measure.inside.models import start_method_of
+from tracekit.measure.planning.request import Request
+from tracekit.measure.planning.workload_registry import WORKLOADS
+from tracekit.measure.process.launch import launch, link_packages, measured_environment
+from tracekit.measure.process.scratch import own_prefix
+from tracekit.measure.process.watchdog import guarded
+from tracekit.system.interpreters import Interpreter
+
+if TYPE_CHECKING:
+    from tracekit.workload import Value
+
+_TIMEOUT_S = 120
+
+_MISSING = (
+    "import importlib.util as u, json, sys; print(json.dumps([name for name in sys.argv[1:] if not u.find_spec(name)]))"
+)
+
+
+def fitted(request: Request, interpreters: Sequence[Interpreter]) -> tuple[Request, list[Notice]]:
+    """The request with all parameters and without the models that cannot run it under every one of the interpreters,
+    and a notice for each reason to leave some out.
+
+    tracekit's own workloads run under all of them. Raises UsageError where no model is left, EnvironmentLacks when an
+    interpreter lacks what the workload needs, or when the question cannot be put.
+    """
+    if request.workload in WORKLOADS:
+        for interpreter in interpreters:
+            _check_needs(request.workload, interpreter)
+        return request, []
+    answers = [_ask(request, interpreter) for interpreter in interpreters]
+    found = dict.fromkeys(problem for answer in answers for problem in answer.problems)
+    for concerned, reason, remedy in found:
+        if concerned == EVERYWHERE:
+            raise UsageError(reason, remedy)
+    able = tuple(model for model in request.models if not found or not start_method_of(model))
+    if not able:
+        _, reason, remedy = next(iter(found))
+        raise UsageError(f"no model is left: {reason}", remedy)
+    unable = [model for model in request.models if model not in able]
+    given = [
+        notice("models-left-out", models=", ".join(unable), reason=reason, remedy=remedy)
+        for _, reason, remedy in found
+        if unable
+    ]
+    return replace(request, models=able, parameters=answers[0].parameters), given
+
+
+def _check_needs(name: str, interpreter: Interpreter) -> None:
+    needs = WORKLOADS.load(name).needs
+    if not needs:
+        return
+    missing: list[str] = []
+    # An interpreter that cannot even answer fails its first run, which says how.
+    with suppress(OSError, subprocess.TimeoutExpired, ValueError, IndexError):
+        asked = subprocess.run(
+            [interpreter.executable, "-c", _MISSING, *needs],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+            # The user's folder is last on a measured process's path, and would be first here.
+            cwd=Path(interpreter.executable).parent,
+        )
+        # A sitecustomize may print first.
+        missing = json.loads(asked.stdout.splitlines()[-1])
+    if missing:
+        raise EnvironmentLacks(
+            f"{name} needs {' and '.join(missing)}, which Python {interpreter.label} does not have",
+            shlex.join([interpreter.executable, "-m", "pip", "install", *missing]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    problems: tuple[Problem, ...]
+    parameters: dict[str, Value]
+
+
+def _ask(request: Request, interpreter: Interpreter) -> _Answer:
+    """What the interpreter says. Whatever importing the user's module does, it does it there, and is ended with it."""
+    question = {
+        "target": WORKLOADS.target(request.workload),
+        "items": request.items,
+        "size": request.size,
+        "seed": request.seed,
+        "given": dict(request.parameters),
+    }
+    package = Path(tracekit.__file__).resolve().parent
+    with guarded() as guard, tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
+        scratch = Path(folder)
+        asked, answer, imports = scratch / "question", scratch / "answer", scratch / "import"
+        asked.write_text(json.dumps(question), encoding="utf-8")
+        link_packages(imports, {name: package.parent / name for name in ("tracekit", "workloads")})
+        ended = launch(
+            [
+                interpreter.executable,
+                "-m",
+                "tracekit.measure.inside.compatibility_probe",
+                str(asked),
+                str(answer),
+                str(Path.cwd()),
+            ],
+            env=measured_environment(imports),
+            cwd=scratch,
+            folder=scratch,
+            timeout_s=_TIMEOUT_S,
+            started=guard.watch,
+        )
+        guard.rest()
+        if ended.timed_out:
+            raise UsageError(
+                f"importing {request.workload} and making its items did not end within {_TIMEOUT_S} s",
+                "put what the module does when it is run under: if __name__ == '__main__'",
+            )
+        try:
+            said = json.loads(answer.read_bytes())
+        except (OSError, ValueError):
+            complaints = (scratch / "stderr.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            last = complaints[-1] if complaints else f"exit code {ended.exit_code}"
+            module = WORKLOADS.target(request.workload).split(":")[0]
+            raise UsageError(
+                f"importing {request.workload} ended the process: {last}",
+                f"{interpreter.executable} -c 'import {module}'",
+            ) from None
+    problems = tuple((whom, reason, remedy) for whom, reason, remedy in said["problems"])
+    return _Answer(problems, said.get("parameters", {}))

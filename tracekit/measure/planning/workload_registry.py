@@ -1,0 +1,130 @@
+"""The workloads that can be asked for by a name: tracekit's own, and those that installed packages announce.
+
+A package announces one in the entry-point group `tracekit.workloads`, in its pyproject.toml:
+
+    [project.entry-points."tracekit.workloads"]
+    crunch = "mypackage.mymodule:WORKLOAD"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from tracekit.bundle.spec import CLAIMS
+from tracekit.core.registry import Registry
+
+if TYPE_CHECKING:
+    from tracekit.workload import Workload
+
+CONTROLS = ("spin", "sleep")
+COSTS = "worker-costs"
+"""The control for what processes cost as workers; SLEEPERS is set to one less than the workers."""
+SLEEPERS = "sleepers"
+
+WORKLOADS = Registry(
+    "workload",
+    {
+        "spin": ("workloads.spin:WORKLOAD", "control: pure Python counting, shows what the CPUs can give"),
+        "sleep": ("workloads.sleep:WORKLOAD", "control: pure waiting, needs neither CPU nor GIL"),
+        "worker-costs": ("workloads.worker_costs:WORKLOAD", "control: tasks that do nothing, what workers cost"),
+        "matmul": ("workloads.matmul:WORKLOAD", "matrix product in pure Python: holds the GIL all the time"),
+        "nbody": ("workloads.nbody:WORKLOAD", "planets in pure Python, many small calls: holds the GIL all the time"),
+        "json": ("workloads.json_documents:WORKLOAD", "JSON written and read: C code that keeps the GIL"),
+        "primes": (
+            "workloads.primes:WORKLOAD",
+            "counting primes in pure Python, tasks of unequal length: holds the GIL all the time",
+        ),
+        "hashing": ("workloads.hashing:WORKLOAD", "SHA-256 of large buffers: C code that releases the GIL"),
+        "compress": ("workloads.compress:WORKLOAD", "data packed with zlib: C code that releases the GIL"),
+        "matmul-numpy": (
+            "workloads.matmul_numpy:WORKLOAD",
+            "matrix products in NumPy: releases the GIL, and BLAS has threads of its own",
+        ),
+        "files": ("workloads.files:WORKLOAD", "files written, brought to the disk and read back: waits for the disk"),
+        "sockets": (
+            "workloads.sockets:WORKLOAD",
+            "requests to a web server that takes its time: waits for the network",
+        ),
+        "mixed": ("workloads.mixed:WORKLOAD", "waiting for a socket, then computing: some of each"),
+        "tiny-tasks": (
+            "workloads.tiny_tasks:WORKLOAD",
+            "thousands of tasks that do nothing: the cost of handing them out",
+        ),
+        "skewed-tasks": (
+            "workloads.skewed_tasks:WORKLOAD",
+            "long and short tasks in chunks: one worker is overloaded while others idle",
+        ),
+        "big-results": (
+            "workloads.big_results:WORKLOAD",
+            "tasks that return megabytes: what pickling and pipes cost",
+        ),
+        "loop-lag": (
+            "workloads.loop_lag:WORKLOAD",
+            "a heartbeat beside threads that compute: how late an event loop comes to run",
+        ),
+        "shared-state": (
+            "workloads.shared_state:WORKLOAD",
+            "who sees what another one writes: threads, processes, shared memory",
+        ),
+        "race": (
+            "workloads.race:WORKLOAD",
+            "threads count up one number without a lock: how many counts are lost",
+        ),
+        "memory-per-worker": (
+            "workloads.memory_per_worker:WORKLOAD",
+            "the same data in every worker: what one more costs in memory",
+        ),
+        "crash": (
+            "workloads.crash:WORKLOAD",
+            "one worker fails, in every way and under every kind: what becomes of the others",
+        ),
+        "start-stop": ("workloads.start_stop:WORKLOAD", "nothing but starting workers and stopping them"),
+        "ipc": (
+            "workloads.ipc:WORKLOAD",
+            "talking to another process or thread: every channel, from 1 byte to 64 MiB",
+        ),
+        "holding": (
+            "workloads.holding:WORKLOAD",
+            "what one more worker holds: memory, descriptors, threads; and when there can be no more",
+        ),
+        "import-heavy": (
+            "workloads.import_heavy:WORKLOAD",
+            "workers whose module imports much: what that adds to their start",
+        ),
+    },
+)
+
+
+GROUP = "tracekit.workloads"
+
+
+def announced() -> dict[str, tuple[str, str]]:
+    """What installed packages announce: name -> (`module:attribute`, a summary). Nothing of theirs is imported; a name
+    of tracekit's own stays tracekit's.
+    """
+    return {
+        item.name: (item.value, f"{item.value}, of {item.dist.name if item.dist else 'an installed package'}")
+        for item in entry_points(group=GROUP)
+        if item.name not in WORKLOADS and item.name != CLAIMS
+    }
+
+
+def summaries() -> dict[str, str]:
+    """name -> summary, tracekit's own first."""
+    own = {name: WORKLOADS.summary(name) for name in WORKLOADS}
+    return {**own, **{name: summary for name, (_, summary) in announced().items()}}
+
+
+def meant(word: str) -> str:
+    """The workload that a user means by a word: where it is announced its `module:attribute`, else the word itself."""
+    if word in WORKLOADS or ":" in word:
+        return word
+    return announced().get(word, (word, ""))[0]
+
+
+def usual(workload: str) -> Mapping[str, Any]:
+    """How that workload is run where nobody says otherwise, by the names of Request; empty where it is as usual."""
+    found: Workload | None = WORKLOADS.load(workload) if workload in WORKLOADS else None
+    return found.usual if found is not None else {}

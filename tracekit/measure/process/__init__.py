@@ -1,0 +1,1 @@
+"""Starting a process, watching it, and ending all that it leaves. Open `launch.py` first."""

@@ -1,0 +1,53 @@
+"""What the measured main process said of itself, as far as the parent needs it to judge the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from tracekit.bundle.store import Bundle
+
+
+@dataclass(slots=True, kw_only=True)
+class MainFacts:
+    """What the main process said of itself, as far as it got."""
+
+    checksum: str | None = None
+    exit_code: int | None = None
+    wall_ns: int | None = None
+    failure: str | None = None
+    pids: tuple[int, ...] = ()
+
+
+def read_main_stream(bundle: Bundle) -> MainFacts:
+    """Read the streams' few facts that decide the run's status; the numbers are left to `load`."""
+    facts = MainFacts()
+    pids = []
+    for path in sorted(bundle.streams.glob("[0-9]*.jsonl")):
+        pids.append(int(path.stem))
+        with path.open(encoding="utf-8", errors="replace") as file:
+            first = file.readline()
+            if '"role":"main"' not in first:
+                continue
+            for line in file:
+                if '"name":"task"' not in line and not line.startswith('{"kind":"counter"'):
+                    _take(facts, line)
+    facts.pids = tuple(pids)
+    return facts
+
+
+def _take(facts: MainFacts, line: str) -> None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        # The process was killed while it wrote; what it lacks decides the status.
+        return
+    kind = record.get("kind")
+    if kind == "result":
+        facts.checksum = record["checksum"]
+    elif kind == "failure":
+        facts.failure = f"{record['type']}: {record['message']}".splitlines()[0]
+    elif kind == "end":
+        facts.exit_code = record["exit_code"]
+    elif kind == "span" and record["name"] == "run":
+        facts.wall_ns = record["dur_ns"]

@@ -1,0 +1,250 @@
+"""Recording any program: it runs as it is, under captures that need nothing from it, and leaves a suite of one run.
+
+Its stdin, stdout, stderr, signals and exit code are its own (foreground.py). The run ends with the program's own
+process. What that leaves running, a daemon say, is the program's business and goes on: only the record of it ends
+(surviving_processes.py). When tracekit itself is killed the program goes on as well, and the suite stays unfinished.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from tracekit.bundle.spec import RunSpec, Suite
+from tracekit.bundle.store import Bundle, Store, SuiteFolder, explained_os_errors
+from tracekit.core.errors import CaptureUnavailable, OutputUnwritable, TracekitError, UsageError
+from tracekit.core.notices import Notice, notice
+from tracekit.measure.capture import CAPTURES, Capture, Provision, named
+from tracekit.measure.planning.plan import new_suite_id, safe_name
+from tracekit.measure.planning.request import MAX_TIMEOUT_S
+from tracekit.measure.process import foreground
+from tracekit.measure.process.command import Program, describe
+from tracekit.measure.process.command_wrapper import apart, changes, open_streams, setting, with_variables
+from tracekit.measure.process.foreground import Held, Lived, Streams
+from tracekit.measure.process.watchdog import guarded
+from tracekit.measure.running import surviving_processes
+from tracekit.measure.running.manifest import Machine
+from tracekit.measure.running.program_outcome import TOOL_LOG, Recorded, end, shell_code
+from tracekit.system import interpreters
+from tracekit.system.machine import describe as describe_machine
+
+MODEL = "program"
+"""What the spec of a recorded program has as its model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where and with what the program runs."""
+
+    env: Mapping[str, str]
+    folder: Path
+    streams: Streams
+    signals: Held
+
+
+def record(
+    program: Sequence[str],
+    *,
+    store: Store,
+    captures: Sequence[str] = ("waits",),
+    name: str = "",
+    duration_s: float = 0.0,
+    env: Mapping[str, str] | None = None,
+    stdin: IO[Any] | int | None = None,
+    stdout: IO[Any] | int | None = None,
+    stderr: IO[Any] | int | None = None,
+    cwd: Path | None = None,
+    provision: bool = False,
+    rate_hz: int = 100,
+    command: Sequence[str] = (),
+) -> Recorded:
+    """Run `program`, a command, under `captures`, all at once, and seal what they saw in a new suite of `store`.
+
+    Streams, environment and folder are the caller's own unless given. `duration_s` is when the program is asked to
+    end: by SIGINT, after a grace by SIGTERM, then by SIGKILL; 0 means never. `command` is what the suite says it was
+    asked with. Called in the main thread, signals do not end the caller while the program runs and until the suite is
+    sealed (foreground.held).
+
+    Raises UsageError, ProgramNotFound and ProgramNotExecutable, CaptureUnavailable when no capture is left, and
+    OutputUnwritable. Where nothing ran nothing is left in the store.
+    """
+    argv = list(program)
+    names = check(argv, captures, name, duration_s)
+    place = _current_folder() if cwd is None else cwd.absolute()
+    env = os.environ if env is None else env
+    found = describe(argv, env, place)
+    usable, extra_path, notices = _preflights(names, found, Provision(allowed=provision, cache=_cache()))
+    spec = RunSpec(
+        suite_id="",
+        run_id="",
+        workload=safe_name(name or found.name),
+        workload_target="",
+        size="",
+        model=MODEL,
+        workers=1,
+        capture="+".join(usable) or "none",
+        rate_hz=rate_hz,
+        repeat=1,
+        python="" if found.interpreter is None else found.interpreter.executable,
+        python_label="" if found.interpreter is None else found.interpreter.label,
+        extra_path=extra_path,
+        program=tuple(_printable(word) for word in argv),
+        duration_s=duration_s,
+    )
+    with foreground.held() as signals:
+        folder, spec = _begin(store, spec, command or ("tracekit", "record", "--", *argv))
+        return _run(
+            folder,
+            spec,
+            argv,
+            _Place(env=env, folder=place, streams=Streams(stdin=stdin, stdout=stdout, stderr=stderr), signals=signals),
+            notices,
+        )
+
+
+def check(argv: Sequence[str], captures: Sequence[str], name: str, duration_s: float) -> tuple[str, ...]:
+    """The names of the captures, each once and without `none`. Raises UsageError when the call cannot be meant."""
+    if not argv:
+        raise UsageError("no program is given", "tracekit record -- python app.py")
+    names = tuple(dict.fromkeys(part for capture in captures for part in capture.split("+")))
+    CAPTURES.check_all(list(names))
+    if name and safe_name(name) != name:
+        raise UsageError(
+            f"{name!r} cannot name a suite: use letters, digits and . _ + -",
+            f"tracekit record --name {safe_name(name)} -- {shlex.quote(argv[0])} ...",
+        )
+    # Written so that a NaN fails as well.
+    if not 0 <= duration_s <= MAX_TIMEOUT_S:
+        raise UsageError(
+            f"a duration of {duration_s:g} s: from 0 (no limit) to {MAX_TIMEOUT_S:g} can be set",
+            "tracekit record --duration 10 -- python app.py",
+        )
+    return tuple(part for part in names if part != "none")
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(f"the current folder cannot be used: {error.strerror}", "cd") from error
+
+
+def _cache() -> Path:
+    return interpreters.cache_folder() / "packages"
+
+
+def _preflights(names: Sequence[str], found: Program, provision: Provision) -> tuple[list[str], str, list[Notice]]:
+    """The captures that work here, the folder of packages that one of them needs, and what is to be said of the others.
+
+    Raises CaptureUnavailable when captures are wanted and none works.
+    """
+    usable, extra_path, notices, refused = [], "", [], None
+    interpreter = found.interpreter or (interpreters.own() if names else None)
+    for name in names:
+        assert interpreter is not None
+        try:
+            capture: Capture = CAPTURES.load(name)
+            extra_path = capture.preflight(interpreter, provision).extra_path or extra_path
+            usable.append(name)
+        except CaptureUnavailable as error:
+            refused = refused or error
+            notices.append(notice("capture-unavailable", capture=name, reason=str(error), remedy=error.hint))
+    if refused is not None and not usable:
+        raise refused
+    return usable, extra_path, notices
+
+
+def _begin(store: Store, spec: RunSpec, command: Sequence[str]) -> tuple[SuiteFolder, RunSpec]:
+    """Make the folders of the suite and of its run. Raises OutputUnwritable."""
+    store = Store(store.root.absolute())
+    while True:
+        suite_id = new_suite_id(spec.workload, store)
+        placed = replace(spec, suite_id=suite_id, run_id=f"001-{spec.workload}")
+        folder = SuiteFolder(store.root / suite_id)
+        words = tuple(_printable(word) for word in command)
+        try:
+            folder.create(Suite(suite_id=suite_id, workload=spec.workload, size="", specs=(placed,), command=words))
+        except OutputUnwritable as error:
+            if isinstance(error.__cause__, FileExistsError) and folder.root.is_dir():
+                # Somebody else began a suite of this name in this second.
+                continue
+            raise
+        try:
+            folder.bundle(placed.run_id).create(placed)
+        except OutputUnwritable:
+            shutil.rmtree(folder.root, ignore_errors=True)
+            raise
+        return folder, placed
+
+
+def _printable(word: str) -> str:
+    """Bytes that are no text, which a command line may hold, as question marks."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _run(folder: SuiteFolder, spec: RunSpec, argv: list[str], place: _Place, notices: list[Notice]) -> Recorded:
+    bundle = folder.bundle(spec.run_id)
+    capture = named(spec.capture)
+    machine = Machine(facts=describe_machine())
+    lived: Lived | None = None
+    left: list[int] = []
+    failure: TracekitError | None = None
+    try:
+        with explained_os_errors(bundle.root), _cleaner(spec), capture.around(spec, bundle) as variables:
+            lived = _live(capture, spec, bundle, argv, place, variables)
+            left = surviving_processes.still_running(variables)
+    except TracekitError as error:
+        failure = error
+    except BaseException:
+        if lived is None:
+            shutil.rmtree(folder.root, ignore_errors=True)
+        raise
+    if lived is None:
+        assert failure is not None
+        shutil.rmtree(folder.root, ignore_errors=True)
+        raise failure
+    try:
+        return end(folder, spec, capture, machine, lived, left, failure, notices)
+    except OutputUnwritable as error:
+        # The program's own failure counts for more than ours.
+        error.exit_code = shell_code(lived.exit_code) or error.exit_code
+        raise
+
+
+def _cleaner(spec: RunSpec) -> AbstractContextManager[object]:
+    """What removes the kernel's tracing should tracekit be killed. Of the program it knows nothing."""
+    return guarded() if "kernel" in spec.capture.split("+") else nullcontext()
+
+
+def _live(
+    capture: Capture, spec: RunSpec, bundle: Bundle, argv: list[str], place: _Place, variables: dict[str, str]
+) -> Lived:
+    """The program's life, under the capture's command if it has one."""
+    if capture.wrap(list(argv), spec, bundle) == argv:
+        return foreground.run(
+            argv,
+            env=with_variables(place.env, variables),
+            folder=place.folder,
+            streams=place.streams,
+            signals=place.signals,
+            duration_s=spec.duration_s,
+        )
+    return foreground.run(
+        apart(
+            setting(changes(place.env, variables), argv),
+            lambda command: capture.wrap(command, spec, bundle),
+            bundle.root / TOOL_LOG,
+        ),
+        env=place.env,
+        folder=place.folder,
+        streams=open_streams(place.streams),
+        signals=place.signals,
+        duration_s=spec.duration_s,
+        wrapped=True,
+    )

@@ -1,8 +1,0 @@
-"""Programs that know the answer: each says at its end how long its threads waited for what, and which children it had.
-
-    python -m tracekit.truth.programs spinners --threads 4
-    python3.9 PATH/tracekit/truth/programs spinners --threads 4      on a Python that has no tracekit
-
-Standard library only; they run unchanged on CPython 3.9 and newer. Every program is a module with `run(known, options)`
-and, where it has options, `add_options(parser)`; what it prints is described in known.py.
-"""

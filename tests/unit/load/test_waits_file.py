@@ -25,8 +25,8 @@ from tracekit.analysis.load.manifest import Manifest
 from tracekit.analysis.load.probe_lives import add_processes, read_probed
 from tracekit.analysis.load.probed import add_endings, add_probed
 from tracekit.analysis.load.rows import Columns
-from tracekit.analysis.tables import check
 from tracekit.analysis.load.waits_slots import read_slots as read
+from tracekit.analysis.tables import check
 from tracekit.bundle import waits_file
 from tracekit.bundle.waits_file import SLOT, THREAD, read_header
 from tracekit.core.errors import BundleCorrupt, BundleTooNew

@@ -1,7 +1,8 @@
 """The measured program: `python -m tracekit.measure.inside.measured RUN_FOLDER USERS_FOLDER`.
 
 This file is deliberately empty of everything else: spawned workers and the fork server import the main module again,
-and what it imports would be added to the spawn cost that is being measured. The life of the process is in main_process.py.
+and what it imports would be added to the spawn cost that is being measured. The life of the process is in
+main_process.py.
 
 What a user's main module would import stands in TRACEKIT_MAIN_IMPORTS, module names with blanks between them: the
 workload `start-stop` sets it, to show what such imports cost. Where Python is asked to print how long imports take

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from tests.unit.report import made_program
-from tests.unit.report.made_numbers import Suite, typical
+from tests.unit.analysis.report import made_program
+from tests.unit.analysis.report.made_numbers import Suite, typical
 from tracekit import api
 from tracekit.analysis.report.write import ReportFiles, write
 from tracekit.bundle.store import Store

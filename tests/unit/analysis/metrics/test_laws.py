@@ -1,0 +1,154 @@
+"""What must hold for every metric, whatever it computes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+from tests import made_tables
+from tests.unit.analysis.metrics.asked import sorted_frame
+from tracekit.analysis import tables as table_rules
+from tracekit.analysis.metrics import METRICS
+from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.compute import compute_all, load_metric
+from tracekit.analysis.tables import QUALITIES, SCOPES, Tables
+
+FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module")
+def suite() -> Tables:
+    return made_tables.suite(repeats=5, models=("serial", "threads", "fork"))
+
+
+@pytest.fixture(scope="module")
+def metrics(suite: Tables) -> pd.DataFrame:
+    return compute_all(suite)
+
+
+def with_frames(tables: Tables, **frames: Any) -> Tables:
+    return dataclasses.replace(tables, **frames)
+
+
+@FEW
+@given(seed=st.integers(0, 2**32 - 1))
+def test_row_order_does_not_matter(suite: Tables, metrics: pd.DataFrame, seed: int) -> None:
+    shuffled = {
+        name: suite.table(name).sample(frac=1, random_state=seed).reset_index(drop=True)
+        for name in ("runs", "processes", "threads", "spans", "counters")
+    }
+    again = compute_all(with_frames(suite, **shuffled))
+    assert_frame_equal(sorted_frame(again), sorted_frame(metrics), rtol=1e-12)
+
+
+@FEW
+@given(shift=st.integers(-(10**12), 2**60))
+def test_only_differences_of_stamps_matter(suite: Tables, metrics: pd.DataFrame, shift: int) -> None:
+    stamps = ("start_ns", "end_ns", "ts_ns", "exit_ns", "exec_ns", "spawn_requested_ns", "interpreter_ready_ns")
+    moved = {}
+    for name in ("runs", "processes", "threads", "spans", "counters"):
+        frame = suite.table(name).copy()
+        for column in (*stamps, "first_task_ns", "last_task_ns"):
+            if column in frame:
+                frame[column] = frame[column] + shift
+        moved[name] = frame
+    assert_frame_equal(compute_all(with_frames(suite, **moved)), metrics)
+
+
+def test_a_task_cut_in_two_changes_nothing(suite: Tables, metrics: pd.DataFrame) -> None:
+    """Same totals, twice as many spans."""
+    tasks = suite.spans[suite.spans["name"] == "task"]
+    first, second = tasks.copy(), tasks.copy()
+    for column in ("dur_ns", "cpu_ns"):
+        first[column] = tasks[column] // 3
+        second[column] = tasks[column] - first[column]
+    second["start_ns"] = tasks["start_ns"] + first["dur_ns"]
+    spans = pd.concat([suite.spans[suite.spans["name"] != "task"], first, second], ignore_index=True)
+    assert_frame_equal(compute_all(with_frames(suite, spans=spans)), metrics)
+
+
+def test_walls_twice_as_long_change_ratios_by_nothing(suite: Tables, metrics: pd.DataFrame) -> None:
+    runs = suite.runs.assign(wall_ns=suite.runs["wall_ns"] * 2)
+    doubled = compute_all(with_frames(suite, runs=runs), ["wall_ns", "speedup", "ceiling_share", "probe_effect"])
+    for name, factor in (("wall_ns", 2), ("speedup", 1), ("ceiling_share", 1), ("probe_effect", 1)):
+        before, after = (frame[frame["metric"] == name]["value"].reset_index(drop=True) for frame in (metrics, doubled))
+        pd.testing.assert_series_equal(after, before * factor)
+
+
+def test_numbers_have_ends_around_them(metrics: pd.DataFrame) -> None:
+    known = metrics[metrics["quality"] != "unavailable"]
+    assert known["value"].notna().all()
+    with_ends = known[known["lower"].notna()]
+    assert (with_ends["lower"] <= with_ends["value"]).all()
+    assert (with_ends["value"] <= with_ends["upper"]).all()
+    assert known[known["quality"] == "bound"]["lower"].notna().all()
+
+
+def test_what_is_unavailable_says_why(metrics: pd.DataFrame) -> None:
+    lost = metrics[metrics["quality"] == "unavailable"]
+    assert len(lost)
+    assert lost["reason"].notna().all()
+    assert lost[["value", "lower", "upper"]].isna().all(axis=None)
+
+
+OF_ALL = tuple(name for name in METRICS if name not in ("observed", "spawn_stages"))
+"""`observed` speaks of workloads that observe anything, and of each observation by its own name: test_observed.py; so
+does `spawn_stages` of stages, where workers start one by one: test_spawn_stages.py."""
+
+
+def test_every_metric_speaks_about_every_untraced_cell(suite: Tables, metrics: pd.DataFrame) -> None:
+    columns = list(table_rules.CELL)
+    untraced = suite.runs[suite.runs["capture"] == "none"][columns].drop_duplicates()
+    for name in OF_ALL:
+        about = metrics[(metrics["metric"] == name) & (metrics["scope"] == "cell")]
+        wanted = untraced if name != "probe_effect" else suite.runs[suite.runs["capture"] != "none"][columns]
+        assert len(about) == len(wanted.drop_duplicates()), name
+        assert not about.duplicated(columns).any(), name
+
+
+def test_words_are_those_of_the_tables(metrics: pd.DataFrame) -> None:
+    assert set(metrics["quality"]) <= set(QUALITIES)
+    assert set(metrics["scope"]) <= set(SCOPES)
+    assert set(metrics["metric"]) == set(OF_ALL)
+
+
+def test_units_are_those_the_metric_declares(metrics: pd.DataFrame) -> None:
+    for name in METRICS:
+        metric = load_metric(name)
+        assert metric.name == name
+        assert set(metrics.loc[metrics["metric"] == name, "unit"]) == ({metric.unit} if name in OF_ALL else set())
+        assert metric.better in ("lower", "higher", "neither")
+        assert set(metric.needs) <= set(table_rules.COLUMNS)
+
+
+def test_warm_ups_and_failures_give_no_number(suite: Tables, metrics: pd.DataFrame) -> None:
+    unused = set(suite.runs.loc[suite.runs["warmup"], "run_id"])
+    assert unused
+    assert not unused & set(metrics["run_id"].dropna())
+    failed = suite.runs.assign(status=suite.runs["status"].where(suite.runs["model"] != "fork", "timed_out"))
+    again = compute_all(with_frames(suite, runs=failed))
+    fork = again[(again["model"] == "fork") & (again["capture"] == "none")]
+    assert set(fork["quality"]) == {"unavailable"}
+    assert set(fork["scope"]) == {"cell"}
+
+
+def test_empty_tables_give_unavailable_rows_and_no_error() -> None:
+    small = made_tables.suite(repeats=1, models=("serial", "threads", "fork"), controls=False)
+    for name in ("processes", "threads", "spans", "counters"):
+        found = compute_all(with_frames(small, **{name: table_rules.empty(name)}))
+        assert {row["metric"] for row in records(found)} == set(OF_ALL)
+    nothing = made_tables.Maker().tables()
+    assert len(compute_all(nothing)) == 0
+
+
+def test_nothing_is_changed(suite: Tables) -> None:
+    before = {name: suite.table(name).copy(deep=True) for name in table_rules.COLUMNS}
+    compute_all(suite)
+    for name, frame in before.items():
+        assert_frame_equal(suite.table(name), frame)

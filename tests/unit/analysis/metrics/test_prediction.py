@@ -1,0 +1,252 @@
+"""Predicted walls and break-even, computed by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.made_tables import MS, Maker
+from tests.unit.analysis.metrics.asked import ends, one_row
+from tracekit.analysis.metrics import break_even
+from tracekit.analysis.metrics.prediction import pool_wall, serial_wall
+from tracekit.analysis.metrics.task_demand import Demand
+from tracekit.analysis.metrics.worker_costs import LARGE, LARGE_BYTES, Beside, Pool, costs_by_round
+from tracekit.analysis.tables import Tables
+
+FREE = Beside(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
+
+
+def demand(*cpu_ms: float, waits_ms: float = 0.0, result_bytes: float = 0.0, busy: float = 1.0) -> Demand:
+    """Tasks that compute so long, and each waits so long besides."""
+    count = len(cpu_ms)
+    return Demand(
+        cpu=np.array(cpu_ms) * MS,
+        waits=np.full(count, waits_ms * MS),
+        busy=busy,
+        item_bytes=np.zeros(count),
+        result_bytes=np.full(count, result_bytes),
+        pickling=np.zeros((count, 4)),
+    )
+
+
+def pool(*ready_ms: float, per_task_ms: float = 0.0, per_byte_ns: float = 0.0, stop_ms: float = 0.0) -> Pool:
+    return Pool(
+        ready_ns=tuple(ready * MS for ready in ready_ms),
+        per_task_ns=per_task_ms * MS,
+        per_byte_ns=per_byte_ns,
+        stop_ns=stop_ms * MS,
+    )
+
+
+def test_each_task_goes_to_the_worker_that_is_free_first() -> None:
+    # Up at 1 and 2: 1-11, 2-12, 11-21, 12-22; and 3 to stop.
+    assert pool_wall(demand(10, 10, 10, 10), pool(1, 2, stop_ms=3), FREE) == pytest.approx(25 * MS)
+    # A long one at the end keeps one of them busy: 0-10, 0-10, 10-60.
+    assert pool_wall(demand(10, 10, 50), pool(0, 0), FREE) == pytest.approx(60 * MS)
+
+
+def test_a_worker_needs_some_time_between_two_tasks() -> None:
+    slow = Beside(workers=2, cpu=1.0, wall=1.0, between_ns=2.0 * MS)
+    assert pool_wall(demand(10, 10, 10, 10), pool(0, 0), slow) == pytest.approx(22 * MS)
+
+
+def test_tasks_that_take_nothing_come_as_fast_as_they_are_handed_out() -> None:
+    assert pool_wall(demand(*[0.0] * 50), pool(0, 0, per_task_ms=1), FREE) == pytest.approx(50 * MS)
+
+
+def test_large_results_are_read_one_after_another() -> None:
+    # 4 results of 1 MB at 10 ns a byte are 10 ms each on one pipe; the first is on its way from the beginning.
+    took = pool_wall(demand(0, 0, 0, 0, result_bytes=1e6), pool(0, 0, per_byte_ns=10), FREE)
+    assert took == pytest.approx(40 * MS)
+
+
+def test_computing_beside_others_takes_longer_and_alone_it_does_not() -> None:
+    shared = Beside(workers=2, cpu=1.5, wall=1.0, between_ns=0.0)
+    assert pool_wall(demand(10, 10), pool(0, 0), shared) == pytest.approx(15 * MS)
+    # 0-15 both at 1.5, and the 20 that are left of the second one alone.
+    assert pool_wall(demand(10, 30), pool(0, 0), shared) == pytest.approx(35 * MS)
+    # Seen while two computed, the CPU time has it already.
+    assert pool_wall(demand(15, 15, busy=2.0), pool(0, 0), shared) == pytest.approx(15 * MS)
+    assert serial_wall(demand(15, 15, busy=2.0), shared) == pytest.approx(20 * MS)
+
+
+def test_waits_are_not_slowed_down_by_others() -> None:
+    shared = Beside(workers=2, cpu=2.0, wall=1.0, between_ns=0.0)
+    assert pool_wall(demand(0, 0, waits_ms=10), pool(0, 0), shared) == pytest.approx(10 * MS)
+
+
+@given(
+    tasks=st.integers(1, 60),
+    length=st.floats(0.1, 50),
+    ready=st.lists(st.floats(0, 100), min_size=1, max_size=4),
+    per_task=st.floats(0, 2),
+    between=st.floats(0, 1),
+)
+def test_equal_tasks_played_through_take_what_the_formula_says(
+    tasks: int, length: float, ready: list[float], per_task: float, between: float
+) -> None:
+    beside = Beside(workers=len(ready), cpu=1.0, wall=1.0, between_ns=between * MS)
+    made = pool(*sorted(ready), per_task_ms=per_task, stop_ms=1)
+    played = pool_wall(demand(*[length] * tasks), made, beside)
+    terms = terms_with(made, beside, tasks=tasks)
+    formula = float(break_even.with_pool(terms, "fork", np.array(length * MS), np.array(float(tasks))))
+    # The formula lets the parent hand out and the workers work as if neither ever waited for the other.
+    assert formula <= played * (1 + 1e-6)
+    assert played <= formula + tasks * per_task * MS + 1
+
+
+def test_a_great_many_workers_are_taken_together() -> None:
+    made = pool(*(number / 10 for number in range(200)), stop_ms=1)
+    beside = Beside(workers=200, cpu=1.0, wall=1.0, between_ns=0.0)
+    played = pool_wall(demand(*[50] * 2000), made, beside)
+    formula = break_even.with_pool(terms_with(made, beside), "fork", np.array(50.0 * MS), np.array(2000.0))
+    assert float(formula) == pytest.approx(played, rel=0.02)
+
+
+def terms_with(made: Pool, beside: Beside = FREE, **values: Any) -> break_even.Terms:
+    """A workload of tasks that hold the GIL."""
+    known: dict[str, Any] = {
+        "tasks": 16,
+        "task_ns": 10.0 * MS,
+        "computing": 1.0,
+        "threads": 1.0,
+        "item_bytes": 0.0,
+        "result_bytes": 0.0,
+        "parent_ns": 0.0,
+        "worker_ns": 0.0,
+    }
+    return break_even.Terms(**{**known, **values}, pools={"fork": made}, beside=beside)
+
+
+def test_the_length_from_which_a_pool_pays() -> None:
+    # 16 L = 30 + 8 L + 10 at L = 5.
+    found = break_even.task_length(terms_with(pool(30, 30, stop_ms=10)), "fork")
+    assert found == pytest.approx(5 * MS, rel=0.02)
+
+
+def test_the_number_from_which_a_pool_pays() -> None:
+    # 10 n = 40 + 5 n at n = 8, where both are as fast; with 9 tasks one worker has 5 of them: 90 > 90 is not faster.
+    assert break_even.task_count(terms_with(pool(30, 30, stop_ms=10)), "fork") == 10
+
+
+def test_no_task_is_long_enough_where_threads_are_as_fast() -> None:
+    assert break_even.task_length(terms_with(pool(30, 30), threads=2.0), "fork") is None
+    assert break_even.task_count(terms_with(pool(30, 30), threads=2.0), "fork") is None
+
+
+def test_a_larger_payload_asks_for_longer_tasks() -> None:
+    terms = terms_with(pool(30, 30, stop_ms=10, per_byte_ns=1.0), result_bytes=1000.0)
+    small, large = (break_even.task_length(terms, "fork", payload=size) for size in (1.0, 16e6))
+    assert small is not None
+    assert large is not None
+    assert large > 2 * small
+
+
+def suite(
+    *, controls: bool = True, pickled: bool = True, threads: int = 3, kind: str = "cpu", error: str | None = None
+) -> Tables:
+    """Five rounds of threads that computed 8 x 10 ms in turn, and their controls: workers up after 30 ms, 0.1 ms a
+    task, 2 ms more for a MiB, 13 ms to stop."""
+    maker = Maker()
+    for repeat in range(1, 6):
+        run = maker.run("threads", 85 * MS, repeat=repeat, kind=kind)
+        main = run["main_pid"]
+        for item in range(8):
+            done(maker, run, (main, main + 1 + item % 2), item, run["start_ns"] + item * 10 * MS, 10 * MS)
+        for tid in (main, main + 1, main + 2):
+            maker.thread(
+                run, main, tid, run["start_ns"], run["start_ns"] + 85 * MS, role="main" if tid == main else "worker"
+            )
+        maker.counter(run, main, "threads", 1, threads)
+        if controls:
+            of_workers(maker, repeat)
+            of_spin(maker, repeat)
+    warmup = maker.run("threads", 85 * MS, repeat=0, warmup=True, kind=kind)
+    times = dict.fromkeys(("item_dumps_ns", "item_loads_ns", "result_dumps_ns", "result_loads_ns"), 0)
+    if error is not None:
+        maker.row("pickles", run_id=warmup["run_id"], item=0, error=error)
+    for item in range(8 if pickled and error is None else 0):
+        maker.row("pickles", run_id=warmup["run_id"], item=item, item_bytes=10, result_bytes=10, **times)
+    return maker.tables()
+
+
+def done(maker: Maker, run: dict[str, Any], who: tuple[int, int], item: int, start: int, took: int) -> None:
+    """A task that computed all the time."""
+    maker.span(run, *who, "task", start, took, item=item, cpu_ns=took)
+
+
+def of_workers(maker: Maker, repeat: int) -> None:
+    """One of two workers sleeps, the other one does the rest."""
+    first, each, large = 30 * MS, MS // 10, MS // 10 + 2 * MS
+    last = first + 200 * MS + (LARGE - 1) * large
+    run = maker.run("fork", last + 15 * MS, workload="worker-costs", control=True, repeat=repeat, kind="io")
+    pids = [maker.pid(), maker.pid()]
+    begin = run["start_ns"]
+    for worker, pid in enumerate(pids):
+        stamps = {"interpreter_ready_ns": begin + first - MS, "first_task_ns": begin + first}
+        maker.process(run, pid, "worker", worker=worker, spawn_requested_ns=begin, **stamps)
+    done(maker, run, (pids[0], pids[0]), 0, begin + first, 150 * MS)
+    for number in range(100):
+        done(maker, run, (pids[1], pids[1]), 1 + number, begin + first + number * each, 0)
+    for number in range(LARGE):
+        done(maker, run, (pids[1], pids[1]), 101 + number, begin + first + 200 * MS + number * large, 0)
+    maker.span(run, run["main_pid"], run["main_pid"], "shutdown", begin + last + 5 * MS, 10 * MS)
+
+
+def of_spin(maker: Maker, repeat: int) -> None:
+    for model in ("serial", "fork"):
+        run = maker.run(model, 100 * MS, workload="spin", control=True, repeat=repeat)
+        for item in range(8):
+            pid = run["main_pid"] + (0 if model == "serial" else 1 + item % 2)
+            # Two at a time in processes, without a gap.
+            begin = (item if model == "serial" else item // 2) * 10 * MS
+            done(maker, run, (pid, pid), item, run["start_ns"] + begin, 10 * MS)
+
+
+def test_the_costs_are_read_off_the_controls() -> None:
+    costs = costs_by_round(suite())["Linux", "3.13", 2][1]
+    made = costs.pools["fork"]
+    assert made.ready_ns == (30 * MS, 30 * MS)
+    assert made.per_task_ns == pytest.approx(MS / 10)
+    assert made.per_byte_ns == pytest.approx(2 * MS / LARGE_BYTES)
+    # 10, and 5 from the last task to the request, 2 of which its MiB was on its way.
+    assert made.stop_ns == pytest.approx(13 * MS)
+    assert costs.beside == Beside(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
+
+
+def of_threads(tables: Tables, metric: str) -> dict[str, Any]:
+    return one_row(tables, metric, scope="cell", model="threads", workload="matmul")
+
+
+def test_a_prediction_is_a_row_of_the_threads_that_it_is_from() -> None:
+    tables = suite()
+    serial = of_threads(tables, "predicted_serial_wall_ns")
+    assert ends(serial) == (80 * MS, 80 * MS, 80 * MS)
+    assert (serial["quality"], serial["n"]) == ("estimated", 5)
+    # 30 to start, 4 tasks each, 13 to stop; 20 bytes cost nothing to speak of.
+    assert of_threads(tables, "predicted_fork_wall_ns")["value"] == pytest.approx(83 * MS, rel=1e-4)
+    # 8 L = 30 + 4 L + 13 for fork; threads are slower than one after another, so that serial is asked.
+    assert of_threads(tables, "break_even_fork_task_ns")["value"] == pytest.approx(10.75 * MS, rel=0.02)
+    assert one_row(tables, "predicted_fork_wall_ns", scope="cell", model="fork", workload="spin")["reason"]
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({"kind": "io"}, "nobody watched"),
+        ({"pickled": False}, "was not counted in the warm-up run"),
+        ({"error": "TypeError: cannot pickle"}, "item 0 or its result cannot go to another process: TypeError"),
+        ({"controls": False}, "what so many workers cost was not measured"),
+        ({"threads": 9}, "threads that are not the model's"),
+    ],
+)
+def test_what_cannot_be_predicted_says_why(made: dict[str, Any], words: str) -> None:
+    tables = suite(**made)
+    for metric in ("predicted_fork_wall_ns", "break_even_fork_task_ns", "break_even_fork_tasks"):
+        row = of_threads(tables, metric)
+        assert (row["quality"], row["value"]) == ("unavailable", None)
+        assert words in row["reason"]

@@ -1,0 +1,210 @@
+"""wall_ns, cpu_ns, speedup, ceiling_share, probe_effect and load_balance, computed by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.made_tables import MS, Maker, full_run
+from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
+from tests.unit.analysis.metrics.watched import Program
+
+
+def repeated(maker: Maker, model: str, *walls_ms: int, **values: object) -> None:
+    for repeat, wall in enumerate(walls_ms, 1):
+        maker.run(model, wall * MS, repeat=repeat, **values)
+
+
+def test_wall_of_a_cell_is_the_median_of_its_runs() -> None:
+    maker = Maker()
+    repeated(maker, "threads", 30, 10, 20, 50, 40)
+    cell = one_row(maker.tables(), "wall_ns", scope="cell")
+    assert ends(cell) == (10 * MS, 30 * MS, 50 * MS)
+    assert (cell["n"], cell["quality"], cell["run_id"]) == (5, "measured", None)
+    of_runs = [row["value"] for row in all_rows(maker.tables(), "wall_ns", scope="run")]
+    assert of_runs == [30 * MS, 10 * MS, 20 * MS, 50 * MS, 40 * MS]
+
+
+def test_a_program_has_a_method_of_its_own() -> None:
+    maker = Maker()
+    maker.run("threads", 10 * MS)
+    assert one_row(maker.tables(), "wall_ns", scope="run")["method"] == "run-span"
+    row = one_row(Program(wall_ms=30).tables(), "wall_ns", scope="run")
+    assert (row["value"], row["method"]) == (30 * MS, "program-span")
+
+
+def test_four_repeats_have_a_median_and_no_interval() -> None:
+    maker = Maker()
+    repeated(maker, "threads", 10, 15, 25, 30)
+    cell = one_row(maker.tables(), "wall_ns", scope="cell")
+    assert ends(cell) == (None, 20 * MS, None)
+    assert (cell["quality"], cell["reason"]) == ("measured", "n < 5: no interval")
+
+
+def test_systems_and_interpreters_are_never_pooled() -> None:
+    maker = Maker()
+    repeated(maker, "threads", 10)
+    repeated(maker, "threads", 20, os="Darwin")
+    repeated(maker, "threads", 30, python="3.14t")
+    assert [row["value"] for row in all_rows(maker.tables(), "wall_ns", scope="cell")] == [10 * MS, 20 * MS, 30 * MS]
+
+
+def test_a_worker_counts_since_birth_and_the_main_process_in_the_window() -> None:
+    maker = Maker()
+    run = maker.run("spawn", 500 * MS)
+    worker = maker.pid()
+    maker.process(run, worker, "worker", worker=0)
+    maker.counter(run, run["main_pid"], "cpu_ns", 100 * MS, 130 * MS)
+    # 80 ms of starting the interpreter came before the worker's first reading.
+    maker.counter(run, worker, "cpu_ns", 80 * MS, 380 * MS)
+    rows = {row["pid"]: row["value"] for row in all_rows(maker.tables(), "cpu_ns", scope="process")}
+    assert rows == {run["main_pid"]: 30 * MS, worker: 380 * MS}
+    assert one_row(maker.tables(), "cpu_ns", scope="run")["value"] == 410 * MS
+
+
+def test_a_total_that_lacks_a_worker_is_not_given() -> None:
+    maker = Maker()
+    run = maker.run("spawn", 500 * MS)
+    maker.process(run, maker.pid(), "worker", worker=0)
+    maker.counter(run, run["main_pid"], "cpu_ns", 0, 30 * MS)
+    row = one_row(maker.tables(), "cpu_ns", scope="run")
+    assert (row["value"], row["quality"]) == (None, "unavailable")
+    assert row["reason"] == "1 of 2 processes gave no reading"
+
+
+def test_a_killed_worker_has_no_last_reading() -> None:
+    maker = Maker()
+    run = maker.run("spawn", 500 * MS)
+    maker.counter(run, run["main_pid"], "cpu_ns", 5 * MS, None)
+    assert one_row(maker.tables(), "cpu_ns", scope="run")["quality"] == "unavailable"
+
+
+def test_speedup_is_the_ratio_of_medians_and_its_interval_resamples_both() -> None:
+    maker = Maker()
+    repeated(maker, "serial", 900, 950, 1_000, 1_050, 1_100)
+    repeated(maker, "fork", 450, 475, 500, 525, 550)
+    serial, fork = all_rows(maker.tables(), "speedup")
+    assert ends(serial) == (1, 1, 1)
+    assert fork["value"] == 2.0
+    # Medians of 5 draws of 5 are the least, 2nd ... greatest with probability .058, .260, .365, .260, .058. In order:
+    # 900/550 comes up in .3 %, 900/525 and 950/550 in 1.5 % each, so 2.5 % of the draws lie below 950/550 at most.
+    # The same from above: 1100/450 in .3 %, 1100/475 and 1050/450 in 1.5 % each.
+    assert (fork["lower"], fork["upper"]) == pytest.approx((950 / 550, 1_100 / 475))
+
+
+def test_speedup_needs_the_serial_run_of_the_same_work() -> None:
+    maker = Maker()
+    repeated(maker, "serial", 1_000, workload="other")
+    repeated(maker, "serial", 1_000, os="Windows")
+    repeated(maker, "fork", 500)
+    row = one_row(maker.tables(), "speedup", model="fork")
+    assert (row["quality"], row["reason"]) == ("unavailable", "no serial run of the same work ended ok")
+
+
+def controls(maker: Maker) -> None:
+    """spin: fork reaches 1.6, spawn 1.25, threads (GIL) 1.0. sleep: threads reach 2.0."""
+    for model, wall in (("serial", 800), ("threads", 800), ("fork", 500), ("spawn", 640)):
+        repeated(maker, model, wall, workload="spin", control=True)
+    for model, wall in (("serial", 400), ("threads", 200)):
+        repeated(maker, model, wall, workload="sleep", kind="io", control=True)
+
+
+def test_share_is_of_the_fastest_process_model_of_spin() -> None:
+    maker = Maker()
+    controls(maker)
+    repeated(maker, "serial", 1_000)
+    repeated(maker, "fork", 800)
+    row = one_row(maker.tables(), "ceiling_share", workload="matmul", model="fork")
+    assert row["value"] == pytest.approx((1_000 / 800) / (800 / 500))
+    assert row["method"] == "spin with fork"
+
+
+@pytest.mark.parametrize("kind", ["io", "mixed"])
+def test_work_that_waits_is_measured_against_sleep(kind: str) -> None:
+    maker = Maker()
+    controls(maker)
+    repeated(maker, "serial", 1_000, kind=kind)
+    repeated(maker, "threads", 800, kind=kind)
+    row = one_row(maker.tables(), "ceiling_share", workload="matmul", model="threads")
+    assert row["value"] == pytest.approx(1.25 / 2.0)
+    assert row["method"] == "sleep with threads"
+
+
+def test_threads_that_share_a_gil_are_no_ceiling() -> None:
+    maker = Maker()
+    repeated(maker, "serial", 800, workload="spin", control=True)
+    repeated(maker, "threads", 800, workload="spin", control=True)
+    repeated(maker, "serial", 1_000)
+    repeated(maker, "threads", 1_000)
+    row = one_row(maker.tables(), "ceiling_share", workload="matmul", model="threads")
+    assert (row["quality"], row["reason"]) == ("unavailable", "no control was measured at this worker count")
+
+
+def test_threads_without_a_gil_are_a_ceiling() -> None:
+    maker = Maker()
+    free = {"gil_enabled": False, "python": "3.14t"}
+    repeated(maker, "serial", 800, workload="spin", control=True, **free)
+    repeated(maker, "threads", 400, workload="spin", control=True, **free)
+    repeated(maker, "serial", 1_000, **free)
+    repeated(maker, "threads", 1_000, **free)
+    row = one_row(maker.tables(), "ceiling_share", workload="matmul", model="threads")
+    assert (row["value"], row["method"]) == (0.5, "spin with threads")
+
+
+def test_the_control_itself_and_other_worker_counts_have_no_share() -> None:
+    maker = Maker()
+    controls(maker)
+    repeated(maker, "serial", 1_000)
+    repeated(maker, "fork", 400, workers=4)
+    rows = {(row["workload"], row["model"]): row for row in all_rows(maker.tables(), "ceiling_share")}
+    assert rows["spin", "fork"]["reason"] == "is the control"
+    assert rows["matmul", "serial"]["reason"] == "one worker has no ceiling to reach"
+    assert rows["matmul", "fork"]["reason"] == "no control was measured at this worker count"
+
+
+def test_probe_effect_of_one_traced_run_holds_the_spread_of_the_untraced() -> None:
+    maker = Maker()
+    repeated(maker, "fork", 100, 110, 120, 130, 150)
+    repeated(maker, "fork", 360, capture="viztracer")
+    row = one_row(maker.tables(), "probe_effect")
+    assert (row["scope"], row["capture"], row["n"]) == ("cell", "viztracer", 1)
+    assert ends(row) == pytest.approx((360 / 150, 3.0, 360 / 100))
+
+
+def test_probe_effect_needs_the_same_cell_untraced() -> None:
+    maker = Maker()
+    repeated(maker, "fork", 100, workers=4)
+    repeated(maker, "fork", 360, capture="py-spy")
+    row = one_row(maker.tables(), "probe_effect")
+    assert (row["quality"], row["reason"]) == ("unavailable", "no untraced run of the same cell ended ok")
+
+
+def test_balance_is_mean_over_busiest() -> None:
+    maker = Maker()
+    # 3 items for 2 workers: CPU times 200 and 100 ms, mean 150 over 200.
+    full_run(maker, "fork", task_ns=100 * MS, items=3)
+    assert one_row(maker.tables(), "load_balance", scope="run")["value"] == 0.75
+
+
+def test_a_worker_that_got_nothing_counts_in_the_balance() -> None:
+    maker = Maker()
+    full_run(maker, "fork", task_ns=100 * MS, items=1)
+    assert one_row(maker.tables(), "load_balance", scope="run")["value"] == 0.5
+
+
+@pytest.mark.parametrize("kind", ["io", "mixed"])
+def test_workers_that_wait_are_balanced_by_the_time_they_wait(kind: str) -> None:
+    maker = Maker()
+    run = maker.run("threads", 400 * MS, kind=kind)
+    main, begin = run["main_pid"], run["start_ns"]
+    # 300 and 200 ms of sleep, whose CPU time is that of asking for it: 3 us and 30 us.
+    for tid, wall_ms, cpu_us in ((main + 1, 300, 3), (main + 2, 200, 30)):
+        maker.span(run, main, tid, "task", begin, wall_ms * MS, item=tid, cpu_ns=cpu_us * 1_000)
+    row = one_row(maker.tables(), "load_balance", scope="run")
+    assert (row["value"], row["method"]) == (pytest.approx(250 / 300), "task wall")
+
+
+def test_a_balance_without_tasks_says_why() -> None:
+    maker = Maker()
+    maker.run("threads", 400 * MS)
+    row = one_row(maker.tables(), "load_balance", scope="run")
+    assert (row["quality"], row["reason"]) == ("unavailable", "no task was recorded in this run")

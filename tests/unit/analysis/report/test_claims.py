@@ -1,0 +1,215 @@
+"""Claims: each verdict turns with the numbers that it is said to follow from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.made_tables import MS, SECOND, Maker
+from tests.unit.analysis.metrics.test_observed import observed
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.claims import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings, judged
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.tables import Tables, from_rows
+
+TEXTS = [claim.text for claim in CLAIMS]
+SHARING, PRECAUTIONS, SEPARATE, PIPES, PROCESS_CRASH, THREAD_CRASH, CREATION, EXHAUSTION, IMBALANCE, UNIX, WINDOWS = (
+    TEXTS
+)
+PROCESSES = ("fork", "spawn", "forkserver")
+PYTHON = "3.13"
+FINE = {"parent_lives": 1, "sibling_lives": 1}
+NEEDED = ("parent_lives", "parent_hangs", "sibling_lives", "finished_lost", "pending_lost", "noticed_by_limit")
+
+
+def suite(**changes: Any) -> Tables:
+    """What a machine like any other gives, but for the changes."""
+    numbers: dict[str, Any] = {
+        "threads_see": 1.0,
+        "processes_see": 0.0,
+        "shared_seen": 1.0,
+        "lost_share": 0.3,
+        "lost_with_lock": 0,
+        "pipes_ns": 400 * MS,
+        "bare_crash": FINE,
+        "executor_crash": {**FINE, "pending_lost": 5},
+        "pool_crash": {**FINE, "noticed_by_limit": 1},
+        "thread_crash": {},
+        "fork_start_ns": 4 * MS,
+        "os": "Linux",
+        **changes,
+    }
+    maker = Maker(suite_id="20250101-000000-claims", workload="claims")
+
+    def run(workload: str, model: str, wall_ns: int = SECOND, **values: Any) -> dict[str, Any]:
+        return maker.run(model, wall_ns, workload=workload, os=numbers["os"], **values)
+
+    for model in ("threads", *PROCESSES):
+        made = run("shared-state", model)
+        seen = numbers["threads_see"] if model == "threads" else numbers["processes_see"]
+        observed(maker, made, "tasks_writes_seen", seen, "share")
+        observed(maker, made, "tasks_shared_memory_seen", numbers["shared_seen"], "share")
+    for repeat in range(1, 6):
+        for model, wall in (("threads", 50 * MS), ("fork", numbers["pipes_ns"])):
+            run("big-results", model, wall + repeat, repeat=repeat)
+        observed(
+            maker,
+            run("race", "threads", parameters="lock=no", repeat=repeat),
+            "updates_lost_share",
+            numbers["lost_share"],
+            "share",
+        )
+        observed(
+            maker,
+            run("race", "threads", parameters="lock=yes", repeat=repeat),
+            "updates_lost",
+            numbers["lost_with_lock"],
+        )
+    for model in ("threads", "fork"):
+        for count in (1, 4):
+            run("memory-per-worker", model, workers=count)
+            warm = run("memory-per-worker", model, workers=count, warmup=True)
+            maker.memory(warm, warm["main_pid"], count << 20, count << 20)
+    crash = run("crash", "threads", kind="fault")
+    for fault in ("os-exit", "sigsegv", "sigkill", "sigterm", "exception"):
+        cases = {
+            "Thread": "thread_crash",
+            "ThreadPoolExecutor": "thread_crash",
+            "Process-fork": "bare_crash",
+            "ProcessPoolExecutor-fork": "executor_crash",
+            "Pool-fork": "pool_crash",
+        }
+        for workers, what in cases.items():
+            seen_there = FINE if fault == "exception" else numbers[what]
+            for name in NEEDED:
+                observed(maker, crash, f"{workers}.{fault}.{name}", seen_there.get(name, 0))
+    tables = maker.tables()
+    tables.metrics = compute_all(tables)
+    return tables
+
+
+def verdicts(**changes: Any) -> dict[str, str]:
+    return {claim.text: found.verdict for claim, found in findings(groups(suite(**changes))[0])}
+
+
+def test_the_verdicts_of_a_machine_like_any_other() -> None:
+    found = verdicts()
+    assert list(found) == TEXTS
+    assert found[SHARING] == HOLDS
+    assert {found[text] for text in (PRECAUTIONS, SEPARATE, PIPES, PROCESS_CRASH, THREAD_CRASH)} == {CAVEAT}
+    assert found[WINDOWS] == f"{UNKNOWN} on Windows yet"
+    # What workers hold is not that anything ran out.
+    assert found[EXHAUSTION] == f"{UNKNOWN} yet"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "verdict"),
+    [
+        ({"threads_see": 0.9}, SHARING, NOT),
+        ({"lost_share": 0.0}, PRECAUTIONS, NOT),
+        ({"lost_with_lock": 3}, PRECAUTIONS, NOT),
+        ({"processes_see": 0.1}, SEPARATE, NOT),
+        ({"shared_seen": 0.9}, SEPARATE, NOT),
+        ({"pipes_ns": 50 * MS}, PIPES, NOT),
+        ({"bare_crash": {"parent_lives": 1}}, PROCESS_CRASH, NOT),
+        ({"executor_crash": FINE, "pool_crash": FINE}, PROCESS_CRASH, HOLDS),
+        ({"thread_crash": FINE}, THREAD_CRASH, NOT),
+        ({"os": "Windows"}, UNIX, f"{UNKNOWN} on Unix yet"),
+        ({"os": "Windows"}, WINDOWS, UNKNOWN),
+    ],
+)
+def test_a_verdict_turns_with_its_numbers(changes: dict[str, Any], text: str, verdict: str) -> None:
+    assert verdicts(**changes)[text] == verdict
+
+
+def test_what_was_not_run_is_not_judged() -> None:
+    """This suite has no start-stop and no skewed-tasks: it must not be guessed."""
+    found = dict(findings(groups(suite())[0]))
+    by_text = {claim.text: finding for claim, finding in found.items()}
+    for text, workload in ((CREATION, "start-stop"), (IMBALANCE, "skewed-tasks")):
+        assert by_text[text].verdict == UNKNOWN
+        assert by_text[text].measured.startswith(f"{workload} under ")
+
+
+def test_the_report_says_every_claim_with_its_verdict_and_the_numbers() -> None:
+    view = build(suite())
+    assert view.verdicts[0].sentence == (
+        "6 of 11 claims about threads and processes hold here: 5 with a caveat, 5 not measured."
+    )
+    text = " ".join(to_text(view).split())
+    assert "Precautions are needed, or two threads write at the same time. Verdict: holds with a caveat" in text
+    assert "Measured: 30 % of all counts were lost without a lock, 0 with one." in text
+    assert "Caveat: Where a thread may be interrupted is up to the interpreter" in text
+    assert "race: two threads count up one number" in text
+    assert "1.00 MiB with 1 and 4.00 MiB with 4 processes" in text
+    # A claim that simply holds has no caveat to tell.
+    assert "other threads wrote. shared-state:" in text
+
+
+def started(tables: Tables, system: str, **first_ms: float) -> Tables:
+    """With what `start-stop` gives there: model -> when the first worker ran."""
+    runs, metrics = [], []
+    for model, first in first_ms.items():
+        cell = {
+            "suite_id": tables.suite["suite_id"],
+            "workload": "start-stop",
+            "size": "small",
+            "parameters": "",
+            "model": model,
+            "workers": 1,
+            "start_method": "" if model == "threads" else model,
+            "capture": "none",
+            "os": system,
+            "python": PYTHON,
+        }
+        runs.append({**cell, "run_id": model, "control": False, "warmup": False, "status": "ok", "wall_ns": SECOND})
+        number = {"metric": "spawn_first_worker_ns", "unit": "ns", "scope": "cell", "quality": "measured", "n": 7}
+        metrics.append({**cell, **number, "value": first * MS, "lower": first * 0.9 * MS, "upper": first * 1.1 * MS})
+    return replace(
+        tables,
+        runs=pd.concat([tables.runs, from_rows("runs", runs)], ignore_index=True),
+        metrics=pd.concat([tables.metrics, from_rows("metrics", metrics)], ignore_index=True),
+    )
+
+
+def test_a_suite_of_another_system_answers_what_this_one_cannot() -> None:
+    here = started(suite(), "Linux", threads=0.2, fork=2, spawn=60, forkserver=40)
+    there = started(suite(os="Windows"), "Windows", threads=0.3, spawn=90)
+    busy = {"code": "load", "severity": "warning", "text": "the machine was busy", "remedy": "repeat"}
+    there.notices = from_rows("notices", [busy])
+    there.suite = {**there.suite, "suite_id": "20250102-000000-claims"}
+    for tables, system in ((here, "Linux"), (there, "Windows")):
+        place = {"os": system, "python_label": PYTHON, "python": {"version": PYTHON, "build": system}}
+        tables.suite = {**tables.suite, "environments": [place]}
+    view = build(here.beside([there]))
+    assert [notice.text for notice in view.notices if notice.code == "load"] == [
+        "20250102-000000-claims: the machine was busy"
+    ]
+    labels = [facts.label for facts in view.environment]
+    assert labels == ["Linux", "Windows", f"Linux · Python {PYTHON}", f"Windows · Python {PYTHON}"]
+    by_system = {group.label: {row.label: row.fields for row in group.rows} for group in view.summary.groups}
+    assert list(by_system) == [f"Linux · Python {PYTHON}", f"Windows · Python {PYTHON}"]
+    # Each system's own numbers judge it, wherever the claim stands.
+    for claims in by_system.values():
+        assert claims[WINDOWS][0].main == HOLDS
+        assert claims[WINDOWS][1].main.startswith(f"On Windows · Python {PYTHON} the first worker ran after 90.0 ms")
+        assert claims[UNIX][0].main == CAVEAT
+        assert claims[UNIX][1].main.startswith(f"On Linux · Python {PYTHON} the first worker ran after 2.00 ms")
+    alone = {row.label: row.fields[0].main for group in build(here).summary.groups for row in group.rows}
+    assert alone[WINDOWS] == f"{UNKNOWN} on Windows yet"
+    assert alone[UNIX] == CAVEAT
+
+
+def test_programs_read_the_same_verdicts() -> None:
+    found = groups(suite())
+    rows = judged(found)
+    assert [(row["claim"], row["verdict"]) for row in rows] == list(verdicts().items())
+    assert {(row["os"], row["python"]) for row in rows} == {(found[0].os, found[0].python)}
+    by_claim = {row["claim"]: row for row in rows}
+    assert by_claim[SHARING]["caveat"] == ""
+    assert by_claim[PRECAUTIONS]["caveat"].startswith("Where a thread may be interrupted")

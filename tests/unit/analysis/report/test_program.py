@@ -1,0 +1,318 @@
+"""The report of a recorded program: no comparison, but all of its time and who kept whom waiting."""
+
+import csv
+import io
+import re
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.made_tables import MS
+from tests.unit.analysis.report import made_program as made
+from tests.unit.analysis.report.made_program import (
+    CHILD,
+    FEEDER,
+    HOG,
+    MAIN,
+    lines,
+    loaded,
+    rows,
+    section,
+    tables,
+    view,
+    whole,
+)
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.ledger import PARTS, UNATTRIBUTED
+from tracekit.analysis.report.markdown import coded, to_markdown
+from tracekit.analysis.report.names import names_of
+from tracekit.analysis.report.program import ended_text, program_of
+from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.report.write import write
+
+
+def test_the_headline_says_how_long_how_it_ended_and_where_the_time_went() -> None:
+    (verdict,) = view().verdicts
+    assert verdict.outcome == "program"
+    assert verdict.lead.startswith("app.py took 1.00 s")
+    assert "it ended with exit code 3" in verdict.rest
+    assert "Its 4 threads lived 3.50 s in all: on-CPU 1.50 s (43 %), idle 900 ms (26 %), GIL wait 770 ms (22 %)" in (
+        verdict.rest
+    )
+
+
+@pytest.mark.parametrize("method", ["waits-probe", "kernel-uprobe"])
+def test_there_is_one_gil_wait_on_the_first_screen(method: str) -> None:
+    """A forced switch is in the headline, so it is in the column as well, whoever saw it."""
+    found = rows()
+    for row in (*found["waits"], *found["holds"]):
+        row["method"] = method if row.get("kind") in (None, "gil") else row["method"]
+    found["waits"].append({**made.wait(HOG, "gil-switch", 950, 30, "hog"), "method": method})
+    found["runs"][0]["capture"] = "waits" if method == "waits-probe" else "kernel"
+    if method == "kernel-uprobe":
+        found["waits"] = [row for row in found["waits"] if row["method"] == method]
+        found["sched"] = [made.sched(HOG, "running", 0, 900), made.sched(HOG, "sleeping", 900, 100)]
+        found["sched"] += [made.sched(FEEDER, "sleeping", 0, 1000)]
+    shown = build(tables(found))
+    field = shown.summary.groups[0].rows[0].fields[2]
+    assert f"GIL wait {field.main} ({field.sub})" in shown.verdicts[0].rest
+    assert field.tag == method
+    notes = {item.mark: item.text for item in shown.summary.legend}
+    assert "forced switches included" in notes["GIL wait"]
+    (there,) = section(shown, "gil").tables
+    assert "forced switches" in {item.mark: item.text for item in there.legend}["GIL wait"]
+
+
+@pytest.mark.parametrize(("capture", "left"), [("py-spy", "export"), ("viztracer", "view")])
+def test_a_program_that_only_another_capture_watched_says_so_where_the_waits_would_be(capture: str, left: str) -> None:
+    found = rows()
+    for name in ("waits", "holds", "threads"):
+        found[name] = []
+    found["runs"][0]["capture"] = capture
+    shown = build(tables(found))
+    said = section(shown, "sites").sentences
+    assert said[0].startswith("Not watched by waits: ")
+    assert f"`tracekit {left} 20250101-000000-app.py" in said[1]
+    assert f"--capture waits,{capture}" in said[2]
+    assert "Not watched by waits" in to_text(shown)
+
+
+def test_the_rest_of_a_thread_that_hardly_lived_is_no_doubt() -> None:
+    found = rows()
+    found["waits"], found["holds"] = [], []
+    found["threads"] = [made.thread(MAIN, MAIN, "MainThread", 0, 20, cpu=18, role="main")]
+    found["processes"] = found["processes"][:1]
+    assert not any(text.startswith("As the whole story") for text in build(tables(found)).doubts)
+    found["threads"][0]["cpu_ns"] -= MS
+    assert any(text.startswith("As the whole story: 15 %") for text in build(tables(found)).doubts)
+
+
+def test_threads_that_the_ledger_is_not_about_are_not_counted_as_living_in_it() -> None:
+    found = rows()
+    shell = {"executable": "/usr/bin/dash", "ended": "_exit", "exit_code": 0, "pid": 300, "start_ticks": 300}
+    found["processes"].append({**found["processes"][1], **shell})
+    found["threads"].append({**made.thread(300, 300, "dash", 200, 300, cpu=1), "role": "native", "cpu_ns": None})
+    shown = build(tables(found))
+    assert "Its 4 threads lived 3.50 s in all" in shown.verdicts[0].rest
+    (dash,) = [row for row in shown.summary.groups[0].rows if row.label == "dash 300"]
+    assert dash.detail == "1 thread"
+    # One reason why it has no ledger, not one per column.
+    assert {field.mark for field in dash.fields[1:5]} == {"a"}
+
+
+def test_what_a_table_of_one_run_says_of_repeats_is_nothing() -> None:
+    for found in (section(view(), "gil"), section(view(), "sure")):
+        (table,) = found.tables
+        assert table.columns[0] == ("Program", "")
+        assert not any("n = " in field.sub for block in table.groups for row in block.rows for field in row.fields)
+    (gil,) = section(view(), "gil").tables
+    assert "95 % interval" not in {below for _, below in gil.columns}
+    legend = {item.mark: item.text for item in gil.legend}
+    assert legend["waits-probe"] == "every wait seen by capture waits"
+    # The probe sees waits and no samples.
+    assert legend["est."].startswith("not counted: a wake-up per switch interval")
+
+
+def test_a_program_without_python_has_no_facts_about_one() -> None:
+    found = tables(rows())
+    known = {**found.suite["environments"][0], "python_label": "", "python": {"version": None}}
+    found.suite["environments"] = [known]
+    assert [block.label for block in build(found).environment] == ["Linux"]
+    # Nobody asked a recorded Python which build it is.
+    found.suite["environments"] = [{**known, "python": {"version": "3.14.0"}}]
+    (_, python) = build(found).environment
+    assert dict(python.facts)["GIL"] == "not recorded"
+
+
+def test_nothing_is_compared() -> None:
+    shown = view()
+    said = f"{to_text(shown)} {shown.summary.columns} {[item.title for item in shown.sections]}"
+    for word in ("speed-up", "Speed-up", "ceiling", "serial", "n/a"):
+        assert word not in said
+    assert shown.captures is None
+    assert shown.by_workers == ()
+
+
+def test_each_process_says_how_it_ended_and_what_its_threads_did() -> None:
+    found = lines(view().summary)
+    assert list(found) == ["app.py, 2 processes, 4 threads", "main, pid 100 · 3 threads", "process 200, 1 thread"]
+    assert found["main, pid 100 · 3 threads"] == ["1.00 s", "1.00 s", "770 ms", "140 ms", "900 ms", "60 / 6"]
+    assert found["process 200, 1 thread"] == ["500 ms", "500 ms", "0 s", "0 s", "0 s", "20 / 2"]
+    ends = [row.fields[0].sub for row in view().summary.groups[0].rows]
+    assert ends == ["exit code 3", "exit code 3", "SIGKILL"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "text"),
+    [
+        ("exit", 0, "exit code 0"),
+        ("_exit", 7, "os._exit, code 7"),
+        ("_exit", None, "os._exit"),
+        ("signal", -signal.SIGTERM, "SIGTERM"),
+        ("signal", -200, "signal 200"),
+        ("signal", None, "a signal"),
+        ("unknown", None, "not known"),
+        ("", None, "not known"),
+        ("exit", None, "exit"),
+    ],
+)
+def test_an_end_in_words(ended: str, code: int | None, text: str) -> None:
+    assert ended_text({"ended": ended, "exit_code": code}) == text
+
+
+def test_a_shell_that_leaves_as_shells_do_just_ends() -> None:
+    assert ended_text({"ended": "_exit", "exit_code": 4, "executable": "/usr/bin/dash"}) == "exit code 4"
+    assert ended_text({"ended": "_exit", "exit_code": 4, "executable": "/usr/bin/python3.11"}) == "os._exit, code 4"
+
+
+def test_an_unknown_end_is_a_doubt_and_no_guess() -> None:
+    found = rows()
+    found["processes"][1].update(ended="unknown", exit_code=None)
+    shown = build(tables(found))
+    assert shown.summary.groups[0].rows[2].fields[0].sub == "not known"
+    assert any("how process 200 ended" in text for text in shown.doubts)
+
+
+def test_the_ledger_of_every_place_closes() -> None:
+    program = program_of(whole())
+    assert program is not None
+    places = [(None, None), (MAIN, None), (CHILD, None), (MAIN, MAIN), (MAIN, HOG), (MAIN, FEEDER), (CHILD, CHILD)]
+    for pid, tid in places:
+        ledger = program.ledger(pid, tid)
+        assert ledger is not None
+        assert sum(ledger.parts[part] for part in PARTS if part in ledger.parts) == ledger.whole
+        assert UNATTRIBUTED in ledger.parts
+        assert "unattributed 0 %" in ledger.sentence
+    assert program.ledger(MAIN, 999) is None
+
+
+def test_the_idle_rule_stands_under_the_figure() -> None:
+    figures = [figure for block in view().figures for figure in block.figures]
+    assert [figure.title for figure in figures] == ["What each process did", "What each thread did"]
+    assert all("Idle: waits in queues, joins" in figure.caption for figure in figures)
+    assert all("By waits-probe." in figure.caption for figure in figures)
+
+
+def test_a_thread_without_a_name_of_its_own_is_called_by_its_id_and_function() -> None:
+    names = names_of(whole(), made.RUN)
+    assert names.thread(MAIN, MAIN) == "main thread"
+    assert names.thread(MAIN, HOG) == "thread 101"
+    assert names.thread(MAIN, FEEDER) == "feeder"
+    assert names.thread(CHILD, CHILD) == "process 200"
+    assert names.thread(MAIN, None) == "not known"
+    assert names.functions[MAIN, HOG] == "hog"
+
+
+def test_threads_that_share_a_name_are_told_apart() -> None:
+    found = rows()
+    found["threads"][1]["name"] = "feeder"
+    names = names_of(loaded(found), made.RUN)
+    assert {names.thread(MAIN, tid) for tid in (HOG, FEEDER)} == {"feeder 101", "feeder 102"}
+
+
+def test_the_methods_stand_side_by_side() -> None:
+    (table,) = section(view(), "sure").tables
+    best, bound = table.groups[0].rows
+    assert [field.main for field in best.fields] == ["waits-probe", "770 ms", "the best"]
+    assert [field.main for field in bound.fields] == ["schedstat", "0–2.00 s", "inside"]
+
+
+def test_the_files_beside_the_page_hold_everything(tmp_path: Path) -> None:
+    files = write(whole(), tmp_path)
+    assert {path.name for path in files.downloads} == {"wait.collapsed.txt", "blame.csv", "wait-sites.csv"}
+    stacks = (tmp_path / "wait.collapsed.txt").read_text().splitlines()
+    # GIL waits of both threads and the sleep; idleness is left out.
+    assert sum(int(line.rpartition(" ")[2]) for line in stacks) == (700 + 70 + 140) * 1000
+    assert all(line.rpartition(" ")[0].count(";") == 3 for line in stacks)
+    blame = list(csv.DictReader(io.StringIO((tmp_path / "blame.csv").read_text())))
+    assert [(row["waiter_tid"], row["holder_tid"], row["wait_ns"]) for row in blame] == [
+        (str(FEEDER), str(HOG), str(700 * MS)),
+        (str(HOG), str(FEEDER), str(70 * MS)),
+    ]
+    sites = list(csv.DictReader(io.StringIO((tmp_path / "wait-sites.csv").read_text())))
+    assert sum(int(row["total_ns"]) for row in sites) == (700 + 70 + 140 + 900) * MS
+    # Where a home folder lies is nobody's business.
+    assert all(not row[name].startswith("/") for row in blame for name in ("waiter_file", "holder_file"))
+    assert all(row["file"] and not row["file"].startswith("/") for row in sites if row["function"])
+    for name in ("wait.collapsed.txt", "blame.csv", "wait-sites.csv"):
+        assert f'href="{name}"' in files.html.read_text()
+        assert f"({name})" in files.markdown.read_text()
+
+
+def test_the_terminal_says_who_kept_whom_waiting_without_markup() -> None:
+    text = " ".join(to_text(view()).split())
+    assert "Thread 101 in hog held the GIL for 100 % of the time that feeder in small waited for it" in text
+    assert "main (pid 100 · 3 threads)" in text
+    assert "`" not in text
+
+
+def test_no_line_of_the_terminal_ends_inside_a_number_or_a_word() -> None:
+    shown = view()
+    # Every place at which the line could end, once.
+    for padding in range(60):
+        rest = f"{'x' * padding} {shown.verdicts[0].rest}"
+        text = to_text(replace(shown, verdicts=(replace(shown.verdicts[0], rest=rest),)))
+        assert not re.search(r"\d\n(ms|us|s|%)\b|on-\n", text)
+    assert "waits-probe: every wait seen by capture waits" in to_text(shown)
+    assert "GIL wait (of thread time)" in to_text(shown)
+
+
+def test_markdown_keeps_functions_as_code() -> None:
+    text = to_markdown(view())
+    assert "Thread 101 in `hog` held the GIL for 100 % of the time that feeder in `small` waited for it" in text
+    assert "## Who kept whom waiting" in text
+    assert "![" in text
+    assert coded("a_b in `c_d` *e*") == r"a\_b in `c_d` \*e\*"
+
+
+def test_a_program_without_a_capture_that_sees_waits_has_a_bound_and_says_so() -> None:
+    found = rows()
+    found["waits"], found["holds"] = [], []
+    found["runs"][0]["capture"] = "none"
+    shown = build(tables(found))
+    field = shown.summary.groups[0].rows[0].fields[2]
+    assert (field.main, field.tag) == ("0–2.00 s", "bound")
+    (unwatched,) = shown.sections
+    assert (unwatched.slug, unwatched.tables) == ("sites", ())
+    assert unwatched.sentences[0].startswith("Not watched by waits: ")
+    assert unwatched.sentences[1] == "`tracekit record --capture waits -- ...` records the waits."
+    assert any(text.startswith("As a GIL wait: it is a range") for text in shown.doubts)
+    assert any("blocked" in figure.alt for block in shown.figures for figure in block.figures)
+
+
+def test_a_program_whose_record_was_not_finished_still_has_a_report(tmp_path: Path) -> None:
+    found = rows()
+    for name in ("processes", "threads", "waits", "holds"):
+        found[name] = []
+    found["runs"][0].update(status="unfinished", wall_ns=None, start_ns=None, exit_code=None)
+    files = write(tables(found), tmp_path)
+    (verdict,) = files.view.verdicts
+    assert verdict.sentence == "app.py was not recorded to its end: its run is unfinished."
+    assert files.figures == ()
+    (missing,) = files.view.figures[0].missing
+    assert "no Python thread" in missing.reason
+    # Nobody saw a thread: that does not make them none.
+    assert [row.detail for row in files.view.summary.groups[0].rows] == ["one run"]
+
+
+def test_a_storm_of_processes_is_cut_to_a_table_one_can_read() -> None:
+    found = rows()
+    for pid in range(300, 340):
+        found["processes"].append({**found["processes"][1], "pid": pid, "exit_code": 0, "ended": "exit"})
+        found["threads"].append(made.thread(pid, pid, "MainThread", 100, 600, cpu=10))
+    shown = build(tables(found))
+    *top, rest = shown.summary.groups[0].rows
+    assert len(top) == 13
+    assert rest.label == "30 other processes"
+    (processes, threads) = [figure for block in shown.figures for figure in block.figures]
+    assert "Not shown: 28" in processes.caption
+    assert "Not shown: 30" in threads.caption
+
+
+def test_every_figure_has_a_file_of_its_own(tmp_path: Path) -> None:
+    files = write(whole(), tmp_path)
+    names = {"process-time.png", "thread-time.png", "blame.png", "wait-flame.png"}
+    assert {path.name for path in files.figures} == names
+    assert {f"{figure.slug}.png" for figure in view().every_figure} == names

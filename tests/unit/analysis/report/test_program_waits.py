@@ -1,0 +1,112 @@
+"""The report of a recorded program: who kept whom waiting for the GIL, and in which functions threads waited."""
+
+import pytest
+
+from tests.made_tables import MS
+from tests.unit.analysis.report import made_program as made
+from tests.unit.analysis.report.made_program import FEEDER, HOG, lines, loaded, rows, section, tables, view
+from tracekit.analysis.report.blame import blame_of
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.names import names_of
+from tracekit.analysis.report.sites import UNKNOWN, short_place, sites_of
+
+
+def test_blame_says_who_held_the_gil_in_which_function() -> None:
+    found = section(view(), "blame")
+    assert found.sentences == (
+        "Thread 101 in `hog` held the GIL for 100 % of the time that feeder in `small` waited for it "
+        "(700 ms of 700 ms).",
+    )
+    assert lines(found.tables[0]) == {
+        "feeder, small · me/app.py": ["thread 101", "700 ms", "100 %", "7"],
+        "thread 101, hog · me/app.py": ["feeder", "70.0 ms", "100 %", "7"],
+    }
+
+
+def test_time_in_which_nobody_held_the_gil_is_nobodys() -> None:
+    found = rows()
+    # The hog drops the GIL 40 ms before the first wait for it ends.
+    found["holds"][0]["end_ns"] -= 40 * MS
+    made_so = loaded(found)
+    found_blame = blame_of(made_so, made.RUN, names_of(made_so, made.RUN))
+    assert found_blame is not None
+    by_holder = {entry.holder.thread: entry.ns for entry in found_blame.entries if entry.waiter.thread == "feeder"}
+    assert by_holder == {"thread 101": 660 * MS, "nobody": 40 * MS}
+    assert found_blame.whole == 770 * MS
+
+
+def test_a_program_that_never_waited_for_the_gil_has_no_blame() -> None:
+    found = rows()
+    found["waits"] = [row for row in found["waits"] if row["kind"] == "sleep"]
+    found["holds"] = []
+    shown = build(tables(found))
+    blame = section(shown, "blame")
+    assert blame.tables == ()
+    assert blame.figures is not None
+    assert [figure.slug for figure in blame.figures.figures] == ["wait-flame"]
+    assert "gil" not in [item.slug for item in shown.sections]
+
+
+def test_sites_are_functions_with_what_they_wait_for_and_idle_ones_apart() -> None:
+    (table,) = section(view(), "sites").tables
+    waits, idle = table.groups
+    assert [(row.label, row.detail, row.fields[0].main, row.fields[1].main) for row in waits.rows] == [
+        ("small", "me/app.py:20", "the GIL", "700 ms"),
+        ("small", "me/app.py:20", "sleep", "140 ms"),
+        ("hog", "me/app.py:10", "the GIL", "70.0 ms"),
+    ]
+    assert [(row.label, row.fields[1].sub, row.fields[3].main) for row in idle.rows] == [
+        ("Thread.join", "50 %", "900 ms")
+    ]
+
+
+def test_many_sites_are_summed_below_the_top_ones() -> None:
+    found = rows()
+    found["waits"] += [made.wait(HOG, "lock", 920 + index, 0.5, f"lock_{index:02}") for index in range(30)]
+    (table,) = section(build(tables(found)), "sites").tables
+    *top, rest = table.groups[0].rows
+    assert len(top) == 12
+    assert (rest.label, rest.fields[1].main, rest.fields[2].main) == ("21 other sites", "10.5 ms", "21")
+
+
+def test_a_wait_outside_any_python_function_is_said_so() -> None:
+    found = rows()
+    found["waits"].append(made.wait(HOG, "lock", 950, 30, ""))
+    shown = build(tables(found))
+    assert UNKNOWN in [row.label for row in section(shown, "sites").tables[0].groups[0].rows]
+
+
+def test_of_two_watchers_the_one_that_knows_functions_gives_the_sites() -> None:
+    found = rows()
+    by_kernel = [{**row, "method": "kernel-uprobe", "function": None} for row in found["waits"] if row["kind"] == "gil"]
+    found["waits"] += by_kernel
+    assert sum(site.total for site in sites_of(loaded(found), made.RUN) if site.kind == "gil") == 770 * MS
+    found["waits"] = by_kernel
+    assert {site.function for site in sites_of(loaded(found), made.RUN)} == {""}
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "place"),
+    [
+        ("/usr/lib/python3/concurrent/futures/thread.py", 69, "futures/thread.py:69"),
+        ("app.py", None, "app.py"),
+        (r"C:\work\app.py", 3, "work/app.py:3"),
+        ("<string>", 1, "<string>:1"),
+        ("", None, ""),
+    ],
+)
+def test_a_place_is_short_enough_for_a_table(file: str, line: int | None, place: str) -> None:
+    assert short_place(file, line) == place
+
+
+def test_what_happens_in_a_subinterpreter_is_not_blamed_on_another_gil() -> None:
+    found = rows()
+    for row in (*found["waits"], *found["holds"]):
+        if row["tid"] == FEEDER and row["object"] == "gil 1":
+            row["object"] = "gil 2"
+    made_so = loaded(found)
+    found_blame = blame_of(made_so, made.RUN, names_of(made_so, made.RUN))
+    assert found_blame is not None
+    # What the probe itself named as holder stays; no hold of another GIL is taken for one.
+    functions = {entry.holder.function for entry in found_blame.entries if entry.holder.thread != "nobody"}
+    assert functions == {""}

@@ -1,0 +1,217 @@
+"""The verdict, one test per way a suite can turn out."""
+
+from tests.unit.analysis.report.made_numbers import Interval, Suite, typical
+from tracekit.analysis.report.build import build
+from tracekit.analysis.report.views import Verdict
+
+ONE: Interval = (1.0, 1.0, 1.0)
+
+
+def the_verdict(suite: Suite) -> Verdict:
+    (found,) = build(suite.tables()).verdicts
+    return found
+
+
+def test_processes_win_and_threads_wait_for_the_gil() -> None:
+    found = the_verdict(typical())
+    assert found.outcome == "processes"
+    assert found.sentence == (
+        "On 2 CPUs, 2 processes (fork) run matmul 1.82x as fast as serial (95 % interval 1.74–1.90, n = 5); "
+        "2 threads are no faster (0.99x, 0.97–1.02): they wait for the GIL 48–51 % of the time."
+    )
+    assert found.lead == "On 2 CPUs, 2 processes (fork) run matmul 1.82x as fast as serial"
+
+
+def test_threads_win_where_tasks_wait() -> None:
+    suite = Suite("sleep", "io").cell("serial", speedup=ONE)
+    suite.cell("threads", speedup=(1.98, 1.97, 2.0), gil_wait_ms=(0.0, 0.0, 1580.0))
+    suite.cell("fork", speedup=(1.93, 1.90, 1.96))
+    found = the_verdict(suite)
+    assert found.outcome == "threads"
+    # The range 0 to 98 % says nothing, so nothing is said about the GIL.
+    assert found.sentence == (
+        "On 2 CPUs, 2 threads run sleep 1.98x as fast as serial (95 % interval 1.97–2.00, n = 5); "
+        "2 processes (fork) reach 1.93x (1.90–1.96), detectably behind."
+    )
+
+
+def test_overlapping_intervals_rank_nobody() -> None:
+    suite = Suite("hashing", "native").cell("serial", speedup=ONE)
+    suite.cell("threads", speedup=(1.90, 1.82, 1.95)).cell("fork", speedup=(1.85, 1.80, 1.96))
+    assert the_verdict(suite).rest.endswith("; 2 processes (fork) reach 1.85x (1.80–1.96), their intervals overlap.")
+
+
+def test_a_small_gil_wait_is_said_to_be_small() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("fork", speedup=(1.8, 1.7, 1.9))
+    suite.cell("threads", speedup=(1.7, 1.65, 1.75), gil_wait_ms=(10.0, 5.0, 30.0))
+    assert "they wait for the GIL less than 2 % of the time" in the_verdict(suite).sentence
+
+
+def test_nothing_wins() -> None:
+    suite = Suite().cell("serial", speedup=ONE)
+    suite.cell("threads", speedup=(0.98, 0.95, 1.03)).cell("fork", speedup=(1.2, 0.9, 1.5))
+    found = the_verdict(suite)
+    assert found.outcome == "level"
+    assert found.sentence == (
+        "On 2 CPUs, no model runs matmul detectably faster than serial (95 % intervals, n = 5). "
+        "2 threads reach 0.98x (0.95–1.03); 2 processes (fork) reach 1.20x (0.90–1.50)."
+    )
+
+
+def test_everything_is_slower() -> None:
+    suite = Suite().cell("serial", speedup=ONE)
+    suite.cell("threads", speedup=(0.8, 0.75, 0.85)).cell("fork", speedup=(0.2, 0.1, 0.3))
+    found = the_verdict(suite)
+    assert found.outcome == "slower"
+    assert found.lead == "On 2 CPUs, every model runs matmul slower than serial"
+
+
+def test_an_interval_that_reads_as_1_contains_1() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("fork", speedup=(1.8, 1.7, 1.9))
+    suite.cell("threads", speedup=(0.98, 0.96, 0.998))
+    assert "2 threads are no faster (0.98x, 0.96–1.00)" in the_verdict(suite).sentence
+
+
+def test_a_higher_median_that_proves_nothing_does_not_hide_one_that_does() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("threads", speedup=(0.98, 0.95, 1.02))
+    suite.cell("fork", speedup=(1.75, 0.97, 1.90)).cell("forkserver", speedup=(1.70, 1.66, 1.74))
+    found = the_verdict(suite)
+    assert found.outcome == "processes"
+    assert found.sentence == (
+        "On 2 CPUs, 2 processes (forkserver) run matmul 1.70x as fast as serial (95 % interval 1.66–1.74, n = 5); "
+        "2 threads are no faster (0.98x, 0.95–1.02)."
+    )
+
+
+def test_the_best_of_a_family_is_detectably_faster_if_one_is() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("threads", speedup=(1.95, 1.9, 2.0))
+    suite.cell("fork", speedup=(1.75, 0.97, 1.90)).cell("forkserver", speedup=(1.70, 1.66, 1.74))
+    assert the_verdict(suite).rest.endswith("; 2 processes (forkserver) reach 1.70x (1.66–1.74), detectably behind.")
+
+
+def test_another_family_with_a_higher_median_is_not_called_no_faster() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("threads", speedup=(1.9, 0.95, 2.5))
+    suite.cell("fork", speedup=(1.7, 1.65, 1.75))
+    assert the_verdict(suite).rest.endswith("; 2 threads are not detectably faster (1.90x, 0.95–2.50).")
+
+
+def test_a_best_cell_of_too_few_repeats_does_not_hide_a_usable_one() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("fork", n=2, failed=3, speedup=(1.9, None, None))
+    suite.cell("spawn", speedup=(1.5, 1.4, 1.6)).cell("threads", speedup=(0.98, 0.95, 1.02))
+    assert the_verdict(suite).lead == "On 2 CPUs, 2 processes (spawn) run matmul 1.50x as fast as serial"
+
+
+def test_without_an_interval_nothing_is_said_to_be_slower() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("fork", n=2, failed=3, speedup=(1.9, None, None))
+    suite.cell("threads", speedup=(0.8, 0.75, 0.85))
+    found = the_verdict(suite)
+    assert found.outcome == "level"
+    assert found.sentence == (
+        "On 2 CPUs, no model runs matmul detectably faster than serial (95 % intervals, n = 2 and 5). "
+        "2 threads reach 0.80x (0.75–0.85); 2 processes (fork) reach 1.90x (n = 2)."
+    )
+
+
+def test_slower_threads_are_called_slower() -> None:
+    suite = Suite().cell("serial", speedup=ONE).cell("fork", speedup=(1.8, 1.7, 1.9))
+    suite.cell("threads", speedup=(0.8, 0.75, 0.85))
+    assert "; 2 threads are slower than serial (0.80x, 0.75–0.85)." in the_verdict(suite).sentence
+
+
+def test_threads_only() -> None:
+    suite = Suite().cell("serial", speedup=ONE)
+    suite.cell("threads", speedup=(1.01, 0.97, 1.04), gil_wait_ms=(800.0, 780.0, 830.0))
+    assert the_verdict(suite).sentence == (
+        "On 2 CPUs, 2 threads run matmul no faster than serial (1.01x, 95 % interval 0.97–1.04, n = 5): "
+        "they wait for the GIL 49–52 % of the time."
+    )
+
+
+def test_four_repeats_give_no_interval_and_no_judgement() -> None:
+    suite = Suite().cell("serial", n=4, speedup=(1.0, None, None))
+    suite.cell("threads", n=4, speedup=(0.98, None, None)).cell("fork", n=4, speedup=(1.8, None, None))
+    found = the_verdict(suite)
+    assert found.outcome == "unsure"
+    assert found.sentence == (
+        "On 2 CPUs, 2 processes (fork) ran matmul 1.80x as fast as serial, but 4 repeats are too few for an "
+        "interval; 2 threads: 0.98x, without an interval."
+    )
+
+
+def test_no_serial_run() -> None:
+    reason = {"speedup": "no serial run of the same work ended ok"}
+    found = the_verdict(Suite().cell("threads", lacks=reason).cell("fork", wall_ms=420, lacks=reason))
+    assert found.outcome == "no-serial"
+    assert found.sentence == (
+        "On 2 CPUs, 2 processes (fork) run matmul in 420 ms (95 % interval 412–428 ms, n = 5), but there is no "
+        "speed-up to state: serial was not run; next 2 threads in 800 ms (95 % interval 784–816 ms, n = 5)."
+    )
+
+
+def test_serial_only() -> None:
+    found = the_verdict(Suite().cell("serial", speedup=ONE))
+    assert found.outcome == "serial-only"
+    assert found.sentence == (
+        "Only serial was run: matmul takes 800 ms (95 % interval 784–816 ms, n = 5); there is no run of another "
+        "model to compare it with."
+    )
+
+
+def test_no_usable_run() -> None:
+    found = the_verdict(Suite().cell("serial", n=0, failed=5).cell("threads", n=0, failed=5))
+    assert (found.outcome, found.sentence) == (
+        "none",
+        "No run of matmul gives a number: none of its 10 runs is usable.",
+    )
+    assert the_verdict(Suite()).sentence == "No run of matmul gives a number: none was made."
+
+
+def test_a_build_without_gil_waits_for_none() -> None:
+    suite = Suite().cell("serial", speedup=ONE, gil_enabled=False).cell("fork", speedup=(1.8, 1.75, 1.85))
+    suite.cell("threads", speedup=(1.7, 1.6, 1.74), gil_wait_ms=(0.0, 0.0, 0.0), gil_method="no-gil", gil_enabled=False)
+    assert "detectably behind (this build runs without a GIL)" in the_verdict(suite).sentence
+
+
+def test_several_interpreters_get_a_verdict_each_in_the_order_they_were_run() -> None:
+    suite = typical().cell("serial", python="3.14t", speedup=ONE)
+    suite.cell("threads", python="3.14t", speedup=(1.9, 1.8, 2.0), gil_enabled=False)
+    found = build(suite.tables()).verdicts
+    assert [(item.label, item.outcome) for item in found] == [
+        ("Linux · Python 3.13", "processes"),
+        ("Linux · Python 3.14t", "threads"),
+    ]
+
+
+def test_several_systems_get_a_verdict_each() -> None:
+    suite = typical().cell("serial", os="Darwin", speedup=ONE).cell("fork", os="Darwin", speedup=(1.9, 1.8, 2.0))
+    assert [item.label.split(" · ")[0] for item in build(suite.tables()).verdicts] == ["Linux", "Darwin"]
+
+
+def test_a_machine_that_was_not_free_is_said_to_have_been_so() -> None:
+    suite = Suite().cell("serial", speedup=ONE)
+    suite.cell("fork", speedup=(0.88, 0.42, 1.2), numbers={"ceiling_share": ((0.8, 0.6, 1.0), "share")})
+    assert the_verdict(suite).rest == (
+        " (0.88x, 95 % interval 0.42–1.20, n = 5). Even the control, whose 2 workers share nothing, reached only "
+        "1.10x: this machine was not free to show a speed-up."
+    )
+
+
+def test_a_control_that_a_model_outran_does_not_bound_it() -> None:
+    """The control met a bad moment: saying that the machine could show no speed-up would contradict the one shown."""
+    suite = Suite().cell("serial", speedup=ONE)
+    suite.cell("fork", speedup=(1.86, 1.49, 2.48), numbers={"ceiling_share": ((1.5, 1.2, 1.8), "share")})
+    assert the_verdict(suite).sentence.endswith(
+        "The control, whose 2 workers share nothing, reached only 1.24x: this machine's CPUs were not free all the "
+        "time."
+    )
+
+
+def test_more_workers_than_cpus_lower_no_ceiling() -> None:
+    suite = Suite(cpus=2).cell("serial", speedup=ONE)
+    suite.cell("fork", 8, speedup=(1.8, 1.7, 1.9), numbers={"ceiling_share": ((0.9, 0.8, 1.0), "share")})
+    assert "control" not in the_verdict(suite).sentence
+
+
+def test_unknown_cpus_are_not_guessed() -> None:
+    suite = Suite(cpus=None).cell("serial", speedup=ONE).cell("fork", speedup=(1.8, 1.7, 1.9))
+    assert the_verdict(suite).lead == "2 processes (fork) run matmul 1.80x as fast as serial"

@@ -22,7 +22,7 @@ from tracekit.analysis.view import DEFAULT_PORT, Viewing, ViewItem, serve
 from tracekit.analysis.view.routes import routes
 from tracekit.core.errors import NothingToDo, UsageError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 HOSTILE = "a \"<b>&' name"
 
 

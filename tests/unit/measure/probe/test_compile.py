@@ -14,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 
 from tracekit.measure.probe import compile as probe
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture(autouse=True)

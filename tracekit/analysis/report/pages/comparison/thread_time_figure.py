@@ -5,11 +5,11 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from tracekit.analysis.metrics.ledger_parts import BLOCKED
-from tracekit.analysis.report import style
 from tracekit.analysis.report.cells import Cell, Group, left_out
-from tracekit.analysis.report.figures import ledger as bars_of_parts
-from tracekit.analysis.report.figures.ledger import LedgerBar
-from tracekit.analysis.report.figures.rows_of_points import of_models
+from tracekit.analysis.report.figures import ledger_bars as bars_of_parts
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.figures.ledger_bars import LedgerBar
+from tracekit.analysis.report.figures.point_rows import of_models
 from tracekit.analysis.report.ledger import Ledger, ledger_of_cell, rules
 from tracekit.analysis.report.views import FigureView, MissingFigure
 

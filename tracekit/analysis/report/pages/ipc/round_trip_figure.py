@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from tracekit.analysis.report import ipc, style
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.pages.ipc import page as ipc
 from tracekit.analysis.report.views import FigureView
 from tracekit.analysis.report.wording import value_text
 from tracekit.core.units import format_bytes, format_ns

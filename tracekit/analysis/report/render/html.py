@@ -15,7 +15,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from tracekit.analysis.report.style import FAMILY_COLOURS, OTHER_FAMILY
+from tracekit.analysis.report.figures.style import FAMILY_COLOURS, OTHER_FAMILY
 from tracekit.analysis.report.views import ReportView
 from tracekit.analysis.report.wording import TOGETHER
 
@@ -66,4 +66,4 @@ def _colours() -> str:
 
 
 def _file(name: str) -> str:
-    return resources.files("tracekit.analysis.report").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("tracekit.analysis.report.render").joinpath(name).read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tracekit.analysis.metrics.break_even import Terms, task_length
 from tracekit.analysis.metrics.prediction import POOLS
-from tracekit.analysis.report import style
 from tracekit.analysis.report.cells import Cell
+from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.views import FigureView
 from tracekit.analysis.report.wording import plural
 from tracekit.core.units import format_bytes, format_ns

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tracekit.analysis.report import style
+from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.ledger import NAMES, PARTS, UNATTRIBUTED, Ledger, unattributed_text
 from tracekit.core.units import format_ns
 

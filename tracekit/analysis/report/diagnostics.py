@@ -8,7 +8,7 @@ from tracekit.analysis.metrics.doubts import OPEN_NS
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.ledger import UNATTRIBUTED, unattributed_text
-from tracekit.analysis.report.program import Program
+from tracekit.analysis.report.pages.program.recorded_program import Program
 from tracekit.analysis.report.shares import thread_time_ns
 from tracekit.analysis.report.views import NoticeView
 from tracekit.analysis.report.wording import listed

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tracekit.analysis.metrics.bootstrap import LEAST
-from tracekit.analysis.report import style
 from tracekit.analysis.report.cells import Cell, Group, Number, left_out
+from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.shares import ceiling as ceiling_of
 from tracekit.analysis.report.views import FigureView, MissingFigure
 from tracekit.analysis.report.wording import interval_text, listed, plural, times

@@ -11,7 +11,7 @@ from tracekit.analysis.metrics import break_even, prediction
 from tracekit.analysis.metrics.speedup import SAME_WORK
 from tracekit.analysis.report.cells import Cell, Group, Number
 from tracekit.analysis.report.environment import environments
-from tracekit.analysis.report.figures import break_even as regions
+from tracekit.analysis.report.pages.comparison import break_even_figure as regions
 from tracekit.analysis.report.views import Field, FigureGroup, FigureView, LegendItem, Row, RowGroup, Section, TableView
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
 from tracekit.analysis.tables import CELL, Tables

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from tracekit.analysis.report import style
-from tracekit.analysis.report.holding import Held
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.pages.footprint.page import Held
 from tracekit.analysis.report.views import FigureView
 from tracekit.core.units import format_bytes
 

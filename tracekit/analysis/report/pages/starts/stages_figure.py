@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from tracekit.analysis.metrics.spawn_stages import LIFE, RECORDING, STAGES, metric_name
-from tracekit.analysis.report import starts, style
 from tracekit.analysis.report.cells import Cell, Group
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.pages.starts import page as starts
 from tracekit.analysis.report.views import FigureView
 from tracekit.analysis.report.wording import value_text
 from tracekit.core.units import format_ns

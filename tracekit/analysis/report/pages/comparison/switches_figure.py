@@ -5,10 +5,10 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from tracekit.analysis.report import style
 from tracekit.analysis.report.cells import Cell, Group, left_out
-from tracekit.analysis.report.figures import rows_of_points
-from tracekit.analysis.report.figures.rows_of_points import of_models
+from tracekit.analysis.report.figures import point_rows as rows_of_points
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.figures.point_rows import of_models
 from tracekit.analysis.report.views import FigureView, MissingFigure
 
 TITLE = "Context switches"

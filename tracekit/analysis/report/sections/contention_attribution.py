@@ -10,7 +10,7 @@ import pandas as pd
 from tracekit.analysis.metrics.blame import blame
 from tracekit.analysis.metrics.cells import records
 from tracekit.analysis.report.names import Names
-from tracekit.analysis.report.sites import short_place
+from tracekit.analysis.report.sections.wait_sites import short_place
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.analysis.report.wording import percent, plural
 from tracekit.analysis.tables import Tables

@@ -11,8 +11,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from tracekit.analysis.metrics.ledger_parts import GIL
-from tracekit.analysis.report import style
-from tracekit.analysis.report.blame import NOBODY, OTHERS, BlameView, Who
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.sections.contention_attribution import NOBODY, OTHERS, BlameView, Who
 from tracekit.analysis.report.views import FigureView
 from tracekit.core.units import format_ns
 

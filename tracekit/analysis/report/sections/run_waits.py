@@ -7,19 +7,19 @@ from typing import Any
 
 from tracekit.analysis.metrics.blame_stacks import collapsed
 from tracekit.analysis.metrics.cells import SEE_WAITS, UNTRACED, captures, is_light, records
-from tracekit.analysis.report import follows
-from tracekit.analysis.report.blame import blame_csv, blame_of, blame_table, sentences
 from tracekit.analysis.report.cells import Cell, Group
-from tracekit.analysis.report.figures import blame as blame_figure
+from tracekit.analysis.report.figures import attribution_matrix as blame_figure
 from tracekit.analysis.report.figures import flame
-from tracekit.analysis.report.gil import gil_table
 from tracekit.analysis.report.names import Names, names_of
-from tracekit.analysis.report.observed import observed_table
-from tracekit.analysis.report.pickling import pickling_table
-from tracekit.analysis.report.program import Program
+from tracekit.analysis.report.pages.comparison import what_if as follows
+from tracekit.analysis.report.pages.program.recorded_program import Program
+from tracekit.analysis.report.sections.contention_attribution import blame_csv, blame_of, blame_table, sentences
+from tracekit.analysis.report.sections.gil import gil_table
+from tracekit.analysis.report.sections.method_comparison import sure_table
+from tracekit.analysis.report.sections.observed import observed_table
+from tracekit.analysis.report.sections.pickling import pickling_table
+from tracekit.analysis.report.sections.wait_sites import sites_csv, sites_of, sites_table
 from tracekit.analysis.report.shares import gil_wait
-from tracekit.analysis.report.sites import sites_csv, sites_of, sites_table
-from tracekit.analysis.report.sure import sure_table
 from tracekit.analysis.report.views import Download, FigureGroup, FigureView, Section, TableView
 from tracekit.analysis.tables import CELL, Tables
 

@@ -12,9 +12,9 @@ from tracekit.analysis.metrics import break_even, prediction
 from tracekit.analysis.metrics.cells import UNTRACED
 from tracekit.analysis.metrics.once import remembering
 from tracekit.analysis.metrics.task_demand import NO_WARMUP
-from tracekit.analysis.report import follows
 from tracekit.analysis.report.cells import Group
 from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.pages.comparison import what_if as follows
 from tracekit.analysis.report.views import TableView
 from tracekit.analysis.tables import Tables
 from tracekit.core.errors import NothingToDo, UsageError

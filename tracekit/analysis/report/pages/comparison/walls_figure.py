@@ -6,10 +6,10 @@ from statistics import median
 
 from matplotlib.figure import Figure
 
-from tracekit.analysis.report import style
 from tracekit.analysis.report.cells import Cell, Group
-from tracekit.analysis.report.figures import rows_of_points
-from tracekit.analysis.report.figures.rows_of_points import of_models
+from tracekit.analysis.report.figures import point_rows as rows_of_points
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.figures.point_rows import of_models
 from tracekit.analysis.report.views import FigureView, MissingFigure
 from tracekit.analysis.report.wording import range_text
 from tracekit.core.units import format_ns

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from tracekit.analysis.report import style
-from tracekit.analysis.report.faults import OUTCOMES, Case
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.pages.faults.page import OUTCOMES, Case
 from tracekit.analysis.report.views import FigureView
 
 TITLE = "What a fault costs, by kind of worker"

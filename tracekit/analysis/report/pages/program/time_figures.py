@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.report import style
-from tracekit.analysis.report.figures import ledger as bars_of_parts
-from tracekit.analysis.report.figures.ledger import LedgerBar
+from tracekit.analysis.report.figures import ledger_bars as bars_of_parts
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.figures.ledger_bars import LedgerBar
 from tracekit.analysis.report.ledger import Ledger, rules
-from tracekit.analysis.report.program import Program
+from tracekit.analysis.report.pages.program.recorded_program import Program
 from tracekit.analysis.report.views import FigureGroup, FigureView, MissingFigure
 
 PROCESSES, THREADS = "What each process did", "What each thread did"

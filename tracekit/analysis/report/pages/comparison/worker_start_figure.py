@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from tracekit.analysis.report import style
 from tracekit.analysis.report.cells import Cell, Group, left_out
-from tracekit.analysis.report.figures import rows_of_points
+from tracekit.analysis.report.figures import point_rows as rows_of_points
+from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.views import FigureView, MissingFigure
 from tracekit.analysis.report.wording import interval_text, value_text, workers_text
 from tracekit.core.units import format_ns

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tracekit.analysis.report import style
 from tracekit.analysis.report.cells import Cell
+from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.wording import workers_text
 from tracekit.core.units import format_ns, significant
 

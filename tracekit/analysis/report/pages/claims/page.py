@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from tracekit.analysis.report.cells import START_METHODS, Cell, Group, Number
-from tracekit.analysis.report.faults import Case, cases_of
+from tracekit.analysis.report.pages.faults.page import Case, cases_of
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView, Verdict
 from tracekit.analysis.report.wording import interval_text, plural, value_text
 from tracekit.core.units import format_bytes

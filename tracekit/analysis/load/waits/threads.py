@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.lives import MAIN, OTHER, Facts
-from tracekit.analysis.load.probe_lives import Event, Probed
+from tracekit.analysis.load.lifetimes import MAIN, OTHER, Facts
+from tracekit.analysis.load.waits.processes import Event, Probed
 from tracekit.bundle import waits_file
 from tracekit.bundle.waits_file import LARGEST_TID
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.load.kernel_moments import FOR_EVER, Array, Lives, Moments, along, last_before
-from tracekit.analysis.load.kernel_sched import RUNNABLE, RUNNING, switch_moments
-from tracekit.analysis.load.kernel_trace import Trace
+from tracekit.analysis.load.kernel.sched import RUNNABLE, RUNNING, switch_moments
+from tracekit.analysis.load.kernel.thread_events import FOR_EVER, Array, Lives, Moments, along, last_before
+from tracekit.analysis.load.kernel.trace import Trace
 from tracekit.analysis.tables import COLUMNS
 
 METHOD = "kernel-uprobe"

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracekit.analysis.load.kernel_moments import Array, last_before
-from tracekit.analysis.load.kernel_trace import Trace
+from tracekit.analysis.load.kernel.thread_events import Array, last_before
+from tracekit.analysis.load.kernel.trace import Trace
 
 
 def missed_switches(trace: Trace) -> tuple[Array, Array, Array]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.kernel_gil import gil_frames
-from tracekit.analysis.load.kernel_lineage import Process, processes_of
-from tracekit.analysis.load.kernel_moments import Lives as KernelLives
-from tracekit.analysis.load.kernel_sched import intervals, sched_frame, totals
-from tracekit.analysis.load.kernel_trace import Trace, read_trace
-from tracekit.analysis.load.lives import Facts, Lives
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.kernel.gil import gil_frames
+from tracekit.analysis.load.kernel.lineage import Process, processes_of
+from tracekit.analysis.load.kernel.sched import intervals, sched_frame, totals
+from tracekit.analysis.load.kernel.thread_events import Lives as KernelLives
+from tracekit.analysis.load.kernel.trace import Trace, read_trace
+from tracekit.analysis.load.lifetimes import Facts, Lives
 from tracekit.bundle.kernel_trace import FOLDER
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.load.kernel_missed import missed_switches
-from tracekit.analysis.load.kernel_moments import FOR_EVER, Array, Lives, Moments, along
-from tracekit.analysis.load.kernel_trace import Trace
+from tracekit.analysis.load.kernel.missed_switches import missed_switches
+from tracekit.analysis.load.kernel.thread_events import FOR_EVER, Array, Lives, Moments, along
+from tracekit.analysis.load.kernel.trace import Trace
 from tracekit.analysis.tables import COLUMNS, SCHED_STATES
 
 RUNNING, RUNNABLE, _SLEEPING, _DISK = range(len(SCHED_STATES))

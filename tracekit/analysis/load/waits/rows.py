@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from tracekit.analysis.load.align import TickClock, Window
-from tracekit.analysis.load.lives import MAIN, Lives
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.lifetimes import MAIN, Lives
 from tracekit.analysis.load.manifest import Manifest
-from tracekit.analysis.load.probe_lives import Probed
-from tracekit.analysis.load.probe_threads import thread_rows
-from tracekit.analysis.load.rows import Columns
-from tracekit.analysis.load.waits import Gathered
+from tracekit.analysis.load.waits.intervals import Gathered
+from tracekit.analysis.load.waits.processes import Probed
+from tracekit.analysis.load.waits.threads import thread_rows
 from tracekit.bundle import waits_file
 from tracekit.bundle.spec import RunSpec
 from tracekit.core.notices import notice

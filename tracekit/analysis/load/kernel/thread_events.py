@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tracekit.analysis.load.kernel_lineage import Process
+from tracekit.analysis.load.kernel.lineage import Process
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 

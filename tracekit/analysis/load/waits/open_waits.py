@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tracekit.analysis.load.align import TickClock, Window
-from tracekit.analysis.load.waits_slots import WaitsFile
+from tracekit.analysis.load.waits.slots import WaitsFile
 from tracekit.bundle import waits_file
 from tracekit.bundle.waits_file import LARGEST_TID, WAITS
 

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from tracekit.analysis.load.align import TickClock, Window
-from tracekit.analysis.load.open_waits import are_recorded, open_waits
-from tracekit.analysis.load.waits_slots import WaitsFile
+from tracekit.analysis.load.waits.open_waits import are_recorded, open_waits
+from tracekit.analysis.load.waits.slots import WaitsFile
 from tracekit.analysis.tables import COLUMNS, empty
 from tracekit.bundle import waits_file
 from tracekit.bundle.waits_file import LARGEST_TID, WAITS

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
 
 Facts = dict[str, Any]
 """Part of a row: column -> value, None where it is not known. Of a process also `began_ns`, the earliest that is known

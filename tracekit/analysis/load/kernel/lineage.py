@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tracekit.analysis.load.kernel_trace import Trace
+from tracekit.analysis.load.kernel.trace import Trace
 
 _CLONE_THREAD = 0x00010000
 _BORN, _EXEC, _ENDED = range(3)

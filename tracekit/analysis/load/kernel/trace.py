@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracekit.analysis.load.kernel_pages import Array, BadPages, Events, decode
+from tracekit.analysis.load.kernel.pages import Array, BadPages, Events, decode
 from tracekit.bundle.kernel_trace import FORMAT, META
 from tracekit.bundle.kernel_trace.formats import BadFormat, EventFormat, PageFormat, parse_event, parse_page
 from tracekit.bundle.store import read_json

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.lives import Facts, Life, Lives
+from tracekit.analysis.load.lifetimes import Facts, Life, Lives
 from tracekit.analysis.load.parse import HINT
-from tracekit.analysis.load.waits_slots import WaitsFile, read_slots
+from tracekit.analysis.load.waits.slots import WaitsFile, read_slots
 from tracekit.bundle import waits_file
 from tracekit.bundle.waits_file import LARGEST_TID
 from tracekit.core.errors import BundleCorrupt

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from tracekit.bundle.observations import DIMENSIONS
+
 TYPE_CHECKING = False  # see tracekit/core/registry.py
 if TYPE_CHECKING:
     from typing import Any, Union
@@ -92,20 +94,48 @@ class Parameter:
         return ValueError(f"{self.name} is {self.allowed()}, not {given!r}")
 
 
-class Observation:
-    """One number that a workload finds out about itself, beside how long it took: updates that were lost, how late a
-    beat came. It becomes the metric `observed.<name>`.
+class Observable:
+    """A number or text that a workload observes about itself, beside how long it takes.
 
-    name, summary   what `tracekit run NAME --help` prints
-    unit            as in the metrics table: `count`, `share`, `ns`, `bytes`, `ratio`
+    what, summary   what `tracekit run NAME --help` prints
+    unit            as in the metrics table: `count`, `share`, `ns`, `bytes`, `ratio`; empty for text
+    dimensions      the DIMENSIONS by which its observations differ; empty where there is one in a run
     """
 
-    __slots__ = ("name", "summary", "unit")
+    __slots__ = ("dimensions", "summary", "unit", "what")
 
-    def __init__(self, name: str, unit: str, summary: str) -> None:
-        self.name = name
+    def __init__(self, what: str, unit: str, summary: str, dimensions: Sequence[str] = ()) -> None:
+        unknown = sorted(set(dimensions) - set(DIMENSIONS))
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} is no dimension: they are {', '.join(DIMENSIONS)}")
+        self.what = what
         self.unit = unit
         self.summary = summary
+        self.dimensions = tuple(dimensions)
+
+
+class Observation:
+    """One observation: `Observation("round_trip_p50_ns", 7_300, channel="pipe", size=1)`.
+
+    what         the name of one of the workload's Observables
+    value        the number; None where the observation is a text
+    text         the text, an error message for instance; empty where it is a number
+    dimensions   name -> value, for those of DIMENSIONS that were given
+
+    Raises ValueError for an unknown dimension and for a value that is not finite.
+    """
+
+    __slots__ = ("dimensions", "text", "value", "what")
+
+    def __init__(self, what: str, value: float | None = None, *, text: str = "", **dimensions: str | int) -> None:
+        if not dimensions.keys() <= DIMENSIONS.keys():
+            raise ValueError(f"{what} has the dimensions {', '.join(dimensions)}: there are {', '.join(DIMENSIONS)}")
+        if (value is None) is not bool(text) or not math.isfinite(value or 0.0):
+            raise ValueError(f"{what} is neither a finite number nor a text: {value!r}, {text!r}")
+        self.what = what
+        self.value = value
+        self.text = text
+        self.dimensions = dimensions
 
 
 class Workload:
@@ -121,8 +151,11 @@ class Workload:
     parameters      what a user may set; `make_items` takes each by its name
     around          (the same arguments) -> context manager around the run, for what must exist while it lasts, such as
                     a server or shared memory. `make_items` gets the mapping that it gives as further arguments
-    observe         results in item order -> name -> number, for those of `observations` that can be made; called in the
-                    main process
+    observe         results in item order -> Observations, each of one of `observables`; called in the main process
+                    after the last result
+    observables     what `observe` may return
+    page            the report page of its suites, a name in tracekit.analysis.report.pages.PAGES or `module:attribute`;
+                    empty for the page that compares models
     usual           how it is run where nobody says otherwise, by the names of Request, `models` and
                     `runs`, say: for a workload that does not compare models
     invariant       what holds of every run instead of equal results, in a sentence; empty where the results are equal.
@@ -140,8 +173,9 @@ class Workload:
         "make_items",
         "name",
         "needs",
-        "observations",
+        "observables",
         "observe",
+        "page",
         "parameters",
         "sizes",
         "summary",
@@ -162,8 +196,9 @@ class Workload:
         combine: Callable[[Sequence[Any]], str],
         parameters: Sequence[Parameter] = (),
         around: Callable[..., AbstractContextManager[Mapping[str, Any]]] | None = None,
-        observe: Callable[[Sequence[Any]], Mapping[str, float]] | None = None,
-        observations: Sequence[Observation] = (),
+        observe: Callable[[Sequence[Any]], Sequence[Observation]] | None = None,
+        observables: Sequence[Observable] = (),
+        page: str = "",
         usual: Mapping[str, Any] | None = None,
         invariant: str = "",
         needs: Sequence[str] = (),
@@ -181,7 +216,8 @@ class Workload:
         self.parameters = tuple(parameters)
         self.around = around
         self.observe = observe
-        self.observations = tuple(observations)
+        self.observables = tuple(observables)
+        self.page = page or ("starts" if worker_per_item else "")
         self.usual = dict(usual or {})
         self.invariant = invariant
         self.needs = tuple(needs)
@@ -212,13 +248,11 @@ class Workload:
         with self.around(self.sizes[size], seed, **values) as further:
             yield list(self.make_items(self.sizes[size], seed, **values, **further))
 
-    def observed(self, results: Sequence[Any]) -> list[tuple[str, float, str]]:
-        """(name, value, unit) of each observation that was made. Raises ValueError when `observe` gives others than are
-        declared."""
-        found = {} if self.observe is None else self.observe(results)
-        others = set(found) - {item.name for item in self.observations}
+    def observed(self, results: Sequence[Any]) -> list[tuple[Observation, str]]:
+        """Every observation with its unit. Raises ValueError when `observe` returns one that is not declared."""
+        found = () if self.observe is None else self.observe(results)
+        units = {item.what: item.unit for item in self.observables}
+        others = sorted({item.what for item in found} - set(units))
         if others:
-            raise ValueError(f"{self.name} observed {', '.join(sorted(others))}, which it does not declare")
-        if not all(math.isfinite(value) for value in found.values()):
-            raise ValueError(f"{self.name} observed something that is no number: {dict(found)}")
-        return [(item.name, float(found[item.name]), item.unit) for item in self.observations if item.name in found]
+            raise ValueError(f"{self.name} observed {', '.join(others)}, which it does not declare")
+        return [(item, units[item.what]) for item in found]

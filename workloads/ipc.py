@@ -1,12 +1,12 @@
-"""ipc: what it costs to talk to another process or thread, by channel and size of the message.
+"""ipc: the cost of a message to another process or thread, by channel and size.
 
-Shows: what each task that goes to a worker pays before and after its work. Two sides: the main process and one peer, a
-process or, for queue.Queue, a thread. A message goes there and comes back (round trip), and many go one way
-(throughput). What it takes to turn an object into bytes and back is measured apart from carrying them.
-Claim: threads share memory, processes have to copy; talking between processes is slow.
-A good answer: some microseconds there and back for small messages over pipes and sockets, more where a thread or a
-third process stands between (Queue, Manager); for megabytes it is how often the bytes are copied. Between threads only
-a reference goes over, whatever the size.
+Shows: what each task that is sent to a worker costs besides its work. There are two sides: the main process and one
+peer, a process or, for queue.Queue, a thread. One message goes to the peer and back (round trip), and many go one way
+(throughput). Pickling and unpickling are measured apart from sending the bytes.
+Claim: threads share memory, processes have to copy; messages between processes are slow.
+A good answer: some microseconds for the round trip of a small message over pipes and sockets, more where a thread or a
+third process stands between (Queue, Manager); for megabytes the number of copies decides. Between threads only a
+reference is passed, whatever the size.
 Depends on: the system's scheduler (a round trip wakes two processes) and its memory bandwidth.
 """
 
@@ -17,10 +17,10 @@ import pickle
 import threading
 import time
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from tracekit.workload import Observation, Workload
-from workloads.ipc_channels import CHANNELS, End, open_channel
+from tracekit.workload import Observable, Observation, Workload
+from workloads.ipc_channels import CHANNELS, ChannelEnd, open_channel
 
 TYPE_CHECKING = False  # see ipc_channels.py
 if TYPE_CHECKING:
@@ -28,23 +28,21 @@ if TYPE_CHECKING:
     from typing import Any
 
 Item = tuple[str, tuple[int, ...]]
-Seen = dict[str, float]
-
-SIZES = {1: "1B", 1 << 10: "1KiB", 1 << 16: "64KiB", 1 << 20: "1MiB", 1 << 24: "16MiB", 1 << 26: "64MiB"}
+SIZES = (1, 1 << 10, 1 << 16, 1 << 20, 1 << 24, 1 << 26)
+"""Bytes of a message."""
 BY_REFERENCE = "thread-queue"
-"""A channel that carries no bytes has no throughput of them."""
+"""A channel that copies no bytes has no throughput."""
 PICKLES = ("pickle-bytes", "pickle-floats", "pickle-out-of-band")
 """A bytes object; a list of floats of as many bytes; a buffer that protocol 5 leaves out of the pickle."""
 
-_WHAT = (
-    ("round_trip_p50_ns", "ns", "a message of that size there and back, median"),
-    ("round_trip_p99_ns", "ns", "the same, 99th percentile; of 200 and more"),
-    ("throughput_bytes_per_s", "bytes", "one way, in a second"),
-)
-_WHAT_PICKLED = (
-    ("dumps_ns", "ns", "making bytes of the object"),
-    ("loads_ns", "ns", "making the object of the bytes"),
-    ("pickled_bytes", "bytes", "how many there are, without what goes out of band"),
+_DIMENSIONS = ("channel", "size")
+_OBSERVABLES = (
+    Observable("round_trip_p50_ns", "ns", "round trip of a message of that size, median", _DIMENSIONS),
+    Observable("round_trip_p99_ns", "ns", "the same, 99th percentile; where 200 or more were made", _DIMENSIONS),
+    Observable("throughput_bytes_per_s", "bytes", "bytes a second one way", _DIMENSIONS),
+    Observable("dumps_ns", "ns", "time to pickle the object", _DIMENSIONS),
+    Observable("loads_ns", "ns", "time to unpickle it", _DIMENSIONS),
+    Observable("pickled_bytes", "bytes", "size of the pickle, without an out-of-band buffer", _DIMENSIONS),
 )
 _SPEND_S = 0.15
 _ROUND_TRIPS = (5, 2000)
@@ -57,17 +55,17 @@ _LIMIT_S = 60.0
 
 
 def make_items(sizes: tuple[int, ...], seed: int) -> list[Item]:
-    """Each channel and each kind of pickle with the sizes of its messages; the seed changes nothing."""
+    """Each channel and each kind of pickle, with the sizes of the messages; the seed changes nothing."""
     return [(name, sizes) for name in (*CHANNELS, *PICKLES)]
 
 
-def task(item: Item) -> tuple[str, Seen]:
-    """Measure one channel, or one kind of pickle, at every size. Returns its name and what was seen."""
+def task(item: Item) -> list[Observation]:
+    """Measure one channel, or one kind of pickle, at every size."""
     name, sizes = item
-    return name, _pickled(name, sizes) if name in PICKLES else _carried(name, sizes)
+    return _measure_pickle(name, sizes) if name in PICKLES else _measure_channel(name, sizes)
 
 
-def _carried(name: str, sizes: tuple[int, ...]) -> Seen:
+def _measure_channel(name: str, sizes: tuple[int, ...]) -> list[Observation]:
     context = multiprocessing.get_context("spawn")
     channel = open_channel(name, context, max(sizes))
     control, theirs = context.Pipe()
@@ -78,13 +76,13 @@ def _carried(name: str, sizes: tuple[int, ...]) -> Seen:
         peer = context.Process(target=serve, args=(channel.far, theirs), daemon=True)
     peer.start()
     if not channel.threads:
-        # Only the peer may hold these, so that its death is an end of file here.
+        # Only the peer may hold these, so that its death is an end of file on this side.
         theirs.close()
         channel.far.close()
     try:
-        seen: Seen = {}
+        found: list[Observation] = []
         for size in sizes:
-            seen.update(_of_size(name, size, channel.near, control))
+            found += _measure_size(name, size, channel.near, control)
         control.send((_END, 0))
         peer.join(_LIMIT_S)
     finally:
@@ -94,43 +92,42 @@ def _carried(name: str, sizes: tuple[int, ...]) -> Seen:
         channel.near.close()
         channel.remove()
         control.close()
-    return seen
+    return found
 
 
-def serve(end: End, control: Connection) -> None:
-    """The other side: what the main process says over the pipe, until it says that it is over."""
+def serve(end: ChannelEnd, control: Connection) -> None:
+    """The peer: echo or receive messages as the main process commands over the pipe, until it commands the end."""
     while True:
-        what, count = control.recv()
-        if what == _END:
+        command, count = control.recv()
+        if command == _END:
             break
         for _ in range(count):
             data = end.receive()
-            if what == _ECHO:
+            if command == _ECHO:
                 end.send(data)
         del data
-        if what == _SINK:
+        if command == _SINK:
             control.send(count)
     end.close()
     control.close()
 
 
-def _of_size(name: str, size: int, near: End, control: Connection) -> Seen:
+def _measure_size(name: str, size: int, near: ChannelEnd, control: Connection) -> list[Observation]:
     data = bytes(size)
-    first = _round_trips(near, control, data, _WARM)[-1]
-    count = _count(_SPEND_S / first, _ROUND_TRIPS)
-    lengths = sorted(_round_trips(near, control, data, count))
-    place = f"{name}.{SIZES[size]}"
-    seen = {f"{place}.round_trip_p50_ns": _quantile(lengths, 0.5) * 1e9}
+    first = _time_round_trips(near, control, data, _WARM)[-1]
+    count = _clamp(_SPEND_S / first, _ROUND_TRIPS)
+    lengths = sorted(_time_round_trips(near, control, data, count))
+    figures = {"round_trip_p50_ns": _quantile(lengths, 0.5) * 1e9}
     if len(lengths) >= _FOR_P99:
-        seen[f"{place}.round_trip_p99_ns"] = _quantile(lengths, 0.99) * 1e9
+        figures["round_trip_p99_ns"] = _quantile(lengths, 0.99) * 1e9
     if name != BY_REFERENCE:
-        many = max(_ONE_WAY[0], min(_count(2 * _SPEND_S / first, _ONE_WAY), _IN_FLIGHT // size))
-        seen[f"{place}.throughput_bytes_per_s"] = _throughput(near, control, data, many)
-    return seen
+        many = max(_ONE_WAY[0], min(_clamp(2 * _SPEND_S / first, _ONE_WAY), _IN_FLIGHT // size))
+        figures["throughput_bytes_per_s"] = _measure_throughput(near, control, data, many)
+    return [Observation(what, value, channel=name, size=size) for what, value in figures.items()]
 
 
-def _throughput(near: End, control: Connection, data: bytes, count: int) -> float:
-    """Bytes a second, until the other side has them all."""
+def _measure_throughput(near: ChannelEnd, control: Connection, data: bytes, count: int) -> float:
+    """Bytes a second, until the peer has received them all."""
     control.send((_SINK, count))
     start = time.perf_counter()
     for _ in range(count):
@@ -139,8 +136,8 @@ def _throughput(near: End, control: Connection, data: bytes, count: int) -> floa
     return count * len(data) / (time.perf_counter() - start)
 
 
-def _round_trips(near: End, control: Connection, data: bytes, count: int) -> list[float]:
-    """Seconds of each. Raises RuntimeError when something else comes back."""
+def _time_round_trips(near: ChannelEnd, control: Connection, data: bytes, count: int) -> list[float]:
+    """Seconds of each round trip. Raises RuntimeError when a message of another length comes back."""
     control.send((_ECHO, count))
     lengths = []
     for _ in range(count):
@@ -153,16 +150,18 @@ def _round_trips(near: End, control: Connection, data: bytes, count: int) -> lis
     return lengths
 
 
-def _pickled(name: str, sizes: tuple[int, ...]) -> Seen:
-    seen: Seen = {}
+def _measure_pickle(name: str, sizes: tuple[int, ...]) -> list[Observation]:
+    found = []
     for size in sizes:
         dumps, loads = _KINDS[name](size)
         data = dumps()
-        place = f"{name}.{SIZES[size]}"
-        seen[f"{place}.dumps_ns"] = _median_s(dumps) * 1e9
-        seen[f"{place}.loads_ns"] = _median_s(lambda: loads(data)) * 1e9  # noqa: B023 - called at once
-        seen[f"{place}.pickled_bytes"] = len(data)
-    return seen
+        figures = {
+            "dumps_ns": _median_s(dumps) * 1e9,
+            "loads_ns": _median_s(lambda: loads(data)) * 1e9,  # noqa: B023 - called at once
+            "pickled_bytes": len(data),
+        }
+        found += [Observation(what, value, channel=name, size=size) for what, value in figures.items()]
+    return found
 
 
 Pair = tuple[Callable[[], bytes], Callable[[bytes], object]]
@@ -197,14 +196,14 @@ def _median_s(function: Callable[[], object]) -> float:
     function()
     first = time.perf_counter() - start
     lengths = []
-    for _ in range(_count(_SPEND_S / 3 / max(first, 1e-7), _ROUND_TRIPS)):
+    for _ in range(_clamp(_SPEND_S / 3 / max(first, 1e-7), _ROUND_TRIPS)):
         start = time.perf_counter()
         function()
         lengths.append(time.perf_counter() - start)
     return _quantile(sorted(lengths), 0.5)
 
 
-def _count(wanted: float, ends: tuple[int, int]) -> int:
+def _clamp(wanted: float, ends: tuple[int, int]) -> int:
     return max(ends[0], min(ends[1], int(wanted)))
 
 
@@ -212,42 +211,32 @@ def _quantile(ordered: Sequence[float], at: float) -> float:
     return ordered[min(len(ordered) - 1, int(at * len(ordered)))]
 
 
-def combine(results: Sequence[tuple[str, Seen]]) -> str:
-    """Which channels there were: how long they took is what is observed."""
-    return ",".join(name for name, _ in results)
+def combine(results: Sequence[list[Observation]]) -> str:
+    """The channels; their times are the observations."""
+    return ",".join(str(found[0].dimensions["channel"]) for found in results)
 
 
-def observe(results: Sequence[tuple[str, Seen]]) -> Mapping[str, float]:
-    """Everything that was seen."""
-    return {name: value for _, seen in results for name, value in seen.items()}
-
-
-def _observations() -> tuple[Observation, ...]:
-    return tuple(
-        Observation(f"{name}.{size}.{what}", unit, summary)
-        for names, whats in ((CHANNELS, _WHAT), (PICKLES, _WHAT_PICKLED))
-        for name in names
-        for size in SIZES.values()
-        for what, unit, summary in whats
-        if (name, what) != (BY_REFERENCE, "throughput_bytes_per_s")
-    )
+def observe(results: Sequence[list[Observation]]) -> list[Observation]:
+    """The observations of all channels."""
+    return [item for found in results for item in found]
 
 
 WORKLOAD = Workload(
     name="ipc",
-    summary="talking to another process or thread: every channel, from 1 byte to 64 MiB",
+    summary="messages to another process or thread: every channel, from 1 byte to 64 MiB",
     kind="ipc",
     sizes={
         "smoke": (1, 1 << 16),
         "small": (1, 1 << 10, 1 << 16, 1 << 20),
         "default": (1, 1 << 10, 1 << 16, 1 << 20, 1 << 26),
-        "large": tuple(SIZES),
+        "large": SIZES,
     },
     make_items=make_items,
     task=task,
     combine=combine,
     observe=observe,
-    observations=_observations(),
+    observables=_OBSERVABLES,
+    page="ipc",
     usual={
         "models": ("serial",),
         "workers": (1,),

@@ -27,7 +27,7 @@ _TOGETHER = 1 << 16
 """Up to this size a message goes out with its length in one piece."""
 
 
-class End:
+class ChannelEnd:
     """One side of a channel. `send` and `receive` take and give whole messages."""
 
     def send(self, data: bytes) -> None:
@@ -40,7 +40,7 @@ class End:
         """Let go of it; the other side may still be there."""
 
 
-class PipeEnd(End):
+class PipeEnd(ChannelEnd):
     """Two one-way pipes of multiprocessing."""
 
     def __init__(self, reader: Connection, writer: Connection) -> None:
@@ -57,7 +57,7 @@ class PipeEnd(End):
         self._writer.close()
 
 
-class SocketEnd(End):
+class SocketEnd(ChannelEnd):
     """A stream socket; each message has its length in front."""
 
     def __init__(self, stream: socket.socket) -> None:
@@ -89,7 +89,7 @@ class SocketEnd(End):
         self._stream.close()
 
 
-class QueueEnd(End):
+class QueueEnd(ChannelEnd):
     """Two queues: multiprocessing's Queue or SimpleQueue, a manager's proxies, or queue.Queue between threads."""
 
     def __init__(self, incoming: Any, outgoing: Any) -> None:
@@ -103,7 +103,7 @@ class QueueEnd(End):
         return data
 
 
-class PlaceEnd(End):
+class PlaceEnd(ChannelEnd):
     """One place each way, told of by a pipe: the message's length when it is there, an empty one when it was read."""
 
     def __init__(self, told: Connection, tells: Connection) -> None:
@@ -192,7 +192,7 @@ class Channel:
 
     threads = False
 
-    def __init__(self, near: End, far: End) -> None:
+    def __init__(self, near: ChannelEnd, far: ChannelEnd) -> None:
         self.near, self.far = near, far
 
     def remove(self) -> None:

@@ -1,21 +1,20 @@
 """matmul-numpy: matrix products in NumPy, whose BLAS has threads of its own.
 
-Shows: oversubscription. BLAS releases the GIL and already uses all CPUs for one product, so threads of ours, and
-processes even more, make it that many times as many threads as there are CPUs. With `-P blas_threads=1` each worker
-has one.
+Shows: oversubscription. BLAS releases the GIL and already uses all CPUs for one product. Two workers then run twice as
+many threads as there are CPUs. With `-P blas_threads=1` each worker has one BLAS thread.
 Claim: one CPU may sit idle while another is overloaded; threads share the CPUs as processes do while C code runs.
-A good answer: with the library's own choice serial is as fast as anything and more workers gain nothing or lose; with
+A good answer: with the library's default serial is as fast as any model, and more workers gain nothing or lose; with
 one BLAS thread each, threads and processes gain again.
 Depends on: NumPy and the BLAS it was built with; threadpoolctl, to set and to report its threads. Both must be in the
-measured interpreter. NumPy is imported inside the task: what it costs to import is part of a worker's first task.
+measured interpreter. NumPy is imported inside the task: its import is part of a worker's first task.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from tracekit.workload import Observation, Parameter, Workload
+from tracekit.workload import Observable, Observation, Parameter, Workload
 
 Item = tuple[int, int, int, int]
 Result = tuple[str, int]
@@ -27,7 +26,7 @@ def make_items(products: int, seed: int, *, n: int, blas_threads: int) -> list[I
 
 
 def task(item: Item) -> Result:
-    """Multiply so many times; returns a checksum of the product and how many threads BLAS used."""
+    """Multiply that many times; returns a checksum of the product and the number of threads that BLAS used."""
     import numpy as np  # noqa: PLC0415 - see the module
     from threadpoolctl import threadpool_info, threadpool_limits  # noqa: PLC0415 - neither is in the standard library
 
@@ -47,10 +46,10 @@ def combine(results: Sequence[Result]) -> str:
     return str(sum(int(total) for total, _ in results))
 
 
-def observe(results: Sequence[Result]) -> Mapping[str, float]:
-    """The threads of BLAS in one worker, and the CPUs that there are for all workers."""
-    threads = max(used for _, used in results)
-    return {"blas_threads": threads, "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0}
+def observe(results: Sequence[Result]) -> list[Observation]:
+    """The threads of BLAS in one worker, and the CPUs that all workers may use."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return [Observation("blas_threads", max(used for _, used in results)), Observation("cpus", cpus)]
 
 
 WORKLOAD = Workload(
@@ -63,12 +62,12 @@ WORKLOAD = Workload(
     combine=combine,
     parameters=(
         Parameter("n", 400, "rows and columns of the matrices", least=8, most=20_000),
-        Parameter("blas_threads", 0, "threads that BLAS may use in a worker, 0 for its own choice", least=0, most=1024),
+        Parameter("blas_threads", 0, "threads that BLAS may use in a worker, 0 for its default", least=0, most=1024),
     ),
     observe=observe,
-    observations=(
-        Observation("blas_threads", "count", "threads that BLAS used in a worker"),
-        Observation("cpus", "count", "CPUs that the workers may use"),
+    observables=(
+        Observable("blas_threads", "count", "threads that BLAS used in a worker"),
+        Observable("cpus", "count", "CPUs that the workers may use"),
     ),
     needs=("numpy", "threadpoolctl"),
 )

@@ -1,12 +1,13 @@
-"""shared-state: who sees what another one writes.
+"""shared-state: which memory threads and processes share.
 
-Shows: three kinds of memory. Every task writes into an ordinary dictionary and into shared memory, and looks for what
-the main process wrote before the workers were started. Afterwards the main process looks for what the tasks wrote.
+Shows: three kinds of memory. Every task writes into an ordinary dictionary and into shared memory, and checks whether
+it sees what the main process wrote before the workers were started. Afterwards the main process checks whether it sees
+what the tasks wrote.
 Claim: threads of a process share its memory and can read and write the very same variables; processes have separate
 memory and need other means.
-A good answer: threads: everything is seen. Processes: nothing that tasks wrote into the dictionary, everything that
-they wrote into shared memory; what the main process wrote before is seen under fork, whose workers are copies, and not
-under spawn and forkserver, whose workers begin from nothing.
+A good answer: threads: all writes are visible. Processes: no task's write into the dictionary is, every write into
+shared memory is; what the main process wrote before is visible under fork, whose workers are copies, and not under
+spawn and forkserver, whose workers start afresh.
 Depends on: multiprocessing.shared_memory (Python 3.8).
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import shared_memory
 
-from tracekit.workload import Observation, Workload
+from tracekit.workload import Observable, Observation, Workload
 
 Item = tuple[int, str]
 Result = tuple[int, bool]
@@ -28,12 +29,12 @@ _before: list[str] = []
 _ordinary: dict[int, int] = {}
 """Written by tasks: their number -> their mark."""
 _shared: list[shared_memory.SharedMemory] = []
-"""The main process's own hold on the shared memory, in which each task has a byte."""
+"""The main process's handle of the shared memory, in which each task has a byte."""
 
 
 @contextmanager
 def around(tasks: int, seed: int) -> Iterator[Mapping[str, str]]:
-    """Shared memory, gone afterwards; gives its name."""
+    """Shared memory for the time of the run; yields its name."""
     memory = shared_memory.SharedMemory(create=True, size=tasks)
     _shared.append(memory)
     _before.append(_WRITTEN)
@@ -72,24 +73,25 @@ def _mark(number: int) -> int:
 
 
 def combine(results: Sequence[Result]) -> str:
-    """How many tasks there were: what they see is what differs."""
+    """The number of tasks; what they see differs by model."""
     return str(len({number for number, _ in results}))
 
 
-def observe(results: Sequence[Result]) -> Mapping[str, float]:
-    """Of all tasks, the part whose writing the main process sees, and the part that sees the main process's."""
+def observe(results: Sequence[Result]) -> list[Observation]:
+    """The part of the tasks whose writes the main process sees, and the part that sees the main process's write."""
     numbers = [number for number, _ in results]
-    return {
-        "tasks_writes_seen": sum(_ordinary.get(number) == _mark(number) for number in numbers) / len(numbers),
-        "tasks_shared_memory_seen": sum(_bytes(_shared[0])[number] == _mark(number) for number in numbers)
-        / len(numbers),
-        "mains_writes_seen": sum(seen for _, seen in results) / len(numbers),
-    }
+    ordinary = sum(_ordinary.get(number) == _mark(number) for number in numbers)
+    shared = sum(_bytes(_shared[0])[number] == _mark(number) for number in numbers)
+    return [
+        Observation("tasks_writes_seen", ordinary / len(numbers)),
+        Observation("tasks_shared_memory_seen", shared / len(numbers)),
+        Observation("mains_writes_seen", sum(seen for _, seen in results) / len(numbers)),
+    ]
 
 
 WORKLOAD = Workload(
     name="shared-state",
-    summary="who sees what another one writes: threads, processes, shared memory",
+    summary="which writes are visible to others: threads, processes, shared memory",
     kind="memory",
     sizes={"smoke": 16, "small": 50, "default": 200, "large": 2_000},
     make_items=make_items,
@@ -97,9 +99,9 @@ WORKLOAD = Workload(
     combine=combine,
     around=around,
     observe=observe,
-    observations=(
-        Observation("tasks_writes_seen", "share", "tasks whose write the main process sees"),
-        Observation("tasks_shared_memory_seen", "share", "tasks whose write into shared memory it sees"),
-        Observation("mains_writes_seen", "share", "tasks that see what it wrote before it started workers"),
+    observables=(
+        Observable("tasks_writes_seen", "share", "tasks whose write the main process sees"),
+        Observable("tasks_shared_memory_seen", "share", "tasks whose write into shared memory it sees"),
+        Observable("mains_writes_seen", "share", "tasks that see what it wrote before it started workers"),
     ),
 )

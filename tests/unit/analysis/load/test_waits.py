@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.made_tables import BOOT_NS, MS, SECOND
+from tests.table_factory import BOOT_NS, MS, SECOND
 from tests.unit.analysis.load.made_bundles import MAIN, WORKER, lines, main_stream, make_bundle, make_suite, spec
 from tests.unit.analysis.load.made_waits import (
     KINDS,

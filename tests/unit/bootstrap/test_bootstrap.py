@@ -21,8 +21,8 @@ from types import ModuleType
 import pytest
 
 from bootstrap import filling, stamps
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "bootstrap" / "venv.py"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RealSuite, Tracekit
+from tests.conftest import ROOT, RealSuite, Tracekit
 
 COMMANDS = ["run", "record", "report", "view", "list", "export", "doctor", "completion"]
 ESCAPE = "\x1b["
@@ -77,7 +77,7 @@ def test_bash_completes_commands_workloads_and_suites(real_suite: RealSuite, tra
                 "_TRACEKIT_COMPLETE": "bash_complete",
                 "COMP_WORDS": " ".join(["tracekit", *words]),
                 "COMP_CWORD": str(len(words)),
-                "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+                "PYTHONPATH": str(ROOT),
             },
             cwd=real_suite.folder,
             capture_output=True,
@@ -107,7 +107,7 @@ def on_a_terminal(words: list[str], folder: Path, **env: str) -> str:
         stdin=subprocess.DEVNULL,
         stdout=terminal,
         stderr=terminal,
-        env={**os.environ, "TERM": "xterm", "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **env},
+        env={**os.environ, "TERM": "xterm", "PYTHONPATH": str(ROOT), **env},
     )
     os.close(terminal)
     written = b""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Tracekit
+from tests.conftest import ROOT, Tracekit
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.errors import CaptureUnavailable
@@ -20,8 +20,6 @@ from tracekit.measure.capture import CAPTURES, Provision
 from tracekit.measure.process.launch import link_packages
 from tracekit.measure.running.suite_runner import Outcome, run_one
 from tracekit.system import interpreters, machine
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RealSuite, Said, Tracekit
+from tests.conftest import ROOT, RealSuite, Said, Tracekit
 from tests.real.leftovers import measured_processes
 from tests.real.quick import QUICK, assert_two_lines
 from tracekit.bundle.spec import FORMAT
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize(

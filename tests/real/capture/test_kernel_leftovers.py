@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.real.kernel_watching import leaving_nothing, mine, needs_symbols, spec_of
+from tests.real.capture.kernel_watching import leaving_nothing, mine, needs_symbols, spec_of
 from tests.recording import needs, until
 from tracekit.bundle.store import Bundle, Store
 from tracekit.doctor import clean, diagnose
@@ -58,7 +58,7 @@ from tracekit.bundle.store import Bundle
 from tracekit.measure.capture import named
 from tracekit.measure.process.watchdog import guarded
 from tracekit.measure.process.launch import launch
-from tests.real.kernel_watching import spec_of
+from tests.real.capture.kernel_watching import spec_of
 
 bundle = Bundle(Path(sys.argv[1]))
 bundle.create(spec_of(bundle))

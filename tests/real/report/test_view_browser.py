@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import Watched, watched
 from tests.conftest import RealSuite
-from tests.made_tables import MS, Maker, full_run
+from tests.table_factory import MS, Maker, full_run
 from tests.unit.analysis.report import made_program
 from tests.unit.analysis.report.made_program import FEEDER, HOG, MAIN, sched
 from tracekit.analysis.timeline import SuitePart, TraceFacts, build_run, build_suite

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Tracekit
-from tests.real.kernel_watching import leaving_nothing
+from tests.real.capture.kernel_watching import leaving_nothing
 from tests.recording import needs
 from tracekit.analysis.load.kernel_trace import read_trace
 from tracekit.analysis.load.stage_records import read_stages

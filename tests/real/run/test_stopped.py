@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.real.leftovers import (
     assert_nothing_left,
     command_lines,
@@ -22,8 +23,6 @@ from tests.real.leftovers import (
 )
 from tests.real.quick import QUICK
 from tests.recording import until
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

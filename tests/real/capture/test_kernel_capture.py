@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.real.kernel_watching import leaving_nothing, needs_symbols, spec_of, watch
+from tests.real.capture.kernel_watching import leaving_nothing, needs_symbols, spec_of, watch
 from tests.recording import needs
 from tracekit.analysis.load import load_run
 from tracekit.bundle.store import Bundle

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.kernel import KernelFacts, add_kernel
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.kernel.rows import KernelFacts, add_kernel
 from tracekit.analysis.tables import check
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Said, run_tracekit
 from tests.real.quick import QUICK, assert_two_lines
-from tracekit.analysis.report import follows
+from tracekit.analysis.report.pages.comparison import what_if as follows
 from tracekit.cli.explain import TOPICS
 
 

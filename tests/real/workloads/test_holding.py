@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.conftest import run_tracekit
-from tracekit.analysis.report import holding as report
+from tracekit.analysis.report.pages.footprint import page as report
 from workloads import holding, holding_subject
 
 pytestmark = pytest.mark.skipif(

@@ -16,8 +16,8 @@ from tests.real.leftovers import processes_with, shared_segments
 from tests.real.quick import assert_two_lines
 from tracekit import api
 from tracekit.analysis.metrics.cells import records
-from tracekit.analysis.report.faults import matrices
 from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.pages.faults.page import matrices
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.store import Store
 from tracekit.measure.planning.request import Request

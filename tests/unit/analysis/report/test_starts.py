@@ -15,11 +15,11 @@ from tests import table_factory
 from tests.table_factory import MS, SECOND, Maker, stamps_of
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.metrics.spawn_stages import CALL, LIFE, READY, RECORDING, STAGES
-from tracekit.analysis.report import style
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.markdown import escaped, to_markdown
-from tracekit.analysis.report.starts import DOUBTS, TITLES
-from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.pages.starts.page import DOUBTS, TITLES
+from tracekit.analysis.report.render.markdown import escaped, to_markdown
+from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.views import FigureView, ReportView, Row, Section, TableView
 from tracekit.analysis.tables import Tables, from_rows
 from tracekit.core.units import format_ns

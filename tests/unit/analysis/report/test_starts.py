@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from tests import made_tables
 from tests.made_tables import MS, SECOND, Maker, stamps_of
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.metrics.spawn_stages import CALL, LIFE, READY, RECORDING, STAGES
+from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.analysis.report import style
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.markdown import escaped, to_markdown

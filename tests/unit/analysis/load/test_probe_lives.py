@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.made_tables import BOOT_NS, MS
+from tests.table_factory import BOOT_NS, MS
 from tests.unit.analysis.load.made_bundles import (
     MAIN,
     WORKER,

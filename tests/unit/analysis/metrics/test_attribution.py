@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.made_tables import MS
+from tests.table_factory import MS
 from tests.unit.analysis.metrics.asked import one_row
 from tests.unit.analysis.metrics.watched import Program
 from tracekit.analysis.metrics.cells.cell_runs import records

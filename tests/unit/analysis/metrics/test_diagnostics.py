@@ -8,8 +8,8 @@ from unittest import mock
 import pandas as pd
 import pytest
 
-from tests import made_tables
-from tests.made_tables import ENVIRONMENT, MS, Maker, full_run
+from tests import table_factory
+from tests.table_factory import ENVIRONMENT, MS, Maker, full_run
 from tests.unit.analysis.metrics.watched import Program
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.metrics.diagnostics import find_notices
@@ -40,7 +40,7 @@ def small(*, repeats: int = 5, task_ms: int = 100, **environment: Any) -> Maker:
 
 def test_a_good_suite_has_no_notice() -> None:
     assert codes(small().tables()) == []
-    assert codes(made_tables.suite()) == []
+    assert codes(table_factory.suite()) == []
 
 
 def test_few_repeats_are_named_once_and_not_again_for_the_controls() -> None:

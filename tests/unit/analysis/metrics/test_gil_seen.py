@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.made_tables import ENVIRONMENT, MS, Maker, full_run
+from tests.table_factory import ENVIRONMENT, MS, Maker, full_run
 from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
 from tests.unit.analysis.metrics.watched import Program
 from tracekit.analysis.metrics.compute import compute_all

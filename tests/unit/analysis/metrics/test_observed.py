@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.made_tables import SECOND, Maker
+from tests.table_factory import SECOND, Maker
 from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.cells.observed import compute
 

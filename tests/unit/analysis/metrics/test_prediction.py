@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.made_tables import MS, Maker
+from tests.table_factory import MS, Maker
 from tests.unit.analysis.metrics.asked import ends, one_row
 from tracekit.analysis.metrics.predict import break_even
 from tracekit.analysis.metrics.predict.prediction import pool_wall, serial_wall

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.made_tables import SECOND, Maker
+from tests.table_factory import SECOND, Maker
 from tests.unit.analysis.metrics.asked import all_rows
 from tracekit.analysis.metrics.startup.stages import LIFE, READY, RECORDING, lengths_of
 from tracekit.analysis.tables import COLUMNS

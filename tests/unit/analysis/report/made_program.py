@@ -17,7 +17,7 @@ import signal
 from functools import cache
 from typing import Any
 
-from tests.made_tables import BOOT_NS, ENVIRONMENT, MS
+from tests.table_factory import BOOT_NS, ENVIRONMENT, MS
 from tracekit.analysis import tables as schema
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build

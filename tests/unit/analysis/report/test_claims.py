@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.made_tables import MS, SECOND, Maker
+from tests.table_factory import MS, SECOND, Maker
 from tests.unit.analysis.metrics.test_observed import observed
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build

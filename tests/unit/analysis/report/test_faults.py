@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.made_tables import SECOND, Maker
+from tests.table_factory import SECOND, Maker
 from tests.unit.analysis.metrics.test_observed import observed
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build

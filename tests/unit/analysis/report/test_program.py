@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_tables import MS
+from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import (
     CHILD,

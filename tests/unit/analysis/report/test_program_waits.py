@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.made_tables import MS
+from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, lines, loaded, rows, section, tables, view
 from tracekit.analysis.report.build import build

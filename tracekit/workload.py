@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from tracekit.bundle.observations import DIMENSIONS
-
 TYPE_CHECKING = False  # see tracekit/core/registry.py
 if TYPE_CHECKING:
     from typing import Any, Union
@@ -99,15 +97,12 @@ class Observable:
 
     what, summary   what `tracekit run NAME --help` prints
     unit            as in the metrics table: `count`, `share`, `ns`, `bytes`, `ratio`; empty for text
-    dimensions      the DIMENSIONS by which its observations differ; empty where there is one in a run
+    dimensions      the names of ObservationRecord's dimensions by which its observations in one run differ
     """
 
     __slots__ = ("dimensions", "summary", "unit", "what")
 
     def __init__(self, what: str, unit: str, summary: str, dimensions: Sequence[str] = ()) -> None:
-        unknown = sorted(set(dimensions) - set(DIMENSIONS))
-        if unknown:
-            raise ValueError(f"{', '.join(unknown)} is no dimension: they are {', '.join(DIMENSIONS)}")
         self.what = what
         self.unit = unit
         self.summary = summary
@@ -120,22 +115,20 @@ class Observation:
     what         the name of one of the workload's Observables
     value        the number; None where the observation is a text
     text         the text, an error message for instance; empty where it is a number
-    dimensions   name -> value, for those of DIMENSIONS that were given
+    dimensions   `start_method`, `size` and the others of tracekit.bundle.stream_schema.DIMENSIONS, those that matter
 
-    Raises ValueError for an unknown dimension and for a value that is not finite.
+    Raises ValueError when it is neither a finite number nor a text.
     """
 
     __slots__ = ("dimensions", "text", "value", "what")
 
-    def __init__(self, what: str, value: float | None = None, *, text: str = "", **dimensions: str | int) -> None:
-        if not dimensions.keys() <= DIMENSIONS.keys():
-            raise ValueError(f"{what} has the dimensions {', '.join(dimensions)}: there are {', '.join(DIMENSIONS)}")
+    def __init__(self, what: str, value: float | None = None, /, *, text: str = "", **dimensions: Any) -> None:
         if (value is None) is not bool(text) or not math.isfinite(value or 0.0):
             raise ValueError(f"{what} is neither a finite number nor a text: {value!r}, {text!r}")
         self.what = what
         self.value = value
         self.text = text
-        self.dimensions = dimensions
+        self.dimensions: dict[str, Any] = dimensions
 
 
 class Workload:
@@ -249,10 +242,13 @@ class Workload:
             yield list(self.make_items(self.sizes[size], seed, **values, **further))
 
     def observed(self, results: Sequence[Any]) -> list[tuple[Observation, str]]:
-        """Every observation with its unit. Raises ValueError when `observe` returns one that is not declared."""
+        """Every observation with its unit. Raises ValueError for one that is not declared, or by other dimensions."""
         found = () if self.observe is None else self.observe(results)
-        units = {item.what: item.unit for item in self.observables}
-        others = sorted({item.what for item in found} - set(units))
-        if others:
-            raise ValueError(f"{self.name} observed {', '.join(others)}, which it does not declare")
-        return [(item, units[item.what]) for item in found]
+        declared = {item.what: item for item in self.observables}
+        for item in found:
+            if item.what not in declared:
+                raise ValueError(f"{self.name} observed {item.what}, which it does not declare")
+            others = sorted(set(item.dimensions) - set(declared[item.what].dimensions))
+            if others:
+                raise ValueError(f"{self.name} observed {item.what} by {', '.join(others)}, which it does not declare")
+        return [(item, declared[item.what].unit) for item in found]

@@ -65,7 +65,9 @@ LIMITS = {
 def make_items(workers: int, seed: int, *, data_mb: int, work_mb: int) -> list[Item]:
     """(command of the subject, start method, its options); the seed changes nothing."""
     sizes = {"workers": workers, "data_bytes": data_mb << 20, "work_bytes": work_mb << 20}
-    measured: list[Item] = [("measure", name, {**sizes, "freeze": freeze}) for name, (_, freeze) in START_METHODS.items()]
+    measured: list[Item] = [
+        ("measure", name, {**sizes, "freeze": freeze}) for name, (_, freeze) in START_METHODS.items()
+    ]
     return [*measured, *(("exhaust", start_method, {"limit": limit}) for start_method, limit in EXHAUSTED)]
 
 
@@ -105,7 +107,7 @@ def _footprint(start_method: str, phases: Sequence[Mapping[str, Any]], limits: M
     first, last, workers = up[0], up[-1], len(up)
     found: list[Observation] = []
 
-    def add(what: str, value: float, **dimensions: str | int) -> float:
+    def add(what: str, value: float, **dimensions: Any) -> float:
         found.append(Observation(what, value, start_method=start_method, **dimensions))
         return value
 
@@ -134,7 +136,7 @@ def _footprint(start_method: str, phases: Sequence[Mapping[str, Any]], limits: M
 
 def _exhaustion(start_method: str, limit: str, found: Mapping[str, Any]) -> list[Observation]:
     """How many workers there were when the limit was reached, and the error; or why the limit could not be lowered."""
-    place = {"start_method": start_method, "phase": "exhausted", "case": limit}
+    place: dict[str, Any] = {"start_method": start_method, "phase": "exhausted", "case": limit}
     if "skipped" in found:
         return [Observation("skipped", text=found["skipped"], **place)]
     started = Observation("started", found["started"], **place)
@@ -173,8 +175,10 @@ WORKLOAD = Workload(
             "of the first one (`first`), of all of them (`total`)",
             (*_OF_PHASE, "size"),
         ),
-        Observable("uss_bytes", "bytes", "memory of one worker process alone; of a thread, the program's growth", _OF_PHASE),
-        Observable("rss_bytes", "bytes", "memory in RAM of one worker process, shared pages in full", _OF_PHASE),
+        Observable(
+            "uss_bytes", "bytes", "memory of a worker process alone; of a thread, the program's growth", _OF_PHASE
+        ),
+        Observable("rss_bytes", "bytes", "memory in RAM of a worker process, shared pages in full", _OF_PHASE),
         Observable("fds", "count", "open descriptors of the program and all workers", _OF_PHASE),
         Observable("parent_fds", "count", "open descriptors of the program alone", _OF_PHASE),
         Observable("tasks", "count", "threads of the program and all workers", _OF_PHASE),

@@ -33,7 +33,7 @@ def make_items(counts: int, seed: int, *, lock: bool) -> list[Item]:
 
 
 def task(item: Item) -> Result:
-    """Increment the counter that often; returns (process id, increments, counter afterwards, whether under the lock)."""
+    """Increment the counter that often; returns (pid, increments, counter afterwards, whether under the lock)."""
     counts, lock = item
     number = _COUNT
     if lock:

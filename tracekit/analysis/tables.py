@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from tracekit.bundle.stream_schema import DIMENSIONS
 from tracekit.core.errors import MeasurementError
 
 _CELL = {
@@ -202,6 +203,14 @@ COLUMNS: dict[str, dict[str, str]] = {
         "source": "text",
         "at": "text",
     },
+    "observations": {
+        "run_id": "text",
+        "what": "text",
+        **{name: "int" if name == "size" else "text" for name in DIMENSIONS},
+        "value": "float",
+        "unit": "text",
+        "text": "text",
+    },
     "metrics": {
         "suite_id": "text",
         "run_id": "text",
@@ -265,6 +274,7 @@ class Tables:
     samples: pd.DataFrame
     sched: pd.DataFrame
     counters: pd.DataFrame
+    observations: pd.DataFrame
     notices: pd.DataFrame
     metrics: pd.DataFrame = field(default_factory=lambda: empty("metrics"))
 
@@ -274,7 +284,7 @@ class Tables:
         return frame
 
     def beside(self, others: Sequence[Tables]) -> Tables:
-        """These tables with the runs, metrics, notices and environments of other suites; the rest stays this one's.
+        """These tables with the runs, metrics, observations, notices and environments of other suites.
 
         A notice of another suite begins with that suite's id.
         """
@@ -283,6 +293,7 @@ class Tables:
         joined = {
             "runs": pd.concat([tables.runs for tables in all_of_them], ignore_index=True),
             "metrics": pd.concat([tables.metrics for tables in all_of_them], ignore_index=True),
+            "observations": pd.concat([tables.observations for tables in all_of_them], ignore_index=True),
             "notices": pd.concat([self.notices, *said], ignore_index=True),
         }
         environments = [item for tables in all_of_them for item in tables.suite.get("environments") or ()]

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 """The format of spec.json, suite.json, manifest.json and the streams. One integer for the bundle as a whole.
 
-History: 1, first format.
+History: 1, first format; 2, observations are records of their own with a key per dimension, and results and suites name
+their report page.
 """
 
 CLAIMS = "claims"
@@ -106,5 +107,7 @@ class Suite:
     """Of the workload; see RunSpec."""
     command: tuple[str, ...] = ()
     """The command line that asked for it, for the report's footer."""
+    page: str = ""
+    """The report page of a suite whose workload cannot name it; empty where the workload does."""
     notices: tuple[tuple[str, str, str, str], ...] = field(default=())
     """What was already known to be missing before the first run: (code, severity, text, remedy)."""

@@ -142,6 +142,7 @@ class SuiteFolder:
                     "size": suite.size,
                     "parameters": dict(suite.parameters),
                     "command": list(suite.command),
+                    "page": suite.page,
                     "notices": [list(item) for item in suite.notices],
                     "runs": [spec.run_id for spec in suite.specs],
                     "status": "running",

@@ -194,13 +194,45 @@ class CounterRecord(StreamRecord):
     value: Reading
     """what was read"""
     unit: str
-    """`ns`, `count` or `bytes`; for `workload` any unit of the metrics table"""
+    """`ns`, `count` or `bytes`"""
     scope: str
-    """`thread`, `process`, `machine` or `workload` (what the workload observed; main process only)"""
+    """`thread`, `process` or `machine`; in format 1 also `workload`, an observation named by a metric's name"""
     source: str = ""
-    """what read it: `linux`, `portable`, `psutil`, `workload`"""
+    """what read it: `linux`, `portable`, `psutil`"""
     at: str | None = None
     """`start` or `end`: of the run in the main process, of the worker's life in a worker"""
+
+
+class ObservationRecord(StreamRecord):
+    """One number or text that the workload observed about itself; main process only."""
+
+    kind = "observation"
+
+    what: str
+    """the name of one of the workload's observables"""
+    value: Reading | None = None
+    """the number; null where it is a text"""
+    unit: str = ""
+    """any unit of the metrics table; empty for a text"""
+    text: str = ""
+    """the text; empty where it is a number"""
+    pool: str = ""
+    """the class that starts the workers: `Process`, `ProcessPoolExecutor`; empty, as the texts that follow, where
+    nothing depends on it"""
+    start_method: str = ""
+    """how the workers are started: `threads`, `fork`, `spawn`"""
+    phase: str = ""
+    """when it was observed: `up`, `collected`"""
+    channel: str = ""
+    """what carries the data: `pipe`, `queue`"""
+    size: Count | None = None
+    """bytes of a message, or a number of workers"""
+    case: str = ""
+    """anything else that it depends on: the fault `sigkill`, the limit `nofile`"""
+
+
+DIMENSIONS = ("pool", "start_method", "phase", "channel", "size", "case")
+"""The keys by which observations of one name are told apart. `size` is an integer, all others are text."""
 
 
 class ResultRecord(StreamRecord):
@@ -214,6 +246,8 @@ class ResultRecord(StreamRecord):
     """the number of items"""
     workload_kind: str = ""
     """the workload's kind, one of `tracekit.workload.KINDS`"""
+    workload_page: str = ""
+    """the report page that the workload names; empty for the page that compares models"""
 
 
 class FailureRecord(StreamRecord):

@@ -21,6 +21,8 @@ class Columns:
         self._frames: dict[str, list[pd.DataFrame]] = {}
         self.stacks: dict[str, tuple[str, ...]] = {}
         """stack_id -> frames, root first: what the samples' ids stand for."""
+        self.pages: dict[str, str] = {}
+        """workload -> the report page that it names."""
 
     def add(self, table: str, **values: Any) -> None:
         """One row; a column that is not given is missing."""

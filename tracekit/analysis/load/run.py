@@ -6,8 +6,10 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
+from tracekit.analysis.load import format1
 from tracekit.analysis.load.align import Window, check_streams
 from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.format1 import upgrade_observations
 from tracekit.analysis.load.imports import add_imports
 from tracekit.analysis.load.kernel.rows import add_kernel, add_kernel_lives
 from tracekit.analysis.load.lifetimes import Lives
@@ -41,6 +43,9 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
         _add_failure(columns, bundle, spec, UNFINISHED, "no manifest was written")
         return None
     streams = _read_streams(bundle)
+    for stream in streams:
+        if stream.meta.format == 1:
+            upgrade_observations(stream, spec.workload)
     window = Window(manifest.started_ns, manifest.ended_ns)
     check_streams(streams, window)
     add_starts(columns, spec.run_id, streams, read_stages(bundle.stages), window)
@@ -64,8 +69,19 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     if traces:
         add_calls(bundle, spec, window, columns)
     main = _main(streams)
+    if page := _page(spec, main):
+        columns.pages.setdefault(spec.workload, page)
     python = ({} if main is None else main.meta.python or {}) or python_of(files)
     return {**manifest.environment, "python_label": spec.python_label, "python": python}
+
+
+def _page(spec: RunSpec, main: Stream | None) -> str:
+    """The report page that the workload names; empty where it names none or did not end ok."""
+    if spec.program:
+        return PROGRAM
+    if main is None or main.result is None:
+        return ""
+    return format1.PAGES.get(spec.workload, "") if main.meta.format == 1 else main.result.workload_page
 
 
 def _read_streams(bundle: Bundle) -> list[Stream]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.lifetimes import Life, Lives
 from tracekit.analysis.load.streams import Stream
+from tracekit.bundle.stream_schema import DIMENSIONS
 
 
 def add_stream(columns: Columns, lives: Lives, run_id: str, stream: Stream) -> None:
@@ -51,6 +52,18 @@ def add_stream(columns: Columns, lives: Lives, run_id: str, stream: Stream) -> N
             scope=counter.scope,
             source=counter.source or stream.meta.counter_source,
             at=counter.at,
+        )
+
+    for item in stream.observations:
+        dimensions = {name: getattr(item, name) for name in DIMENSIONS}
+        columns.add(
+            "observations",
+            run_id=run_id,
+            what=item.what,
+            value=item.value,
+            unit=item.unit,
+            text=item.text,
+            **dimensions,
         )
 
 

@@ -20,6 +20,7 @@ from tracekit.bundle.stream_schema import (
     FailureRecord,
     GilRecord,
     MetaRecord,
+    ObservationRecord,
     PickledRecord,
     ResultRecord,
     SpanRecord,
@@ -48,6 +49,7 @@ class Stream:
     stamps: dict[str, int] = field(default_factory=dict)
     pickled: list[PickledRecord] = field(default_factory=list)
     counters: list[CounterRecord] = field(default_factory=list)
+    observations: list[ObservationRecord] = field(default_factory=list)
     result: ResultRecord | None = None
     failure: FailureRecord | None = None
     gil: GilRecord | None = None
@@ -121,6 +123,8 @@ def _keep(stream: Stream, kind: str, record: StreamRecord | None, number: int) -
             stream.stamps[record.name] = record.ts_ns
         case CounterRecord():
             stream.counters.append(record)
+        case ObservationRecord():
+            stream.observations.append(record)
         case ResultRecord():
             stream.result = record
         case FailureRecord():

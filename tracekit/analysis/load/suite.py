@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.format1 import PAGES
 from tracekit.analysis.load.manifest import read_spec
 from tracekit.analysis.load.parse import Count, Struct, convert, default
 from tracekit.analysis.load.run import add_run
@@ -27,6 +28,7 @@ class _Facts(Struct, kw_only=True):
     size: str = ""
     parameters: dict[str, bool | int | float | str] = default(default_factory=dict)
     command: list[str] = default(default_factory=list)
+    page: str = ""
     status: str = ""
     notices: list[tuple[str, str, str, str]] = default(default_factory=list)
     runs: list[str] = default(default_factory=list)
@@ -54,6 +56,7 @@ def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
         "size": facts.size,
         "parameters": parameters_text(facts.parameters),
         "command": facts.command,
+        "page": _page(facts, columns),
         "status": facts.status,
         "planned_runs": len(facts.runs),
     }
@@ -73,10 +76,17 @@ def load_run(bundle: Bundle, *, traces: bool = True) -> Tables:
         "size": spec.size,
         "parameters": parameters_text(spec.parameters),
         "command": [],
+        "page": columns.pages.get(spec.workload, ""),
         "status": "",
         "planned_runs": 1,
     }
     return _tables(about, [environment], columns)
+
+
+def _page(facts: _Facts, columns: Columns) -> str:
+    """The report page of the suite: its own, else that of its workload; empty for the page that compares models."""
+    own = PAGES.get(facts.workload, "") if facts.format == 1 else facts.page
+    return own or columns.pages.get(facts.workload, "")
 
 
 def _tables(about: dict[str, Any], environments: list[dict[str, Any]], columns: Columns) -> Tables:

@@ -9,7 +9,7 @@ from tracekit import __version__
 from tracekit.analysis.metrics.once import remembering
 from tracekit.analysis.report import diagnostics as doubts
 from tracekit.analysis.report import environment, every, methods
-from tracekit.analysis.report.cells import Group
+from tracekit.analysis.report.cells import CellGroup
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.claims import page as claims
 from tracekit.analysis.report.pages.comparison import speedup_figure as speedup
@@ -26,7 +26,12 @@ from tracekit.analysis.report.pages.footprint import page as holding
 from tracekit.analysis.report.pages.ipc import page as ipc
 from tracekit.analysis.report.pages.ipc import round_trip_figure as round_trips
 from tracekit.analysis.report.pages.program import time_figures as lives
-from tracekit.analysis.report.pages.program.recorded_program import Program, headline, processes_table, program_of
+from tracekit.analysis.report.pages.program.recorded_program import (
+    RecordedProgram,
+    headline,
+    processes_table,
+    program_of,
+)
 from tracekit.analysis.report.pages.starts import imports
 from tracekit.analysis.report.pages.starts import page as starts
 from tracekit.analysis.report.pages.starts import stages_figure as stages
@@ -61,7 +66,7 @@ def build(tables: Tables) -> ReportView:
         return _of_starts(view, tables, of_starts) if of_starts else view
 
 
-def _of_claims(view: ReportView, tables: Tables, found: tuple[Group, ...]) -> ReportView:
+def _of_claims(view: ReportView, tables: Tables, found: tuple[CellGroup, ...]) -> ReportView:
     """The report of the experiments that put claims to the test: they compare nothing with one another."""
     own = tuple(group for group in found if group.cells)
     return replace(
@@ -100,7 +105,7 @@ def _of_faults(view: ReportView, tables: Tables, found: tuple[faults.Matrix, ...
     )
 
 
-def _of_starts(view: ReportView, tables: Tables, found: tuple[Group, ...]) -> ReportView:
+def _of_starts(view: ReportView, tables: Tables, found: tuple[CellGroup, ...]) -> ReportView:
     """The report of a workload that does nothing but start workers: what one costs, instead of speed-ups."""
     drawn = [figure for group in found if (figure := stages.figure(group)) is not None]
     of_imports = imports.section(tables, {group.python: group.label for group in found})
@@ -193,7 +198,7 @@ def _of_models(tables: Tables) -> ReportView:
     )
 
 
-def _of_program(tables: Tables, recorded: Program) -> ReportView:
+def _of_program(tables: Tables, recorded: RecordedProgram) -> ReportView:
     found = groups(tables)
     cells = every.every_cell(found)
     what = f"{recorded.name}, {environment.began(tables.suite) or 'one run'}"
@@ -228,7 +233,7 @@ def _with_status(found: Verdict, tables: Tables) -> Verdict:
     return replace(found, rest=f"{found.rest} The suite was interrupted{count}.")
 
 
-def _figures(own: tuple[Group, ...], workload: str) -> tuple[FigureGroup, ...]:
+def _figures(own: tuple[CellGroup, ...], workload: str) -> tuple[FigureGroup, ...]:
     """The figures of each group; the cost of starting a worker is one figure for all of them."""
     several = len(own) > 1
     blocks = []
@@ -250,7 +255,7 @@ def _block(label: str, made: list[FigureView | MissingFigure], suffix: str) -> F
     )
 
 
-def _subtitle(tables: Tables, own: tuple[Group, ...]) -> str:
+def _subtitle(tables: Tables, own: tuple[CellGroup, ...]) -> str:
     size, parameters = _text(tables, "size"), _text(tables, "parameters")
     labels = [group.label for group in own]
     where = labels[0] if len(labels) == 1 else plural(len(labels), "interpreter") if labels else ""
@@ -263,7 +268,7 @@ def _subtitle(tables: Tables, own: tuple[Group, ...]) -> str:
     )
 
 
-def _cpus(environments: tuple[dict[str, object], ...], group: Group) -> int | None:
+def _cpus(environments: tuple[dict[str, object], ...], group: CellGroup) -> int | None:
     """The CPUs of the environment that the group was run in."""
     for item in environments:
         if item.get("python_label") in (None, group.python) and item.get("os") in (None, group.os):
@@ -276,8 +281,8 @@ def _command(tables: Tables) -> str:
     return words if isinstance(words, str) else shlex.join(str(word) for word in words)
 
 
-def _nothing() -> Group:
-    return Group(os="", python="", cells=(), controls=(), traced=())
+def _nothing() -> CellGroup:
+    return CellGroup(os="", python="", cells=(), controls=(), traced=())
 
 
 def _text(tables: Tables, key: str) -> str:

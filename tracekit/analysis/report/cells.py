@@ -60,7 +60,7 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class ReportCell:
     """One way of running the work, with everything that is known about it.
 
     `walls_ns`: the wall of every usable repeat. `runs`: how many repeats were made, usable or not.
@@ -83,7 +83,7 @@ class Cell:
     runs: int
     walls_ns: tuple[int, ...]
     every: tuple[Number, ...]
-    twins: tuple[Cell, ...] = ()
+    twins: tuple[ReportCell, ...] = ()
     of_runs: tuple[Number, ...] = ()
 
     @property
@@ -165,14 +165,14 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class CellGroup:
     """What may be compared: the cells of one workload under one operating system and one interpreter."""
 
     os: str
     python: str
-    cells: tuple[Cell, ...]
-    controls: tuple[Cell, ...]
-    traced: tuple[Cell, ...]
+    cells: tuple[ReportCell, ...]
+    controls: tuple[ReportCell, ...]
+    traced: tuple[ReportCell, ...]
 
     @property
     def label(self) -> str:
@@ -181,22 +181,22 @@ class Group:
         return " · ".join(part for part in (self.os, python) if part)
 
     @property
-    def serial(self) -> Cell | None:
+    def serial(self) -> ReportCell | None:
         return next((cell for cell in self.cells if cell.model == "serial"), None)
 
     @property
     def worker_counts(self) -> tuple[int, ...]:
         return tuple(sorted({cell.workers for cell in self.cells if cell.model != "serial"}))
 
-    def at_most_workers(self) -> tuple[Cell, ...]:
+    def at_most_workers(self) -> tuple[ReportCell, ...]:
         """Serial, then every variant at the largest worker count it was run with."""
-        largest: dict[str, Cell] = {}
+        largest: dict[str, ReportCell] = {}
         for cell in self.cells:
             if cell.variant not in largest or cell.workers > largest[cell.variant].workers:
                 largest[cell.variant] = cell
         return tuple(sorted(largest.values(), key=lambda cell: cell.order))
 
-    def with_workers(self, workers: int) -> tuple[Cell, ...]:
+    def with_workers(self, workers: int) -> tuple[ReportCell, ...]:
         """Serial, then every variant that was run with exactly that many workers."""
         return tuple(cell for cell in self.cells if cell.model == "serial" or cell.workers == workers)
 
@@ -206,7 +206,7 @@ def trust(number: Number) -> tuple[bool, int, int]:
     return (not number.available, rank(number.method), BEST_FIRST.index(number.quality))
 
 
-def left_out(cells: Iterable[Cell], metric: str) -> str:
+def left_out(cells: Iterable[ReportCell], metric: str) -> str:
     """A sentence that names the cells without that number and says why, for the caption of a figure; or nothing."""
     reasons: dict[str, list[str]] = {}
     for cell in cells:

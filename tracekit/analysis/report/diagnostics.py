@@ -6,9 +6,9 @@ from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.metrics.cells.cell_runs import UNTRACED
 from tracekit.analysis.metrics.diagnostics import OPEN_NS
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
-from tracekit.analysis.report.cells import Cell, Group
+from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.ledger import UNATTRIBUTED, unattributed_text
-from tracekit.analysis.report.pages.program.recorded_program import Program
+from tracekit.analysis.report.pages.program.recorded_program import RecordedProgram
 from tracekit.analysis.report.shares import thread_time_ns
 from tracekit.analysis.report.views import NoticeView
 from tracekit.analysis.report.wording import listed
@@ -37,7 +37,7 @@ def notices(tables: Tables) -> tuple[NoticeView, ...]:
     return tuple(sorted(views, key=lambda view: _rank(view.severity)))
 
 
-def doubts(groups: tuple[Group, ...]) -> tuple[str, ...]:
+def doubts(groups: tuple[CellGroup, ...]) -> tuple[str, ...]:
     """Sentences that say what these numbers do not show, those that this suite's own data call for first."""
     cells = [cell for group in groups for cell in group.cells]
     found = [
@@ -58,7 +58,7 @@ def doubts(groups: tuple[Group, ...]) -> tuple[str, ...]:
     return tuple(text for text in found if text)
 
 
-def of_program(program: Program) -> tuple[str, ...]:
+def of_program(program: RecordedProgram) -> tuple[str, ...]:
     """The same of a recorded program: what its own run calls for, then what is true of any."""
     found = [
         _unexplained(program),
@@ -74,7 +74,7 @@ def of_program(program: Program) -> tuple[str, ...]:
     return tuple(text for text in found if text)
 
 
-def _unexplained(program: Program) -> str:
+def _unexplained(program: RecordedProgram) -> str:
     ledger = program.ledger()
     if ledger is None or abs(ledger.share(UNATTRIBUTED)) <= _UNEXPLAINED:
         return ""
@@ -86,7 +86,7 @@ def _unexplained(program: Program) -> str:
     )
 
 
-def _unknown_ends(program: Program) -> str:
+def _unknown_ends(program: RecordedProgram) -> str:
     names = [program.names.process(int(row["pid"])) for row in program.processes if row["ended"] == "unknown"]
     if not names:
         return ""
@@ -94,7 +94,7 @@ def _unknown_ends(program: Program) -> str:
     return f"About how {listing} ended: what they did is known up to the last moment that was seen."
 
 
-def _bound_only(program: Program) -> str:
+def _bound_only(program: RecordedProgram) -> str:
     if program.number("gil_wait_ns").quality != "bound":
         return ""
     return (
@@ -103,23 +103,23 @@ def _bound_only(program: Program) -> str:
     )
 
 
-def _captured(program: Program) -> str:
+def _captured(program: RecordedProgram) -> str:
     capture = str(program.run["capture"])
     if capture == UNTRACED:
         return ""
     return f"For the wall to the last percent: capture {capture} was watching, and no run without it stands beside."
 
 
-def _failed(cells: list[Cell]) -> str:
+def _failed(cells: list[ReportCell]) -> str:
     lost = [f"{cell.counted} ({cell.runs - len(cell.walls_ns)} of {cell.runs})" for cell in cells if _lost(cell)]
     return f"Where runs are missing: {listed(lost)} gave no usable number." if lost else ""
 
 
-def _lost(cell: Cell) -> bool:
+def _lost(cell: ReportCell) -> bool:
     return cell.runs > len(cell.walls_ns)
 
 
-def _busy(cells: list[Cell]) -> str:
+def _busy(cells: list[ReportCell]) -> str:
     """Serial has one thread: it waits for a CPU only when something else runs on it."""
     for cell in cells:
         waited, whole = cell.number("thread_run_queue_ns").centre, thread_time_ns(cell)
@@ -132,7 +132,7 @@ def _busy(cells: list[Cell]) -> str:
     return ""
 
 
-def _few(cells: list[Cell]) -> str:
+def _few(cells: list[ReportCell]) -> str:
     few = sorted({len(cell.walls_ns) for cell in cells if 0 < len(cell.walls_ns) < LEAST})
     if not few:
         return ""
@@ -142,7 +142,7 @@ def _few(cells: list[Cell]) -> str:
     )
 
 
-def _wide_bound(cells: list[Cell]) -> str:
+def _wide_bound(cells: list[ReportCell]) -> str:
     waits = [cell.told("gil_wait_ns") for cell in cells]
     if not any(wait.quality == "bound" and wait.upper for wait in waits):
         return ""
@@ -154,14 +154,14 @@ def _wide_bound(cells: list[Cell]) -> str:
     )
 
 
-def _short(cells: list[Cell]) -> str:
+def _short(cells: list[ReportCell]) -> str:
     walls = [min(cell.walls_ns) for cell in cells if cell.family == "serial" and cell.walls_ns]
     if not walls or min(walls) >= 200_000_000:
         return ""
     return "For long jobs: serial takes less than 200 ms here, so starting the workers weighs more than it would there."
 
 
-def _no_controls(groups: tuple[Group, ...]) -> str:
+def _no_controls(groups: tuple[CellGroup, ...]) -> str:
     if any(group.controls for group in groups):
         return ""
     return "As a share of what the machine can do: no control was run, so the ceiling is not known."

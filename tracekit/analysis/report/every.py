@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.report.cells import Cell, Group, Number
+from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.views import EveryCell, EveryRow
 from tracekit.analysis.report.wording import interval_text, range_text, value_text
 
 
-def every_cell(groups: tuple[Group, ...]) -> tuple[EveryCell, ...]:
+def every_cell(groups: tuple[CellGroup, ...]) -> tuple[EveryCell, ...]:
     """The cells in reading order: untraced, then traced, then the controls, of one group after the other."""
     return tuple(
         EveryCell(label=_label(cell, group, len(groups) > 1), rows=tuple(_row(item) for item in cell.every))
@@ -17,7 +17,7 @@ def every_cell(groups: tuple[Group, ...]) -> tuple[EveryCell, ...]:
     )
 
 
-def _label(cell: Cell, group: Group, named: bool) -> str:
+def _label(cell: ReportCell, group: CellGroup, named: bool) -> str:
     work = " ".join(part for part in (cell.size, cell.parameters) if part)
     parts = [f"{cell.workload} ({work})" if work else cell.workload, cell.counted]
     if cell.capture != "none":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
 from tracekit.analysis.report.cells import Number
-from tracekit.analysis.report.views import Field, LegendItem
+from tracekit.analysis.report.views import LegendItem, TableField
 from tracekit.analysis.report.wording import value_text
 
 TAGS = {"bound": "bound", "estimated": "est."}
@@ -49,11 +49,11 @@ class Footnotes:
         return [LegendItem(mark=mark, text=f"not available: {reason}") for reason, mark in self._marks.items()]
 
 
-def field_of(number: Number, sub: str, notes: Footnotes) -> Field:
+def field_of(number: Number, sub: str, notes: Footnotes) -> TableField:
     """The number with what stands beneath it, or `n/a` with the reason as a footnote."""
     if not number.available:
-        return Field(main="n/a", mark=notes.mark(number.reason))
-    return Field(main=value_text(number), sub=sub, tag=TAGS.get(number.quality, ""))
+        return TableField(main="n/a", mark=notes.mark(number.reason))
+    return TableField(main=value_text(number), sub=sub, tag=TAGS.get(number.quality, ""))
 
 
 def how(number: Number) -> str:

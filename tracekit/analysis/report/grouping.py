@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tracekit.analysis.metrics.cells.cell_runs import PROGRAM, UNTRACED, is_light, records
-from tracekit.analysis.report.cells import BEST_FIRST, START_METHODS, Cell, Group, Number
+from tracekit.analysis.report.cells import BEST_FIRST, START_METHODS, CellGroup, Number, ReportCell
 from tracekit.analysis.tables import CELL, Tables
 
 _SINGLE = "gil_wait_ns"
@@ -17,18 +17,18 @@ _SINGLE = "gil_wait_ns"
 CellKey = tuple[str, str, str, str, int, str, str, str, str]
 
 
-def groups(tables: Tables) -> tuple[Group, ...]:
+def groups(tables: Tables) -> tuple[CellGroup, ...]:
     """The suite's groups, in the order they were first run."""
     cells = _cells(tables)
     names = list(dict.fromkeys((cell.os, cell.python) for cell in cells))
     return tuple(_group(name, [cell for cell in cells if (cell.os, cell.python) == name]) for name in names)
 
 
-def _group(name: tuple[str, str], cells: list[Cell]) -> Group:
+def _group(name: tuple[str, str], cells: list[ReportCell]) -> CellGroup:
     in_order = sorted(cells, key=lambda cell: (cell.workload, cell.order, cell.capture))
     own = [cell for cell in in_order if not cell.control]
     traced = tuple(cell for cell in own if cell.capture != UNTRACED and cell.model != PROGRAM)
-    return Group(
+    return CellGroup(
         os=name[0],
         python=name[1],
         cells=tuple(_with_twins(cell, traced) for cell in own if cell not in traced),
@@ -37,7 +37,7 @@ def _group(name: tuple[str, str], cells: list[Cell]) -> Group:
     )
 
 
-def _with_twins(cell: Cell, traced: tuple[Cell, ...]) -> Cell:
+def _with_twins(cell: ReportCell, traced: tuple[ReportCell, ...]) -> ReportCell:
     same = [other for other in traced if _same(cell, other)]
     return replace(
         cell,
@@ -46,11 +46,11 @@ def _with_twins(cell: Cell, traced: tuple[Cell, ...]) -> Cell:
     )
 
 
-def _same(cell: Cell, other: Cell) -> bool:
+def _same(cell: ReportCell, other: ReportCell) -> bool:
     return all(getattr(cell, name) == getattr(other, name) for name in CELL if name != "capture")
 
 
-def _cells(tables: Tables) -> list[Cell]:
+def _cells(tables: Tables) -> list[ReportCell]:
     numbers: dict[CellKey, list[Number]] = {}
     of_runs: dict[CellKey, list[Number]] = {}
     for row in records(tables.metrics[tables.metrics["scope"] == "cell"]):
@@ -68,14 +68,14 @@ def _cells(tables: Tables) -> list[Cell]:
     ]
 
 
-def _cell(key: CellKey, runs: list[Mapping[str, Any]], numbers: list[Number], main: object) -> Cell:
+def _cell(key: CellKey, runs: list[Mapping[str, Any]], numbers: list[Number], main: object) -> ReportCell:
     warm = [run for run in runs if not run["warmup"]]
     # However a program ended, its wall is known.
     usable = [run for run in warm if run["wall_ns"] is not None and (run["status"] == "ok" or key[3] == PROGRAM)]
     # A control that is itself what was asked for is reported like any other workload.
     control = key[0] != main and (all(run["control"] for run in runs) if runs else main is not None)
     gil = [run["gil_enabled"] for run in runs if run["gil_enabled"] is not None]
-    return Cell(
+    return ReportCell(
         workload=key[0],
         size=key[1],
         parameters=key[2],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tracekit.analysis.metrics.ledger import parts as ledger_parts
 from tracekit.analysis.metrics.methods import rank
-from tracekit.analysis.report.cells import Cell, Number
+from tracekit.analysis.report.cells import Number, ReportCell
 from tracekit.core.units import format_ns
 
 WHOLE = ledger_parts.WALL
@@ -39,7 +39,7 @@ NAMES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
+class LedgerRows:
     """`parts`: ns by metric, only those that are known. `whole`: their sum. `idle_rule`: what counts as idle here.
 
     `unseen`: why the parts that are not told apart are not, empty when all are.
@@ -74,7 +74,7 @@ class Ledger:
         return ", ".join([*shares, f"unattributed {unattributed_text(self)}"])
 
 
-def ledger_of(numbers: Mapping[str, Number]) -> Ledger | None:
+def ledger_of(numbers: Mapping[str, Number]) -> LedgerRows | None:
     """From numbers by metric; None when the whole is not known."""
     known = {part: numbers[part] for part in PARTS if part in numbers and numbers[part].available}
     parts = {part: number.centre or 0.0 for part, number in known.items()}
@@ -86,7 +86,7 @@ def ledger_of(numbers: Mapping[str, Number]) -> Ledger | None:
     by = next((known[part] for part in _TELLING if part in known), next(iter(known.values())))
     idle = known.get(ledger_parts.IDLE)
     gil = numbers.get(ledger_parts.GIL)
-    return Ledger(
+    return LedgerRows(
         parts=parts,
         whole=whole,
         method=by.method,
@@ -96,19 +96,19 @@ def ledger_of(numbers: Mapping[str, Number]) -> Ledger | None:
     )
 
 
-def ledger_of_cell(cell: Cell) -> Ledger | None:
+def ledger_of_cell(cell: ReportCell) -> LedgerRows | None:
     """The ledger that tells most: of the cell or of a twin, whichever has more parts, then the better method."""
     found = [_from(each) for each in (cell, *cell.twins)]
     return min((ledger for ledger in found if ledger), key=_less_told, default=None)
 
 
-def unattributed_text(ledger: Ledger) -> str:
+def unattributed_text(ledger: LedgerRows) -> str:
     """As a share with the digits that 2 % need: `0.2 %`, `-0.1 %`, `3 %`."""
     share = ledger.share(UNATTRIBUTED) * 100
     return f"{share:.0f} %" if abs(share) >= 10 else "0 %" if abs(share) < 0.05 else f"{share:.1f} %"
 
 
-def rules(ledgers: Iterable[Ledger]) -> str:
+def rules(ledgers: Iterable[LedgerRows]) -> str:
     """What a caption must say of how these were cut: the idle rule, and the parts that nobody saw."""
     given = list(ledgers)
     idle = list(dict.fromkeys(ledger.idle_rule for ledger in given if ledger.idle_rule))
@@ -122,15 +122,15 @@ def rules(ledgers: Iterable[Ledger]) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def amount_text(ledger: Ledger, part: str) -> str:
+def amount_text(ledger: LedgerRows, part: str) -> str:
     """`1.20 s (49 %)` of one part."""
     return f"{format_ns(ledger.parts.get(part, 0.0))} ({ledger.share(part) * 100:.0f} %)"
 
 
-def _from(cell: Cell) -> Ledger | None:
+def _from(cell: ReportCell) -> LedgerRows | None:
     numbers = {name: cell.number(name) for name in (WHOLE, *PARTS)}
     return ledger_of(numbers)
 
 
-def _less_told(ledger: Ledger) -> tuple[int, int]:
+def _less_told(ledger: LedgerRows) -> tuple[int, int]:
     return (-len(ledger.parts), rank(ledger.method))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracekit.analysis.metrics import METRICS
 from tracekit.analysis.metrics.compute import load_metric
-from tracekit.analysis.report.cells import Group
+from tracekit.analysis.report.cells import CellGroup
 from tracekit.analysis.report.ledger import PARTS
 from tracekit.analysis.report.views import MethodView
 
@@ -33,7 +33,7 @@ OF_PROGRAMS = (
 """The same of a recorded program."""
 
 
-def methods(groups: tuple[Group, ...], first: tuple[str, ...] = FIRST) -> tuple[MethodView, ...]:
+def methods(groups: tuple[CellGroup, ...], first: tuple[str, ...] = FIRST) -> tuple[MethodView, ...]:
     """One entry per metric of the suite, in the order of the metrics table. `first` are those that a reader met.
 
     A metric that is not registered (its rows came from elsewhere) has only the methods its rows name.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.report.cells import Cell, Number
+from tracekit.analysis.report.cells import Number, ReportCell
 from tracekit.analysis.report.ledger import PARTS
 
 
-def thread_time_ns(cell: Cell) -> float | None:
+def thread_time_ns(cell: ReportCell) -> float | None:
     """How long the cell's threads lived, summed; workers x wall where no ledger says it; None without a wall."""
     whole = cell.number("thread_wall_ns").centre
     if whole:
@@ -18,14 +18,14 @@ def thread_time_ns(cell: Cell) -> float | None:
     return wall * cell.workers if wall else None
 
 
-def gil_wait(cell: Cell) -> tuple[Number, Number]:
+def gil_wait(cell: ReportCell) -> tuple[Number, Number]:
     """The GIL wait by the best method there is, and by the same method the part of the thread time that it was."""
     wait = cell.told("gil_wait_ns")
     shares = [share for share in cell.ways("gil_wait_share") if share.method == wait.method]
     return wait, shares[0] if shares else cell.told("gil_wait_share")
 
 
-def gil_wait_share(cell: Cell) -> tuple[float, float] | None:
+def gil_wait_share(cell: ReportCell) -> tuple[float, float] | None:
     """The part of the thread time spent waiting for the GIL, lower and upper (0..1); None when unknown."""
     share = gil_wait(cell)[1]
     if not share.available or share.centre is None:
@@ -33,7 +33,7 @@ def gil_wait_share(cell: Cell) -> tuple[float, float] | None:
     return share.interval or (share.centre, share.centre)
 
 
-def ceiling(cell: Cell) -> float | None:
+def ceiling(cell: ReportCell) -> float | None:
     """The speed-up that the control reached at this cell's worker count; None when there was no control."""
     speedup, share = cell.number("speedup").centre, cell.number("ceiling_share").centre
     return speedup / share if speedup and share else None

@@ -30,7 +30,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class TableField:
     """One entry of a table: the number, what stands beneath it, a quality tag and a footnote mark.
 
     `words`: it is no number but a name, as long as somebody chose it, and may go over several lines.
@@ -44,13 +44,13 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TableRow:
     """One way of running: `family` picks its colour, `label` names it, `detail` counts its workers."""
 
     family: str
     label: str
     detail: str
-    fields: tuple[Field, ...]
+    fields: tuple[TableField, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class RowGroup:
     """Rows that may be compared with one another; `label` is empty when there is only one group."""
 
     label: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

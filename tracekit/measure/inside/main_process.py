@@ -19,7 +19,14 @@ from typing import Any
 
 from tracekit.bundle.spec import FORMAT, RunSpec
 from tracekit.bundle.store import Bundle
-from tracekit.bundle.stream_schema import FailureRecord, GilRecord, MetaRecord, ResultRecord, ThreadRecord
+from tracekit.bundle.stream_schema import (
+    FailureRecord,
+    GilRecord,
+    MetaRecord,
+    ObservationRecord,
+    ResultRecord,
+    ThreadRecord,
+)
 from tracekit.core import clock
 from tracekit.measure.inside import counters, stream_writer, worker_process
 from tracekit.measure.inside.models import MODELS, Model, Work
@@ -68,9 +75,11 @@ def _measure(spec: RunSpec, bundle: Bundle, own: stream_writer.StreamWriter, tra
         checksum = workload.combine(results)
         if not isinstance(checksum, str):
             raise TypeError(f"combine of {spec.workload} returned {type(checksum).__name__}, not str")
-        for name, value, unit in workload.observed(results):
-            own.observation(name, value, unit)
-    own.write(ResultRecord(checksum=checksum, items=len(items), workload_kind=workload.kind))
+        for item, unit in workload.observed(results):
+            own.write(ObservationRecord(what=item.what, value=item.value, unit=unit, text=item.text, **item.dimensions))
+    own.write(
+        ResultRecord(checksum=checksum, items=len(items), workload_kind=workload.kind, workload_page=workload.page)
+    )
 
 
 def _work(

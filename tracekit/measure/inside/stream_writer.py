@@ -134,21 +134,6 @@ class StreamWriter:
         gap = max(0, sorted(gaps)[_CALIBRATIONS // 2])
         self._write_counter(("process", None, "reading_gap_ns", gap, "ns"), now_ns(), "start")
 
-    def observation(self, name: str, value: float, unit: str) -> None:
-        """Keep what the workload observed."""
-        self.write(
-            CounterRecord(
-                tid=None,
-                ts_ns=now_ns(),
-                counter=name,
-                value=value,
-                unit=unit,
-                scope="workload",
-                source="workload",
-                at="end",
-            )
-        )
-
     def _write_counter(self, reading: Reading, ts_ns: int, at: str) -> None:
         scope, tid, counter, value, unit = reading
         self.write(

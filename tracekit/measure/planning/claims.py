@@ -55,7 +55,14 @@ def plan_claims(interpreters: list[Interpreter], suite_id: str, timeout_s: float
         )
     )
     in_turn = sorted(specs, key=lambda spec: (not spec.warmup, spec.repeat))
-    return Suite(suite_id=suite_id, workload=CLAIMS, size="", specs=renumbered(in_turn), command=tuple(command))
+    return Suite(
+        suite_id=suite_id,
+        workload=CLAIMS,
+        size="",
+        specs=renumbered(in_turn),
+        command=tuple(command),
+        page="claims",
+    )
 
 
 def _request(experiment: Experiment, timeout_s: float) -> Request:

@@ -10,7 +10,7 @@ from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults import matrix_figure as figure
-from tracekit.analysis.report.pages.faults.page import OUTCOMES, Case, matrices
+from tracekit.analysis.report.pages.faults.page import OUTCOMES, FaultCase, matrices
 from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.sections.observed import observed_table
 from tracekit.analysis.tables import Tables
@@ -46,7 +46,7 @@ def suite() -> Tables:
     return tables
 
 
-def cases(tables: Tables) -> tuple[Case, ...]:
+def cases(tables: Tables) -> tuple[FaultCase, ...]:
     [matrix] = matrices(groups(tables))
     return matrix.cases
 

@@ -9,7 +9,6 @@ from matplotlib.lines import Line2D
 
 from tests.unit.analysis.report.made_numbers import MS, Suite, typical
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.cells import Group
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.comparison import speedup_figure as speedup
@@ -20,7 +19,7 @@ from tracekit.analysis.report.pages.comparison import worker_start_figure as spa
 from tracekit.analysis.report.views import FigureView, MissingFigure
 
 
-def the_group(suite: Suite) -> Group:
+def the_group(suite: Suite) -> CellGroup:
     (group,) = groups(suite.tables())
     return group
 

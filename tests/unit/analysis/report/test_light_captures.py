@@ -11,11 +11,10 @@ from tests.table_factory import Maker, full_run
 from tests.unit.analysis.report.made_numbers import MS, Interval, Suite, typical
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.cells import Cell
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.ledger import ledger_of_cell
 from tracekit.analysis.report.shares import gil_wait, gil_wait_share
-from tracekit.analysis.report.views import Field, ReportView, Section, TableView
+from tracekit.analysis.report.views import ReportView, Section, TableField, TableView
 from tracekit.analysis.tables import Tables
 
 
@@ -47,7 +46,7 @@ def watched() -> Suite:
     return typical().cell("threads", wall_ms=812, capture="waits", method="waits-probe", numbers=seen())
 
 
-def threads_of(suite: Suite) -> Cell:
+def threads_of(suite: Suite) -> ReportCell:
     (group,) = groups(suite.tables())
     (cell,) = [cell for cell in group.cells if cell.model == "threads"]
     return cell
@@ -63,7 +62,7 @@ def table_of(view: ReportView, slug: str) -> TableView:
     return found.tables[0]
 
 
-def fields(table: TableView, label: str) -> list[Field]:
+def fields(table: TableView, label: str) -> list[TableField]:
     (row,) = [row for block in table.groups for row in block.rows if row.label == label]
     return list(row.fields)
 

@@ -20,7 +20,7 @@ from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.pages.starts.page import DOUBTS, TITLES
 from tracekit.analysis.report.render.markdown import escaped, to_markdown
 from tracekit.analysis.report.render.terminal import to_text
-from tracekit.analysis.report.views import FigureView, ReportView, Row, Section, TableView
+from tracekit.analysis.report.views import FigureView, ReportView, Section, TableRow, TableView
 from tracekit.analysis.tables import Tables, from_rows
 from tracekit.core.units import format_ns
 
@@ -134,7 +134,7 @@ def stages_of(view: ReportView) -> Section:
     return section
 
 
-def rows_of(table: TableView) -> dict[str, Row]:
+def rows_of(table: TableView) -> dict[str, TableRow]:
     """Label -> row, of the only group."""
     (group,) = table.groups
     return {row.label: row for row in group.rows}

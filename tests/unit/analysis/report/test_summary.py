@@ -2,10 +2,10 @@
 
 from tests.unit.analysis.report.made_numbers import Suite, typical
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.views import Field, TableView
+from tracekit.analysis.report.views import TableField, TableView
 
 
-def column(table: TableView, name: str) -> list[Field]:
+def column(table: TableView, name: str) -> list[TableField]:
     place = [title for title, _ in table.columns].index(name) - 1
     return [row.fields[place] for block in table.groups for row in block.rows]
 

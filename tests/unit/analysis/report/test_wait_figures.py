@@ -18,7 +18,7 @@ from tracekit.analysis.report.figures import attribution_matrix as blame
 from tracekit.analysis.report.figures import flame, style
 from tracekit.analysis.report.figures import ledger_bars as ledger
 from tracekit.analysis.report.figures.ledger_bars import LedgerBar
-from tracekit.analysis.report.ledger import NAMES, PARTS, Ledger
+from tracekit.analysis.report.ledger import NAMES, PARTS
 from tracekit.analysis.report.names import names_of
 from tracekit.analysis.report.sections.contention_attribution import blame_of
 from tracekit.analysis.report.views import FigureView
@@ -43,11 +43,11 @@ def texts(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
-def a_ledger(**parts: float) -> Ledger:
+def a_ledger(**parts: float) -> LedgerRows:
     """`on_cpu=5` means thread_on_cpu_ns of 5 ms."""
     by_name = {name.replace("-", "_").replace(" ", "_").replace("/", ""): part for part, name in NAMES.items()}
     found = {by_name[name]: value * MS for name, value in parts.items()}
-    return Ledger(parts=found, whole=sum(found.values()), method="waits-probe", n=1, idle_rule="", unseen="")
+    return LedgerRows(parts=found, whole=sum(found.values()), method="waits-probe", n=1, idle_rule="", unseen="")
 
 
 def test_the_bars_of_threads_hold_all_parts_and_fill_100_percent() -> None:

@@ -1,11 +1,8 @@
-"""observed.<name>: what a workload found out about itself, in the units it declares.
-
-How many updates were lost, how late a beat came, how many writes another worker saw: only the workload knows. Its
-`observe` says so once, in the main process, after the last result has come.
-"""
+"""observed.<name>: the numbers that a workload observes about itself, pooled by cell and by dimensions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,27 +12,35 @@ from tracekit.analysis.metrics.estimate import Estimate, measured, pooled_median
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import NOT_RECORDED, Rows
 from tracekit.analysis.tables import Tables, from_rows
+from tracekit.bundle.stream_schema import DIMENSIONS
 
-PREFIX = "observed."
-SCOPE = "workload"
-"""Of the counters that are observations."""
+_METHOD = "workload"
+
+
+def metric_name(what: str, dimensions: Mapping[str, Any]) -> str:
+    """The metric of an observation: `observed.pipe.1024.round_trip_p50_ns`, the dimensions in the order of DIMENSIONS.
+
+    It is for tables that have one column for the metric, such as metrics.csv. Nothing parses it: the table
+    `observations` has the dimensions as columns, and this function finds their metric.
+    """
+    given = [str(dimensions[name]) for name in DIMENSIONS if dimensions.get(name) not in (None, "")]
+    return ".".join(["observed", *given, what])
 
 
 def compute(tables: Tables) -> pd.DataFrame:
-    """Rows of scope run and cell, for the workloads that observe anything."""
+    """Rows of scope run and cell, for the workloads that observe numbers; texts stay in `observations`."""
     found: dict[tuple[str, str], dict[str, Estimate]] = {}
-    for row in records(tables.counters[tables.counters["scope"] == SCOPE]):
+    for row in records(tables.observations):
         if row["value"] is not None:
-            of_name = found.setdefault((row["counter"], row["unit"] or ""), {})
-            of_name[row["run_id"]] = measured(row["value"], SCOPE)
+            of_name = found.setdefault((metric_name(row["what"], row), row["unit"] or ""), {})
+            of_name[row["run_id"]] = measured(row["value"], _METHOD)
     # One table for all: `crash` has hundreds of names, and each table of its own would take milliseconds.
     return from_rows(
-        "metrics",
-        [row for (name, unit), each in found.items() for row in _of_name(tables, f"{PREFIX}{name}", unit, each)],
+        "metrics", [row for (name, unit), each in found.items() for row in _rows_of(tables, name, unit, each)]
     )
 
 
-def _of_name(tables: Tables, metric: str, unit: str, estimates: dict[str, Estimate]) -> list[dict[str, Any]]:
+def _rows_of(tables: Tables, metric: str, unit: str, estimates: dict[str, Estimate]) -> list[dict[str, Any]]:
     rows = Rows(tables, metric, unit)
     for run in usable_runs(tables):
         if run["run_id"] in estimates:
@@ -50,10 +55,11 @@ METRIC = Metric(
     name="observed",
     unit="count",
     better="neither",
-    needs=("counters",),
+    needs=("observations",),
     valid_on=EVERYWHERE,
-    summary="What a workload found out about itself; each observation is a metric of its own, `observed.<name>`, in "
-    "the unit that the workload declares.",
-    method="The workload's own count, read once after its last result. Cell: median, bootstrap interval.",
+    summary="What a workload observes about itself. Each observation is a metric of its own, named by its dimensions, "
+    "`observed.pipe.1024.round_trip_p50_ns`, in the unit that the workload declares; the table `observations` has the "
+    "dimensions as columns.",
+    method="The workload's own number, read once after its last result. Cell: median, bootstrap interval.",
     compute=compute,
 )

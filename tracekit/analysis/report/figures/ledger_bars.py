@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tracekit.analysis.report.figures import style
-from tracekit.analysis.report.ledger import NAMES, PARTS, UNATTRIBUTED, Ledger, unattributed_text
+from tracekit.analysis.report.ledger import NAMES, PARTS, UNATTRIBUTED, LedgerRows, unattributed_text
 from tracekit.core.units import format_ns
 
 _LABEL_INCHES = 0.33
@@ -26,7 +26,7 @@ class LedgerBar(NamedTuple):
 
     label: str
     colour: str
-    ledger: Ledger
+    ledger: LedgerRows
 
 
 def draw(bars: Sequence[LedgerBar], title: str, subtitle: str) -> Figure:
@@ -69,7 +69,7 @@ def words(bars: Sequence[LedgerBar]) -> str:
     )
 
 
-def _part(axes: Axes, row: int, left: float, ledger: Ledger, name: str) -> float:
+def _part(axes: Axes, row: int, left: float, ledger: LedgerRows, name: str) -> float:
     """Draw one part; returns how wide it is."""
     # Where clocks disagree unattributed is below 0 and the other parts exceed the whole: the bar stays 100 %.
     drawn = sum(max(0.0, value) for value in ledger.parts.values())

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tracekit.analysis.report.cells import Cell
+from tracekit.analysis.report.cells import ReportCell
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.wording import workers_text
 from tracekit.core.units import format_ns, significant
@@ -85,7 +85,7 @@ def key(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
     style.legend(figure, axes, marks, names)
 
 
-def of_models(cells: Sequence[Cell]) -> str:
+def of_models(cells: Sequence[ReportCell]) -> str:
     """How many workers the rows had, serial aside."""
     counts = [cell.workers for cell in cells if cell.family != "serial"]
     return workers_text(counts) if counts else "serial"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tracekit.analysis.report.views import Field, FigureGroup, ReportView, Section, TableView
+from tracekit.analysis.report.views import FigureGroup, ReportView, Section, TableField, TableView
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~!])")
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -69,7 +69,7 @@ def _table(table: TableView) -> str:
     return "\n\n".join(part for part in (escaped(table.caption), "\n".join(lines), legend) if part)
 
 
-def _field(field: Field) -> str:
+def _field(field: TableField) -> str:
     text = escaped(field.main)
     if field.mark:
         text += f" <sup>{escaped(field.mark)}</sup>"

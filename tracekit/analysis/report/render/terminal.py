@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from tracekit.analysis.report.views import Field, ReportView, Row, Section, TableView
+from tracekit.analysis.report.views import ReportView, Section, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import TOGETHER
 
 _WIDTH = 100
@@ -96,13 +96,13 @@ def _is_wide(table: TableView) -> bool:
     return len(table.columns) > _MOST_COLUMNS
 
 
-def _cells(row: Row, *, short: bool) -> list[str]:
+def _cells(row: TableRow, *, short: bool) -> list[str]:
     if short:
         return [row.label, *(field.main for field in row.fields)]
     return [f"{row.label} ({row.detail})", *map(_text, row.fields)]
 
 
-def _text(field: Field) -> str:
+def _text(field: TableField) -> str:
     """The number with what stands beneath it, its tag and its footnote mark in brackets."""
     below = ", ".join(part for part in (field.sub, field.tag, field.mark) if part)
     return f"{field.main} ({below})" if below else field.main

@@ -11,7 +11,7 @@ from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.gil.attribution import blame
 from tracekit.analysis.report.names import Names
 from tracekit.analysis.report.sections.wait_sites import short_place
-from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
+from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import percent, plural
 from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_ns
@@ -123,15 +123,15 @@ def blame_table(view: BlameView) -> TableView:
     if rest:
         ns = sum(entry.ns for entry in rest)
         rows.append(
-            Row(
+            TableRow(
                 family="plain",
                 label=plural(len(rest), "other pair"),
                 detail="in blame.csv",
                 fields=(
-                    Field(main="–"),
-                    Field(main=format_ns(ns), sub=percent(ns / view.whole)),
-                    Field(main="–"),
-                    Field(main=f"{sum(entry.waits for entry in rest):,}"),
+                    TableField(main="–"),
+                    TableField(main=format_ns(ns), sub=percent(ns / view.whole)),
+                    TableField(main="–"),
+                    TableField(main=f"{sum(entry.waits for entry in rest):,}"),
                 ),
             )
         )
@@ -191,17 +191,17 @@ def _who(names: Names, row: dict[str, object], role: str) -> Who:
     )
 
 
-def _row(entry: Entry, view: BlameView) -> Row:
+def _row(entry: Entry, view: BlameView) -> TableRow:
     waited = view.waited[entry.waiter]
-    return Row(
+    return TableRow(
         family="plain",
         label=entry.waiter.thread,
         detail=_function(entry.waiter),
         fields=(
-            Field(main=entry.holder.thread, sub=_function(entry.holder), words=True),
-            Field(main=format_ns(entry.ns), sub=percent(entry.ns / view.whole)),
-            Field(main=percent(entry.ns / waited), sub=f"of {format_ns(waited)}"),
-            Field(main=f"{entry.waits:,}", sub=f"mean {format_ns(entry.ns / max(1, entry.waits))}"),
+            TableField(main=entry.holder.thread, sub=_function(entry.holder), words=True),
+            TableField(main=format_ns(entry.ns), sub=percent(entry.ns / view.whole)),
+            TableField(main=percent(entry.ns / waited), sub=f"of {format_ns(waited)}"),
+            TableField(main=f"{entry.waits:,}", sub=f"mean {format_ns(entry.ns / max(1, entry.waits))}"),
         ),
     )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tracekit.analysis.metrics.cells.cell_runs import PROGRAM
-from tracekit.analysis.report.cells import Cell, Group, Number
+from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.fields import GIL_WAIT_AS_SEEN, TAG_TEXT, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
 from tracekit.analysis.report.shares import gil_wait, gil_wait_share
-from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
+from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import interval_text, range_text, value_text
 from tracekit.core.units import format_ns, significant
 
@@ -46,7 +46,7 @@ _LEGEND = (
 )
 
 
-def gil_table(groups: tuple[Group, ...]) -> TableView | None:
+def gil_table(groups: tuple[CellGroup, ...]) -> TableView | None:
     """A row per model at its largest worker count; None where nobody saw the GIL change hands."""
     notes = Footnotes()
     blocks = tuple(
@@ -73,10 +73,10 @@ def gil_table(groups: tuple[Group, ...]) -> TableView | None:
     )
 
 
-def gil_row(cell: Cell, notes: Footnotes) -> Row:
+def gil_row(cell: ReportCell, notes: Footnotes) -> TableRow:
     """The GIL numbers of one cell."""
     longest, over = cell.told("gil_hold_longest_ns"), cell.told("gil_holds_over_interval")
-    return Row(
+    return TableRow(
         family=_family(cell),
         label=cell.heading,
         detail=cell.detail,
@@ -91,29 +91,31 @@ def gil_row(cell: Cell, notes: Footnotes) -> Row:
     )
 
 
-def _interval(cell: Cell, number: Number) -> str:
+def _interval(cell: ReportCell, number: Number) -> str:
     """A program ran once: that need not be said of every number."""
     return "" if cell.family == PROGRAM else interval_text(number)
 
 
-def _family(cell: Cell) -> str:
+def _family(cell: ReportCell) -> str:
     return "plain" if cell.family == PROGRAM else cell.family
 
 
-def _seen(cell: Cell) -> bool:
+def _seen(cell: ReportCell) -> bool:
     """Whether the GIL changed hands in its runs and somebody saw it."""
     return any(cell.told(metric).centre for metric in SEEN)
 
 
-def _wait(cell: Cell, notes: Footnotes) -> Field:
+def _wait(cell: ReportCell, notes: Footnotes) -> TableField:
     number, _ = gil_wait(cell)
     share = gil_wait_share(cell)
     if not number.available:
         return field_of(number, "", notes)
-    return Field(main=value_text(number), sub="" if share is None else range_text(*share, "share"), tag=how(number))
+    return TableField(
+        main=value_text(number), sub="" if share is None else range_text(*share, "share"), tag=how(number)
+    )
 
 
-def _handoffs(cell: Cell, notes: Footnotes) -> Field:
+def _handoffs(cell: ReportCell, notes: Footnotes) -> TableField:
     number = cell.told("gil_handoffs")
     walls = [each.number("wall_ns").centre for each in (cell, *cell.twins) if number in each.every]
     wall = walls[0] if walls and walls[0] else cell.number("wall_ns").centre
@@ -121,13 +123,13 @@ def _handoffs(cell: Cell, notes: Footnotes) -> Field:
     return field_of(number, rate, notes)
 
 
-def _wakes(cell: Cell, notes: Footnotes) -> Field:
+def _wakes(cell: ReportCell, notes: Footnotes) -> TableField:
     wakes, others = cell.told("gil_waiter_switches"), cell.told("other_voluntary_switches")
     sub = f"others {value_text(others)}" if others.available else ""
     return field_of(wakes, sub, notes)
 
 
-def _latency(cell: Cell, notes: Footnotes) -> Field:
+def _latency(cell: ReportCell, notes: Footnotes) -> TableField:
     number, slow = cell.told("gil_handoff_latency_ns"), cell.told("gil_handoff_latency_p95_ns")
     sub = f"95 % within {format_ns(slow.centre)}" if slow.available and slow.centre is not None else ""
     return field_of(number, sub, notes)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tracekit.analysis.metrics.cells.cell_runs import PROGRAM, UNTRACED
 from tracekit.analysis.metrics.methods import family
-from tracekit.analysis.report.cells import Cell, Group, Number
-from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
+from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
+from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import interval_text, range_text, value_text
 from tracekit.core.units import format_ns
 
@@ -22,7 +22,7 @@ _NEGLIGIBLE_NS = 1e6
 """A difference of shares of less than this has no meaning: the waits themselves are that short."""
 
 
-def sure_table(groups: tuple[Group, ...]) -> TableView | None:
+def sure_table(groups: tuple[CellGroup, ...]) -> TableView | None:
     """A block per model with a row per method, the best first; None where one method is all there is."""
     several = len(groups) > 1
     blocks = [
@@ -43,27 +43,29 @@ def sure_table(groups: tuple[Group, ...]) -> TableView | None:
     )
 
 
-def _rows(cell: Cell) -> tuple[Row, ...]:
+def _rows(cell: ReportCell) -> tuple[TableRow, ...]:
     ways = [number for number in cell.ways(_METRIC) if number.method not in ("single-thread", "no-gil")]
     if len(ways) < 2 or not any(number.centre for number in ways):
         return ()
     best = ways[0]
     return tuple(
-        Row(
+        TableRow(
             family="plain" if cell.family == PROGRAM else cell.family,
             label=cell.heading,
             detail=cell.detail,
             fields=(
-                Field(main=family(number.method) if number.quality != "bound" else number.method, sub=_capture(number)),
-                Field(main=value_text(number), sub=_interval(cell, number), tag=_tag(number)),
-                Field(main="the best") if number is best else _apart(best, number),
+                TableField(
+                    main=family(number.method) if number.quality != "bound" else number.method, sub=_capture(number)
+                ),
+                TableField(main=value_text(number), sub=_interval(cell, number), tag=_tag(number)),
+                TableField(main="the best") if number is best else _apart(best, number),
             ),
         )
         for number in ways
     )
 
 
-def _interval(cell: Cell, number: Number) -> str:
+def _interval(cell: ReportCell, number: Number) -> str:
     """A program ran once: that need not be said of every method."""
     return "" if cell.family == PROGRAM and number.interval is None else interval_text(number)
 
@@ -76,23 +78,23 @@ def _tag(number: Number) -> str:
     return {"bound": "bound", "estimated": "est."}.get(number.quality, "")
 
 
-def _apart(best: Number, other: Number) -> Field:
+def _apart(best: Number, other: Number) -> TableField:
     """How far the two are apart; of a bound, how far the best lies outside it."""
     low, high = _ends(best)
     if other.quality == "bound":
         lower, upper = _ends(other)
         outside = max(0.0, lower - high, low - upper)
         if not outside:
-            return Field(main="inside", sub=f"a range of {range_text(lower, upper, 'ns')}")
-        return Field(main=format_ns(outside), sub=_relative(outside, best))
+            return TableField(main="inside", sub=f"a range of {range_text(lower, upper, 'ns')}")
+        return TableField(main=format_ns(outside), sub=_relative(outside, best))
     distance = abs((best.centre or 0.0) - (other.centre or 0.0))
     if (
         other.quality == "estimated"
         and other.interval
         and other.interval[0] <= (best.centre or 0.0) <= other.interval[1]
     ):
-        return Field(main=format_ns(distance), sub="inside its interval")
-    return Field(main=format_ns(distance), sub=_relative(distance, best))
+        return TableField(main=format_ns(distance), sub="inside its interval")
+    return TableField(main=format_ns(distance), sub=_relative(distance, best))
 
 
 def _ends(number: Number) -> tuple[float, float]:

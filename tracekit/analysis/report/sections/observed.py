@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tracekit.analysis.metrics.cells.observed import PREFIX
-from tracekit.analysis.report.cells import Cell, Group
-from tracekit.analysis.report.views import Field, Row, RowGroup, TableView
+from tracekit.analysis.report.cells import CellGroup, ReportCell
+from tracekit.analysis.report.views import RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import interval_text, value_text
 
 
-def observed_table(groups: tuple[Group, ...]) -> TableView | None:
+def observed_table(groups: tuple[CellGroup, ...]) -> TableView | None:
     """A row per model and worker count; None where the workload observes nothing. What it observes of many cases, each
     with a name of its own (`Pool-fork.sigkill.noticed_ns`), is not for this table: see faults.py."""
     names = list(
@@ -38,14 +38,15 @@ def observed_table(groups: tuple[Group, ...]) -> TableView | None:
     )
 
 
-def _row(cell: Cell, names: list[str]) -> Row:
+def _row(cell: ReportCell, names: list[str]) -> TableRow:
     numbers = [cell.number(name) for name in names]
-    return Row(
+    return TableRow(
         family=cell.family,
         label=cell.heading,
         detail=cell.detail,
         fields=tuple(
-            Field(main=value_text(number), sub=interval_text(number) if number.available else "") for number in numbers
+            TableField(main=value_text(number), sub=interval_text(number) if number.available else "")
+            for number in numbers
         ),
     )
 

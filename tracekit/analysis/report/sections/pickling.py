@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.report.cells import Cell, Group
-from tracekit.analysis.report.views import Field, Row, RowGroup, TableView
+from tracekit.analysis.report.cells import CellGroup, ReportCell
+from tracekit.analysis.report.views import RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import interval_text, value_text
 from tracekit.core.units import format_bytes, format_ns
 
@@ -11,7 +11,7 @@ BYTES, TIME, SHARE = "pickled_bytes", "pickling_ns", "pickling_share"
 QUEUE, BETWEEN = "queue_wait_ns", "communication_share"
 
 
-def pickling_table(groups: tuple[Group, ...]) -> TableView | None:
+def pickling_table(groups: tuple[CellGroup, ...]) -> TableView | None:
     """A row per process model at its most workers; None where nothing was counted."""
     several = len(groups) > 1
     found = [
@@ -44,36 +44,36 @@ def pickling_table(groups: tuple[Group, ...]) -> TableView | None:
     )
 
 
-def _is_pool(cell: Cell) -> bool:
+def _is_pool(cell: ReportCell) -> bool:
     """Threads pickle nothing, and have the rest."""
     return cell.model == "threads" and cell.number(QUEUE).available
 
 
-def _row(cell: Cell) -> Row:
+def _row(cell: ReportCell) -> TableRow:
     tasks = _tasks(cell)
-    return Row(
+    return TableRow(
         family=cell.family,
         label=cell.heading,
         detail=cell.detail,
         fields=(
             _each(cell, BYTES, tasks),
             _each(cell, TIME, tasks),
-            Field(main=value_text(cell.number(SHARE))),
-            Field(main=value_text(cell.number(QUEUE)), sub=interval_text(cell.number(QUEUE))),
-            Field(main=value_text(cell.number(BETWEEN)), sub=interval_text(cell.number(BETWEEN))),
+            TableField(main=value_text(cell.number(SHARE))),
+            TableField(main=value_text(cell.number(QUEUE)), sub=interval_text(cell.number(QUEUE))),
+            TableField(main=value_text(cell.number(BETWEEN)), sub=interval_text(cell.number(BETWEEN))),
         ),
     )
 
 
-def _each(cell: Cell, metric: str, tasks: int) -> Field:
+def _each(cell: ReportCell, metric: str, tasks: int) -> TableField:
     number = cell.number(metric)
     if number.value is None or not tasks:
-        return Field(main=value_text(number))
+        return TableField(main=value_text(number))
     each = number.value / tasks
-    return Field(main=value_text(number), sub=format_bytes(each) if number.unit == "bytes" else format_ns(each))
+    return TableField(main=value_text(number), sub=format_bytes(each) if number.unit == "bytes" else format_ns(each))
 
 
-def _tasks(cell: Cell) -> int:
+def _tasks(cell: ReportCell) -> int:
     """As the method says: `counted, 16 tasks`."""
     words = cell.number(BYTES).method.split()
     return next((int(word) for word in words if word.isdigit()), 0)

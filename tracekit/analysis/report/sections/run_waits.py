@@ -7,12 +7,12 @@ from typing import Any
 
 from tracekit.analysis.metrics.cells.cell_runs import SEE_WAITS, UNTRACED, captures, is_light, records
 from tracekit.analysis.metrics.gil.wait_stacks import collapsed
-from tracekit.analysis.report.cells import Cell, Group
+from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.figures import attribution_matrix as blame_figure
 from tracekit.analysis.report.figures import flame
 from tracekit.analysis.report.names import Names, names_of
 from tracekit.analysis.report.pages.comparison import what_if as follows
-from tracekit.analysis.report.pages.program.recorded_program import Program
+from tracekit.analysis.report.pages.program.recorded_program import RecordedProgram
 from tracekit.analysis.report.sections.contention_attribution import blame_csv, blame_of, blame_table, sentences
 from tracekit.analysis.report.sections.gil import gil_table
 from tracekit.analysis.report.sections.method_comparison import sure_table
@@ -26,7 +26,7 @@ from tracekit.analysis.tables import CELL, Tables
 COLLAPSED = "wait.collapsed.txt"
 
 
-def of_suite(tables: Tables, groups: tuple[Group, ...], workload: str) -> tuple[Section, ...]:
+def of_suite(tables: Tables, groups: tuple[CellGroup, ...], workload: str) -> tuple[Section, ...]:
     """What the workload observed, the GIL of every model, and of the model that waits for it most one run in detail."""
     sections = [
         _observed(groups),
@@ -43,7 +43,7 @@ def of_suite(tables: Tables, groups: tuple[Group, ...], workload: str) -> tuple[
     return tuple(section for section in sections if section is not None)
 
 
-def of_program(tables: Tables, program: Program, groups: tuple[Group, ...], what: str) -> list[Section]:
+def of_program(tables: Tables, program: RecordedProgram, groups: tuple[CellGroup, ...], what: str) -> list[Section]:
     """Everything there is to see of a recorded program beside its processes and the time of its threads."""
     sections = of_run(tables, program.run_id, program.names, what, "")
     if not SEE_WAITS & captures(program.run):
@@ -52,7 +52,7 @@ def of_program(tables: Tables, program: Program, groups: tuple[Group, ...], what
     return [*sections, *(section for section in rest if section is not None)]
 
 
-def _unwatched(program: Program) -> Section:
+def _unwatched(program: RecordedProgram) -> Section:
     """In the place of the waits: why there are none."""
     own = sorted(captures(program.run))
     left = [_LEFT[name].format(suite=program.run["suite_id"]) for name in own if name in _LEFT]
@@ -118,7 +118,7 @@ def _sites(tables: Tables, run_id: str, told: str) -> Section | None:
     )
 
 
-def _observed(groups: tuple[Group, ...]) -> Section | None:
+def _observed(groups: tuple[CellGroup, ...]) -> Section | None:
     table = observed_table(groups)
     return (
         None if table is None else Section(slug="observed", title="What it observed", tables=(table,), in_terminal=True)
@@ -129,7 +129,7 @@ def _tables(slug: str, title: str, table: TableView | None) -> Section | None:
     return None if table is None else Section(slug=slug, title=title, tables=(table,))
 
 
-def _contended(tables: Tables, groups: tuple[Group, ...]) -> tuple[Cell, Mapping[str, Any]] | None:
+def _contended(tables: Tables, groups: tuple[CellGroup, ...]) -> tuple[ReportCell, Mapping[str, Any]] | None:
     """The cell with the longest GIL wait that was seen, and of its runs the one in the middle; None without any."""
     seen = [
         (cell, gil_wait(cell)[0])
@@ -146,7 +146,7 @@ def _contended(tables: Tables, groups: tuple[Group, ...]) -> tuple[Cell, Mapping
     return None if run is None else (cell, run)
 
 
-def _in_the_middle(tables: Tables, cell: Cell) -> Mapping[str, Any] | None:
+def _in_the_middle(tables: Tables, cell: ReportCell) -> Mapping[str, Any] | None:
     """Of the cell's runs under the wait probe, which knows functions, the one of median GIL wait."""
     of_cell = [
         run

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tracekit.analysis.metrics.ledger.idle import idle_waits
 from tracekit.analysis.metrics.methods import WAITS_PROBE
-from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
+from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import percent, plural
 from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_ns
@@ -143,37 +143,37 @@ def _block(label: str, sites: list[Site], most: int, whole: int) -> RowGroup:
     rows = [_row(site, whole) for site in shown]
     if rest:
         rows.append(
-            Row(
+            TableRow(
                 family="plain",
                 label=f"{plural(len(rest), 'other site')}",
                 detail="in wait-sites.csv",
                 fields=(
-                    Field(main="–"),
+                    TableField(main="–"),
                     _total(sum(site.total for site in rest), whole),
-                    Field(main=f"{sum(site.count for site in rest):,}"),
-                    Field(main=format_ns(max(site.longest for site in rest))),
+                    TableField(main=f"{sum(site.count for site in rest):,}"),
+                    TableField(main=format_ns(max(site.longest for site in rest))),
                 ),
             )
         )
     return RowGroup(label=label, rows=tuple(rows))
 
 
-def _row(site: Site, whole: int) -> Row:
-    return Row(
+def _row(site: Site, whole: int) -> TableRow:
+    return TableRow(
         family="plain",
         label=site.function or UNKNOWN,
         detail=site.place,
         fields=(
-            Field(main=KINDS.get(site.kind, site.kind), sub=plural(site.threads, "thread"), words=True),
+            TableField(main=KINDS.get(site.kind, site.kind), sub=plural(site.threads, "thread"), words=True),
             _total(site.total, whole),
-            Field(main=f"{site.count:,}", sub=f"mean {format_ns(site.total / site.count)}"),
-            Field(main=format_ns(site.longest)),
+            TableField(main=f"{site.count:,}", sub=f"mean {format_ns(site.total / site.count)}"),
+            TableField(main=format_ns(site.longest)),
         ),
     )
 
 
-def _total(total: int, whole: int) -> Field:
-    return Field(main=format_ns(total), sub=percent(total / whole) if whole else "")
+def _total(total: int, whole: int) -> TableField:
+    return TableField(main=format_ns(total), sub=percent(total / whole) if whole else "")
 
 
 def _idle(waits: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from tracekit.analysis.report.cells import START_METHODS, Cell, Group, Number
-from tracekit.analysis.report.pages.faults.page import Case, cases_of
-from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView, Verdict
+from tracekit.analysis.report.cells import START_METHODS, CellGroup, Number, ReportCell
+from tracekit.analysis.report.pages.faults.page import FaultCase, cases_of
+from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import interval_text, plural, value_text
 from tracekit.core.units import format_bytes
 
@@ -31,7 +31,7 @@ CRASHES = ("os-exit", "sigsegv", "sigkill", "sigterm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ClaimResult:
     """What was measured and the caveat, a sentence each, the caveat empty where there is none; and a verdict."""
 
     measured: str
@@ -42,7 +42,7 @@ class Finding:
 class Numbers:
     """The numbers of one system's cells under one interpreter; `others` are measured elsewhere."""
 
-    def __init__(self, group: Group, others: Sequence[Group] = ()) -> None:
+    def __init__(self, group: CellGroup, others: Sequence[CellGroup] = ()) -> None:
         self._group = group
         self._others = tuple(other for other in others if other is not group)
         self.faults = {(case.workers, case.fault): case for cell in group.cells for case in cases_of(cell)}
@@ -67,7 +67,7 @@ class Numbers:
             raise Missing(f"{workload} under {model} {why}")
         return number
 
-    def _cells(self, workload: str, model: str, workers: int, parameter: str) -> list[Cell]:
+    def _cells(self, workload: str, model: str, workers: int, parameter: str) -> list[ReportCell]:
         return [
             cell
             for cell in self._group.cells
@@ -86,28 +86,28 @@ class Claim:
 
     text: str
     tested: str
-    judge: Callable[[Numbers], Finding]
+    judge: Callable[[Numbers], ClaimResult]
 
-    def finding(self, numbers: Numbers) -> Finding:
+    def finding(self, numbers: Numbers) -> ClaimResult:
         """The verdict, or why there is none."""
         try:
             return self.judge(numbers)
         except Missing as error:
-            return Finding(measured=f"{error}.", verdict=UNKNOWN)
+            return ClaimResult(measured=f"{error}.", verdict=UNKNOWN)
 
 
-def _threads_share(numbers: Numbers) -> Finding:
+def _threads_share(numbers: Numbers) -> ClaimResult:
     seen = numbers.of("shared-state", "threads", "observed.tasks_writes_seen")
-    return Finding(
+    return ClaimResult(
         measured=f"The main thread saw {_said(seen)} of what other threads wrote.",
         verdict=HOLDS if seen.value == 1 else NOT,
     )
 
 
-def _precautions(numbers: Numbers) -> Finding:
+def _precautions(numbers: Numbers) -> ClaimResult:
     lost = numbers.of("race", "threads", "observed.updates_lost_share", parameter="lock=no")
     locked = numbers.of("race", "threads", "observed.updates_lost", parameter="lock=yes")
-    return Finding(
+    return ClaimResult(
         measured=f"{_said(lost)} of all counts were lost without a lock, {_said(locked)} with one.",
         verdict=CAVEAT if _value(lost) > 0 and locked.value == 0 else NOT,
         caveat="Where a thread may be interrupted is up to the interpreter: since Python 3.10 a bare count += 1 "
@@ -115,11 +115,11 @@ def _precautions(numbers: Numbers) -> Finding:
     )
 
 
-def _separate(numbers: Numbers) -> Finding:
+def _separate(numbers: Numbers) -> ClaimResult:
     seen = [numbers.of("shared-state", model, "observed.tasks_writes_seen") for model in _PROCESSES]
     shared = [numbers.of("shared-state", model, "observed.tasks_shared_memory_seen") for model in _PROCESSES]
     most, least = max(map(_value, seen)), min(map(_value, shared))
-    return Finding(
+    return ClaimResult(
         measured=f"The main process saw {_percent(most)} of what worker processes wrote into ordinary memory, and "
         f"{_percent(least)} of what they wrote into shared memory.",
         verdict=CAVEAT if most == 0 and least == 1 else NOT,
@@ -127,22 +127,22 @@ def _separate(numbers: Numbers) -> Finding:
     )
 
 
-def _pipes(numbers: Numbers) -> Finding:
+def _pipes(numbers: Numbers) -> ClaimResult:
     threads, processes = (numbers.of("big-results", model, "wall_ns") for model in ("threads", "fork"))
-    return Finding(
+    return ClaimResult(
         measured=f"16 results of 4 MiB took {_said(processes)} through pipes, {_said(threads)} between threads.",
         verdict=CAVEAT if _apart(threads, processes) else NOT,
         caveat="Shared memory is another way, which copies nothing.",
     )
 
 
-def _processes_crash(numbers: Numbers) -> Finding:
+def _processes_crash(numbers: Numbers) -> ClaimResult:
     bare = _crashes(numbers, "Process")
     pools = [case for pool in ("ProcessPoolExecutor", "Pool") for case in _crashes(numbers, pool)]
     spared = sum(case.outcome == "own" for case in bare)
     lost = sum(case.outcome == "others" for case in pools)
     silent = sum(case.outcome == "silent" for case in pools)
-    return Finding(
+    return ClaimResult(
         measured=f"{spared} of {len(bare)} crashes of bare processes harmed nobody else; of "
         f"{len(pools)} in pools {lost} cost tasks of others, and {silent} showed by a time limit only.",
         verdict=NOT if spared < len(bare) else CAVEAT if lost or silent else HOLDS,
@@ -151,14 +151,14 @@ def _processes_crash(numbers: Numbers) -> Finding:
     )
 
 
-def _threads_crash(numbers: Numbers) -> Finding:
+def _threads_crash(numbers: Numbers) -> ClaimResult:
     crashes = [case for pool in ("Thread", "ThreadPoolExecutor") for case in _crashes(numbers, pool)]
     raised = [
         case for (workers, fault), case in numbers.faults.items() if fault == "exception" and case.family == "threads"
     ]
     dead = sum(case.outcome == "dies" for case in crashes)
     harmless = sum(case.outcome == "own" for case in raised)
-    return Finding(
+    return ClaimResult(
         measured=f"{dead} of {len(crashes)} crashes in a thread ended the whole program; "
         f"{harmless} of {plural(len(raised), 'exception')} cost only the thread's own task.",
         verdict=NOT if dead < len(crashes) else CAVEAT if harmless else HOLDS,
@@ -166,33 +166,33 @@ def _threads_crash(numbers: Numbers) -> Finding:
     )
 
 
-def _creation(numbers: Numbers) -> Finding:
+def _creation(numbers: Numbers) -> ClaimResult:
     threads, fork, spawn = (
         numbers.of("start-stop", model, "spawn_first_worker_ns", workers=1) for model in ("threads", "fork", "spawn")
     )
-    return Finding(
+    return ClaimResult(
         measured=f"The first worker ran after {_said(threads)} (thread), {_said(fork)} (fork), {_said(spawn)} (spawn).",
         verdict=HOLDS if _apart(threads, fork) and _apart(threads, spawn) else NOT,
     )
 
 
-def _exhaustion(numbers: Numbers) -> Finding:
+def _exhaustion(numbers: Numbers) -> ClaimResult:
     held = {}
     for model in ("threads", "fork"):
         one, four = (numbers.of("memory-per-worker", model, "uss_bytes", workers=count) for count in (1, 4))
         held[model] = f"{format_bytes(_value(one))} with 1 and {format_bytes(_value(four))} with 4"
-    return Finding(
+    return ClaimResult(
         measured=f"No resource was driven to its limit. With 32 MiB of data each, measured once: {held['fork']} "
         f"processes, {held['threads']} threads.",
         verdict=f"{UNKNOWN} yet",
     )
 
 
-def _imbalance(numbers: Numbers) -> Finding:
+def _imbalance(numbers: Numbers) -> ClaimResult:
     chunks, single = (
         numbers.of("skewed-tasks", "fork", "load_balance", parameter=f"chunksize={size}") for size in (32, 1)
     )
-    return Finding(
+    return ClaimResult(
         measured=f"The load balance of 2 processes was {_said(chunks)} when each got half of the tasks, and "
         f"{_said(single)} when whoever was free got the next.",
         verdict=CAVEAT if _apart(chunks, single) else NOT,
@@ -200,14 +200,14 @@ def _imbalance(numbers: Numbers) -> Finding:
     )
 
 
-def _unix(numbers: Numbers) -> Finding:
+def _unix(numbers: Numbers) -> ClaimResult:
     unix = numbers.on(_UNIX)
     if unix is None:
-        return Finding(measured=f"Only {numbers.place} was measured.", verdict=f"{UNKNOWN} on Unix yet")
+        return ClaimResult(measured=f"Only {numbers.place} was measured.", verdict=f"{UNKNOWN} on Unix yet")
     fork, spawn, server = (
         unix.of("start-stop", model, "spawn_first_worker_ns", workers=1) for model in ("fork", "spawn", "forkserver")
     )
-    return Finding(
+    return ClaimResult(
         measured=f"On {unix.place} the first worker ran after {_said(fork)} by fork, {_said(server)} by forkserver, "
         f"{_said(spawn)} by spawn.",
         verdict=CAVEAT if _apart(fork, spawn) else NOT,
@@ -216,14 +216,14 @@ def _unix(numbers: Numbers) -> Finding:
     )
 
 
-def _windows(numbers: Numbers) -> Finding:
+def _windows(numbers: Numbers) -> ClaimResult:
     windows = numbers.on(("Windows",))
     if windows is None:
-        return Finding(measured=f"Only {numbers.place} was measured.", verdict=f"{UNKNOWN} on Windows yet")
+        return ClaimResult(measured=f"Only {numbers.place} was measured.", verdict=f"{UNKNOWN} on Windows yet")
     threads, spawn = (
         windows.of("start-stop", model, "spawn_first_worker_ns", workers=1) for model in ("threads", "spawn")
     )
-    return Finding(
+    return ClaimResult(
         measured=f"On {windows.place} the first worker ran after {_said(spawn)}, a thread after {_said(threads)}.",
         verdict=HOLDS if _apart(threads, spawn) else NOT,
     )
@@ -284,13 +284,13 @@ CLAIMS = (
 )
 
 
-def findings(group: Group, found: Sequence[Group] = ()) -> list[tuple[Claim, Finding]]:
+def findings(group: CellGroup, found: Sequence[CellGroup] = ()) -> list[tuple[Claim, ClaimResult]]:
     """Every claim with what the group's numbers say to it; to those about another system, what other groups' say."""
     numbers = Numbers(group, found)
     return [(claim, claim.finding(numbers)) for claim in CLAIMS]
 
 
-def judged(found: Sequence[Group]) -> list[dict[str, str]]:
+def judged(found: Sequence[CellGroup]) -> list[dict[str, str]]:
     """What each interpreter's numbers say to each claim, as programs read it; the caveat only where it is one."""
     return [
         {
@@ -308,7 +308,7 @@ def judged(found: Sequence[Group]) -> list[dict[str, str]]:
     ]
 
 
-def verdict(found: Sequence[tuple[Claim, Finding]]) -> Verdict:
+def verdict(found: Sequence[tuple[Claim, ClaimResult]]) -> Verdict:
     """How many claims hold, in one sentence."""
     counts = {word: sum(finding.verdict == word for _, finding in found) for word in (HOLDS, CAVEAT, NOT)}
     unknown = len(found) - sum(counts.values())
@@ -326,7 +326,7 @@ def verdict(found: Sequence[tuple[Claim, Finding]]) -> Verdict:
     )
 
 
-def claims_table(groups: Sequence[Group]) -> TableView:
+def claims_table(groups: Sequence[CellGroup]) -> TableView:
     """A row per claim; a block per interpreter where there are several."""
     several = len(groups) > 1
     return TableView(
@@ -350,20 +350,20 @@ def claims_table(groups: Sequence[Group]) -> TableView:
     )
 
 
-def _row(claim: Claim, found: Finding) -> Row:
-    return Row(
+def _row(claim: Claim, found: ClaimResult) -> TableRow:
+    return TableRow(
         family="plain",
         label=claim.text,
         detail=claim.tested,
         fields=(
-            Field(main=found.verdict, words=True),
-            Field(main=found.measured, words=True),
-            Field(main=found.caveat if found.verdict == CAVEAT else "–", words=True),
+            TableField(main=found.verdict, words=True),
+            TableField(main=found.measured, words=True),
+            TableField(main=found.caveat if found.verdict == CAVEAT else "–", words=True),
         ),
     )
 
 
-def _crashes(numbers: Numbers, pool: str) -> list[Case]:
+def _crashes(numbers: Numbers, pool: str) -> list[FaultCase]:
     found = [case for case in numbers.faults.values() if case.pool == pool and case.fault in CRASHES]
     if not found:
         raise Missing(f"crash has no case of {pool}")

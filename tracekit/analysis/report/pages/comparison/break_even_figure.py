@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tracekit.analysis.metrics.predict.break_even import Terms, task_length
 from tracekit.analysis.metrics.predict.prediction import POOLS
-from tracekit.analysis.report.cells import Cell
+from tracekit.analysis.report.cells import ReportCell
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.views import FigureView
 from tracekit.analysis.report.wording import plural
@@ -23,7 +23,7 @@ _SHADES = {"fork": "#d6e6f2", "forkserver": "#a9cbe4", "spawn": "#7aaed3"}
 _POINTS = 400
 
 
-def figure(base: Cell, terms: Sequence[Terms]) -> FigureView | None:
+def figure(base: ReportCell, terms: Sequence[Terms]) -> FigureView | None:
     """Of the rounds of one cell of threads; None where processes never pay."""
     curves = {model: curve for model in POOLS if (curve := _curve(terms, model)) is not None}
     if not curves:

@@ -12,7 +12,7 @@ from tracekit.analysis.metrics.cells.cell_runs import UNTRACED
 from tracekit.analysis.metrics.once import remembering
 from tracekit.analysis.metrics.predict import break_even, prediction
 from tracekit.analysis.metrics.predict.task_demand import NO_WARMUP
-from tracekit.analysis.report.cells import Group
+from tracekit.analysis.report.cells import CellGroup
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.comparison import what_if as follows
 from tracekit.analysis.report.views import TableView
@@ -69,7 +69,7 @@ def _metrics(topic: str) -> list[str]:
     return ["wall_ns", *(prediction.metric_name(model) for model in prediction.POOLS)]
 
 
-def _why(found: Sequence[Group]) -> str:
+def _why(found: Sequence[CellGroup]) -> str:
     """Why nothing could be predicted."""
     for group in found:
         for cell in group.cells:

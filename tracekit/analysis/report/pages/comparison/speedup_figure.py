@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tracekit.analysis.metrics.bootstrap import LEAST
-from tracekit.analysis.report.cells import Cell, Group, Number, left_out
+from tracekit.analysis.report.cells import CellGroup, Number, ReportCell, left_out
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.shares import ceiling as ceiling_of
 from tracekit.analysis.report.views import FigureView, MissingFigure
@@ -19,7 +19,7 @@ TITLE = "Speed-up against serial"
 SLUG = "speedup"
 
 
-def figure(group: Group, workload: str) -> FigureView | MissingFigure:
+def figure(group: CellGroup, workload: str) -> FigureView | MissingFigure:
     """Every model's speed-up with its interval, the ideal line and the ceiling that the control reached."""
     cells = [cell for cell in group.cells if cell.model != "serial" and cell.number("speedup").available]
     if not cells:
@@ -36,13 +36,13 @@ def figure(group: Group, workload: str) -> FigureView | MissingFigure:
     )
 
 
-def ceilings(cells: Sequence[Cell]) -> dict[int, float]:
+def ceilings(cells: Sequence[ReportCell]) -> dict[int, float]:
     """worker count -> the speed-up that the control reached there: what the machine can give."""
     reached = {cell.workers: value for cell in cells if (value := ceiling_of(cell)) is not None}
     return dict(sorted(reached.items()))
 
 
-def _over_workers(cells: list[Cell], workload: str, ceiling: dict[int, float]) -> Figure:
+def _over_workers(cells: list[ReportCell], workload: str, ceiling: dict[int, float]) -> Figure:
     figure, axes = style.canvas(TITLE, _subtitle(cells, workload), 3.8)
     counts = sorted({cell.workers for cell in cells})
     first, last = counts[0], counts[-1]
@@ -112,7 +112,7 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]], last: int) -> No
         )
 
 
-def _at_one_count(cells: list[Cell], workload: str, ceiling: dict[int, float]) -> Figure:
+def _at_one_count(cells: list[ReportCell], workload: str, ceiling: dict[int, float]) -> Figure:
     figure, axes = style.canvas(TITLE, _subtitle(cells, workload), 1.75 + 0.36 * len(cells))
     workers = cells[0].workers
     marks = [(1.0, "serial", style.MUTED, "-"), (float(workers), "ideal", style.MUTED, "--")]
@@ -184,14 +184,14 @@ def _errors(numbers: list[Number]) -> list[list[float]]:
     return [low, high]
 
 
-def _subtitle(cells: list[Cell], workload: str) -> str:
+def _subtitle(cells: list[ReportCell], workload: str) -> str:
     counts = sorted({cell.number("speedup").n for cell in cells})
     n = listed([str(count) for count in counts])
     bars = "95 % intervals" if any(cell.number("speedup").interval for cell in cells) else "no intervals"
     return f"{style.short(workload)}, median of n = {n} repeats, {bars}"
 
 
-def _caption(cells: list[Cell], ceiling: dict[int, float]) -> str:
+def _caption(cells: list[ReportCell], ceiling: dict[int, float]) -> str:
     line = "A model on the line at 1x is no faster than serial."
     if ceiling:
         line += " The ceiling is what a control reached on this machine, whose workers share nothing."
@@ -200,7 +200,7 @@ def _caption(cells: list[Cell], ceiling: dict[int, float]) -> str:
     return line
 
 
-def _alt(cells: list[Cell], workload: str, ceiling: dict[int, float]) -> str:
+def _alt(cells: list[ReportCell], workload: str, ceiling: dict[int, float]) -> str:
     parts = []
     # Per model the largest worker count: the table has the others, and nobody listens to thirty numbers.
     for cell in {cell.variant: cell for cell in cells}.values():
@@ -214,7 +214,7 @@ def _alt(cells: list[Cell], workload: str, ceiling: dict[int, float]) -> str:
     return text
 
 
-def _why_not(group: Group) -> str:
+def _why_not(group: CellGroup) -> str:
     models = [cell for cell in group.cells if cell.model != "serial"]
     if not models:
         return "only serial was run"

@@ -9,11 +9,11 @@ from statistics import median
 
 from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.metrics.cells.cell_runs import is_light
-from tracekit.analysis.report.cells import Cell, Group
+from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.change import change, contains_one
 from tracekit.analysis.report.fields import TAG_TEXT, TAGS, Footnotes, field_of, how
 from tracekit.analysis.report.shares import ceiling, gil_wait, gil_wait_share
-from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
+from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
 from tracekit.core.units import format_ns
 
@@ -30,7 +30,7 @@ COLUMNS = (
 _FEW = re.compile(r"n = (\d+)")
 
 
-def summary_table(groups: tuple[Group, ...], workload: str) -> TableView:
+def summary_table(groups: tuple[CellGroup, ...], workload: str) -> TableView:
     """Serial and every model at its largest worker count, one block of rows per group."""
     chosen = [(group, group.at_most_workers()) for group in groups]
     ns = sorted({len(cell.walls_ns) for _, cells in chosen for cell in cells})
@@ -42,7 +42,7 @@ def summary_table(groups: tuple[Group, ...], workload: str) -> TableView:
     )
 
 
-def tables_by_workers(groups: tuple[Group, ...]) -> tuple[TableView, ...]:
+def tables_by_workers(groups: tuple[CellGroup, ...]) -> tuple[TableView, ...]:
     """The same table for each worker count that the summary does not show already."""
     shown = [group.at_most_workers() for group in groups]
     counts = [
@@ -60,7 +60,7 @@ def tables_by_workers(groups: tuple[Group, ...]) -> tuple[TableView, ...]:
     )
 
 
-def captures_table(groups: tuple[Group, ...]) -> TableView | None:
+def captures_table(groups: tuple[CellGroup, ...]) -> TableView | None:
     """What being watched did to the walls, a column per capture; None when nothing was traced."""
     captures = sorted({cell.capture for group in groups for cell in group.traced})
     if not captures:
@@ -91,14 +91,14 @@ def _uses(captures: Sequence[str]) -> str:
     return said if len(light) == len(captures) else f"{said} The others are for the timeline."
 
 
-def _capture_rows(group: Group, captures: Sequence[str], notes: Footnotes) -> tuple[Row, ...]:
+def _capture_rows(group: CellGroup, captures: Sequence[str], notes: Footnotes) -> tuple[TableRow, ...]:
     cells = {(cell.variant, cell.workers, cell.capture): cell for cell in group.traced}
     first = {(cell.variant, cell.workers): cell for cell in reversed(group.traced)}
     return tuple(
         _row(
             cell,
             tuple(
-                _capturefield_of(cells[(*name, capture)], notes) if (*name, capture) in cells else Field(main="–")
+                _capturefield_of(cells[(*name, capture)], notes) if (*name, capture) in cells else TableField(main="–")
                 for capture in captures
             ),
         )
@@ -106,12 +106,12 @@ def _capture_rows(group: Group, captures: Sequence[str], notes: Footnotes) -> tu
     )
 
 
-def _capturefield_of(cell: Cell, notes: Footnotes) -> Field:
+def _capturefield_of(cell: ReportCell, notes: Footnotes) -> TableField:
     wall = f"{format_ns(median(cell.walls_ns))}" if cell.walls_ns else ""
     return field_of(cell.number("probe_effect"), wall, notes)
 
 
-def _table(chosen: Sequence[tuple[Group, Sequence[Cell]]], *, title: str, caption: str) -> TableView:
+def _table(chosen: Sequence[tuple[CellGroup, Sequence[ReportCell]]], *, title: str, caption: str) -> TableView:
     notes = Footnotes()
     blocks = tuple(
         RowGroup(
@@ -137,11 +137,11 @@ def _table(chosen: Sequence[tuple[Group, Sequence[Cell]]], *, title: str, captio
     return TableView(title=title, caption=caption, columns=COLUMNS, groups=blocks, legend=(*tags, *notes.legend()))
 
 
-def _row(cell: Cell, fields: tuple[Field, ...]) -> Row:
-    return Row(family=cell.family, label=cell.variant, detail=cell.detail, fields=fields)
+def _row(cell: ReportCell, fields: tuple[TableField, ...]) -> TableRow:
+    return TableRow(family=cell.family, label=cell.variant, detail=cell.detail, fields=fields)
 
 
-def _fields(cell: Cell, notes: Footnotes) -> tuple[Field, ...]:
+def _fields(cell: ReportCell, notes: Footnotes) -> tuple[TableField, ...]:
     wall = cell.number("wall_ns")
     return (
         field_of(wall, interval_text(wall), notes),
@@ -153,47 +153,47 @@ def _fields(cell: Cell, notes: Footnotes) -> tuple[Field, ...]:
     )
 
 
-def _speedup(cell: Cell, notes: Footnotes) -> Field:
+def _speedup(cell: ReportCell, notes: Footnotes) -> TableField:
     number = cell.number("speedup")
     if cell.family == "serial":
-        return Field(main="1x", sub="reference")
+        return TableField(main="1x", sub="reference")
     if not number.available or number.centre is None:
         return field_of(number, "", notes)
     main = f"~{times(number.centre)}" if change(number) == "level" else times(number.centre)
-    return Field(main=main, sub=interval_text(number), tag=TAGS.get(number.quality, ""))
+    return TableField(main=main, sub=interval_text(number), tag=TAGS.get(number.quality, ""))
 
 
-def _share_of_ceiling(cell: Cell, notes: Footnotes) -> Field:
+def _share_of_ceiling(cell: ReportCell, notes: Footnotes) -> TableField:
     """The share, and beneath it its interval and the ceiling itself: more than 100 % is chance unless both ends are."""
     number, reached = cell.number("ceiling_share"), ceiling(cell)
     if cell.family == "serial":
-        return Field(main="–")
+        return TableField(main="–")
     interval = "" if number.interval is None else interval_text(number)
     control = "" if reached is None else f"of {times(reached)}"
     field = field_of(number, " ".join(part for part in (interval, control) if part), notes)
     return replace(field, main=f"~{field.main}") if number.available and contains_one(number) else field
 
 
-def _gil_wait(cell: Cell, notes: Footnotes) -> Field:
+def _gil_wait(cell: ReportCell, notes: Footnotes) -> TableField:
     number, _ = gil_wait(cell)
     share = gil_wait_share(cell)
     if not number.available or share is None:
         return field_of(number, "", notes)
     if number.method in ("single-thread", "no-gil") or not (number.upper or number.centre):
         sub = {"single-thread": "one thread per GIL", "no-gil": "build without GIL"}.get(number.method, "")
-        return Field(main="0 s", sub=sub or range_text(*share, "share"), tag="" if sub else how(number))
-    return Field(main=value_text(number), sub=range_text(*share, "share"), tag=how(number))
+        return TableField(main="0 s", sub=sub or range_text(*share, "share"), tag="" if sub else how(number))
+    return TableField(main=value_text(number), sub=range_text(*share, "share"), tag=how(number))
 
 
-def _worker_start(cell: Cell, notes: Footnotes) -> Field:
+def _worker_start(cell: ReportCell, notes: Footnotes) -> TableField:
     if cell.family == "serial":
-        return Field(main="–")
+        return TableField(main="–")
     end = cell.number("teardown_ns")
     sub = f"end {format_ns(end.centre)}" if end.available and end.centre is not None else ""
     return field_of(cell.number("spawn_first_instruction_ns"), sub, notes)
 
 
-def _cpu(cell: Cell, notes: Footnotes) -> Field:
+def _cpu(cell: ReportCell, notes: Footnotes) -> TableField:
     cpu, wall = cell.number("cpu_ns"), cell.number("wall_ns")
     busy = f"{cpu.centre / wall.centre:.2f} CPUs" if cpu.centre is not None and wall.centre else ""
     return field_of(cpu, busy, notes)

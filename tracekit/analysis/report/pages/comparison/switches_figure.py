@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from tracekit.analysis.report.cells import Cell, Group, left_out
+from tracekit.analysis.report.cells import CellGroup, ReportCell, left_out
 from tracekit.analysis.report.figures import point_rows as rows_of_points
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.figures.point_rows import of_models
@@ -17,7 +17,7 @@ VOLUNTARY = "voluntary_switches_per_s"
 INVOLUNTARY = "involuntary_switches_per_s"
 
 
-def figure(group: Group, workload: str) -> FigureView | MissingFigure:
+def figure(group: CellGroup, workload: str) -> FigureView | MissingFigure:
     """One row per model: a filled mark for voluntary, a hollow one for involuntary switches."""
     cells = [cell for cell in group.at_most_workers() if any(_rates(cell).values())]
     if not cells:
@@ -32,12 +32,12 @@ def figure(group: Group, workload: str) -> FigureView | MissingFigure:
     )
 
 
-def _rates(cell: Cell) -> dict[str, float]:
+def _rates(cell: ReportCell) -> dict[str, float]:
     numbers = {"voluntary": cell.number(VOLUNTARY), "involuntary": cell.number(INVOLUNTARY)}
     return {name: number.centre for name, number in numbers.items() if number.available and number.centre is not None}
 
 
-def _draw(cells: list[Cell], workload: str) -> Figure:
+def _draw(cells: list[ReportCell], workload: str) -> Figure:
     counts = sorted({cell.number(VOLUNTARY).n for cell in cells})
     subtitle = (
         f"{style.short(workload)}, {of_models(cells)}, n = {'/'.join(str(count) for count in counts)} repeats pooled"
@@ -68,7 +68,7 @@ def _draw(cells: list[Cell], workload: str) -> Figure:
 _NAMES = ("voluntary", "involuntary")
 
 
-def _alt(cells: list[Cell], workload: str) -> str:
+def _alt(cells: list[ReportCell], workload: str) -> str:
     parts = []
     for cell in cells:
         rates = _rates(cell)
@@ -77,7 +77,7 @@ def _alt(cells: list[Cell], workload: str) -> str:
     return f"Context switches per second of wall in {workload}: {'; '.join(parts)}."
 
 
-def _why_not(group: Group) -> str:
+def _why_not(group: CellGroup) -> str:
     for cell in group.cells:
         reason = cell.number(VOLUNTARY).reason
         if reason:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from tracekit.analysis.metrics.ledger.parts import BLOCKED
-from tracekit.analysis.report.cells import Cell, Group, left_out
+from tracekit.analysis.report.cells import CellGroup, ReportCell, left_out
 from tracekit.analysis.report.figures import ledger_bars as bars_of_parts
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.figures.ledger_bars import LedgerBar
 from tracekit.analysis.report.figures.point_rows import of_models
-from tracekit.analysis.report.ledger import Ledger, ledger_of_cell, rules
+from tracekit.analysis.report.ledger import LedgerRows, ledger_of_cell, rules
 from tracekit.analysis.report.views import FigureView, MissingFigure
 
 TITLE = "What the worker threads did"
 SLUG = "thread-time"
 
 
-def figure(group: Group, workload: str) -> FigureView | MissingFigure:
+def figure(group: CellGroup, workload: str) -> FigureView | MissingFigure:
     """One bar of 100 % per model at its largest worker count, with the absolute seconds beside it."""
     found = [(cell, ledger) for cell in group.at_most_workers() if (ledger := ledger_of_cell(cell))]
     if not found:
@@ -34,7 +34,7 @@ def figure(group: Group, workload: str) -> FigureView | MissingFigure:
     )
 
 
-def _draw(cells: list[Cell], bars: list[LedgerBar], workload: str) -> Figure:
+def _draw(cells: list[ReportCell], bars: list[LedgerBar], workload: str) -> Figure:
     counts = sorted({bar.ledger.n for bar in bars})
     n = "/".join(str(count) for count in counts)
     repeats = "one repeat, n = 1" if counts == [1] else f"mean of n = {n} repeats"
@@ -42,7 +42,7 @@ def _draw(cells: list[Cell], bars: list[LedgerBar], workload: str) -> Figure:
     return bars_of_parts.draw(bars, TITLE, subtitle)
 
 
-def _caption(found: list[tuple[Cell, Ledger]]) -> str:
+def _caption(found: list[tuple[ReportCell, LedgerRows]]) -> str:
     text = ""
     blocked = [cell for cell, ledger in found if ledger.share(BLOCKED) > 0.02]
     if any(cell.family == "threads" and cell.gil_enabled is not False for cell in blocked):
@@ -52,7 +52,7 @@ def _caption(found: list[tuple[Cell, Ledger]]) -> str:
     return f"{text}{bars_of_parts.BESIDE} {rules(ledger for _, ledger in found)}".rstrip()
 
 
-def _why_not(group: Group) -> str:
+def _why_not(group: CellGroup) -> str:
     for cell in group.cells:
         reason = cell.number("thread_on_cpu_ns").reason
         if reason:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tracekit.analysis.report.cells import Cell, Group, Number
+from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.change import change
 from tracekit.analysis.report.shares import ceiling, gil_wait_share
 from tracekit.analysis.report.views import Verdict
@@ -25,7 +25,7 @@ _FREE_MACHINE = 0.7
 """Below this part of the ideal speed-up the control says more about the machine than about the models."""
 
 
-def verdict(group: Group, workload: str, cpus: int | None) -> Verdict:
+def verdict(group: CellGroup, workload: str, cpus: int | None) -> Verdict:
     """The verdict on one group. `cpus`: how many CPUs the runs could use, None when unknown."""
     where = f"On {plural(cpus, 'CPU')}, " if cpus else ""
     made = [cell for cell in group.at_most_workers() if cell.walls_ns or cell.number("wall_ns").available]
@@ -42,7 +42,7 @@ def verdict(group: Group, workload: str, cpus: int | None) -> Verdict:
     return replace(found, rest=f"{found.rest}{_low_ceiling(group, judged, cpus)}")
 
 
-def _against_serial(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
+def _against_serial(group: CellGroup, workload: str, where: str, judged: list[ReportCell]) -> Verdict:
     best = max(judged, key=_merit)
     others = [cell for cell in _best_of_each_family(judged) if cell.family != best.family]
     if best.number("speedup").interval is None:
@@ -56,7 +56,7 @@ def _against_serial(group: Group, workload: str, where: str, judged: list[Cell])
     return _nothing_wins(group, workload, where, judged)
 
 
-def _nothing_wins(group: Group, workload: str, where: str, judged: list[Cell]) -> Verdict:
+def _nothing_wins(group: CellGroup, workload: str, where: str, judged: list[ReportCell]) -> Verdict:
     # Where one has no interval, it cannot be said that every model is slower.
     level = any(change(cell.number("speedup")) != "slower" for cell in judged)
     outcome = "level" if level else "slower"
@@ -73,7 +73,7 @@ def _nothing_wins(group: Group, workload: str, where: str, judged: list[Cell]) -
     return _say(group, outcome, _capital(f"{where}{lead} than serial"), rest)
 
 
-def _low_ceiling(group: Group, judged: list[Cell], cpus: int | None) -> str:
+def _low_ceiling(group: CellGroup, judged: list[ReportCell], cpus: int | None) -> str:
     """A sentence when even the control, which shares nothing, was far from ideal: then the machine was not free.
 
     A short control says nothing of the kind: starting its workers weighs as much as its work.
@@ -96,13 +96,13 @@ def _low_ceiling(group: Group, judged: list[Cell], cpus: int | None) -> str:
     return f" Even the {control}: this machine was not free to show a speed-up."
 
 
-def _compared(others: list[Cell], best: Cell) -> str:
+def _compared(others: list[ReportCell], best: ReportCell) -> str:
     """The clause about threads and processes, whichever did not win."""
     clauses = [_clause(cell, best) for cell in others if cell.family in ("threads", "processes")]
     return "".join(f"; {clause}" for clause in clauses)
 
 
-def _clause(cell: Cell, best: Cell) -> str:
+def _clause(cell: ReportCell, best: ReportCell) -> str:
     number = cell.number("speedup")
     verb = "is" if cell.workers == 1 else "are"
     if number.interval is None:
@@ -117,7 +117,7 @@ def _clause(cell: Cell, best: Cell) -> str:
     return f"{cell.counted} {verb} slower than serial {_bracketed(number)}{_why(cell)}"
 
 
-def _why(cell: Cell) -> str:
+def _why(cell: ReportCell) -> str:
     """What the GIL has to do with it: for threads only, and only as far as the range of the GIL wait goes."""
     wait = cell.told("gil_wait_ns")
     if cell.model != "threads":
@@ -135,7 +135,7 @@ def _why(cell: Cell) -> str:
     )
 
 
-def _serial_only(group: Group, workload: str, serial: Cell) -> Verdict:
+def _serial_only(group: CellGroup, workload: str, serial: ReportCell) -> Verdict:
     wall = serial.number("wall_ns")
     return _say(
         group,
@@ -145,7 +145,7 @@ def _serial_only(group: Group, workload: str, serial: Cell) -> Verdict:
     )
 
 
-def _without_serial(group: Group, workload: str, where: str, models: list[Cell]) -> Verdict:
+def _without_serial(group: CellGroup, workload: str, where: str, models: list[ReportCell]) -> Verdict:
     in_order = sorted(models, key=lambda cell: cell.number("wall_ns").centre or float("inf"))
     best, others = in_order[0], in_order[1:]
     first = best.number("wall_ns")
@@ -161,21 +161,21 @@ def _without_serial(group: Group, workload: str, where: str, models: list[Cell])
     return _say(group, "no-serial", lead, f"{rest}.")
 
 
-def _best_of_each_family(cells: list[Cell]) -> list[Cell]:
-    best: dict[str, Cell] = {}
+def _best_of_each_family(cells: list[ReportCell]) -> list[ReportCell]:
+    best: dict[str, ReportCell] = {}
     for cell in cells:
         if cell.family not in best or _merit(cell) > _merit(best[cell.family]):
             best[cell.family] = cell
     return list(best.values())
 
 
-def _merit(cell: Cell) -> tuple[int, float]:
+def _merit(cell: ReportCell) -> tuple[int, float]:
     """Sorts the detectably faster before the others with an interval, and those before what cannot be judged."""
     rank = {"faster": 2, "level": 1, "slower": 1, "unsure": 0}[change(cell.number("speedup"))]
     return (rank, _speedup(cell))
 
 
-def _speedup(cell: Cell) -> float:
+def _speedup(cell: ReportCell) -> float:
     return cell.number("speedup").centre or 0.0
 
 
@@ -185,11 +185,11 @@ def _overlap(one: Number, other: Number) -> bool:
     return one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
 
 
-def _verb(cell: Cell) -> str:
+def _verb(cell: ReportCell) -> str:
     return "run" if cell.workers > 1 and cell.family in ("threads", "processes", "interpreters") else "runs"
 
 
-def _reaching(cell: Cell) -> str:
+def _reaching(cell: ReportCell) -> str:
     verb = "reach" if _verb(cell) == "run" else "reaches"
     return f"{cell.counted} {verb} {times(_speedup(cell))} ({interval_text(cell.number('speedup'))})"
 
@@ -208,7 +208,7 @@ def _too_few(number: Number) -> str:
     return f"{plural(number.n, 'repeat')} {'is' if number.n == 1 else 'are'} too few for an interval"
 
 
-def _n(cells: list[Cell]) -> str:
+def _n(cells: list[ReportCell]) -> str:
     counts = sorted({cell.number("speedup").n for cell in cells})
     return f"n = {listed([str(count) for count in counts])}"
 
@@ -227,5 +227,5 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _say(group: Group, outcome: str, lead: str, rest: str) -> Verdict:
+def _say(group: CellGroup, outcome: str, lead: str, rest: str) -> Verdict:
     return Verdict(label=group.label, outcome=outcome, lead=lead, rest=rest)

@@ -6,7 +6,7 @@ from statistics import median
 
 from matplotlib.figure import Figure
 
-from tracekit.analysis.report.cells import Cell, Group
+from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.figures import point_rows as rows_of_points
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.figures.point_rows import of_models
@@ -18,7 +18,7 @@ TITLE = "Wall time, every repeat"
 SLUG = "walls"
 
 
-def figure(group: Group, workload: str) -> FigureView | MissingFigure:
+def figure(group: CellGroup, workload: str) -> FigureView | MissingFigure:
     """One row per model: a point for every untraced repeat, a tick at their median; from 0."""
     cells = [cell for cell in group.at_most_workers() if cell.walls_ns]
     if not cells:
@@ -33,7 +33,7 @@ def figure(group: Group, workload: str) -> FigureView | MissingFigure:
     )
 
 
-def _draw(cells: list[Cell], workload: str) -> Figure:
+def _draw(cells: list[ReportCell], workload: str) -> Figure:
     counts = sorted({len(cell.walls_ns) for cell in cells})
     subtitle = f"{style.short(workload)}, {of_models(cells)}, untraced, n = {'/'.join(str(count) for count in counts)}"
     figure, axes = style.canvas(TITLE, subtitle, 1.35 + 0.42 * len(cells))
@@ -63,7 +63,7 @@ def _draw(cells: list[Cell], workload: str) -> Figure:
     return figure
 
 
-def _alt(cells: list[Cell], workload: str) -> str:
+def _alt(cells: list[ReportCell], workload: str) -> str:
     parts = [
         f"{cell.counted} median {format_ns(median(cell.walls_ns))}, "
         f"{len(cell.walls_ns)} runs: {range_text(min(cell.walls_ns), max(cell.walls_ns), 'ns')}"

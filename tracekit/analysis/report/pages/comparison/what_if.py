@@ -9,10 +9,19 @@ from dataclasses import replace
 
 from tracekit.analysis.metrics.cells.speedup import SAME_WORK
 from tracekit.analysis.metrics.predict import break_even, prediction
-from tracekit.analysis.report.cells import Cell, Group, Number
+from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.environment import environments
 from tracekit.analysis.report.pages.comparison import break_even_figure as regions
-from tracekit.analysis.report.views import Field, FigureGroup, FigureView, LegendItem, Row, RowGroup, Section, TableView
+from tracekit.analysis.report.views import (
+    FigureGroup,
+    FigureView,
+    LegendItem,
+    RowGroup,
+    Section,
+    TableField,
+    TableRow,
+    TableView,
+)
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
 from tracekit.analysis.tables import CELL, Tables
 from tracekit.core.units import format_ns
@@ -48,7 +57,7 @@ _DEFAULT_OF = {
 }
 
 
-def section(tables: Tables, groups: Sequence[Group]) -> Section | None:
+def section(tables: Tables, groups: Sequence[CellGroup]) -> Section | None:
     """None where there was nothing to predict from, and for programs."""
     with_base = [(group, base) for group in groups if (base := _base(group)) is not None and _told(base)]
     if not with_base:
@@ -65,7 +74,7 @@ def section(tables: Tables, groups: Sequence[Group]) -> Section | None:
     )
 
 
-def by_topic(tables: Tables, groups: Sequence[Group]) -> dict[str, TableView]:
+def by_topic(tables: Tables, groups: Sequence[CellGroup]) -> dict[str, TableView]:
     """Topic -> its table, of those that there is something to say about."""
     made = {
         PREDICTION: _predictions(groups),
@@ -75,7 +84,7 @@ def by_topic(tables: Tables, groups: Sequence[Group]) -> dict[str, TableView]:
     return {topic: table for topic, table in made.items() if table is not None}
 
 
-def sentences(tables: Tables, groups: Sequence[Group]) -> tuple[str, ...]:
+def sentences(tables: Tables, groups: Sequence[CellGroup]) -> tuple[str, ...]:
     """One per group that there is something to predict from."""
     several = len(groups) > 1
     found = [(group, base) for group in groups if (base := _base(group)) is not None and _told(base)]
@@ -84,7 +93,7 @@ def sentences(tables: Tables, groups: Sequence[Group]) -> tuple[str, ...]:
     )
 
 
-def _sentence(base: Cell, terms: Sequence[break_even.Terms]) -> str:
+def _sentence(base: ReportCell, terms: Sequence[break_even.Terms]) -> str:
     """From which task on processes pay, in words."""
     known = [
         (model, number)
@@ -107,17 +116,17 @@ def _with_interval(number: Number) -> str:
     return f"{value_text(number)} ({between})" if between else value_text(number)
 
 
-def _base(group: Group) -> Cell | None:
+def _base(group: CellGroup) -> ReportCell | None:
     """Threads at the most workers, which all of this is told from."""
     found = [cell for cell in group.cells if cell.model == prediction.BASE]
     return max(found, key=lambda cell: cell.workers) if found else None
 
 
-def _told(base: Cell) -> bool:
+def _told(base: ReportCell) -> bool:
     return any(base.number(prediction.metric_name(model)).available for model in prediction.PREDICTED)
 
 
-def _terms(tables: Tables, base: Cell) -> tuple[break_even.Terms, ...]:
+def _terms(tables: Tables, base: ReportCell) -> tuple[break_even.Terms, ...]:
     key = tuple(getattr(base, name) for name in CELL)
     found = break_even.terms_by_round(tables).get(key, ())
     return () if isinstance(found, str) else found
@@ -129,7 +138,7 @@ def _numbered(figures: list[FigureView]) -> tuple[FigureView, ...]:
     return tuple(replace(figure, slug=f"{figure.slug}-{number}") for number, figure in enumerate(figures, start=1))
 
 
-def _measured(group: Group, base: Cell, model: str) -> Number | None:
+def _measured(group: CellGroup, base: ReportCell, model: str) -> Number | None:
     """The wall of the same work under that model with as many workers, where it was measured as well."""
     for cell in group.cells:
         same = all(getattr(cell, name) == getattr(base, name) for name in SAME_WORK)
@@ -139,7 +148,7 @@ def _measured(group: Group, base: Cell, model: str) -> Number | None:
     return None
 
 
-def _blocks(groups: Sequence[Group], rows_of: Mapping[str, tuple[Row, ...]]) -> tuple[RowGroup, ...]:
+def _blocks(groups: Sequence[CellGroup], rows_of: Mapping[str, tuple[TableRow, ...]]) -> tuple[RowGroup, ...]:
     several = len(groups) > 1
     return tuple(
         RowGroup(label=group.label if several else "", rows=rows)
@@ -148,8 +157,8 @@ def _blocks(groups: Sequence[Group], rows_of: Mapping[str, tuple[Row, ...]]) -> 
     )
 
 
-def _predictions(groups: Sequence[Group]) -> TableView | None:
-    rows: dict[str, tuple[Row, ...]] = {}
+def _predictions(groups: Sequence[CellGroup]) -> TableView | None:
+    rows: dict[str, tuple[TableRow, ...]] = {}
     for group in groups:
         base = _base(group)
         if base is None:
@@ -179,21 +188,23 @@ def _predictions(groups: Sequence[Group]) -> TableView | None:
     )
 
 
-def _predicted_row(model: str, base: Cell, number: Number, wall: Number | None) -> Row:
-    ratio = Field(main="–")
+def _predicted_row(model: str, base: ReportCell, number: Number, wall: Number | None) -> TableRow:
+    ratio = TableField(main="–")
     if wall is not None and wall.value:
         between = ""
         if number.interval and wall.interval and min(wall.interval) > 0:
             ends = (number.interval[0] / wall.interval[1], number.interval[1] / wall.interval[0])
             between = range_text(*ends, "ratio")
-        ratio = Field(main=times((number.value or 0.0) / wall.value), sub=between)
-    return Row(
+        ratio = TableField(main=times((number.value or 0.0) / wall.value), sub=between)
+    return TableRow(
         family="serial" if model == "serial" else "processes",
         label=_label(model),
         detail="one thread" if model == "serial" else plural(base.workers, "worker"),
         fields=(
-            Field(main=value_text(number), sub=interval_text(number)),
-            Field(main="not measured") if wall is None else Field(main=value_text(wall), sub=interval_text(wall)),
+            TableField(main=value_text(number), sub=interval_text(number)),
+            TableField(main="not measured")
+            if wall is None
+            else TableField(main=value_text(wall), sub=interval_text(wall)),
             ratio,
         ),
     )
@@ -203,13 +214,13 @@ def _label(model: str) -> str:
     return model if model == "serial" else f"processes ({model})"
 
 
-def _break_evens(groups: Sequence[Group]) -> TableView | None:
-    rows: dict[str, tuple[Row, ...]] = {}
+def _break_evens(groups: Sequence[CellGroup]) -> TableView | None:
+    rows: dict[str, tuple[TableRow, ...]] = {}
     for group in groups:
         base = _base(group)
         if base is not None and _told(base):
             rows[group.label] = tuple(
-                Row(
+                TableRow(
                     family="processes",
                     label=_label(model),
                     detail=plural(base.workers, "worker"),
@@ -237,11 +248,11 @@ def _break_evens(groups: Sequence[Group]) -> TableView | None:
     )
 
 
-def _even_field(number: Number) -> Field:
-    return Field(main=value_text(number) if number.available else _NONE, sub=interval_text(number))
+def _even_field(number: Number) -> TableField:
+    return TableField(main=value_text(number) if number.available else _NONE, sub=interval_text(number))
 
 
-def _why_none(groups: Sequence[Group]) -> tuple[LegendItem, ...]:
+def _why_none(groups: Sequence[CellGroup]) -> tuple[LegendItem, ...]:
     """What `none` stands for, each reason once."""
     numbers = [
         base.number(break_even.metric_name(model, metric))
@@ -254,8 +265,8 @@ def _why_none(groups: Sequence[Group]) -> tuple[LegendItem, ...]:
     return (LegendItem(mark=_NONE, text="; ".join(reasons)),) if reasons else ()
 
 
-def _start_methods(tables: Tables, groups: Sequence[Group]) -> TableView | None:
-    rows: dict[str, tuple[Row, ...]] = {}
+def _start_methods(tables: Tables, groups: Sequence[CellGroup]) -> TableView | None:
+    rows: dict[str, tuple[TableRow, ...]] = {}
     for group in groups:
         base = _base(group)
         if base is None:
@@ -284,7 +295,7 @@ def _start_methods(tables: Tables, groups: Sequence[Group]) -> TableView | None:
     )
 
 
-def _wall(group: Group, base: Cell, model: str) -> tuple[Number, bool] | None:
+def _wall(group: CellGroup, base: ReportCell, model: str) -> tuple[Number, bool] | None:
     """The wall under that start method and whether it was measured."""
     wall = _measured(group, base, model)
     if wall is not None:
@@ -293,7 +304,7 @@ def _wall(group: Group, base: Cell, model: str) -> tuple[Number, bool] | None:
     return (number, False) if number.available else None
 
 
-def _more(group: Group, base: Cell, model: str, default: str) -> str:
+def _more(group: CellGroup, base: ReportCell, model: str, default: str) -> str:
     """How much longer it takes than under the default: of two measured walls, else of two predicted ones, whose errors
     have much in common."""
     if model == default:
@@ -310,21 +321,23 @@ def _more(group: Group, base: Cell, model: str, default: str) -> str:
     return "–"
 
 
-def _method_row(model: str, base: Cell, wall: tuple[Number, bool], more: str) -> Row:
+def _method_row(model: str, base: ReportCell, wall: tuple[Number, bool], more: str) -> TableRow:
     number, was_measured = wall
-    return Row(
+    return TableRow(
         family="processes",
         label=model,
         detail=plural(base.workers, "worker"),
         fields=(
-            Field(main=_DEFAULT_OF[model], words=True),
-            Field(main=value_text(number), sub=interval_text(number), tag="measured" if was_measured else "predicted"),
-            Field(main=more),
+            TableField(main=_DEFAULT_OF[model], words=True),
+            TableField(
+                main=value_text(number), sub=interval_text(number), tag="measured" if was_measured else "predicted"
+            ),
+            TableField(main=more),
         ),
     )
 
 
-def _default(tables: Tables, group: Group) -> str:
+def _default(tables: Tables, group: CellGroup) -> str:
     """What multiprocessing does in that interpreter where nobody says otherwise."""
     for item in environments(tables.suite):
         python = item.get("python")

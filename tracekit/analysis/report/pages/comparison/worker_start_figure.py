@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from tracekit.analysis.report.cells import Cell, Group, left_out
+from tracekit.analysis.report.cells import CellGroup, ReportCell, left_out
 from tracekit.analysis.report.figures import point_rows as rows_of_points
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.views import FigureView, MissingFigure
@@ -17,7 +17,7 @@ FIRST = "spawn_first_instruction_ns"
 END = "teardown_ns"
 
 
-def figure(groups: tuple[Group, ...], workload: str) -> FigureView | MissingFigure:
+def figure(groups: tuple[CellGroup, ...], workload: str) -> FigureView | MissingFigure:
     """One row per model that starts workers, of every operating system and interpreter; logarithmic."""
     rows = [(group, cell) for group in groups for cell in group.at_most_workers() if _starts(cell)]
     if not rows:
@@ -32,15 +32,15 @@ def figure(groups: tuple[Group, ...], workload: str) -> FigureView | MissingFigu
     )
 
 
-def _starting(groups: tuple[Group, ...]) -> list[Cell]:
+def _starting(groups: tuple[CellGroup, ...]) -> list[ReportCell]:
     return [cell for group in groups for cell in group.at_most_workers() if cell.family != "serial"]
 
 
-def _starts(cell: Cell) -> bool:
+def _starts(cell: ReportCell) -> bool:
     return cell.family != "serial" and (cell.number(FIRST).centre or 0) > 0
 
 
-def _draw(rows: list[tuple[Group, Cell]], workload: str, named: bool) -> Figure:
+def _draw(rows: list[tuple[CellGroup, ReportCell]], workload: str, named: bool) -> Figure:
     counts = sorted({cell.number(FIRST).n for _, cell in rows})
     workers = workers_text(cell.workers for _, cell in rows)
     n = "/".join(str(count) for count in counts)
@@ -63,12 +63,12 @@ def _draw(rows: list[tuple[Group, Cell]], workload: str, named: bool) -> Figure:
     return figure
 
 
-def _end(cell: Cell) -> float | None:
+def _end(cell: ReportCell) -> float | None:
     number = cell.number(END)
     return number.centre if number.available and (number.centre or 0) > 0 else None
 
 
-def _alt(rows: list[tuple[Group, Cell]], named: bool) -> str:
+def _alt(rows: list[tuple[CellGroup, ReportCell]], named: bool) -> str:
     parts = []
     for group, cell in rows:
         first, end = cell.number(FIRST), cell.number(END)
@@ -80,7 +80,7 @@ def _alt(rows: list[tuple[Group, Cell]], named: bool) -> str:
     return f"Time from the request to a worker's first instruction: {'; '.join(parts)}."
 
 
-def _why_not(groups: tuple[Group, ...]) -> str:
+def _why_not(groups: tuple[CellGroup, ...]) -> str:
     for group in groups:
         for cell in group.cells:
             if cell.family != "serial":

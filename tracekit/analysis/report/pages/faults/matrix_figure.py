@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from tracekit.analysis.report.figures import style
-from tracekit.analysis.report.pages.faults.page import OUTCOMES, Case
+from tracekit.analysis.report.pages.faults.page import OUTCOMES, FaultCase
 from tracekit.analysis.report.views import FigureView
 
 TITLE = "What a fault costs, by kind of worker"
@@ -18,7 +18,7 @@ _COLOURS = {"own": "#d7eee5", "silent": "#eef0c5", "others": "#fbe3b5", "hangs":
 """Light, so that the word in the field can be read: it tells what colour alone would not."""
 
 
-def figure(cases: Sequence[Case], what: str) -> FigureView:
+def figure(cases: Sequence[FaultCase], what: str) -> FigureView:
     """A row per kind of worker, a column per fault. `what` names the suite."""
     return FigureView(
         slug=SLUG,
@@ -29,7 +29,7 @@ def figure(cases: Sequence[Case], what: str) -> FigureView:
     )
 
 
-def _draw(cases: Sequence[Case], what: str) -> Figure:
+def _draw(cases: Sequence[FaultCase], what: str) -> Figure:
     workers = list(dict.fromkeys(case.workers for case in cases))
     faults = list(dict.fromkeys(case.fault for case in cases))
     outcomes = list(OUTCOMES)

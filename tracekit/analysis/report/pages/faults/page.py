@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tracekit.analysis.metrics.cells.observed import PREFIX
-from tracekit.analysis.report.cells import Cell, Group
-from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, Section, TableView, Verdict
+from tracekit.analysis.report.cells import CellGroup, ReportCell
+from tracekit.analysis.report.views import LegendItem, RowGroup, Section, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import plural
 from tracekit.core.units import format_ns
 
@@ -42,7 +42,7 @@ _NEEDED = ("parent_lives", "parent_hangs", "sibling_lives", "finished_lost", "pe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class FaultCase:
     """One kind of worker and one way to fail, with what was seen at the median of the repeats.
 
     `seen` has all of `_NEEDED`; `noticed_ns` and `left_behind` may be missing.
@@ -81,10 +81,10 @@ class Matrix:
     """The cases of one cell; `label` says which, where there are several."""
 
     label: str
-    cases: tuple[Case, ...]
+    cases: tuple[FaultCase, ...]
 
 
-def matrices(found: Sequence[Group]) -> tuple[Matrix, ...]:
+def matrices(found: Sequence[CellGroup]) -> tuple[Matrix, ...]:
     """One for each untraced cell that has cases; none for other workloads than `crash`."""
     cells = [(group, cell, cases) for group in found for cell in group.cells if (cases := cases_of(cell))]
     several = len({group.label for group, _, _ in cells}) > 1
@@ -104,7 +104,7 @@ def matrices(found: Sequence[Group]) -> tuple[Matrix, ...]:
     )
 
 
-def cases_of(cell: Cell) -> tuple[Case, ...]:
+def cases_of(cell: ReportCell) -> tuple[FaultCase, ...]:
     """What the cell has seen of each case, where that is enough for an outcome."""
     found: dict[tuple[str, str, str], dict[str, float]] = {}
     for number in cell.every:
@@ -115,7 +115,7 @@ def cases_of(cell: Cell) -> tuple[Case, ...]:
             worse = math.floor if match["what"].endswith("_lives") else math.ceil
             found.setdefault(place, {})[match["what"]] = worse(number.value)
     return tuple(
-        Case(pool=pool, method=method, fault=fault, seen=seen)
+        FaultCase(pool=pool, method=method, fault=fault, seen=seen)
         for (pool, method, fault), seen in found.items()
         if seen.keys() >= set(_NEEDED)
     )
@@ -134,15 +134,17 @@ def matrix_table(found: Sequence[Matrix]) -> TableView:
     )
 
 
-def _rows(cases: Sequence[Case], faults: Sequence[str]) -> Iterator[Row]:
+def _rows(cases: Sequence[FaultCase], faults: Sequence[str]) -> Iterator[TableRow]:
     for workers in dict.fromkeys(case.workers for case in cases):
         of_workers = {case.fault: case for case in cases if case.workers == workers}
         first = next(iter(of_workers.values()))
-        yield Row(
+        yield TableRow(
             family=first.family,
             label=first.pool,
             detail=first.method or {"serial": "one thread"}.get(first.pool, "threads"),
-            fields=tuple(Field(main=of_workers[fault].outcome if fault in of_workers else "–") for fault in faults),
+            fields=tuple(
+                TableField(main=of_workers[fault].outcome if fault in of_workers else "–") for fault in faults
+            ),
         )
 
 
@@ -160,7 +162,7 @@ def sections(found: Sequence[Matrix]) -> tuple[Section, ...]:
     )
 
 
-def details_table(cases: Sequence[Case]) -> TableView:
+def details_table(cases: Sequence[FaultCase]) -> TableView:
     """A block per kind of worker with a row per fault."""
     return TableView(
         title="Case by case",
@@ -181,27 +183,27 @@ def details_table(cases: Sequence[Case]) -> TableView:
     )
 
 
-def _row(case: Case) -> Row:
+def _row(case: FaultCase) -> TableRow:
     seen = case.seen
     program = "hangs" if seen["parent_hangs"] else "lives" if seen["parent_lives"] else "dies"
-    return Row(
+    return TableRow(
         family=case.family,
         label=case.fault,
         detail=case.outcome,
         fields=(
-            Field(main=program),
-            Field(main="lives" if seen["sibling_lives"] else "dies"),
-            Field(main=f"{int(seen['finished_lost'])}, {int(seen['pending_lost'])}"),
-            Field(
+            TableField(main=program),
+            TableField(main="lives" if seen["sibling_lives"] else "dies"),
+            TableField(main=f"{int(seen['finished_lost'])}, {int(seen['pending_lost'])}"),
+            TableField(
                 main=format_ns(seen["noticed_ns"]) if "noticed_ns" in seen else "never",
                 sub="its time limit" if seen["noticed_by_limit"] else "",
             ),
-            Field(main=str(int(seen["left_behind"])) if "left_behind" in seen else "–"),
+            TableField(main=str(int(seen["left_behind"])) if "left_behind" in seen else "–"),
         ),
     )
 
 
-def verdict(cases: Sequence[Case]) -> Verdict:
+def verdict(cases: Sequence[FaultCase]) -> Verdict:
     """The answer of the matrix in one sentence."""
     said, shares = [], []
     for family, what in (("threads", "a fault in a thread"), ("processes", "a fault in a worker process")):
@@ -217,7 +219,7 @@ def verdict(cases: Sequence[Case]) -> Verdict:
     return Verdict(label="", outcome=milder, lead=said[0][:1].upper() + said[0][1:], rest=f"{rest}.")
 
 
-def sentences(cases: Sequence[Case]) -> tuple[str, ...]:
+def sentences(cases: Sequence[FaultCase]) -> tuple[str, ...]:
     """What the matrix says in short: how often a fault of one worker was the end of the program."""
     said = []
     for family, what in (("threads", "in a thread"), ("processes", "in a worker process")):

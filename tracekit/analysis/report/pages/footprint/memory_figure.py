@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from tracekit.analysis.report.figures import style
-from tracekit.analysis.report.pages.footprint.page import Held
+from tracekit.analysis.report.pages.footprint.page import FootprintNumbers
 from tracekit.analysis.report.views import FigureView
 from tracekit.core.units import format_bytes
 
@@ -14,7 +14,7 @@ SLUG = "held"
 _LINES = {"threads": "-", "fork": "-", "fork-frozen": (0, (1, 1)), "forkserver": "--", "spawn": ":"}
 
 
-def figure(seen: Held) -> FigureView:
+def figure(seen: FootprintNumbers) -> FigureView:
     """Of one interpreter: what all workers added, while they wait for work."""
     drawn, axes = style.canvas(TITLE, f"{seen.group.label}, PSS beyond that of the program alone", 4.2)
     told = []

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tracekit.analysis.metrics.cells.observed import PREFIX
-from tracekit.analysis.report.cells import Group, Number
-from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, Section, TableView, Verdict
+from tracekit.analysis.report.cells import CellGroup, Number
+from tracekit.analysis.report.views import LegendItem, RowGroup, Section, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import interval_text, value_text
 
 WAYS = {
@@ -67,7 +67,7 @@ _TOTAL = re.compile(r"total-(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class FootprintNumbers:
     """What was seen of one interpreter.
 
     numbers     (way, moment, what) -> number
@@ -75,7 +75,7 @@ class Held:
     exhausted   (way, what ran out, started|error|skipped) -> number
     """
 
-    group: Group
+    group: CellGroup
     numbers: dict[tuple[str, str, str], Number]
     until: dict[tuple[str, str], Number]
     exhausted: dict[tuple[str, str, str], Number]
@@ -94,11 +94,11 @@ class Held:
         return sorted(found)
 
 
-def held(groups: Iterable[Group]) -> tuple[Held, ...]:
+def held(groups: Iterable[CellGroup]) -> tuple[FootprintNumbers, ...]:
     """One for each group in which it was measured; none for other workloads than `holding`."""
     found = []
     for group in groups:
-        seen = Held(group=group, numbers={}, until={}, exhausted={})
+        seen = FootprintNumbers(group=group, numbers={}, until={}, exhausted={})
         for number in (item for cell in group.cells for item in cell.every if item.available):
             if match := _EXHAUSTED.fullmatch(number.metric):
                 seen.exhausted[match["way"], match["what"], match["said"]] = number
@@ -111,7 +111,7 @@ def held(groups: Iterable[Group]) -> tuple[Held, ...]:
     return tuple(found)
 
 
-def verdict(seen: Held) -> Verdict:
+def verdict(seen: FootprintNumbers) -> Verdict:
     """What one more costs, and what a fork loses that looks at what it inherited, in one sentence."""
     each = {way: value_text(seen.numbers[way, "up", "pss_bytes"]) for way in seen.ways()}
     lead = f"One more thread holds {each['threads']}"
@@ -136,14 +136,14 @@ def verdict(seen: Held) -> Verdict:
     return Verdict(label=seen.group.label, outcome="level", lead=lead, rest=rest)
 
 
-def summary_table(found: Sequence[Held]) -> TableView:
+def summary_table(found: Sequence[FootprintNumbers]) -> TableView:
     """PSS of one more worker at each moment."""
     return _memory_table(
         found, "What one more worker holds", "PSS: shared pages divided by the number of their users.", "pss_bytes"
     )
 
 
-def _memory_table(found: Sequence[Held], title: str, what: str, counter: str) -> TableView:
+def _memory_table(found: Sequence[FootprintNumbers], title: str, what: str, counter: str) -> TableView:
     return _table(
         found,
         title,
@@ -154,7 +154,7 @@ def _memory_table(found: Sequence[Held], title: str, what: str, counter: str) ->
     )
 
 
-def section(found: Sequence[Held]) -> Section:
+def section(found: Sequence[FootprintNumbers]) -> Section:
     """How many there can be, and what happens then."""
     limits = [limit for limit in LIMITS if any((way, limit) in seen.until for seen in found for way in seen.ways())]
     tables = [
@@ -172,7 +172,7 @@ def section(found: Sequence[Held]) -> Section:
                 ("Processes", "first"),
             ),
             lambda seen, way: tuple(
-                Field(
+                TableField(
                     main=_text(seen.numbers.get((way, "up", what))),
                     sub=_text(seen.numbers.get((way, "first", what))),
                 )
@@ -195,7 +195,7 @@ def section(found: Sequence[Held]) -> Section:
     return Section(slug="limits", title="Until nothing is left", tables=tuple(tables), in_terminal=True)
 
 
-def _exhaustion(found: Sequence[Held]) -> TableView:
+def _exhaustion(found: Sequence[FootprintNumbers]) -> TableView:
     several = len(found) > 1
     return TableView(
         title="What running out looks like",
@@ -216,30 +216,30 @@ def _exhaustion(found: Sequence[Held]) -> TableView:
     )
 
 
-def _exhausted_row(seen: Held, way: str, what: str) -> Row:
+def _exhausted_row(seen: FootprintNumbers, way: str, what: str) -> TableRow:
     started, error = (seen.exhausted.get((way, what, said)) for said in ("started", "error"))
     told = "skipped, stderr.log of the run says why"
     if started is not None and error is not None and error.value is not None:
         place = round(error.value)
         told = ERRORS[place] if 0 <= place < len(ERRORS) else ERRORS[-1]
-    return Row(
+    return TableRow(
         family=_family(way),
         label=way,
         detail=WAYS[way],
         fields=(
-            Field(main=LOWERED.get(what, what), words=True),
+            TableField(main=LOWERED.get(what, what), words=True),
             _field(started),
-            Field(main=told, words=True),
+            TableField(main=told, words=True),
         ),
     )
 
 
 def _table(
-    found: Sequence[Held],
+    found: Sequence[FootprintNumbers],
     title: str,
     caption: str,
     columns: tuple[tuple[str, str], ...],
-    fields: Callable[[Held, str], tuple[Field, ...]],
+    fields: Callable[[FootprintNumbers, str], tuple[TableField, ...]],
     legend: tuple[LegendItem, ...],
 ) -> TableView:
     several = len(found) > 1
@@ -251,7 +251,7 @@ def _table(
             RowGroup(
                 label=seen.group.label if several else "",
                 rows=tuple(
-                    Row(family=_family(way), label=way, detail=WAYS[way], fields=fields(seen, way))
+                    TableRow(family=_family(way), label=way, detail=WAYS[way], fields=fields(seen, way))
                     for way in seen.ways()
                 ),
             )
@@ -265,8 +265,8 @@ def _family(way: str) -> str:
     return "threads" if way == "threads" else "processes"
 
 
-def _field(number: Number | None, absent: str = "–") -> Field:
-    return Field(main=absent) if number is None else Field(main=value_text(number), sub=interval_text(number))
+def _field(number: Number | None, absent: str = "–") -> TableField:
+    return TableField(main=absent) if number is None else TableField(main=value_text(number), sub=interval_text(number))
 
 
 def _text(number: Number | None) -> str:

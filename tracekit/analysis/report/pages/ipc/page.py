@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tracekit.analysis.metrics.cells.observed import PREFIX
-from tracekit.analysis.report.cells import Group, Number
-from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, Section, TableView, Verdict
+from tracekit.analysis.report.cells import CellGroup, Number
+from tracekit.analysis.report.views import LegendItem, RowGroup, Section, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import interval_text, value_text
 from tracekit.core.units import format_bytes
 
@@ -48,7 +48,7 @@ DOUBTS = (
 class Talk:
     """What was seen of one interpreter: (channel, bytes, what) -> number."""
 
-    group: Group
+    group: CellGroup
     numbers: dict[tuple[str, int, str], Number]
 
     def channels(self, *whats: str) -> list[str]:
@@ -62,7 +62,7 @@ class Talk:
         return self.numbers.get((channel, size, what))
 
 
-def talks(groups: Iterable[Group]) -> tuple[Talk, ...]:
+def talks(groups: Iterable[CellGroup]) -> tuple[Talk, ...]:
     """One for each group in which round trips were measured; none for other workloads than `ipc`."""
     found = []
     for group in groups:
@@ -165,8 +165,8 @@ def _table(found: Sequence[Talk], title: str, caption: str, what: str, below: st
     )
 
 
-def _row(talk: Talk, channel: str, sizes: Sequence[int], what: str, below: str) -> Row:
-    return Row(
+def _row(talk: Talk, channel: str, sizes: Sequence[int], what: str, below: str) -> TableRow:
+    return TableRow(
         family="threads" if channel == _OF_THREADS else "processes",
         label=channel,
         detail=_KINDS.get(channel, ""),
@@ -174,11 +174,11 @@ def _row(talk: Talk, channel: str, sizes: Sequence[int], what: str, below: str) 
     )
 
 
-def _field(talk: Talk, channel: str, size: int, what: str, below: str) -> Field:
+def _field(talk: Talk, channel: str, size: int, what: str, below: str) -> TableField:
     number = talk.get(channel, size, what)
     if number is None:
-        return Field(main="–")
+        return TableField(main="–")
     if not below:
-        return Field(main=value_text(number), sub=interval_text(number))
+        return TableField(main=value_text(number), sub=interval_text(number))
     p99 = talk.get(channel, size, below)
-    return Field(main=value_text(number), sub=value_text(p99) if p99 else "")
+    return TableField(main=value_text(number), sub=value_text(p99) if p99 else "")

@@ -15,10 +15,10 @@ from tracekit.analysis.metrics.cells.cell_runs import PROGRAM, records
 from tracekit.analysis.metrics.ledger import parts as ledger_parts
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.fields import GIL_WAIT_AS_PART, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
-from tracekit.analysis.report.ledger import NAMES, Ledger, amount_text, ledger_of, unattributed_text
+from tracekit.analysis.report.ledger import NAMES, LedgerRows, amount_text, ledger_of, unattributed_text
 from tracekit.analysis.report.names import Names, names_of
 from tracekit.analysis.report.places import Numbers, Place, number_at, places_of
-from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView, Verdict
+from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import percent, plural, value_text
 from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_ns
@@ -47,7 +47,7 @@ _STARTS = ("spawn_requested_ns", "exec_ns", "interpreter_ready_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class RecordedProgram:
     """The one run of a recorded program, with everything the report tells of it.
 
     `processes` are rows of that table, main first, then by the time their threads lived; `numbers` by place.
@@ -68,7 +68,7 @@ class Program:
     def name(self) -> str:
         return str(self.run["workload"] or "the program")
 
-    def ledger(self, pid: int | None = None, tid: int | None = None) -> Ledger | None:
+    def ledger(self, pid: int | None = None, tid: int | None = None) -> LedgerRows | None:
         """Of the run, a process or a thread; None where its life is not known."""
         return ledger_of(self.numbers.get((pid, tid), {}))
 
@@ -76,7 +76,7 @@ class Program:
         return number_at(self.numbers.get((pid, tid), {}), metric)
 
 
-def program_of(tables: Tables) -> Program | None:
+def program_of(tables: Tables) -> RecordedProgram | None:
     """The recorded program of a suite; None when it is a suite of models, or has no run at all."""
     runs = records(tables.runs)
     if not runs or any(run["model"] != PROGRAM for run in runs):
@@ -93,7 +93,7 @@ def program_of(tables: Tables) -> Program | None:
         return (row["role"] != "main", -lived, row["pid"])
 
     processes = sorted(records(tables.processes[tables.processes["run_id"] == run_id]), key=weight)
-    return Program(
+    return RecordedProgram(
         run=run,
         processes=tuple(processes),
         threads=threads,
@@ -102,7 +102,7 @@ def program_of(tables: Tables) -> Program | None:
     )
 
 
-def headline(program: Program) -> Verdict:
+def headline(program: RecordedProgram) -> Verdict:
     """What it took, how it ended, and where the time of its threads went."""
     wall, cpu = program.run["wall_ns"], program.number("cpu_ns")
     if wall is None:
@@ -138,7 +138,7 @@ def _is_python(process: Mapping[str, Any]) -> bool:
     return PurePath(process.get("executable") or "python").name.startswith(("python", "pypy"))
 
 
-def processes_table(program: Program) -> TableView:
+def processes_table(program: RecordedProgram) -> TableView:
     """The whole program, then its processes if there are several, main first."""
     notes = Footnotes()
     several = len(program.processes) > 1
@@ -148,11 +148,11 @@ def processes_table(program: Program) -> TableView:
         rows += [_row(program, notes, process) for process in shown]
     if rest:
         rows.append(
-            Row(
+            TableRow(
                 family="plain",
                 label=plural(len(rest), "other process"),
                 detail="in metrics.csv",
-                fields=tuple(Field(main="–") for _ in COLUMNS[1:]),
+                fields=tuple(TableField(main="–") for _ in COLUMNS[1:]),
             )
         )
     return TableView(
@@ -164,11 +164,11 @@ def processes_table(program: Program) -> TableView:
     )
 
 
-def _row(program: Program, notes: Footnotes, process: Mapping[str, Any] | None) -> Row:
+def _row(program: RecordedProgram, notes: Footnotes, process: Mapping[str, Any] | None) -> TableRow:
     pid = None if process is None else int(process["pid"])
     ledger = program.ledger(pid)
     switches = tuple(program.number(name, pid) for name in ("voluntary_switches", "involuntary_switches"))
-    return Row(
+    return TableRow(
         family="plain",
         label=program.name if pid is None else program.names.process(pid),
         detail=_people(program) if pid is None else _threads(program, pid),
@@ -183,51 +183,51 @@ def _row(program: Program, notes: Footnotes, process: Mapping[str, Any] | None) 
     )
 
 
-def _people(program: Program) -> str:
+def _people(program: RecordedProgram) -> str:
     counts = ((len(program.processes), "process"), (sum(program.threads.values()), "thread"))
     # Nobody counted what nobody saw.
     return ", ".join(plural(count, word) for count, word in counts if count) or "one run"
 
 
-def _threads(program: Program, pid: int) -> str:
+def _threads(program: RecordedProgram, pid: int) -> str:
     count = program.threads.get(pid, 0)
     named = "main" if program.names.process(pid) == "main" else ""
     counted = plural(count, "thread") if count else ""
     return " · ".join(part for part in (f"pid {pid}" if named else "", counted) if part)
 
 
-def _life(program: Program, process: Mapping[str, Any] | None) -> Field:
+def _life(program: RecordedProgram, process: Mapping[str, Any] | None) -> TableField:
     if process is None:
         wall = program.run["wall_ns"]
-        return Field(main="n/a" if wall is None else format_ns(wall), sub=_ended_of_run(program))
+        return TableField(main="n/a" if wall is None else format_ns(wall), sub=_ended_of_run(program))
     starts = [process[name] for name in _STARTS if process[name] is not None]
     if not starts and process["role"] == "main" and program.run["start_ns"] is not None:
         starts = [program.run["start_ns"]]
     if not starts or process["exit_ns"] is None:
-        return Field(main="n/a", sub=ended_text(process))
-    return Field(main=format_ns(max(0, process["exit_ns"] - min(starts))), sub=ended_text(process))
+        return TableField(main="n/a", sub=ended_text(process))
+    return TableField(main=format_ns(max(0, process["exit_ns"] - min(starts))), sub=ended_text(process))
 
 
-def _part(ledger: Ledger | None, part: str, notes: Footnotes) -> Field:
+def _part(ledger: LedgerRows | None, part: str, notes: Footnotes) -> TableField:
     if ledger is None:
-        return Field(main="n/a", mark=notes.mark("no Python thread with a known life"))
+        return TableField(main="n/a", mark=notes.mark("no Python thread with a known life"))
     if part not in ledger.parts:
-        return Field(main="n/a", mark=notes.mark(f"{NAMES[part]} is not told apart by {ledger.method}"))
-    return Field(main=format_ns(ledger.parts[part]), sub=percent(ledger.share(part)))
+        return TableField(main="n/a", mark=notes.mark(f"{NAMES[part]} is not told apart by {ledger.method}"))
+    return TableField(main=format_ns(ledger.parts[part]), sub=percent(ledger.share(part)))
 
 
-def _other(ledger: Ledger | None, notes: Footnotes) -> Field:
+def _other(ledger: LedgerRows | None, notes: Footnotes) -> TableField:
     if ledger is None:
         return _part(ledger, ledger_parts.LOCK, notes)
     known = {part: ledger.parts[part] for part in WAITS if ledger.parts.get(part, 0) > 0}
     if not known:
-        return Field(main="0 s")
+        return TableField(main="0 s")
     largest = max(known, key=lambda part: known[part])
     alone = f"all {NAMES[largest]}" if len(known) == 1 else f"{NAMES[largest]} {format_ns(known[largest])}"
-    return Field(main=format_ns(sum(known.values())), sub=alone)
+    return TableField(main=format_ns(sum(known.values())), sub=alone)
 
 
-def _gil_wait(program: Program, pid: int | None, notes: Footnotes) -> Field:
+def _gil_wait(program: RecordedProgram, pid: int | None, notes: Footnotes) -> TableField:
     """The ledger's part, as in the headline and the bars, where it is told; else the bound of gil_wait_ns."""
     number, ledger = program.number("gil_wait_ns", pid), program.ledger(pid)
     if number.method != "no-gil" and ledger is not None and ledger_parts.GIL in ledger.parts:
@@ -236,19 +236,21 @@ def _gil_wait(program: Program, pid: int | None, notes: Footnotes) -> Field:
         # A process without Python lacks it for the same reason as the rest of its ledger.
         return field_of(number, "", notes) if ledger is not None else _part(None, ledger_parts.GIL, notes)
     if number.method == "no-gil":
-        return Field(main="0 s", sub="no GIL")
+        return TableField(main="0 s", sub="no GIL")
     centre = number.centre or 0.0
     share = percent(centre / ledger.whole) if ledger is not None and number.quality != "bound" else ""
-    return Field(main=value_text(number), sub=share, tag=how(number))
+    return TableField(main=value_text(number), sub=share, tag=how(number))
 
 
-def _switches(numbers: tuple[Number, ...], notes: Footnotes) -> Field:
+def _switches(numbers: tuple[Number, ...], notes: Footnotes) -> TableField:
     if not any(number.available for number in numbers):
         return field_of(numbers[0], "", notes)
-    return Field(main=" / ".join(f"{number.centre:,.0f}" if number.centre is not None else "n/a" for number in numbers))
+    return TableField(
+        main=" / ".join(f"{number.centre:,.0f}" if number.centre is not None else "n/a" for number in numbers)
+    )
 
 
-def _gil_note(program: Program) -> tuple[LegendItem, ...]:
+def _gil_note(program: RecordedProgram) -> tuple[LegendItem, ...]:
     """Why it is not the GIL wait of the GIL's own table, where there is one."""
     ledger, number = program.ledger(), program.number("gil_wait_ns")
     if ledger is None or not ledger.parts.get(ledger_parts.GIL) or not number.available:
@@ -256,13 +258,13 @@ def _gil_note(program: Program) -> tuple[LegendItem, ...]:
     return (LegendItem(mark="GIL wait", text=GIL_WAIT_AS_PART),)
 
 
-def _tags(rows: list[Row]) -> tuple[LegendItem, ...]:
+def _tags(rows: list[TableRow]) -> tuple[LegendItem, ...]:
     """What the tags of the GIL wait mean."""
     used = {field.tag for row in rows for field in row.fields}
     return tuple(LegendItem(mark=tag, text=text) for tag, text in TAG_TEXT_OF_PROGRAM.items() if tag in used)
 
 
-def _end_of(program: Program) -> str:
+def _end_of(program: RecordedProgram) -> str:
     ended = _ended_of_run(program)
     if ended == "not known":
         return "how it ended is not known"
@@ -271,13 +273,13 @@ def _end_of(program: Program) -> str:
     return f"it ended with {ended}"
 
 
-def _ended_of_run(program: Program) -> str:
+def _ended_of_run(program: RecordedProgram) -> str:
     code = program.run["exit_code"]
     main = next((row for row in program.processes if row["role"] == "main"), {})
     return ended_text({**main, "exit_code": main.get("exit_code") if code is None else code})
 
 
-def _where(program: Program) -> str:
+def _where(program: RecordedProgram) -> str:
     ledger = program.ledger()
     if ledger is None:
         return ""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from tracekit.analysis.report.figures import ledger_bars as bars_of_parts
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.figures.ledger_bars import LedgerBar
-from tracekit.analysis.report.ledger import Ledger, rules
-from tracekit.analysis.report.pages.program.recorded_program import Program
+from tracekit.analysis.report.ledger import LedgerRows, rules
+from tracekit.analysis.report.pages.program.recorded_program import RecordedProgram
 from tracekit.analysis.report.views import FigureGroup, FigureView, MissingFigure
 
 PROCESSES, THREADS = "What each process did", "What each thread did"
 _MOST = 14
 
 
-def figures(program: Program) -> FigureGroup:
+def figures(program: RecordedProgram) -> FigureGroup:
     """A bar per process, if there are several, and one per thread; the first bar of each is all of them together."""
     processes = [LedgerBar(label, style.INK, ledger) for label, ledger in _processes(program)]
     threads = [LedgerBar(label, style.INK, ledger) for label, ledger in _threads(program)]
@@ -27,7 +27,7 @@ def figures(program: Program) -> FigureGroup:
     return FigureGroup(label="", figures=tuple(drawn), missing=tuple(missing))
 
 
-def _processes(program: Program) -> list[tuple[str, Ledger]]:
+def _processes(program: RecordedProgram) -> list[tuple[str, LedgerRows]]:
     return [
         (program.names.process(int(process["pid"])), ledger)
         for process in program.processes
@@ -35,7 +35,7 @@ def _processes(program: Program) -> list[tuple[str, Ledger]]:
     ]
 
 
-def _threads(program: Program) -> list[tuple[str, Ledger]]:
+def _threads(program: RecordedProgram) -> list[tuple[str, LedgerRows]]:
     found = []
     for pid, tid in program.numbers:
         ledger = None if pid is None or tid is None else program.ledger(pid, tid)
@@ -46,7 +46,7 @@ def _threads(program: Program) -> list[tuple[str, Ledger]]:
     return found
 
 
-def _figure(program: Program, bars: list[LedgerBar], title: str, slug: str) -> FigureView:
+def _figure(program: RecordedProgram, bars: list[LedgerBar], title: str, slug: str) -> FigureView:
     """The bars in order of their time that was not idle; the rest is counted in the caption."""
     bars = sorted(bars, key=lambda bar: -bar.ledger.busy)
     shown, rest = bars[:_MOST], bars[_MOST:]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.report.views import Field, Row, RowGroup, Section, TableView
+from tracekit.analysis.report.views import RowGroup, Section, TableField, TableRow, TableView
 from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_ns
 
@@ -80,17 +80,17 @@ def section(tables: Tables, pythons: Mapping[str, str]) -> Section | None:
     return Section(slug="imports", title="What its imports cost", tables=(table,))
 
 
-def _rows(found: tuple[Imported, ...]) -> tuple[Row, ...]:
+def _rows(found: tuple[Imported, ...]) -> tuple[TableRow, ...]:
     whole = sum(item.took_ns for item in found)
     worth = [item for item in found if item.took_ns >= _LEAST_SHARE * whole][:_MOST]
     return tuple(
-        Row(
+        TableRow(
             family="",
             label=item.module,
             detail=_STAGES.get(item.section, item.section),
             fields=(
-                Field(main=format_ns(item.took_ns)),
-                Field(main=", ".join(f"{name} {format_ns(took)}" for name, took in item.inside), words=True),
+                TableField(main=format_ns(item.took_ns)),
+                TableField(main=", ".join(f"{name} {format_ns(took)}" for name, took in item.inside), words=True),
             ),
         )
         for item in worth

@@ -7,9 +7,9 @@ import io
 from collections.abc import Sequence
 
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES, metric_name
-from tracekit.analysis.report.cells import Cell, Group, Number
+from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.pages.starts.imports import Imported
-from tracekit.analysis.report.views import Download, Field, Row, RowGroup, Section, TableView, Verdict
+from tracekit.analysis.report.views import Download, RowGroup, Section, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import interval_text, listed, value_text
 
 TITLES = {
@@ -47,31 +47,31 @@ DOUBTS = (
 """What to keep in mind about these numbers."""
 
 
-def watched(cell: Cell) -> Cell:
+def watched(cell: ReportCell) -> ReportCell:
     """The cell whose stages are all known: the same under the stage probe, where it was watched."""
     with_probe = [twin for twin in cell.twins if "stages" in twin.capture.split("+") and _life(twin).available]
     return with_probe[0] if with_probe else cell
 
 
-def started(groups: Sequence[Group]) -> tuple[Group, ...]:
+def started(groups: Sequence[CellGroup]) -> tuple[CellGroup, ...]:
     """The groups in which workers were followed from request to join; none for other workloads than `start-stop`."""
     return tuple(group for group in groups if cells_of(group))
 
 
-def cells_of(group: Group) -> tuple[Cell, ...]:
+def cells_of(group: CellGroup) -> tuple[ReportCell, ...]:
     """Its cells of which that is true, in reading order."""
     known = [cell for cell in group.cells if _life(watched(cell)).available]
     return tuple(sorted(known, key=lambda cell: cell.order))
 
 
-def varied(cells: Sequence[Cell]) -> dict[Cell, str]:
+def varied(cells: Sequence[ReportCell]) -> dict[ReportCell, str]:
     """Of each cell those parameters that not all cells have in common: `parent_mb=100`; empty where all are alike."""
     own = {cell: cell.parameters.split(" ") for cell in cells}
     common = set.intersection(*map(set, own.values())) if own else set()
     return {cell: " ".join(word for word in words if word not in common) for cell, words in own.items()}
 
 
-def verdict(group: Group, modules: Sequence[Imported] = ()) -> Verdict:
+def verdict(group: CellGroup, modules: Sequence[Imported] = ()) -> Verdict:
     """What one worker of each kind costs, in one sentence, and where the dearest spends it. `modules`: what a spawned
     one imports."""
     cells = cells_of(group)
@@ -89,7 +89,7 @@ def verdict(group: Group, modules: Sequence[Imported] = ()) -> Verdict:
     )
 
 
-def _said(cell: Cell) -> str:
+def _said(cell: ReportCell) -> str:
     later, first = _life(cell), cell.number(metric_name(LIFE, cold=True))
     what = f"for {_WAYS.get(cell.start_method, 'a thread')}"
     if not later.available:
@@ -99,7 +99,7 @@ def _said(cell: Cell) -> str:
     return f"{value_text(later)} {what}"
 
 
-def _where(cell: Cell, modules: Sequence[Imported]) -> str:
+def _where(cell: ReportCell, modules: Sequence[Imported]) -> str:
     """The two longest stages of the dearest worker; of its main module the longest import by name."""
     of_stages = {name: watched(cell).number(metric_name(name, cold=False)) for name in STAGES}
     known = sorted(
@@ -114,7 +114,7 @@ def _where(cell: Cell, modules: Sequence[Imported]) -> str:
     return f" Most of {_WAYS[cell.start_method]} is {longest}."
 
 
-def summary_table(groups: Sequence[Group]) -> TableView:
+def summary_table(groups: Sequence[CellGroup]) -> TableView:
     """A row per kind of worker: the whole of a later and of a first start."""
     several = len(groups) > 1
     return TableView(
@@ -141,25 +141,25 @@ def summary_table(groups: Sequence[Group]) -> TableView:
     )
 
 
-def _total(cell: Cell, which: str) -> Row:
+def _total(cell: ReportCell, which: str) -> TableRow:
     later, first = _life(cell), cell.number(metric_name(LIFE, cold=True))
     p50, p95 = (cell.number(metric_name(LIFE, cold=False, of=of)) for of in ("p50", "p95"))
-    return Row(
+    return TableRow(
         family=cell.family,
         label=cell.variant,
         detail=", ".join(filter(None, ("without executor" if cell.raw else "an executor's", which))),
         fields=(
             _field(later),
-            Field(main=value_text(p50), sub=f"n = {p50.n}" if p50.available else ""),
-            Field(main=value_text(p95)),
+            TableField(main=value_text(p50), sub=f"n = {p50.n}" if p50.available else ""),
+            TableField(main=value_text(p95)),
             _field(first),
-            Field(main=value_text(cell.number(metric_name(READY, cold=False)))),
-            Field(main=value_text(cell.number(metric_name(CALL, cold=False)))),
+            TableField(main=value_text(cell.number(metric_name(READY, cold=False)))),
+            TableField(main=value_text(cell.number(metric_name(CALL, cold=False)))),
         ),
     )
 
 
-def section(groups: Sequence[Group]) -> Section:
+def section(groups: Sequence[CellGroup]) -> Section:
     """The stages of every kind of worker, later and first."""
     return Section(
         slug="stages",
@@ -185,15 +185,15 @@ def section(groups: Sequence[Group]) -> Section:
     )
 
 
-def _by_parameters(group: Group) -> dict[str, list[Cell]]:
+def _by_parameters(group: CellGroup) -> dict[str, list[ReportCell]]:
     """The cells of each set of parameters, by what is its own: side by side they would be too wide for a page."""
-    found: dict[str, list[Cell]] = {}
+    found: dict[str, list[ReportCell]] = {}
     for cell, which in varied(cells_of(group)).items():
         found.setdefault(which, []).append(watched(cell))
     return found
 
 
-def _stages(cells: Sequence[Cell], about: str, *, cold: bool) -> TableView:
+def _stages(cells: Sequence[ReportCell], about: str, *, cold: bool) -> TableView:
     which = "First start" if cold else "Later starts"
     present = [name for name in STAGES if any(_has(cell, name, cold=cold) for cell in cells)]
     rows = [_stage_row(name, cells, cold=cold) for name in present if name != RECORDING]
@@ -215,47 +215,47 @@ _TOTALS = (
 )
 
 
-def _total_row(title: str, below: str, of: str, cells: Sequence[Cell], *, cold: bool) -> Row:
+def _total_row(title: str, below: str, of: str, cells: Sequence[ReportCell], *, cold: bool) -> TableRow:
     numbers = [cell.number(metric_name(LIFE, cold=cold, of=of)) for cell in cells]
     counts = [f"n = {number.n}" if of and number.available else interval_text(number) for number in numbers]
-    return Row(
+    return TableRow(
         family="",
         label=title,
         detail=below,
-        fields=tuple(Field(main=value_text(number), sub=sub) for number, sub in zip(numbers, counts, strict=True)),
+        fields=tuple(TableField(main=value_text(number), sub=sub) for number, sub in zip(numbers, counts, strict=True)),
     )
 
 
-def _stage_row(name: str, cells: Sequence[Cell], *, cold: bool) -> Row:
-    return Row(
+def _stage_row(name: str, cells: Sequence[ReportCell], *, cold: bool) -> TableRow:
+    return TableRow(
         family="",
         label=TITLES[name],
         detail=STAGES[name],
         fields=tuple(
-            _field(cell.number(metric_name(name, cold=cold))) if _has(cell, name, cold=cold) else Field(main="–")
+            _field(cell.number(metric_name(name, cold=cold))) if _has(cell, name, cold=cold) else TableField(main="–")
             for cell in cells
         ),
     )
 
 
-def _field(number: Number) -> Field:
-    return Field(main=value_text(number), sub=interval_text(number))
+def _field(number: Number) -> TableField:
+    return TableField(main=value_text(number), sub=interval_text(number))
 
 
-def _has(cell: Cell, name: str, *, cold: bool) -> bool:
+def _has(cell: ReportCell, name: str, *, cold: bool) -> bool:
     return any(number.metric == metric_name(name, cold=cold) for number in cell.every)
 
 
-def _short(cell: Cell) -> str:
+def _short(cell: ReportCell) -> str:
     """`fork`, `raw fork`, `threads`: a column's heading."""
     return cell.model.replace("-", " ")
 
 
-def _life(cell: Cell) -> Number:
+def _life(cell: ReportCell) -> Number:
     return cell.number(metric_name(LIFE, cold=False))
 
 
-def stages_csv(groups: Sequence[Group]) -> str:
+def stages_csv(groups: Sequence[CellGroup]) -> str:
     """A line per interpreter, model, kind of start and stage."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

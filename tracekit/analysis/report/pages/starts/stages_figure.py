@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from tracekit.analysis.metrics.startup.stages import LIFE, RECORDING, STAGES, metric_name
-from tracekit.analysis.report.cells import Cell, Group
+from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.pages.starts import page as starts
 from tracekit.analysis.report.views import FigureView
@@ -17,11 +17,11 @@ from tracekit.core.units import format_ns
 TITLE = "What a worker costs, stage by stage"
 SLUG = "spawn-stages"
 
-Bar = tuple[Cell, bool]
+Bar = tuple[ReportCell, bool]
 """A cell, and whether it is about the first start."""
 
 
-def figure(group: Group) -> FigureView | None:
+def figure(group: CellGroup) -> FigureView | None:
     """None where no stage is known."""
     cells = [starts.watched(cell) for cell in starts.cells_of(group)]
     bars = [(cell, cold) for cell in cells for cold in (False, True) if _parts(cell, cold=cold)]
@@ -57,7 +57,7 @@ def figure(group: Group) -> FigureView | None:
     )
 
 
-def _parts(cell: Cell, *, cold: bool) -> dict[str, float]:
+def _parts(cell: ReportCell, *, cold: bool) -> dict[str, float]:
     """Stage -> its median in ms; empty where a stage is not known, for the rest would be no whole."""
     numbers = {name: cell.number(metric_name(name, cold=cold)) for name in STAGES if name != RECORDING}
     own = {name: number for name, number in numbers.items() if any(item is number for item in cell.every)}

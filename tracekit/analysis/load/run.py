@@ -19,7 +19,8 @@ from tracekit.analysis.load.stream_rows import add_stream
 from tracekit.analysis.load.streams import Stream, read_stream
 from tracekit.analysis.load.traces import add_calls, add_samples
 from tracekit.analysis.load.waits.processes import add_processes, read_probed
-from tracekit.analysis.load.waits.rows import PROGRAM, add_endings, add_probed, of_program, python_of
+from tracekit.analysis.load.waits.rows import add_endings, add_probed, of_program, python_of
+from tracekit.bundle.names import PROGRAM
 from tracekit.bundle.spec import RunSpec, parameters_text
 from tracekit.bundle.store import Bundle
 from tracekit.bundle.stream_schema import SpanRecord

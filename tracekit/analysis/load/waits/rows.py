@@ -15,11 +15,9 @@ from tracekit.analysis.load.waits.intervals import Gathered
 from tracekit.analysis.load.waits.processes import Probed
 from tracekit.analysis.load.waits.threads import thread_rows
 from tracekit.bundle import waits_file
+from tracekit.bundle.names import PROGRAM
 from tracekit.bundle.spec import RunSpec
 from tracekit.core.notices import notice
-
-PROGRAM = "program"
-"""Kind of the run of a program as it is: it has no workload."""
 
 _FREE_THREADED_SINCE = (3, 13)
 

@@ -17,7 +17,7 @@ from tracekit.bundle.spec import FORMAT
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 
-class Meta(Struct, kw_only=True):
+class MetaRecord(Struct, kw_only=True):
     """First record. Its fields are in docs/bundle.md, as those of all records here."""
 
     format: int
@@ -37,7 +37,7 @@ class Meta(Struct, kw_only=True):
     counter_source: str | None = None
 
 
-class Thread(Struct, kw_only=True):
+class ThreadRecord(Struct, kw_only=True):
     tid: Count
     role: str
     name: str = ""
@@ -49,7 +49,7 @@ class Thread(Struct, kw_only=True):
     cpu_ns: Count | None = None
 
 
-class Start(Struct, kw_only=True):
+class StartRecord(Struct, kw_only=True):
     """What the parent saw of one worker's start and end."""
 
     worker: Count
@@ -62,7 +62,7 @@ class Start(Struct, kw_only=True):
     joined_ns: Count | None = None
 
 
-class Pickled(Struct, kw_only=True):
+class PickleRecord(Struct, kw_only=True):
     item: Count
     item_bytes: Count | None = None
     item_dumps_ns: Count | None = None
@@ -73,12 +73,12 @@ class Pickled(Struct, kw_only=True):
     error: str | None = None
 
 
-class Stamp(Struct, kw_only=True):
+class StampRecord(Struct, kw_only=True):
     name: str
     ts_ns: Count
 
 
-class Span(Struct, kw_only=True):
+class SpanRecord(Struct, kw_only=True):
     tid: Count
     name: str
     start_ns: Count
@@ -89,7 +89,7 @@ class Span(Struct, kw_only=True):
     involuntary_switches: Count | None = None
 
 
-class Counter(Struct, kw_only=True):
+class CounterRecord(Struct, kw_only=True):
     counter: str
     value: Reading
     unit: str
@@ -101,29 +101,29 @@ class Counter(Struct, kw_only=True):
     at: str | None = None
 
 
-class Result(Struct, kw_only=True):
+class ResultRecord(Struct, kw_only=True):
     checksum: str
     items: Count
     workload_kind: str = ""
 
 
-class Failure(Struct, kw_only=True):
+class FailureRecord(Struct, kw_only=True):
     type: str = ""
     message: str = ""
 
 
-class Gil(Struct, kw_only=True):
+class GilRecord(Struct, kw_only=True):
     enabled: bool
     module: str | None = None
 
 
-class End(Struct, kw_only=True):
+class EndRecord(Struct, kw_only=True):
     count: Count
     exit_ns: Count | None = None
     exit_code: Signed | None = None
 
 
-class _Kind(Struct):
+class _RecordKind(Struct):
     kind: str
 
 
@@ -132,37 +132,37 @@ class Stream:
     """The records of one stream by kind. `pid` is the process it is about; None in the parent's."""
 
     path: Path
-    meta: Meta
+    meta: MetaRecord
     pid: int | None
-    threads: list[Thread] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
-    starts: list[Start] = field(default_factory=list)
+    threads: list[ThreadRecord] = field(default_factory=list)
+    spans: list[SpanRecord] = field(default_factory=list)
+    starts: list[StartRecord] = field(default_factory=list)
     stamps: dict[str, int] = field(default_factory=dict)
-    pickled: list[Pickled] = field(default_factory=list)
-    counters: list[Counter] = field(default_factory=list)
-    result: Result | None = None
-    failure: Failure | None = None
-    gil: Gil | None = None
-    end: End | None = None
+    pickled: list[PickleRecord] = field(default_factory=list)
+    counters: list[CounterRecord] = field(default_factory=list)
+    result: ResultRecord | None = None
+    failure: FailureRecord | None = None
+    gil: GilRecord | None = None
+    end: EndRecord | None = None
 
     @property
     def truncated(self) -> bool:
         return self.end is None
 
 
-_kind_of = decoder(_Kind)
+_kind_of = decoder(_RecordKind)
 _DECODERS = {
-    "meta": decoder(Meta),
-    "thread": decoder(Thread),
-    "span": decoder(Span),
-    "start": decoder(Start),
-    "stamp": decoder(Stamp),
-    "pickled": decoder(Pickled),
-    "counter": decoder(Counter),
-    "result": decoder(Result),
-    "failure": decoder(Failure),
-    "gil": decoder(Gil),
-    "end": decoder(End),
+    "meta": decoder(MetaRecord),
+    "thread": decoder(ThreadRecord),
+    "span": decoder(SpanRecord),
+    "start": decoder(StartRecord),
+    "stamp": decoder(StampRecord),
+    "pickled": decoder(PickleRecord),
+    "counter": decoder(CounterRecord),
+    "result": decoder(ResultRecord),
+    "failure": decoder(FailureRecord),
+    "gil": decoder(GilRecord),
+    "end": decoder(EndRecord),
 }
 
 
@@ -199,7 +199,7 @@ def _record(path: Path, number: int, line: bytes) -> tuple[str, Any]:
 
 
 def _begin(path: Path, meta: Any) -> Stream:
-    if not isinstance(meta, Meta):
+    if not isinstance(meta, MetaRecord):
         raise BundleCorrupt(f"{path}, line 1: the first record is not `meta`", HINT)
     if meta.format > FORMAT:
         raise BundleTooNew(
@@ -213,31 +213,31 @@ def _begin(path: Path, meta: Any) -> Stream:
 
 def _keep(stream: Stream, kind: str, record: Any, number: int) -> None:
     match record:
-        case Thread():
+        case ThreadRecord():
             stream.threads.append(record)
-        case Span():
+        case SpanRecord():
             stream.spans.append(record)
-        case Start():
+        case StartRecord():
             stream.starts.append(record)
-        case Pickled():
+        case PickleRecord():
             stream.pickled.append(record)
-        case Stamp():
+        case StampRecord():
             stream.stamps[record.name] = record.ts_ns
-        case Counter():
+        case CounterRecord():
             stream.counters.append(record)
-        case Result():
+        case ResultRecord():
             stream.result = record
-        case Failure():
+        case FailureRecord():
             stream.failure = record
-        case Gil():
+        case GilRecord():
             stream.gil = record
-        case End():
+        case EndRecord():
             if record.count != number - 1:
                 raise BundleCorrupt(
                     f"{stream.path} has {number - 1} records before its end, which counts {record.count}", HINT
                 )
             stream.end = record
-        case Meta():
+        case MetaRecord():
             raise BundleCorrupt(f"{stream.path}, line {number}: a second `meta`", HINT)
         case _:
             assert kind not in _DECODERS

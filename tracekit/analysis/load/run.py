@@ -17,12 +17,13 @@ from tracekit.analysis.load.program import PROGRAM, find_python, measure_program
 from tracekit.analysis.load.pyspy import add_samples
 from tracekit.analysis.load.starts import add_starts, read_stages
 from tracekit.analysis.load.stream_rows import add_stream
-from tracekit.analysis.load.streams import SpanRecord, Stream, read_stream
+from tracekit.analysis.load.streams import Stream, read_stream
 from tracekit.analysis.load.viztracer import add_calls
 from tracekit.analysis.load.waits.processes import add_processes, read_probed_processes
 from tracekit.analysis.load.waits.rows import add_waits
 from tracekit.bundle.spec import RunSpec, parameters_text
 from tracekit.bundle.store import Bundle
+from tracekit.bundle.stream_schema import SpanRecord
 from tracekit.core.errors import BundleCorrupt
 from tracekit.core.notices import notice
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.columns import Columns
-from tracekit.analysis.load.streams import StartRecord, Stream
+from tracekit.analysis.load.streams import Stream
 from tracekit.bundle import stages_file
+from tracekit.bundle.stream_schema import StartRecord
 
 _OF_IMAGE = {
     "image_ns": stages_file.IMAGE,

@@ -10,117 +10,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from tracekit.analysis.load.parse import HINT, Count, Reading, Signed, Struct, Unreadable, decoder
+from tracekit.analysis.load.parse import HINT, Struct, Unreadable, decoder, record_struct
 from tracekit.bundle.spec import FORMAT
+from tracekit.bundle.stream_schema import (
+    RECORDS,
+    CounterRecord,
+    EndRecord,
+    FailureRecord,
+    GilRecord,
+    MetaRecord,
+    PickledRecord,
+    ResultRecord,
+    SpanRecord,
+    StampRecord,
+    StartRecord,
+    StreamRecord,
+    ThreadRecord,
+)
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
-
-
-class MetaRecord(Struct, kw_only=True):
-    """First record. Its fields are in docs/bundle.md, as those of all records here."""
-
-    format: int
-    role: str
-    pid: Count | None = None
-    ppid: Count | None = None
-    tid: Count | None = None
-    worker: Count | None = None
-    start_ticks: Count | None = None
-    spawn_requested_ns: Count | None = None
-    main_begun_ns: Count | None = None
-    main_imported_ns: Count | None = None
-    unpickled_ns: Count | None = None
-    interpreter_ready_ns: Count | None = None
-    python: dict[str, Any] | None = None
-    clocks: dict[str, Any] | None = None
-    counter_source: str | None = None
-
-
-class ThreadRecord(Struct, kw_only=True):
-    tid: Count
-    role: str
-    name: str = ""
-    interpreter_id: Count | None = None
-    worker: Count | None = None
-    spawn_requested_ns: Count | None = None
-    start_ns: Count | None = None
-    end_ns: Count | None = None
-    cpu_ns: Count | None = None
-
-
-class StartRecord(Struct, kw_only=True):
-    """What the parent saw of one worker's start and end."""
-
-    worker: Count
-    pid: Count | None = None
-    tid: Count | None = None
-    requested_ns: Count | None = None
-    returned_ns: Count | None = None
-    item: Count | None = None
-    result_ns: Count | None = None
-    joined_ns: Count | None = None
-
-
-class PickleRecord(Struct, kw_only=True):
-    item: Count
-    item_bytes: Count | None = None
-    item_dumps_ns: Count | None = None
-    item_loads_ns: Count | None = None
-    result_bytes: Count | None = None
-    result_dumps_ns: Count | None = None
-    result_loads_ns: Count | None = None
-    error: str | None = None
-
-
-class StampRecord(Struct, kw_only=True):
-    name: str
-    ts_ns: Count
-
-
-class SpanRecord(Struct, kw_only=True):
-    tid: Count
-    name: str
-    start_ns: Count
-    dur_ns: Count
-    item: Count | None = None
-    cpu_ns: Count | None = None
-    voluntary_switches: Count | None = None
-    involuntary_switches: Count | None = None
-
-
-class CounterRecord(Struct, kw_only=True):
-    counter: str
-    value: Reading
-    unit: str
-    scope: str
-    ts_ns: Count | None = None
-    pid: Count | None = None
-    tid: Count | None = None
-    source: str = ""
-    at: str | None = None
-
-
-class ResultRecord(Struct, kw_only=True):
-    checksum: str
-    items: Count
-    workload_kind: str = ""
-
-
-class FailureRecord(Struct, kw_only=True):
-    type: str = ""
-    message: str = ""
-
-
-class GilRecord(Struct, kw_only=True):
-    enabled: bool
-    module: str | None = None
-
-
-class EndRecord(Struct, kw_only=True):
-    count: Count
-    exit_ns: Count | None = None
-    exit_code: Signed | None = None
 
 
 class _RecordKind(Struct):
@@ -138,7 +46,7 @@ class Stream:
     spans: list[SpanRecord] = field(default_factory=list)
     starts: list[StartRecord] = field(default_factory=list)
     stamps: dict[str, int] = field(default_factory=dict)
-    pickled: list[PickleRecord] = field(default_factory=list)
+    pickled: list[PickledRecord] = field(default_factory=list)
     counters: list[CounterRecord] = field(default_factory=list)
     result: ResultRecord | None = None
     failure: FailureRecord | None = None
@@ -151,19 +59,7 @@ class Stream:
 
 
 _kind_of = decoder(_RecordKind)
-_DECODERS = {
-    "meta": decoder(MetaRecord),
-    "thread": decoder(ThreadRecord),
-    "span": decoder(SpanRecord),
-    "start": decoder(StartRecord),
-    "stamp": decoder(StampRecord),
-    "pickled": decoder(PickleRecord),
-    "counter": decoder(CounterRecord),
-    "result": decoder(ResultRecord),
-    "failure": decoder(FailureRecord),
-    "gil": decoder(GilRecord),
-    "end": decoder(EndRecord),
-}
+_DECODERS = {record.kind: decoder(record_struct(record)) for record in RECORDS}
 
 
 def read_stream(path: Path) -> Stream | None:
@@ -189,7 +85,7 @@ def read_stream(path: Path) -> Stream | None:
     return stream
 
 
-def _record(path: Path, number: int, line: bytes) -> tuple[str, Any]:
+def _record(path: Path, number: int, line: bytes) -> tuple[str, StreamRecord | None]:
     try:
         kind = _kind_of(line).kind
         decode = _DECODERS.get(kind)
@@ -198,7 +94,7 @@ def _record(path: Path, number: int, line: bytes) -> tuple[str, Any]:
         raise BundleCorrupt(f"{path}, line {number}: {error}", HINT) from error
 
 
-def _begin(path: Path, meta: Any) -> Stream:
+def _begin(path: Path, meta: StreamRecord | None) -> Stream:
     if not isinstance(meta, MetaRecord):
         raise BundleCorrupt(f"{path}, line 1: the first record is not `meta`", HINT)
     if meta.format > FORMAT:
@@ -211,7 +107,7 @@ def _begin(path: Path, meta: Any) -> Stream:
     return Stream(path=path, meta=meta, pid=None if meta.role == "parent" else meta.pid)
 
 
-def _keep(stream: Stream, kind: str, record: Any, number: int) -> None:
+def _keep(stream: Stream, kind: str, record: StreamRecord | None, number: int) -> None:
     match record:
         case ThreadRecord():
             stream.threads.append(record)
@@ -219,7 +115,7 @@ def _keep(stream: Stream, kind: str, record: Any, number: int) -> None:
             stream.spans.append(record)
         case StartRecord():
             stream.starts.append(record)
-        case PickleRecord():
+        case PickledRecord():
             stream.pickled.append(record)
         case StampRecord():
             stream.stamps[record.name] = record.ts_ns

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.made_tables import BOOT_NS, MS, SECOND
+from tests.table_factory import BOOT_NS, MS, SECOND
 from tests.unit.analysis.load.made_bundles import MAIN, WORKER, lines, main_stream, make_bundle, make_suite, spec
 from tests.unit.analysis.load.made_waits import (
     KINDS,
@@ -23,7 +23,7 @@ from tests.unit.analysis.load.made_waits import (
 )
 from tracekit.analysis.load import load_run, load_suite
 from tracekit.analysis.load.waits import intervals
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check
 from tracekit.core.errors import BundleCorrupt
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT
-from tests.made_tables import BOOT_NS, MS
+from tests.table_factory import BOOT_NS, MS
 from tests.unit.analysis.load import made_waits
 from tests.unit.analysis.load.made_bundles import MAIN, WORKER, spec
 from tests.unit.analysis.load.made_waits import KNOWN, SLOTS_AT, entry, site_slots, slot, text_slots, waits_bytes

@@ -6,7 +6,7 @@ found the GIL free, or was only preempted, is not. A call of drop_gil in which t
 
 Both waits last from entry to return, so they include the run-queue wait of a thread that was woken. Preemption before
 the first sleep or after the last one is left out: in a take the thread has the GIL by then, and in a drop the thread
-that it woke took its CPU. A take without return, as of a daemon thread at interpreter exit, lasts until its thread ends.
+that it woke took its CPU. A take without return, as at interpreter exit, lasts until its thread ends.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def _value_at(values: Array, places: Array) -> Array:
 def _make_hold_table(
     events: ThreadEvents, takes: _Calls, waits: _Calls, lifetimes: ThreadLifetimes, gils: _Gils, run_id: str
 ) -> pd.DataFrame:
-    """The holds that ended while another thread waited for the same GIL: from the return of take to the entry of drop."""
+    """The holds that ended while another thread waited for the same GIL, from take_gil's return to drop_gil's entry."""
     is_turn = (events.what == _TAKEN) | (events.what == _DROP)
     turns, gil = events.select(is_turn), gils.of[is_turn]
     take = find_last_before(takes.thread, takes.end_ns, turns.thread, turns.ts_ns)

@@ -13,7 +13,7 @@ from tracekit.analysis.load.kernel.sched import SchedSums, compute_intervals, ma
 from tracekit.analysis.load.kernel.thread_events import ThreadLifetimes
 from tracekit.analysis.load.kernel.trace import read_trace
 from tracekit.analysis.load.lifetimes import PartialRow, ProcessLifetimes
-from tracekit.bundle.kernel_trace import FOLDER
+from tracekit.bundle.kernel_files import FOLDER
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import notice

@@ -23,6 +23,8 @@ from tracekit.accuracy import predictions
 from tracekit.accuracy.result import read
 from tracekit.accuracy.table import markdown
 from tracekit.analysis.metrics import METRICS
+from tracekit.analysis.report.glossary import TERMS
+from tracekit.analysis.report.pages import PAGES
 from tracekit.analysis.tables import COLUMNS
 from tracekit.bundle import stream_schema
 from tracekit.bundle.spec import value_text
@@ -127,7 +129,7 @@ def _json_type(annotation: str) -> str:
 
 def names_part() -> str:
     """What stands in the registries."""
-    registries: list[Registry] = [WORKLOADS, MODELS, CAPTURES, COUNTERS]
+    registries: list[Registry] = [WORKLOADS, MODELS, CAPTURES, COUNTERS, PAGES]
     lines = []
     for registry in registries:
         lines += [f"### {registry.point}", "", "| name | summary |", "|---|---|"]
@@ -155,14 +157,13 @@ def _workload(module: ModuleType) -> str:
             for item in workload.parameters
         ]
         parts.append("\n".join(["| parameter | | may be | default | unit |", "|---|---|---|---|---|", *rows]) + "\n")
-    if workload.observations:
-        # Of many cases each has the same observations: `observed.<case>.noticed_ns` stands for all of them.
+    if workload.observables:
         rows = [
-            f"| `observed.{'<case>.' * (item.name.count('.') > 0)}{item.name.rpartition('.')[2]}` | {item.summary} | "
-            f"{item.unit} |"
-            for item in workload.observations
+            f"| `{item.what}` | {item.summary} | {item.unit or 'text'} | "
+            f"{' '.join(f'`{name}`' for name in item.dimensions)} |"
+            for item in workload.observables
         ]
-        parts.append("\n".join(["| observes | | unit |", "|---|---|---|", *dict.fromkeys(rows)]) + "\n")
+        parts.append("\n".join(["| observes | | unit | by |", "|---|---|---|---|", *rows]) + "\n")
     return "\n".join(parts)
 
 
@@ -180,6 +181,12 @@ def predictions_part() -> str:
     return predictions.markdown(predictions.read(DOCS / "predictions.json"))
 
 
+def glossary_part() -> str:
+    """One row per term."""
+    rows = ["| term | meaning |", "|---|---|", *(f"| {term} | {text} |" for term, text in TERMS.items())]
+    return "\n".join(rows) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "metrics": metrics_part,
     "notices": notices_part,
@@ -190,6 +197,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "workloads": workloads_part,
     "accuracy": accuracy_part,
     "predictions": predictions_part,
+    "glossary": glossary_part,
 }
 
 

@@ -59,12 +59,13 @@ class Maker:
     rest.
     """
 
-    def __init__(self, suite_id: str = "20250101-000000-matmul", workload: str = "matmul") -> None:
+    def __init__(self, suite_id: str = "20250101-000000-matmul", workload: str = "matmul", page: str = "") -> None:
         self.facts: dict[str, Any] = {
             "suite_id": suite_id,
             "workload": workload,
             "size": "default",
             "command": ["tracekit", "run", workload],
+            "page": page,
             "status": "ok",
             "environments": [ENVIRONMENT],
         }

@@ -149,7 +149,7 @@ def analyse(folder: SuiteFolder) -> Tables:
 
 
 def load_others(folders: Sequence[SuiteFolder], measured: Iterable[tuple[str, str]]) -> list[Tables]:
-    """Suites of `claims` that are to be judged together with one of `measured` (see `places_of`).
+    """Suites of `claims` that are to be judge_claims together with one of `measured` (see `places_of`).
 
     Raises UsageError for one that does not fit, and as `analyse`.
     """
@@ -158,7 +158,7 @@ def load_others(folders: Sequence[SuiteFolder], measured: Iterable[tuple[str, st
         other = analyse(folder)
         if other.suite.get("workload") != CLAIMS:
             raise UsageError(
-                f"only suites of claims can be judged together, and {folder.suite_id} is one of "
+                f"only suites of claims can be judge_claims together, and {folder.suite_id} is one of "
                 f"{other.suite.get('workload')}",
                 "tracekit list suites",
             )
@@ -233,7 +233,7 @@ def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) 
     """What `tracekit run --json` prints: one JSON document with the suite, its cells' metrics, its notices and, of
     `claims`, the verdicts."""
     from tracekit.analysis.report.grouping import groups  # noqa: PLC0415 - the same
-    from tracekit.analysis.report.pages.claims.page import judged  # noqa: PLC0415 - `tracekit export` has no use for it
+    from tracekit.analysis.report.pages.claims.page import judge_claims  # noqa: PLC0415 - `tracekit export` has no use for it
 
     cells = tables.metrics[tables.metrics["scope"] == "cell"]
     document = {
@@ -254,7 +254,7 @@ def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) 
         ],
         "metrics": json.loads(cells.to_json(orient="records", double_precision=15)),
         "notices": json.loads(tables.notices.to_json(orient="records")),
-        "claims": judged(groups(tables)) if tables.suite.get("workload") == CLAIMS else [],
+        "claims": judge_claims(groups(tables)) if tables.suite.get("workload") == CLAIMS else [],
     }
     return json.dumps(document, indent=1)
 

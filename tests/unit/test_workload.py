@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from tracekit.workload import Observation, Parameter, Workload
+from tracekit.analysis.report.pages import COMPARISON, load_page
+from tracekit.bundle.stream_schema import DIMENSIONS
+from tracekit.measure.planning.workload_registry import WORKLOADS
+from tracekit.workload import Observable, Observation, Parameter, Workload
 
 CHUNK = Parameter("chunksize", 4, "tasks together", least=1, most=64)
 SKEW = Parameter("skew", 8.0, "times as long", least=1)
@@ -114,20 +117,38 @@ def test_a_size_that_there_is_not() -> None:
         pass
 
 
-def observing(found: Mapping[str, float]) -> Workload:
+def observing(*found: Observation) -> Workload:
     return made(
         observe=lambda _results: found,
-        observations=(Observation("lost", "count", "lost"), Observation("late_ns", "ns", "late")),
+        observables=(Observable("lost", "count", "lost"), Observable("late_ns", "ns", "late", ("channel", "size"))),
     )
 
 
-def test_observations_come_with_their_units_in_the_order_declared() -> None:
-    assert observing({"late_ns": 5, "lost": 2}).observed([]) == [("lost", 2.0, "count"), ("late_ns", 5.0, "ns")]
-    assert observing({"late_ns": 5}).observed([]) == [("late_ns", 5.0, "ns")], "what cannot be told is left out"
+def test_observations_come_with_the_units_of_their_observables() -> None:
+    late, lost = Observation("late_ns", 5, channel="pipe", size=1), Observation("lost", 2)
+    assert observing(late, lost).observed([]) == [(late, "ns"), (lost, "count")]
+    assert observing(late).observed([]) == [(late, "ns")], "an observation may be left out"
     assert made().observed([]) == []
 
 
-@pytest.mark.parametrize("found", [{"more": 1}, {"lost": 1, "late_ns": 1, "more": 1}, {"late_ns": 1e999}])
-def test_what_was_not_declared_or_is_no_number_is_no_observation(found: Mapping[str, float]) -> None:
-    with pytest.raises(ValueError, match="made observed"):
-        observing(found).observed([])
+@pytest.mark.parametrize("found", [Observation("more", 1), Observation("lost", 1, channel="pipe")])
+def test_what_was_not_declared_is_no_observation(found: Observation) -> None:
+    with pytest.raises(ValueError, match=r"made observed .*, which it does not declare"):
+        observing(Observation("lost", 1), found).observed([])
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, ""), (1e999, ""), (float("nan"), ""), (1, "and a text")])
+def test_an_observation_is_a_finite_number_or_a_text(value: float | None, text: str) -> None:
+    with pytest.raises(ValueError, match="late is neither a finite number nor a text"):
+        Observation("late", value, text=text)
+
+
+@pytest.mark.parametrize("name", tuple(WORKLOADS))
+def test_observables_have_dimensions_that_records_have(name: str) -> None:
+    for item in WORKLOADS.load(name).observables:
+        assert set(item.dimensions) <= set(DIMENSIONS)
+
+
+@pytest.mark.parametrize("name", tuple(WORKLOADS))
+def test_a_workload_names_a_page_that_there_is(name: str) -> None:
+    assert callable(load_page(WORKLOADS.load(name).page or COMPARISON))

@@ -75,6 +75,12 @@ def _metrics(store: Store) -> Rows:
     return _registered(METRICS)
 
 
+def _pages(store: Store) -> Rows:
+    from tracekit.analysis.report.pages import PAGES
+
+    return _registered(PAGES)
+
+
 def _pythons(store: Store) -> Rows:
     from tracekit.system.interpreters import discover
 
@@ -126,5 +132,6 @@ _add("workloads", "What can be run.", _workloads, _parameters)
 _add("models", "How it can run.", _models)
 _add("captures", "How it can be watched.", _captures)
 _add("metrics", "Which numbers are computed.", _metrics)
+_add("pages", "The report pages that a workload may name.", _pages)
 _add("suites", "What has been measured, oldest first.", _suites)
 _add("pythons", "The CPythons that pyenv or PATH offer here.", _pythons)

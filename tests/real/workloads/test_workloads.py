@@ -17,7 +17,7 @@ from tests.real.quick import assert_two_lines
 from tracekit import api
 from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.report.grouping import groups
-from tracekit.analysis.report.pages.faults.page import matrices
+from tracekit.analysis.report.pages.faults.cases import find_matrices
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.store import Store
 from tracekit.measure.planning.request import Request
@@ -168,7 +168,7 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
     outcome = api.measure(api.prepare(request, store=Store(tmp_path)))
     assert outcome.status == "ok"
     tables = api.analyse(outcome.folder)
-    [matrix] = matrices(groups(tables))
+    [matrix] = find_matrices(groups(tables))
     found = {(case.workers, case.fault): case for case in matrix.cases}
     assert len(found) == 12 * 9
     by_place = {place: case.outcome for place, case in found.items()}
@@ -182,10 +182,10 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
             broken = found[f"ProcessPoolExecutor ({method})", fault]
             # It knows at once, and gives up what is pending.
             assert broken.outcome == "others"
-            assert broken.seen["noticed_by_limit"] == 0
+            assert broken.observed["noticed_by_limit"] == 0
             assert by_place[f"Pool ({method})", fault] == "silent"
         assert by_place[f"ProcessPoolExecutor ({method})", "odd-exception"] == "others"
-    assert {case.seen["left_behind"] for case in found.values() if case.outcome != "hangs"} == {0}
+    assert {case.observed["left_behind"] for case in found.values() if case.outcome != "hangs"} == {0}
     assert processes_with(mark) == set()
     assert shared_segments() <= segments
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors

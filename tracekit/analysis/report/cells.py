@@ -5,7 +5,7 @@ A cell is one workload, model, worker count, start method and capture; its numbe
 Number with a reason, so nothing downstream meets a NaN. `grouping.py` makes them from the tables.
 
 Timings are those of untraced runs. Where the time went is known better from the runs of a light capture, which are
-cells of their own: an untraced cell knows them as its `twins`.
+cells of their own: an untraced cell has them as its `twins`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tracekit.analysis.metrics.methods import rank
-from tracekit.bundle.names import PROGRAM, UNTRACED
+from tracekit.bundle.names import PROGRAM, RAW, UNTRACED
+from tracekit.bundle.stream_schema import DIMENSIONS
 
 FAMILIES = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
 """Reading order of the model families, which also share a colour; any other follows by name."""
 
 START_METHODS = ("", "fork", "forkserver", "spawn")
-RAW = "raw-"
-"""How the names of models begin that use no executor."""
 _SINGULAR = {"processes": "process", "threads": "thread", "interpreters": "interpreter"}
 BEST_FIRST = ("measured", "estimated", "bound", "unavailable")
 
@@ -40,7 +39,7 @@ class Number:
     n: int = 0
     reason: str = ""
     capture: str = UNTRACED
-    """What watched the runs that it is from."""
+    """The capture of the runs that it is from."""
 
     @property
     def available(self) -> bool:
@@ -60,12 +59,35 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedNumber:
+    """One observation of a cell: its dimensions, empty or None where it does not depend on them, and its number.
+
+    `text`: of an observation that is no number the distinct texts of the runs, the most frequent first.
+    """
+
+    what: str
+    number: Number
+    text: str = ""
+    pool: str = ""
+    start_method: str = ""
+    phase: str = ""
+    channel: str = ""
+    size: int | None = None
+    case: str = ""
+
+    @property
+    def has_dimensions(self) -> bool:
+        return any(getattr(self, name) not in ("", None) for name in DIMENSIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportCell:
-    """One way of running the work, with everything that is known about it.
+    """One cell, with everything that is known about it.
 
     `walls_ns`: the wall of every usable repeat. `runs`: how many repeats were made, usable or not.
-    `every`: its numbers in the order of the metrics table. `twins`: of an untraced cell, the same under each light
-    capture; `of_runs`: what single runs of the other captures say, which give no cell.
+    `every`: its numbers in the order of the metrics table; `observed`: its observations, with their dimensions.
+    `twins`: of an untraced cell, the same under each light capture; `of_runs`: numbers of single runs under the other
+    captures, which give no cell.
     """
 
     workload: str
@@ -83,6 +105,7 @@ class ReportCell:
     runs: int
     walls_ns: tuple[int, ...]
     every: tuple[Number, ...]
+    observed: tuple[ObservedNumber, ...] = ()
     twins: tuple[ReportCell, ...] = ()
     of_runs: tuple[Number, ...] = ()
 
@@ -99,7 +122,7 @@ class ReportCell:
 
     @property
     def variant(self) -> str:
-        """The model as a reader says it: `threads`, `processes (fork)`, `raw processes (fork)`."""
+        """The model's name in the report: `threads`, `processes (fork)`, `raw processes (fork)`."""
         kind = f"raw {self.family}" if self.raw else self.family
         return f"{kind} ({self.start_method})" if self.start_method else kind
 
@@ -110,12 +133,12 @@ class ReportCell:
 
     @property
     def heading(self) -> str:
-        """What its row in a table is called: the variant, or the program's own name."""
+        """The label of its row in a table: the variant, or the program's own name."""
         return self.workload if self.model == PROGRAM else self.variant
 
     @property
     def detail(self) -> str:
-        """What stands beneath that: `2 workers`, `one thread`, of a program `one run`."""
+        """The text beneath that: `2 workers`, `one thread`, of a program `one run`."""
         if self.model == PROGRAM:
             return "one run"
         return "one thread" if self.family == "serial" else f"{self.workers} worker{'s' if self.workers != 1 else ''}"
@@ -140,12 +163,12 @@ class ReportCell:
             return Number(metric=metric, reason=f"none of its {self.runs} runs is usable")
         return Number(metric=metric, reason="not part of this suite")
 
-    def told(self, metric: str) -> Number:
-        """The same, from the cell itself or from a twin, whichever has the better method."""
+    def best_number(self, metric: str) -> Number:
+        """The number of that name, of the cell itself or of a twin, whichever has the better method."""
         return min((cell.number(metric) for cell in (self, *self.twins)), key=trust)
 
-    def ways(self, metric: str) -> tuple[Number, ...]:
-        """Every method that gave the number, of the cell, its twins and other runs, the best first; each once."""
+    def numbers_by_method(self, metric: str) -> tuple[Number, ...]:
+        """The number by each method, of the cell, its twins and other runs, the best method first."""
         cells = [item for cell in (self, *self.twins) for item in cell.every]
         found = [item for item in (*cells, *self.of_runs) if item.metric == metric]
         by_method: dict[str, Number] = {}
@@ -156,7 +179,7 @@ class ReportCell:
 
     @property
     def order(self) -> tuple[int, str, int, str, bool, int]:
-        """Sorts cells as a reader looks for them: serial, threads, processes by start method; then by workers."""
+        """Sorts cells: serial, threads, processes by start method; then by workers."""
         family = FAMILIES.index(self.family) if self.family in FAMILIES else len(FAMILIES)
         known = self.start_method in START_METHODS
         start = START_METHODS.index(self.start_method) if known else len(START_METHODS)
@@ -166,7 +189,7 @@ class ReportCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellGroup:
-    """What may be compared: the cells of one workload under one operating system and one interpreter."""
+    """The cells of one workload under one operating system and interpreter, which may be compared."""
 
     os: str
     python: str

@@ -1,29 +1,23 @@
-"""The notices of a suite, and when a reader should not trust its numbers."""
+"""The notices of a suite, and its diagnostics: sentences that say when not to trust its numbers."""
 
 from __future__ import annotations
 
 from tracekit.analysis.metrics.bootstrap import LEAST
-from tracekit.analysis.metrics.diagnostics import OPEN_NS
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
 from tracekit.analysis.report.cells import CellGroup, ReportCell
-from tracekit.analysis.report.ledger import UNATTRIBUTED, unattributed_text
-from tracekit.analysis.report.pages.program.recorded_program import RecordedProgram
 from tracekit.analysis.report.shares import thread_time_ns
 from tracekit.analysis.report.views import NoticeView
 from tracekit.analysis.report.wording import listed
 from tracekit.analysis.tables import Tables
-from tracekit.bundle.names import UNTRACED
 from tracekit.core.units import format_ns, format_value
 
 _BUSY = 0.05
-"""More of serial's time than this in the run queue means that the machine was doing something else."""
-_UNEXPLAINED = 0.02
-"""More unattributed time than this part of the whole is worth a word."""
+"""Serial in the run queue for more than this part of its time: other work was running on the machine."""
 _SEVERITIES = ("error", "warning", "info")
 
 
-def notices(tables: Tables) -> tuple[NoticeView, ...]:
-    """Each notice once, the gravest first, with the number of runs that gave it."""
+def view_notices(tables: Tables) -> tuple[NoticeView, ...]:
+    """Each notice once, the most severe first, with the number of runs that it is about."""
     seen: dict[tuple[str, str, str, str], int] = {}
     columns = ("severity", "code", "text", "remedy")
     frame = tables.notices[list(columns)].astype(object)
@@ -37,8 +31,8 @@ def notices(tables: Tables) -> tuple[NoticeView, ...]:
     return tuple(sorted(views, key=lambda view: _rank(view.severity)))
 
 
-def doubts(groups: tuple[CellGroup, ...]) -> tuple[str, ...]:
-    """Sentences that say what these numbers do not show, those that this suite's own data call for first."""
+def find_diagnostics(groups: tuple[CellGroup, ...]) -> tuple[str, ...]:
+    """What the numbers of a suite of models do not show; first what this suite's own data call for."""
     cells = [cell for group in groups for cell in group.cells]
     found = [
         _failed(cells),
@@ -58,64 +52,12 @@ def doubts(groups: tuple[CellGroup, ...]) -> tuple[str, ...]:
     return tuple(text for text in found if text)
 
 
-def of_program(program: RecordedProgram) -> tuple[str, ...]:
-    """The same of a recorded program: what its own run calls for, then what is true of any."""
-    found = [
-        _unexplained(program),
-        _unknown_ends(program),
-        _bound_only(program),
-        "As a comparison: it was run once, so nothing here says how much of it the next run would repeat.",
-        "For what happened inside native code: a thread that computes without the GIL is on-CPU, and which function "
-        "it computes in is not told.",
-        _captured(program),
-        "As the last word on what is idle: it is told by the function a thread waits in. Waiting for work on a lock of "
-        "one's own counts as lock wait, and waiting one's turn in a queue as idle.",
-    ]
-    return tuple(text for text in found if text)
-
-
-def _unexplained(program: RecordedProgram) -> str:
-    ledger = program.ledger()
-    if ledger is None or abs(ledger.share(UNATTRIBUTED)) <= _UNEXPLAINED:
-        return ""
-    if abs(ledger.parts[UNATTRIBUTED]) <= OPEN_NS:
-        return ""
-    return (
-        f"As the whole story: {unattributed_text(ledger)} of the thread time ({format_ns(ledger.parts[UNATTRIBUTED])}) "
-        "is unattributed."
-    )
-
-
-def _unknown_ends(program: RecordedProgram) -> str:
-    names = [program.names.process(int(row["pid"])) for row in program.processes if row["ended"] == "unknown"]
-    if not names:
-        return ""
-    listing = listed(names) if len(names) <= 4 else f"{len(names)} processes"
-    return f"About how {listing} ended: what they did is known up to the last moment that was seen."
-
-
-def _bound_only(program: RecordedProgram) -> str:
-    if program.number("gil_wait_ns").quality != "bound":
-        return ""
-    return (
-        "As a GIL wait: it is a range from nothing to all the time off a CPU. Capture waits or kernel sees the waits "
-        "themselves."
-    )
-
-
-def _captured(program: RecordedProgram) -> str:
-    capture = str(program.run["capture"])
-    if capture == UNTRACED:
-        return ""
-    return f"For the wall to the last percent: capture {capture} was watching, and no run without it stands beside."
-
-
 def _failed(cells: list[ReportCell]) -> str:
-    lost = [f"{cell.counted} ({cell.runs - len(cell.walls_ns)} of {cell.runs})" for cell in cells if _lost(cell)]
+    lost = [f"{cell.counted} ({cell.runs - len(cell.walls_ns)} of {cell.runs})" for cell in cells if _misses_runs(cell)]
     return f"Where runs are missing: {listed(lost)} gave no usable number." if lost else ""
 
 
-def _lost(cell: ReportCell) -> bool:
+def _misses_runs(cell: ReportCell) -> bool:
     return cell.runs > len(cell.walls_ns)
 
 
@@ -126,7 +68,7 @@ def _busy(cells: list[ReportCell]) -> str:
         if cell.family == "serial" and waited and whole and waited > _BUSY * whole:
             share = format_value(waited / whole, "share")
             return (
-                f"As a property of the models: serial waited for a CPU {share} of its time ({format_ns(waited)}), so "
+                f"As numbers of the models: serial waited for a CPU {share} of its time ({format_ns(waited)}), so "
                 "other work was running on this machine."
             )
     return ""
@@ -143,7 +85,7 @@ def _few(cells: list[ReportCell]) -> str:
 
 
 def _wide_bound(cells: list[ReportCell]) -> str:
-    waits = [cell.told("gil_wait_ns") for cell in cells]
+    waits = [cell.best_number("gil_wait_ns") for cell in cells]
     if not any(wait.quality == "bound" and wait.upper for wait in waits):
         return ""
     seen = any(family(wait.method) in (WAITS_PROBE, KERNEL_UPROBE) for wait in waits)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.report.cells import BEST_FIRST, START_METHODS, CellGroup, Number, ReportCell
+from tracekit.analysis.metrics.cells.observed import metric_name
+from tracekit.analysis.report.cells import BEST_FIRST, START_METHODS, CellGroup, Number, ObservedNumber, ReportCell
 from tracekit.analysis.tables import CELL, Tables
 from tracekit.bundle.names import PROGRAM, UNTRACED, is_light
+from tracekit.bundle.stream_schema import DIMENSIONS
 
 _SINGLE = "gil_wait_ns"
-"""What is worth telling of a single run: how another method than the best one sees it."""
+"""The metric of which the rows of single runs are kept, for the method comparison."""
 
 CellKey = tuple[str, str, str, str, int, str, str, str, str]
 
 
 def groups(tables: Tables) -> tuple[CellGroup, ...]:
-    """The suite's groups, in the order they were first run."""
+    """The suite's groups of cells, in the order in which they were first run."""
     cells = _cells(tables)
     names = list(dict.fromkeys((cell.os, cell.python) for cell in cells))
     return tuple(_group(name, [cell for cell in cells if (cell.os, cell.python) == name]) for name in names)
@@ -63,10 +66,47 @@ def _cells(tables: Tables) -> list[ReportCell]:
         runs.setdefault(_key(row), []).append(row)
     main = tables.suite.get("workload")
     keys = dict.fromkeys([*runs, *numbers])
+    observations = _Observations(tables)
     return [
-        replace(_cell(key, runs.get(key, []), numbers.get(key, []), main), of_runs=tuple(of_runs.get(key, ())))
+        replace(
+            _cell(key, runs.get(key, []), numbers.get(key, []), main),
+            of_runs=tuple(of_runs.get(key, ())),
+            observed=observations.find(numbers.get(key, []), runs.get(key, [])),
+        )
         for key in keys
     ]
+
+
+class _Observations:
+    """The dimensions of the observations of a suite, by their metric, and the texts by run."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._by_metric: dict[str, dict[str, Any]] = {}
+        self._texts: dict[str, list[tuple[str, str]]] = {}
+        for row in records(tables.observations):
+            metric = metric_name(row["what"], row)
+            given = {name: row[name] for name in DIMENSIONS if row[name] is not None}
+            self._by_metric.setdefault(metric, {"what": row["what"], **given})
+            if row["text"]:
+                self._texts.setdefault(row["run_id"], []).append((metric, row["text"]))
+
+    def find(self, numbers: list[Number], runs: list[Mapping[str, Any]]) -> tuple[ObservedNumber, ...]:
+        """The observations of a cell with these numbers and runs: numbers first, then texts."""
+        found = [
+            ObservedNumber(number=number, **self._by_metric[number.metric])
+            for number in numbers
+            if number.metric in self._by_metric
+        ]
+        texts: dict[str, Counter[str]] = {}
+        for run in runs:
+            if run["status"] == "ok" and not run["warmup"]:
+                for metric, text in self._texts.get(run["run_id"], ()):
+                    texts.setdefault(metric, Counter())[text] += 1
+        for metric, counts in texts.items():
+            number = Number(metric=metric, reason="it is a text")
+            text = "; ".join(text for text, _ in counts.most_common())
+            found.append(ObservedNumber(number=number, text=text, **self._by_metric[metric]))
+        return tuple(found)
 
 
 def _cell(key: CellKey, runs: list[Mapping[str, Any]], numbers: list[Number], main: object) -> ReportCell:

@@ -20,9 +20,9 @@ def thread_time_ns(cell: ReportCell) -> float | None:
 
 def gil_wait(cell: ReportCell) -> tuple[Number, Number]:
     """The GIL wait by the best method there is, and by the same method the part of the thread time that it was."""
-    wait = cell.told("gil_wait_ns")
-    shares = [share for share in cell.ways("gil_wait_share") if share.method == wait.method]
-    return wait, shares[0] if shares else cell.told("gil_wait_share")
+    wait = cell.best_number("gil_wait_ns")
+    shares = [share for share in cell.numbers_by_method("gil_wait_share") if share.method == wait.method]
+    return wait, shares[0] if shares else cell.best_number("gil_wait_share")
 
 
 def gil_wait_share(cell: ReportCell) -> tuple[float, float] | None:

@@ -159,6 +159,11 @@ class Section:
     in_terminal: bool = False
 
 
+def table_section(slug: str, title: str, table: TableView | None, *, in_terminal: bool = False) -> Section | None:
+    """A section of one table; None without the table."""
+    return None if table is None else Section(slug=slug, title=title, tables=(table,), in_terminal=in_terminal)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeView:
     """A doubt about a number, how often it was given, and the way out."""
@@ -192,26 +197,21 @@ class FactGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportView:
-    """The whole report, in reading order."""
+class PageView:
+    """What one kind of suite shows: what a page of `pages.PAGES` returns.
 
-    title: str
-    subtitle: str
+    `diagnostics`: sentences that say when not to trust the numbers. `by_workers`: the summary for other worker counts.
+    `captures`: the probe effects.
+    """
+
     verdicts: tuple[Verdict, ...]
     summary: TableView
-    by_workers: tuple[TableView, ...]
-    captures: TableView | None
     figures: tuple[FigureGroup, ...]
     sections: tuple[Section, ...]
-    notices: tuple[NoticeView, ...]
-    methods: tuple[MethodView, ...]
-    doubts: tuple[str, ...]
-    environment: tuple[FactGroup, ...]
-    command: str
-    every: tuple[EveryCell, ...]
-    every_count: int
-    suite_id: str
-    version: str
+    diagnostics: tuple[str, ...]
+    methods: tuple[MethodView, ...] = ()
+    by_workers: tuple[TableView, ...] = ()
+    captures: TableView | None = None
 
     @property
     def every_figure(self) -> tuple[FigureView, ...]:
@@ -223,3 +223,22 @@ class ReportView:
     def downloads(self) -> tuple[Download, ...]:
         """All files beside the page that the sections link to."""
         return tuple(item for section in self.sections for item in section.downloads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportView(PageView):
+    """The whole report: a page, and what every report shows."""
+
+    title: str
+    subtitle: str
+    notices: tuple[NoticeView, ...]
+    environment: tuple[FactGroup, ...]
+    command: str
+    every: tuple[EveryCell, ...]
+    suite_id: str
+    version: str
+
+    @property
+    def every_count(self) -> int:
+        """How many numbers `every` has."""
+        return sum(len(cell.rows) for cell in self.every)

@@ -60,15 +60,15 @@ WORKLOADS = Registry(
         ),
         "loop-lag": (
             "workloads.loop_lag:WORKLOAD",
-            "a heartbeat beside threads that compute: how late an event loop comes to run",
+            "a heartbeat beside threads that compute: how late an event loop runs",
         ),
         "shared-state": (
             "workloads.shared_state:WORKLOAD",
-            "who sees what another one writes: threads, processes, shared memory",
+            "which writes are visible to others: threads, processes, shared memory",
         ),
         "race": (
             "workloads.race:WORKLOAD",
-            "threads count up one number without a lock: how many counts are lost",
+            "threads increment one counter without a lock: how many updates are lost",
         ),
         "memory-per-worker": (
             "workloads.memory_per_worker:WORKLOAD",
@@ -76,16 +76,16 @@ WORKLOADS = Registry(
         ),
         "crash": (
             "workloads.crash:WORKLOAD",
-            "one worker fails, in every way and under every kind: what becomes of the others",
+            "one worker fails, for every kind of worker and fault: the consequences for the others",
         ),
         "start-stop": ("workloads.start_stop:WORKLOAD", "nothing but starting workers and stopping them"),
         "ipc": (
             "workloads.ipc:WORKLOAD",
-            "talking to another process or thread: every channel, from 1 byte to 64 MiB",
+            "messages to another process or thread: every channel, from 1 byte to 64 MiB",
         ),
-        "holding": (
-            "workloads.holding:WORKLOAD",
-            "what one more worker holds: memory, descriptors, threads; and when there can be no more",
+        "footprint": (
+            "workloads.footprint:WORKLOAD",
+            "memory, descriptors and threads of each further worker, and how many workers there can be",
         ),
         "import-heavy": (
             "workloads.import_heavy:WORKLOAD",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.table_factory import BOOT_NS, ENVIRONMENT, MS
-from tracekit.bundle.spec import RunSpec, Suite
+from tracekit.bundle.spec import FORMAT, RunSpec, Suite
 from tracekit.bundle.store import Bundle, SuiteFolder
 
 MAIN, WORKER = 100, 200
@@ -26,7 +26,7 @@ def spec(run_id: str = "001-matmul-fork", **values: Any) -> RunSpec:
 def main_stream() -> list[Record]:
     """The main process: 100 ms of run, the last 10 of them shutdown."""
     return [
-        {"kind": "meta", "format": 1, "pid": MAIN, "ppid": 1, "tid": MAIN, "role": "main", "python": PYTHON},
+        {"kind": "meta", "format": FORMAT, "pid": MAIN, "ppid": 1, "tid": MAIN, "role": "main", "python": PYTHON},
         *both_readings("cpu_ns", 5 * MS, 9 * MS, 100),
         {"kind": "span", "tid": MAIN, "name": "shutdown", "start_ns": BOOT_NS + 90 * MS, "dur_ns": 10 * MS},
         {"kind": "span", "tid": MAIN, "name": "run", "start_ns": BOOT_NS, "dur_ns": 100 * MS},
@@ -40,7 +40,7 @@ def main_stream() -> list[Record]:
 def worker_stream() -> list[Record]:
     """One worker: asked for at 1 ms, ready at 4 ms, one task from 5 to 85 ms."""
     return [
-        {"kind": "meta", "format": 1, "pid": WORKER, "ppid": MAIN, "tid": WORKER, "role": "worker", "worker": 0,
+        {"kind": "meta", "format": FORMAT, "pid": WORKER, "ppid": MAIN, "tid": WORKER, "role": "worker", "worker": 0,
          "spawn_requested_ns": BOOT_NS + 1 * MS, "interpreter_ready_ns": BOOT_NS + 4 * MS, "start_ticks": 7},
         *both_readings("cpu_ns", 1 * MS, 81 * MS, 90),
         {"kind": "span", "tid": WORKER, "name": "task", "item": 0, "start_ns": BOOT_NS + 5 * MS, "dur_ns": 80 * MS,

@@ -26,6 +26,7 @@ from tracekit.analysis.load import load_run, load_suite
 from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.tables import COLUMNS, Tables, check
+from tracekit.bundle.spec import FORMAT
 from tracekit.core.errors import BundleCorrupt, BundleTooNew, BundleUnfinished
 from tracekit.core.notices import notice
 
@@ -197,11 +198,11 @@ def test_an_altered_file_names_run_and_file(tmp_path: Path) -> None:
 def test_newer_formats_are_refused_by_name(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path, spec("a"))
     data = json.loads(bundle.manifest_path.read_text())
-    bundle.manifest_path.write_text(json.dumps({**data, "format": 2}))
-    with pytest.raises(BundleTooNew, match=r"a/manifest\.json has format 2"):
+    bundle.manifest_path.write_text(json.dumps({**data, "format": FORMAT + 1}))
+    with pytest.raises(BundleTooNew, match=rf"a/manifest\.json has format {FORMAT + 1}"):
         load_run(bundle)
-    newer = [{**main_stream()[0], "format": 2}, *main_stream()[1:]]
-    with pytest.raises(BundleTooNew, match=r"100\.jsonl has format 2"):
+    newer = [{**main_stream()[0], "format": FORMAT + 1}, *main_stream()[1:]]
+    with pytest.raises(BundleTooNew, match=rf"100\.jsonl has format {FORMAT + 1}"):
         load_run(make_bundle(tmp_path, spec("b"), streams={"100.jsonl": lines(newer)}))
 
 

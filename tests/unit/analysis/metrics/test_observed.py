@@ -9,19 +9,11 @@ from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.cells.observed import compute
 
 
-def observed(maker: Maker, run: dict[str, Any], name: str, value: float, unit: str = "count") -> None:
-    maker.row(
-        "counters",
-        run_id=run["run_id"],
-        pid=run["main_pid"],
-        ts_ns=1,
-        counter=name,
-        value=value,
-        unit=unit,
-        scope="workload",
-        source="workload",
-        at="end",
-    )
+def observed(
+    maker: Maker, run: dict[str, Any], what: str, value: float | None = None, unit: str = "count", **dimensions: Any
+) -> None:
+    """One observation of a run; `text` may stand among the dimensions."""
+    maker.row("observations", run_id=run["run_id"], what=what, value=value, unit=unit, **dimensions)
 
 
 def test_each_observation_is_pooled_over_the_repeats_of_its_cell() -> None:

@@ -22,13 +22,13 @@ from tracekit.analysis import tables as schema
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.ledger import PARTS, WHOLE
-from tracekit.analysis.report.sections.gil import SEEN
+from tracekit.analysis.report.sections.gil import RECORDED
 from tracekit.analysis.report.views import ReportView, Section, TableView
 from tracekit.analysis.tables import Tables
 
 METRICS_READ = (
     *("wall_ns", "cpu_ns", "gil_wait_ns", "gil_wait_share", "voluntary_switches", "involuntary_switches"),
-    *("gil_handoff_latency_ns", "gil_waiter_switches", *SEEN, WHOLE, *PARTS),
+    *("gil_handoff_latency_ns", "gil_waiter_switches", *RECORDED, WHOLE, *PARTS),
 )
 """The metrics that a report of a program shows."""
 
@@ -123,6 +123,7 @@ def loaded(given: Rows) -> Tables:
         "workload": "app.py",
         "size": "",
         "command": ["tracekit", "record", "--", "python", "app.py"],
+        "page": "program",
         "status": "ok",
         "environments": [ENVIRONMENT],
     }

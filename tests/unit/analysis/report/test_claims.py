@@ -13,7 +13,15 @@ from tests.unit.analysis.metrics.test_observed import observed
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.grouping import groups
-from tracekit.analysis.report.pages.claims.page import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings, judged
+from tracekit.analysis.report.pages.claims.page import (
+    CAVEAT,
+    CLAIMS,
+    HOLDS,
+    NOT,
+    UNKNOWN,
+    evaluate_claims,
+    judge_claims,
+)
 from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.tables import Tables, from_rows
 
@@ -44,7 +52,7 @@ def suite(**changes: Any) -> Tables:
         "os": "Linux",
         **changes,
     }
-    maker = Maker(suite_id="20250101-000000-claims", workload="claims")
+    maker = Maker(suite_id="20250101-000000-claims", workload="claims", page="claims")
 
     def run(workload: str, model: str, wall_ns: int = SECOND, **values: Any) -> dict[str, Any]:
         return maker.run(model, wall_ns, workload=workload, os=numbers["os"], **values)
@@ -80,21 +88,23 @@ def suite(**changes: Any) -> Tables:
         cases = {
             "Thread": "thread_crash",
             "ThreadPoolExecutor": "thread_crash",
-            "Process-fork": "bare_crash",
-            "ProcessPoolExecutor-fork": "executor_crash",
-            "Pool-fork": "pool_crash",
+            "Process": "bare_crash",
+            "ProcessPoolExecutor": "executor_crash",
+            "Pool": "pool_crash",
         }
-        for workers, what in cases.items():
-            seen_there = FINE if fault == "exception" else numbers[what]
+        for pool, what in cases.items():
+            consequences = FINE if fault == "exception" else numbers[what]
+            start_method = "" if pool.startswith("Thread") else "fork"
             for name in NEEDED:
-                observed(maker, crash, f"{workers}.{fault}.{name}", seen_there.get(name, 0))
+                place = {"pool": pool, "start_method": start_method, "case": fault}
+                observed(maker, crash, name, consequences.get(name, 0), **place)
     tables = maker.tables()
     tables.metrics = compute_all(tables)
     return tables
 
 
 def verdicts(**changes: Any) -> dict[str, str]:
-    return {claim.text: found.verdict for claim, found in findings(groups(suite(**changes))[0])}
+    return {claim.text: found.verdict for claim, found in evaluate_claims(groups(suite(**changes))[0])}
 
 
 def test_the_verdicts_of_a_machine_like_any_other() -> None:
@@ -127,9 +137,9 @@ def test_a_verdict_turns_with_its_numbers(changes: dict[str, Any], text: str, ve
     assert verdicts(**changes)[text] == verdict
 
 
-def test_what_was_not_run_is_not_judged() -> None:
+def test_what_was_not_run_is_not_judge_claims() -> None:
     """This suite has no start-stop and no skewed-tasks: it must not be guessed."""
-    found = dict(findings(groups(suite())[0]))
+    found = dict(evaluate_claims(groups(suite())[0]))
     by_text = {claim.text: finding for claim, finding in found.items()}
     for text, workload in ((CREATION, "start-stop"), (IMBALANCE, "skewed-tasks")):
         assert by_text[text].verdict == UNKNOWN
@@ -143,9 +153,9 @@ def test_the_report_says_every_claim_with_its_verdict_and_the_numbers() -> None:
     )
     text = " ".join(to_text(view).split())
     assert "Precautions are needed, or two threads write at the same time. Verdict: holds with a caveat" in text
-    assert "Measured: 30 % of all counts were lost without a lock, 0 with one." in text
+    assert "Measured: 30 % of all updates were lost without a lock, 0 with one." in text
     assert "Caveat: Where a thread may be interrupted is up to the interpreter" in text
-    assert "race: two threads count up one number" in text
+    assert "race: two threads increment one counter" in text
     assert "1.00 MiB with 1 and 4.00 MiB with 4 processes" in text
     # A claim that simply holds has no caveat to tell.
     assert "other threads wrote. shared-state:" in text
@@ -207,7 +217,7 @@ def test_a_suite_of_another_system_answers_what_this_one_cannot() -> None:
 
 def test_programs_read_the_same_verdicts() -> None:
     found = groups(suite())
-    rows = judged(found)
+    rows = judge_claims(found)
     assert [(row["claim"], row["verdict"]) for row in rows] == list(verdicts().items())
     assert {(row["os"], row["python"]) for row in rows} == {(found[0].os, found[0].python)}
     by_claim = {row["claim"]: row for row in rows}

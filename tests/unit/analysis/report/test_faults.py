@@ -10,7 +10,7 @@ from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults import matrix_figure as figure
-from tracekit.analysis.report.pages.faults.page import OUTCOMES, FaultCase, matrices
+from tracekit.analysis.report.pages.faults.cases import OUTCOMES, FaultCase, find_matrices
 from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.sections.observed import observed_table
 from tracekit.analysis.tables import Tables
@@ -19,43 +19,42 @@ from workloads.crash_subject import LIMIT_S
 
 NEEDED = ("parent_lives", "parent_hangs", "sibling_lives", "finished_lost", "pending_lost", "noticed_by_limit")
 FINE = {"parent_lives": 1, "sibling_lives": 1, "noticed_ns": 2e6}
-SEEN: dict[tuple[str, str], tuple[dict[str, float], str]] = {
-    ("Thread", "exception"): (FINE, "own"),
-    ("Thread", "sigkill"): ({"pending_lost": 5, "left_behind": 0}, "dies"),
-    ("Pool-fork", "exception"): (FINE, "own"),
-    ("Pool-fork", "sigkill"): ({**FINE, "noticed_by_limit": 1}, "silent"),
-    ("ProcessPoolExecutor-fork", "exception"): ({**FINE, "sibling_lives": 0}, "others"),
-    ("ProcessPoolExecutor-fork", "sigkill"): ({**FINE, "pending_lost": 5}, "others"),
-    ("ProcessPoolExecutor-spawn", "exception"): ({**FINE, "finished_lost": 1}, "others"),
-    ("ProcessPoolExecutor-spawn", "sigkill"): ({"parent_hangs": 1, "sibling_lives": 1}, "hangs"),
+CASES: dict[tuple[str, str, str], tuple[dict[str, float], str]] = {
+    ("Thread", "", "exception"): (FINE, "own"),
+    ("Thread", "", "sigkill"): ({"pending_lost": 5, "left_behind": 0}, "dies"),
+    ("Pool", "fork", "exception"): (FINE, "own"),
+    ("Pool", "fork", "sigkill"): ({**FINE, "noticed_by_limit": 1}, "silent"),
+    ("ProcessPoolExecutor", "fork", "exception"): ({**FINE, "sibling_lives": 0}, "others"),
+    ("ProcessPoolExecutor", "fork", "sigkill"): ({**FINE, "pending_lost": 5}, "others"),
+    ("ProcessPoolExecutor", "spawn", "exception"): ({**FINE, "finished_lost": 1}, "others"),
+    ("ProcessPoolExecutor", "spawn", "sigkill"): ({"parent_hangs": 1, "sibling_lives": 1}, "hangs"),
 }
 
 
 @pytest.fixture
 def suite() -> Tables:
-    maker = Maker(workload="crash")
+    maker = Maker(workload="crash", page="faults")
     run = maker.run("threads", SECOND, kind="fault")
-    for (workers, fault), (seen, _) in SEEN.items():
+    for (pool, start_method, fault), (seen, _) in CASES.items():
+        place = {"pool": pool, "start_method": start_method, "case": fault}
         for what in NEEDED:
-            observed(maker, run, f"{workers}.{fault}.{what}", seen.get(what, 0))
+            observed(maker, run, what, seen.get(what, 0), **place)
         for what, unit in (("noticed_ns", "ns"), ("left_behind", "count")):
             if what in seen:
-                observed(maker, run, f"{workers}.{fault}.{what}", seen[what], unit)
+                observed(maker, run, what, seen[what], unit, **place)
     tables = maker.tables()
     tables.metrics = compute_all(tables)
     return tables
 
 
 def cases(tables: Tables) -> tuple[FaultCase, ...]:
-    [matrix] = matrices(groups(tables))
+    [matrix] = find_matrices(groups(tables))
     return matrix.cases
 
 
 def test_every_case_has_the_outcome_that_its_numbers_mean(suite: Tables) -> None:
-    found = {
-        (f"{case.pool}-{case.method}" if case.method else case.pool, case.fault): case.outcome for case in cases(suite)
-    }
-    assert found == {place: outcome for place, (_, outcome) in SEEN.items()}
+    found = {(case.pool, case.start_method, case.fault): case.outcome for case in cases(suite)}
+    assert found == {place: outcome for place, (_, outcome) in CASES.items()}
     assert set(found.values()) == set(OUTCOMES)
 
 
@@ -70,27 +69,27 @@ def test_the_report_is_about_the_faults(suite: Tables) -> None:
     lines = [line.split() for line in text.splitlines()]
     assert ["Pool", "(fork)", "own", "silent"] in lines
     assert ["ProcessPoolExecutor", "(spawn)", "others", "hangs"] in lines
-    assert "1 showed by a time limit only" in " ".join(text.split())
+    assert "1 were noticed by a time limit only" in " ".join(text.split())
     assert [figure.slug for block in view.figures for figure in block.figures] == ["faults"]
     by_slug = {section.slug: section for section in view.sections}
     details = by_slug["faults"].tables[0]
     rows = {
         (group.label, row.label): [field.main for field in row.fields] for group in details.groups for row in group.rows
     }
-    assert rows["Pool (fork)", "sigkill"] == ["lives", "lives", "0, 0", "2.00 ms", "–"]
+    assert rows["Pool (fork)", "sigkill"] == ["survives", "survives", "0, 0", "2.00 ms", "–"]
     assert rows["Thread", "sigkill"] == ["dies", "dies", "0, 5", "never", "0"]
 
 
 def test_the_figure_says_every_outcome_in_words(suite: Tables) -> None:
     drawn = figure.figure(cases(suite), "crash")
     said = [text.get_text().replace("\n", " ") for axes in drawn.figure.axes for text in axes.texts]
-    assert sorted(word for word in said if word in OUTCOMES) == sorted(outcome for _, outcome in SEEN.values())
+    assert sorted(word for word in said if word in OUTCOMES) == sorted(outcome for _, outcome in CASES.values())
     assert "Pool (fork), sigkill: silent" in drawn.alt
 
 
 def test_a_case_of_which_too_little_is_known_has_no_outcome(suite: Tables) -> None:
     """Of a suite of another version, say: it is left out, not counted as one in which nothing was lost."""
-    gone = "observed.Pool-fork.sigkill.pending_lost"
+    gone = "observed.Pool.fork.sigkill.pending_lost"
     suite.metrics = suite.metrics[suite.metrics["metric"] != gone]
     assert ("Pool", "sigkill") not in {(case.pool, case.fault) for case in cases(suite)}
     assert "–" in next(line for line in to_text(build(suite)).splitlines() if line.startswith("Pool"))
@@ -98,14 +97,15 @@ def test_a_case_of_which_too_little_is_known_has_no_outcome(suite: Tables) -> No
 
 def test_every_interpreter_has_a_matrix_of_its_own() -> None:
     """And every model that started the programs, where somebody asked for several."""
-    maker = Maker(workload="crash")
+    maker = Maker(workload="crash", page="faults")
     for python, model, lives in (("3.11", "threads", 1), ("3.11", "fork", 1), ("3.12", "threads", 0)):
         run = maker.run(model, SECOND, kind="fault", python=python)
         for what in NEEDED:
-            observed(maker, run, f"Thread.exception.{what}", lives if what in ("parent_lives", "sibling_lives") else 0)
+            value = lives if what in ("parent_lives", "sibling_lives") else 0
+            observed(maker, run, what, value, pool="Thread", case="exception")
     tables = maker.tables()
     tables.metrics = compute_all(tables)
-    found = matrices(groups(tables))
+    found = find_matrices(groups(tables))
     assert [(matrix.label, matrix.cases[0].outcome) for matrix in found] == [
         ("Linux · Python 3.11 · started by 2 threads", "own"),
         ("Linux · Python 3.11 · started by 2 processes (fork)", "own"),
@@ -131,11 +131,11 @@ def test_of_an_even_number_of_repeats_the_worse_counts() -> None:
     for repeat, seen in enumerate((FINE, {"pending_lost": 1, "sibling_lives": 1}), start=1):
         run = maker.run("threads", SECOND, kind="fault", repeat=repeat)
         for what in NEEDED:
-            observed(maker, run, f"Pool-fork.exception.{what}", seen.get(what, 0))
+            observed(maker, run, what, seen.get(what, 0), pool="Pool", start_method="fork", case="exception")
     tables = maker.tables()
     tables.metrics = compute_all(tables)
     [case] = cases(tables)
-    assert (case.outcome, case.seen["pending_lost"], case.seen["sibling_lives"]) == ("dies", 1, 1)
+    assert (case.outcome, case.observed["pending_lost"], case.observed["sibling_lives"]) == ("dies", 1, 1)
 
 
 def test_observations_of_many_cases_are_not_columns(suite: Tables) -> None:
@@ -153,4 +153,4 @@ def test_other_observations_are_a_table_with_a_row_per_model() -> None:
     assert [name for name, _ in table.columns] == ["Model", "updates lost"]
     rows = [(row.label, row.fields[0].main) for row in table.groups[0].rows]
     assert rows == [("serial", "0"), ("threads", "1,234"), ("processes (fork)", "0")]
-    assert matrices(groups(tables)) == ()
+    assert find_matrices(groups(tables)) == ()

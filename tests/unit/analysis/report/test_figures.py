@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from tests.unit.analysis.report.made_numbers import MS, Suite, typical
 from tracekit.analysis.report.build import build
+from tracekit.analysis.report.cells import CellGroup
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.comparison import speedup_figure as speedup

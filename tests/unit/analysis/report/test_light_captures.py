@@ -11,6 +11,7 @@ from tests.table_factory import Maker, full_run
 from tests.unit.analysis.report.made_numbers import MS, Interval, Suite, typical
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build
+from tracekit.analysis.report.cells import ReportCell
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.ledger import ledger_of_cell
 from tracekit.analysis.report.shares import gil_wait, gil_wait_share
@@ -83,7 +84,7 @@ def test_without_a_light_capture_it_is_the_bound() -> None:
 
 def test_what_is_a_range_is_said_of_those_numbers_only() -> None:
     def said(suite: Suite) -> list[str]:
-        return [text for text in build(suite.tables()).doubts if text.startswith("As an exact GIL wait")]
+        return [text for text in build(suite.tables()).diagnostics if text.startswith("As an exact GIL wait")]
 
     assert said(watched()) == []
     assert "it is a range here" in said(typical())[0]
@@ -101,7 +102,7 @@ def test_the_kernel_outranks_the_probe() -> None:
 def test_the_walls_and_speed_ups_stay_those_of_untraced_runs() -> None:
     cell = threads_of(watched())
     assert cell.number("wall_ns").value == 810 * MS
-    assert cell.told("wall_ns").value == 810 * MS
+    assert cell.best_number("wall_ns").value == 810 * MS
     assert fields(build(watched().tables()).summary, "threads")[0].main == "810 ms"
 
 
@@ -144,12 +145,12 @@ def test_holds_and_handoffs_have_a_table_with_what_they_are() -> None:
 def test_where_nobody_saw_the_gil_change_hands_there_is_no_such_table() -> None:
     view = build(typical().tables())
     assert section(view, "gil") is None
-    assert section(view, "sure") is None
+    assert section(view, "method-comparison") is None
 
 
 def test_methods_stand_side_by_side_with_how_far_they_are_apart() -> None:
     suite = watched().cell("threads", capture="kernel", method="kernel-uprobe", numbers=seen(gil_wait_ns=800.0))
-    table = table_of(build(suite.tables()), "sure")
+    table = table_of(build(suite.tables()), "method-comparison")
     rows = [row for block in table.groups for row in block.rows if row.label == "threads"]
     assert [row.fields[0].main for row in rows] == ["kernel-uprobe", "waits-probe", "schedstat"]
     assert [row.fields[0].sub for row in rows] == ["capture kernel", "capture waits", "untraced"]
@@ -164,7 +165,7 @@ def test_a_bound_that_does_not_hold_the_best_number_says_by_how_much() -> None:
     suite = typical().cell(
         "threads", capture="kernel", method="kernel-uprobe", numbers={"gil_wait_ns": ((1e9, 0.99e9, 1.01e9), "ns")}
     )
-    rows = [row for block in table_of(build(suite.tables()), "sure").groups for row in block.rows]
+    rows = [row for block in table_of(build(suite.tables()), "method-comparison").groups for row in block.rows]
     assert (rows[1].fields[2].main, rows[1].fields[2].sub) == ("160 ms", "16.0 %")
 
 
@@ -175,7 +176,7 @@ def test_a_single_traced_run_that_knows_better_than_the_bound_stands_there_too()
     runs = tables.runs[tables.runs["capture"] == "waits"].iloc[:1].assign(capture="py-spy", run_id="099")
     tables.metrics = pd.concat([tables.metrics, of_run], ignore_index=True)
     tables.runs = pd.concat([tables.runs, runs], ignore_index=True)
-    rows = [row for block in table_of(build(tables), "sure").groups for row in block.rows]
+    rows = [row for block in table_of(build(tables), "method-comparison").groups for row in block.rows]
     assert [row.fields[0].main for row in rows] == ["waits-probe", "py-spy-native", "schedstat"]
     assert rows[1].fields[1].tag == "est."
     # Both say 790 ms.
@@ -226,7 +227,7 @@ def _wait(maker: Maker, run: dict[str, Any], length_ms: int) -> None:
 
 def test_blame_is_about_the_contended_model_and_a_run_in_the_middle() -> None:
     view = build(contended())
-    found = section(view, "blame")
+    found = section(view, "attribution")
     assert found is not None
     sites = section(view, "sites")
     assert sites is not None
@@ -237,7 +238,7 @@ def test_blame_is_about_the_contended_model_and_a_run_in_the_middle() -> None:
         "(200 ms of 200 ms).",
     )
     assert found.figures is not None
-    assert [figure.slug for figure in found.figures.figures] == ["blame", "wait-flame"]
+    assert [figure.slug for figure in found.figures.figures] == ["attribution", "wait-flame"]
     assert found.lead == 1
 
 

@@ -27,7 +27,7 @@ from tests.unit.analysis.report.made_program import (
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.ledger import PARTS, UNATTRIBUTED
 from tracekit.analysis.report.names import names_of
-from tracekit.analysis.report.pages.program.recorded_program import ended_text, program_of
+from tracekit.analysis.report.pages.program.recorded_program import ended_text, read_program
 from tracekit.analysis.report.render.markdown import coded, to_markdown
 from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.write import write
@@ -38,7 +38,7 @@ def test_the_headline_says_how_long_how_it_ended_and_where_the_time_went() -> No
     assert verdict.outcome == "program"
     assert verdict.lead.startswith("app.py took 1.00 s")
     assert "it ended with exit code 3" in verdict.rest
-    assert "Its 4 threads lived 3.50 s in all: on-CPU 1.50 s (43 %), idle 900 ms (26 %), GIL wait 770 ms (22 %)" in (
+    assert "Its 4 threads spent 3.50 s: on-CPU 1.50 s (43 %), idle 900 ms (26 %), GIL wait 770 ms (22 %)" in (
         verdict.rest
     )
 
@@ -73,10 +73,10 @@ def test_a_program_that_only_another_capture_watched_says_so_where_the_waits_wou
     found["runs"][0]["capture"] = capture
     shown = build(tables(found))
     said = section(shown, "sites").sentences
-    assert said[0].startswith("Not watched by waits: ")
+    assert said[0].startswith("Without capture waits, ")
     assert f"`tracekit {left} 20250101-000000-app.py" in said[1]
     assert f"--capture waits,{capture}" in said[2]
-    assert "Not watched by waits" in to_text(shown)
+    assert "Without capture waits" in to_text(shown)
 
 
 def test_the_rest_of_a_thread_that_hardly_lived_is_no_doubt() -> None:
@@ -84,9 +84,9 @@ def test_the_rest_of_a_thread_that_hardly_lived_is_no_doubt() -> None:
     found["waits"], found["holds"] = [], []
     found["threads"] = [made.thread(MAIN, MAIN, "MainThread", 0, 20, cpu=18, role="main")]
     found["processes"] = found["processes"][:1]
-    assert not any(text.startswith("As the whole story") for text in build(tables(found)).doubts)
+    assert not any(text.startswith("As the whole story") for text in build(tables(found)).diagnostics)
     found["threads"][0]["cpu_ns"] -= MS
-    assert any(text.startswith("As the whole story: 15 %") for text in build(tables(found)).doubts)
+    assert any(text.startswith("As the whole story: 15 %") for text in build(tables(found)).diagnostics)
 
 
 def test_threads_that_the_ledger_is_not_about_are_not_counted_as_living_in_it() -> None:
@@ -95,7 +95,7 @@ def test_threads_that_the_ledger_is_not_about_are_not_counted_as_living_in_it() 
     found["processes"].append({**found["processes"][1], **shell})
     found["threads"].append({**made.thread(300, 300, "dash", 200, 300, cpu=1), "role": "native", "cpu_ns": None})
     shown = build(tables(found))
-    assert "Its 4 threads lived 3.50 s in all" in shown.verdicts[0].rest
+    assert "Its 4 threads spent 3.50 s" in shown.verdicts[0].rest
     (dash,) = [row for row in shown.summary.groups[0].rows if row.label == "dash 300"]
     assert dash.detail == "1 thread"
     # One reason why it has no ledger, not one per column.
@@ -103,7 +103,7 @@ def test_threads_that_the_ledger_is_not_about_are_not_counted_as_living_in_it() 
 
 
 def test_what_a_table_of_one_run_says_of_repeats_is_nothing() -> None:
-    for found in (section(view(), "gil"), section(view(), "sure")):
+    for found in (section(view(), "gil"), section(view(), "method-comparison")):
         (table,) = found.tables
         assert table.columns[0] == ("Program", "")
         assert not any("n = " in field.sub for block in table.groups for row in block.rows for field in row.fields)
@@ -172,11 +172,11 @@ def test_an_unknown_end_is_a_doubt_and_no_guess() -> None:
     found["processes"][1].update(ended="unknown", exit_code=None)
     shown = build(tables(found))
     assert shown.summary.groups[0].rows[2].fields[0].sub == "not known"
-    assert any("how process 200 ended" in text for text in shown.doubts)
+    assert any("how process 200 ended" in text for text in shown.diagnostics)
 
 
 def test_the_ledger_of_every_place_closes() -> None:
-    program = program_of(whole())
+    program = read_program(whole())
     assert program is not None
     places = [(None, None), (MAIN, None), (CHILD, None), (MAIN, MAIN), (MAIN, HOG), (MAIN, FEEDER), (CHILD, CHILD)]
     for pid, tid in places:
@@ -190,7 +190,7 @@ def test_the_ledger_of_every_place_closes() -> None:
 
 def test_the_idle_rule_stands_under_the_figure() -> None:
     figures = [figure for block in view().figures for figure in block.figures]
-    assert [figure.title for figure in figures] == ["What each process did", "What each thread did"]
+    assert [figure.title for figure in figures] == ["Time of each process", "Time of each thread"]
     assert all("Idle: waits in queues, joins" in figure.caption for figure in figures)
     assert all("By waits-probe." in figure.caption for figure in figures)
 
@@ -213,7 +213,7 @@ def test_threads_that_share_a_name_are_told_apart() -> None:
 
 
 def test_the_methods_stand_side_by_side() -> None:
-    (table,) = section(view(), "sure").tables
+    (table,) = section(view(), "method-comparison").tables
     best, bound = table.groups[0].rows
     assert [field.main for field in best.fields] == ["waits-probe", "770 ms", "the best"]
     assert [field.main for field in bound.fields] == ["schedstat", "0–2.00 s", "inside"]
@@ -221,12 +221,12 @@ def test_the_methods_stand_side_by_side() -> None:
 
 def test_the_files_beside_the_page_hold_everything(tmp_path: Path) -> None:
     files = write(whole(), tmp_path)
-    assert {path.name for path in files.downloads} == {"wait.collapsed.txt", "blame.csv", "wait-sites.csv"}
+    assert {path.name for path in files.downloads} == {"wait.collapsed.txt", "attribution.csv", "wait-sites.csv"}
     stacks = (tmp_path / "wait.collapsed.txt").read_text().splitlines()
     # GIL waits of both threads and the sleep; idleness is left out.
     assert sum(int(line.rpartition(" ")[2]) for line in stacks) == (700 + 70 + 140) * 1000
     assert all(line.rpartition(" ")[0].count(";") == 3 for line in stacks)
-    blame = list(csv.DictReader(io.StringIO((tmp_path / "blame.csv").read_text())))
+    blame = list(csv.DictReader(io.StringIO((tmp_path / "attribution.csv").read_text())))
     assert [(row["waiter_tid"], row["holder_tid"], row["wait_ns"]) for row in blame] == [
         (str(FEEDER), str(HOG), str(700 * MS)),
         (str(HOG), str(FEEDER), str(70 * MS)),
@@ -236,7 +236,7 @@ def test_the_files_beside_the_page_hold_everything(tmp_path: Path) -> None:
     # Where a home folder lies is nobody's business.
     assert all(not row[name].startswith("/") for row in blame for name in ("waiter_file", "holder_file"))
     assert all(row["file"] and not row["file"].startswith("/") for row in sites if row["function"])
-    for name in ("wait.collapsed.txt", "blame.csv", "wait-sites.csv"):
+    for name in ("wait.collapsed.txt", "attribution.csv", "wait-sites.csv"):
         assert f'href="{name}"' in files.html.read_text()
         assert f"({name})" in files.markdown.read_text()
 
@@ -262,7 +262,7 @@ def test_no_line_of_the_terminal_ends_inside_a_number_or_a_word() -> None:
 def test_markdown_keeps_functions_as_code() -> None:
     text = to_markdown(view())
     assert "Thread 101 in `hog` held the GIL for 100 % of the time that feeder in `small` waited for it" in text
-    assert "## Who kept whom waiting" in text
+    assert "## Contention attribution" in text
     assert "![" in text
     assert coded("a_b in `c_d` *e*") == r"a\_b in `c_d` \*e\*"
 
@@ -276,9 +276,9 @@ def test_a_program_without_a_capture_that_sees_waits_has_a_bound_and_says_so() -
     assert (field.main, field.tag) == ("0–2.00 s", "bound")
     (unwatched,) = shown.sections
     assert (unwatched.slug, unwatched.tables) == ("sites", ())
-    assert unwatched.sentences[0].startswith("Not watched by waits: ")
+    assert unwatched.sentences[0].startswith("Without capture waits, ")
     assert unwatched.sentences[1] == "`tracekit record --capture waits -- ...` records the waits."
-    assert any(text.startswith("As a GIL wait: it is a range") for text in shown.doubts)
+    assert any(text.startswith("As a GIL wait: it is a range") for text in shown.diagnostics)
     assert any("blocked" in figure.alt for block in shown.figures for figure in block.figures)
 
 
@@ -313,6 +313,6 @@ def test_a_storm_of_processes_is_cut_to_a_table_one_can_read() -> None:
 
 def test_every_figure_has_a_file_of_its_own(tmp_path: Path) -> None:
     files = write(whole(), tmp_path)
-    names = {"process-time.png", "thread-time.png", "blame.png", "wait-flame.png"}
+    names = {"process-time.png", "thread-time.png", "attribution.png", "wait-flame.png"}
     assert {path.name for path in files.figures} == names
     assert {f"{figure.slug}.png" for figure in view().every_figure} == names

@@ -17,7 +17,8 @@ from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.figures import style
-from tracekit.analysis.report.pages.starts.page import DOUBTS, TITLES
+from tracekit.analysis.report.pages.starts.page import DIAGNOSTICS
+from tracekit.analysis.report.pages.starts.stages import TITLES
 from tracekit.analysis.report.render.markdown import escaped, to_markdown
 from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.views import FigureView, ReportView, Section, TableRow, TableView
@@ -69,7 +70,7 @@ ORDER = ["threads", "raw threads", "fork", "raw fork", "forkserver", "raw forkse
 VERDICT = (
     "Starting a worker, one empty task and joining it take 100 us for a thread, 1.00 ms for a forked process, "
     "20.0 ms for a process of the fork server (the first one 60.0 ms) and 50.0 ms for a spawned process. "
-    "Most of a spawned process is main module (20.0 ms) and imports (10.0 ms)."
+    "The longest stages of a spawned process are main module (20.0 ms) and imports (10.0 ms)."
 )
 
 
@@ -117,7 +118,7 @@ def computed(maker: Maker) -> Tables:
 
 
 def start_stop(models: Sequence[str] = EXECUTORS, **values: Any) -> Tables:
-    maker = Maker(workload="start-stop")
+    maker = Maker(workload="start-stop", page="starts")
     for model in models:
         add_model(maker, model, **values)
     return computed(maker)
@@ -192,8 +193,8 @@ def test_the_verdict_is_about_raw_workers_where_there_are_no_others() -> None:
     (verdict,) = build(start_stop(("raw-fork", "raw-forkserver"))).verdicts
     assert verdict.sentence == (
         "Starting a worker, one empty task and joining it take 995 us for a forked process and 20.0 ms for a process "
-        "of the fork server (the first one 60.0 ms). Most of a process of the fork server is main module (10.0 ms) and "
-        "unpickling (5.30 ms)."
+        "of the fork server (the first one 60.0 ms). The longest stages of a process of the fork server are main "
+        "module (10.0 ms) and unpickling (5.30 ms)."
     )
     assert verdict.outcome == "processes"
 
@@ -204,7 +205,7 @@ def test_of_threads_alone_no_stage_is_worth_a_word() -> None:
 
 
 def test_a_first_start_is_told_where_it_costs_more_than_half_as_much_again() -> None:
-    maker = Maker(workload="start-stop")
+    maker = Maker(workload="start-stop", page="starts")
     add_model(maker, "threads")
     add_model(maker, "fork")
     tables = maker.tables()
@@ -218,19 +219,19 @@ def test_a_first_start_is_told_where_it_costs_more_than_half_as_much_again() -> 
 
 
 def test_the_longest_import_of_the_main_module_has_a_name() -> None:
-    maker = Maker(workload="start-stop")
+    maker = Maker(workload="start-stop", page="starts")
     add_model(maker, "spawn")
     run = maker.run("spawn", SECOND, warmup=True, repeat=0, kind="io", workers=1)
     for section, module, took in (("start", "site", 90), ("main", "pandas", 19), ("main", "json", 1)):
         took_ns = {"self_ns": took * MS, "cumulative_ns": took * MS}
         maker.row("imports", run_id=run["run_id"], section=section, module=module, depth=0, **took_ns)
     view = build(computed(maker))
-    assert "is main module (20.0 ms, mostly pandas) and imports (10.0 ms)." in view.verdicts[0].rest
+    assert "are main module (20.0 ms, mostly pandas) and imports (10.0 ms)." in view.verdicts[0].rest
     assert [section.slug for section in view.sections] == ["stages", "imports"]
 
 
 def test_the_summary_has_a_row_per_model(whole: ReportView) -> None:
-    assert whole.summary.title == "What a worker costs"
+    assert whole.summary.title == "Cost of a worker"
     rows = {
         (row.label, row.detail): [field.main for field in row.fields]
         for group in whole.summary.groups
@@ -331,22 +332,22 @@ def test_what_tracekit_does_itself_is_the_last_row_and_not_in_the_sum(whole: Rep
 def test_without_the_stage_probe_what_it_sees_is_not_known() -> None:
     view = build(start_stop(("threads", "fork", "forkserver"), captures=("none",)))
     later, first = map(numbers_of, stages_of(view).tables)
-    for stage in ("fork", "bootstrap", "leaving", "join"):
+    for stage in ("fork", "bootstrap", "exit", "join"):
         assert later[stage]["fork"] == "n/a", stage
     assert {stage for stage, row in later.items() if row["forkserver"] == "n/a"} == {
         "fork",
         "imports",
-        "leaving",
+        "exit",
         "join",
     }
     assert {stage for stage, row in first.items() if row["forkserver"] == "n/a"} == {
         "process image",
-        "asking for it",
+        "request",
         "interpreter",
         "site",
         "fork",
         "imports",
-        "leaving",
+        "exit",
         "join",
     }
     assert "n/a" not in {row["threads"] for row in (*later.values(), *first.values())}
@@ -444,7 +445,7 @@ def test_the_figure_says_in_words_what_it_shows(whole: ReportView) -> None:
 def test_the_report_is_about_starts_and_nothing_else(whole: ReportView) -> None:
     assert (whole.by_workers, whole.captures) == ((), None)
     assert [section.slug for section in whole.sections] == ["stages"]
-    assert whole.doubts[: len(DOUBTS)] == DOUBTS
+    assert whole.diagnostics[: len(DIAGNOSTICS)] == DIAGNOSTICS
     assert not any("speed-up" in verdict.sentence for verdict in whole.verdicts)
 
 
@@ -461,16 +462,16 @@ def test_another_workload_keeps_its_usual_report(followed: bool) -> None:
         tables.starts = from_rows("starts", rows)
     tables.metrics = compute_all(tables)
     view = build(tables)
-    assert view.summary.title != "What a worker costs"
+    assert view.summary.title != "Cost of a worker"
     assert "speedup" in {figure.slug for block in view.figures for figure in block.figures}
     assert "stages" not in {section.slug for section in view.sections}
     assert view.downloads == ()
     assert "as fast as serial" in view.verdicts[0].sentence
-    assert not set(DOUBTS) & set(view.doubts)
+    assert not set(DIAGNOSTICS) & set(view.diagnostics)
 
 
 def test_models_that_start_nobody_are_left_out() -> None:
-    maker = Maker(workload="start-stop")
+    maker = Maker(workload="start-stop", page="starts")
     for repeat in range(1, 6):
         maker.run("serial", SECOND, repeat=repeat, kind="io")
     add_model(maker, "fork")
@@ -482,7 +483,7 @@ def test_models_that_start_nobody_are_left_out() -> None:
 @pytest.fixture(scope="module")
 def of_two() -> ReportView:
     """Two interpreters, the imports of one of which take 5 ms longer."""
-    maker = Maker(workload="start-stop")
+    maker = Maker(workload="start-stop", page="starts")
     for python, more in (("3.12", {}), ("3.13", {"main_begun_ns": 5 * MS})):
         for model in ("threads", "spawn"):
             add_model(maker, model, python=python, more=more)
@@ -497,7 +498,7 @@ def test_every_interpreter_has_its_own_verdict(of_two: ReportView) -> None:
         (
             label,
             f"Starting a worker, one empty task and joining it take 100 us for a thread and {life} for a spawned "
-            f"process. Most of a spawned process is main module (20.0 ms) and imports ({imports}).",
+            f"process. The longest stages of a spawned process are main module (20.0 ms) and imports ({imports}).",
         )
         for label, life, imports in zip(LABELS, ("50.0 ms", "55.0 ms"), ("10.0 ms", "15.0 ms"), strict=True)
     ]
@@ -531,7 +532,7 @@ def test_every_interpreter_has_its_own_tables_and_figure(of_two: ReportView) -> 
 
 def test_parameters_that_differ_are_named() -> None:
     """The verdict is about the first set of them; what all have in common goes without saying."""
-    maker = Maker(workload="start-stop")
+    maker = Maker(workload="start-stop", page="starts")
     for megabytes, more in ((0, {}), (500, {"forked_ns": 20 * MS})):
         add_model(maker, "fork", more=more, parameters=f"preload=no parent_mb={megabytes}")
     view = build(computed(maker))
@@ -556,7 +557,7 @@ def test_parameters_that_differ_are_named() -> None:
 
 
 def test_an_interrupted_suite_says_so() -> None:
-    maker = Maker(workload="start-stop")
+    maker = Maker(workload="start-stop", page="starts")
     add_model(maker, "threads")
     maker.facts |= {"status": "interrupted", "planned_runs": 40}
     (verdict,) = build(computed(maker)).verdicts

@@ -14,13 +14,12 @@ from matplotlib.typing import ColorType
 from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, loaded, rows, view
-from tracekit.analysis.report.figures import attribution_matrix as blame
-from tracekit.analysis.report.figures import flame, style
+from tracekit.analysis.report.figures import attribution_matrix, flame, style
 from tracekit.analysis.report.figures import ledger_bars as ledger
 from tracekit.analysis.report.figures.ledger_bars import LedgerBar
-from tracekit.analysis.report.ledger import NAMES, PARTS
+from tracekit.analysis.report.ledger import NAMES, PARTS, LedgerRows
 from tracekit.analysis.report.names import names_of
-from tracekit.analysis.report.sections.contention_attribution import blame_of
+from tracekit.analysis.report.sections.contention_attribution import read_attribution
 from tracekit.analysis.report.views import FigureView
 
 
@@ -113,9 +112,9 @@ def test_text_on_a_part_can_be_read() -> None:
 
 def heat(found: made.Rows) -> tuple[FigureView, Axes]:
     tables = loaded(found)
-    seen = blame_of(tables, made.RUN, names_of(tables, made.RUN))
+    seen = read_attribution(tables, made.RUN, names_of(tables, made.RUN))
     assert seen is not None
-    drawn = blame.figure(seen, "app.py")
+    drawn = attribution_matrix.figure(seen, "app.py")
     return drawn, drawn.figure.axes[0]
 
 
@@ -152,7 +151,7 @@ def test_many_functions_become_the_largest_and_others_and_nothing_is_lost() -> N
     assert matrix.shape == (8, 5)
     assert matrix.sum() == (770 + 40) * MS
     assert axes.get_yticklabels()[-1].get_text() == axes.get_xticklabels()[-1].get_text() == "others"
-    assert "blame.csv has all of them" in drawn.caption
+    assert "attribution.csv has all of them" in drawn.caption
 
 
 def test_names_under_the_heat_map_are_inside_the_figure() -> None:

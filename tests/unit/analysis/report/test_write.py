@@ -95,7 +95,7 @@ def test_an_environment_of_absurd_numbers_still_has_a_report(absurd: object) -> 
 
 def test_doubts_name_what_this_suite_lacks() -> None:
     suite = Suite().cell("serial", n=2, wall_ms=50).cell("threads", n=2, failed=1, gil_wait_ms=(5.0, 0.0, 9.0))
-    text = " ".join(build(suite.tables()).doubts)
+    text = " ".join(build(suite.tables()).diagnostics)
     assert "2 threads (1 of 3) gave no usable number" in text
     assert "2 usable repeats" in text
     assert "less than 200 ms" in text
@@ -105,7 +105,7 @@ def test_doubts_name_what_this_suite_lacks() -> None:
 
 def test_a_busy_machine_is_a_doubt() -> None:
     waited = {"thread_run_queue_ns": ((4e8, 4e8, 4e8), "ns"), "thread_wall_ns": ((8e8, 8e8, 8e8), "ns")}
-    text = " ".join(build(Suite().cell("serial", numbers=waited).tables()).doubts)
+    text = " ".join(build(Suite().cell("serial", numbers=waited).tables()).diagnostics)
     assert "serial waited for a CPU 50 % of its time (400 ms)" in text
 
 

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, no script, pictures inside.
+"""The report as one HTML file that needs nothing else: no network, no script, pictures embedded.
 
 Everything that comes from a suite is escaped by the template engine. The page's content security policy allows
 only its own style sheet, by hash, and images from `data:` URLs, so that not even a mistake here runs anything.
@@ -16,6 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from tracekit.analysis.report.figures.style import FAMILY_COLOURS, OTHER_FAMILY
+from tracekit.analysis.report.glossary import PATTERN, explain_term
 from tracekit.analysis.report.views import ReportView
 from tracekit.analysis.report.wording import TOGETHER
 
@@ -30,6 +31,7 @@ def to_html(view: ReportView, pictures: Mapping[str, bytes]) -> str:
     environment.filters["keep"] = keep_together
     environment.filters["code"] = with_code
     environment.filters["family"] = family_class
+    environment.filters["terms"] = with_terms
     page = environment.from_string(_file("template.html.j2"))
     images = {slug: base64.b64encode(data).decode() for slug, data in pictures.items()}
     # The only text that is not escaped: our own style sheet, whose hash the page carries.
@@ -44,6 +46,17 @@ def keep_together(text: str) -> Markup:
 def with_code(text: str) -> Markup:
     """The text, escaped, with what stands in `backticks` as code."""
     return _wrapped(text, _CODE, "<code>", "</code>")
+
+
+def with_terms(text: str) -> Markup:
+    """The text, escaped, with each term of the glossary as an abbreviation that shows its sentence."""
+    parts, end = [], 0
+    for match in PATTERN.finditer(text):
+        term = match.group()
+        meaning = Markup('<abbr title="{}">{}</abbr>').format(explain_term(term), term)
+        parts += [escape(text[end : match.start()]), meaning]
+        end = match.end()
+    return Markup("").join([*parts, escape(text[end:])])
 
 
 def _wrapped(text: str, pattern: re.Pattern[str], opening: str, closing: str) -> Markup:

@@ -1,4 +1,4 @@
-"""Who waited for the GIL while who held it, in which functions: as sentences, as a table, and as a file."""
+"""Contention attribution: which thread held the GIL, in which function, while which other thread waited for it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_ns
 
 COLUMNS = (
-    ("Who waited", "in which function"),
-    ("Who held the GIL", "in which function"),
+    ("Waiter", "function"),
+    ("Holder of the GIL", "function"),
     ("GIL wait", "of the whole run's"),
     ("Of this waiter's", ""),
     ("Waits", "mean"),
 )
 NOBODY = "nobody"
 _MOST = 10
-_MOST_TOLD = 5_000
-"""Pairs that are told apart; a program with more of them has the others only in blame.csv."""
-_SAID = 3
+_MOST_NAMED = 5_000
+"""Pairs that have names; a program with more of them has the others only in attribution.csv."""
+_MOST_SENTENCES = 3
 _NOTABLE = 0.1
-"""A sentence is about at least this part of the run's GIL wait."""
+"""Part of the run's GIL wait from which on a pair has a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
-    """A thread in a function: empty where it is not known. `thread` is `nobody` while none held the GIL."""
+class ThreadInFunction:
+    """A thread in a function, which is empty where it is not known. `thread` is `nobody` while none held the GIL."""
 
     thread: str
     function: str
@@ -46,58 +46,59 @@ class Who:
         return f"{self.thread}\n{self.function}" if self.function else self.thread
 
     @property
-    def said(self) -> str:
-        """`worker 2 in `small``."""
+    def phrase(self) -> str:
+        """`worker 2 in `small``, for a sentence."""
         return f"{self.thread} in `{self.function}`" if self.function else self.thread
 
 
-OTHERS = Who(thread="others", function="")
+OTHERS = ThreadInFunction(thread="others", function="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class AttributedWait:
     """`waiter` waited `ns` while `holder` held the GIL, in `waits` waits."""
 
-    waiter: Who
-    holder: Who
+    waiter: ThreadInFunction
+    holder: ThreadInFunction
     ns: int
     waits: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlameView:
-    """The blame of one run, the longest waits first. `whole` is its GIL wait in ns, `waited` that of each waiter."""
+class AttributionView:
+    """The attributed GIL waits of one run, the longest first. `whole` is its GIL wait in ns, `waited` that of each
+    waiter."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[AttributedWait, ...]
     whole: int
-    waited: Mapping[Who, int]
+    waited: Mapping[ThreadInFunction, int]
     method: str
     frame: pd.DataFrame
 
 
-def blame_of(tables: Tables, run_id: str, names: Names) -> BlameView | None:
-    """The blame of a run; None where nobody saw a GIL wait in it."""
+def read_attribution(tables: Tables, run_id: str, names: Names) -> AttributionView | None:
+    """The attribution of a run; None where no capture recorded a GIL wait in it."""
     frame = blame(tables, run_id)
     if frame.empty or not int(frame["wait_ns"].sum()):
         return None
     entries = [
-        Entry(
+        AttributedWait(
             waiter=_who(names, row, "waiter"),
             holder=_who(names, row, "holder"),
             ns=int(row["wait_ns"]),
             waits=int(row["waits"]),
         )
-        for row in records(frame.iloc[:_MOST_TOLD])
+        for row in records(frame.iloc[:_MOST_NAMED])
     ]
-    rest = frame.iloc[_MOST_TOLD:]
+    rest = frame.iloc[_MOST_NAMED:]
     if len(rest):
         ns, waits = int(rest["wait_ns"].sum()), int(rest["waits"].sum())
-        entries.append(Entry(waiter=OTHERS, holder=OTHERS, ns=ns, waits=waits))
+        entries.append(AttributedWait(waiter=OTHERS, holder=OTHERS, ns=ns, waits=waits))
     together = _together(entries)
-    waited: dict[Who, int] = {}
+    waited: dict[ThreadInFunction, int] = {}
     for entry in together:
         waited[entry.waiter] = waited.get(entry.waiter, 0) + entry.ns
-    return BlameView(
+    return AttributionView(
         entries=together,
         whole=sum(waited.values()),
         waited=waited,
@@ -106,18 +107,18 @@ def blame_of(tables: Tables, run_id: str, names: Names) -> BlameView | None:
     )
 
 
-def sentences(view: BlameView) -> tuple[str, ...]:
-    """What a developer should know first: who kept whom waiting. Nothing where no pair stands out."""
+def attribution_sentences(view: AttributionView) -> tuple[str, ...]:
+    """A sentence for each of the largest pairs of waiter and holder; none where no pair stands out."""
     known = [
         entry
         for entry in view.entries
         if entry.holder.thread != NOBODY and entry.waiter != OTHERS and entry.ns >= _NOTABLE * view.whole
     ]
-    return tuple(_sentence(entry, view.waited[entry.waiter]) for entry in known[:_SAID])
+    return tuple(_sentence(entry, view.waited[entry.waiter]) for entry in known[:_MOST_SENTENCES])
 
 
-def blame_table(view: BlameView) -> TableView:
-    """The largest entries."""
+def attribution_table(view: AttributionView) -> TableView:
+    """The largest pairs of waiter and holder."""
     shown, rest = view.entries[:_MOST], view.entries[_MOST:]
     rows = [_row(entry, view) for entry in shown]
     if rest:
@@ -126,7 +127,7 @@ def blame_table(view: BlameView) -> TableView:
             TableRow(
                 family="plain",
                 label=plural(len(rest), "other pair"),
-                detail="in blame.csv",
+                detail="in attribution.csv",
                 fields=(
                     TableField(main="–"),
                     TableField(main=format_ns(ns), sub=percent(ns / view.whole)),
@@ -136,22 +137,22 @@ def blame_table(view: BlameView) -> TableView:
             )
         )
     return TableView(
-        title="Who waited for whom",
-        caption=f"The GIL wait of the run, {format_ns(view.whole)}, by who held the GIL meanwhile; all of its threads.",
+        title="GIL waits by holder",
+        caption=f"The GIL wait of all threads, {format_ns(view.whole)}, by the thread that held the GIL meanwhile.",
         columns=COLUMNS,
         groups=(RowGroup(label="", rows=tuple(rows)),),
         legend=(
             LegendItem(
                 mark=NOBODY,
-                text="between one thread's giving up the GIL and the next one's having it, and what no record covers",
+                text="the time between a drop and the next take of the GIL, and the time that no record covers",
             ),
-            LegendItem(mark="function", text="a holder's is the one in which it gave up the GIL"),
+            LegendItem(mark="function", text="of a holder, the one in which it gave up the GIL"),
         ),
     )
 
 
-def blame_csv(view: BlameView) -> str:
-    """Every entry as it was computed, for other programs; files as short as in the report, which is given to others."""
+def attribution_csv(view: AttributionView) -> str:
+    """Every pair as it was computed, for other programs; files are as short as in the report, which is passed on."""
     short = {name: view.frame[name].map(_short, na_action="ignore") for name in ("waiter_file", "holder_file")}
     return view.frame.assign(**short).to_csv(index=False, lineterminator="\n")
 
@@ -160,38 +161,38 @@ def _short(file: str) -> str:
     return short_place(file, None)
 
 
-def _sentence(entry: Entry, waited: int) -> str:
+def _sentence(entry: AttributedWait, waited: int) -> str:
     return (
-        f"{_capital(entry.holder.said)} held the GIL for {percent(entry.ns / waited)} of the time that "
-        f"{entry.waiter.said} waited for it ({format_ns(entry.ns)} of {format_ns(waited)})."
+        f"{_capital(entry.holder.phrase)} held the GIL for {percent(entry.ns / waited)} of the time that "
+        f"{entry.waiter.phrase} waited for it ({format_ns(entry.ns)} of {format_ns(waited)})."
     )
 
 
-def _together(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """Entries that read alike as one, the longest first."""
-    sums: dict[tuple[Who, Who], tuple[int, int]] = {}
+def _together(entries: Iterable[AttributedWait]) -> tuple[AttributedWait, ...]:
+    """Waits with the same texts as one, the longest first."""
+    sums: dict[tuple[ThreadInFunction, ThreadInFunction], tuple[int, int]] = {}
     for entry in entries:
         ns, waits = sums.get((entry.waiter, entry.holder), (0, 0))
         sums[entry.waiter, entry.holder] = (ns + entry.ns, waits + entry.waits)
-    found = [Entry(waiter=key[0], holder=key[1], ns=ns, waits=waits) for key, (ns, waits) in sums.items()]
+    found = [AttributedWait(waiter=key[0], holder=key[1], ns=ns, waits=waits) for key, (ns, waits) in sums.items()]
     return tuple(sorted(found, key=lambda entry: -entry.ns))
 
 
-def _who(names: Names, row: dict[str, object], role: str) -> Who:
+def _who(names: Names, row: dict[str, object], role: str) -> ThreadInFunction:
     tid, function, file = (row[f"{role}_{name}"] for name in ("tid", "function", "file"))
     if tid is None:
-        return Who(thread=NOBODY, function="")
+        return ThreadInFunction(thread=NOBODY, function="")
     pid = row["pid"]
     assert isinstance(pid, int)
     assert isinstance(tid, int)
-    return Who(
+    return ThreadInFunction(
         thread=names.thread(pid, tid),
         function=str(function or ""),
         place=short_place(str(file or ""), None),
     )
 
 
-def _row(entry: Entry, view: BlameView) -> TableRow:
+def _row(entry: AttributedWait, view: AttributionView) -> TableRow:
     waited = view.waited[entry.waiter]
     return TableRow(
         family="plain",
@@ -206,7 +207,7 @@ def _row(entry: Entry, view: BlameView) -> TableRow:
     )
 
 
-def _function(who: Who) -> str:
+def _function(who: ThreadInFunction) -> str:
     return " · ".join(part for part in (who.function, who.place) if part)
 
 

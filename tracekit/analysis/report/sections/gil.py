@@ -1,4 +1,4 @@
-"""The GIL beside how long it was waited for: how long it was held, how often it changed hands, what that took."""
+"""The GIL: how long threads waited for it, how long it was held, how often it was handed over and how fast."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ COLUMNS_OF_PROGRAM = (
     *COLUMNS[4:],
 )
 """It was run once: no intervals."""
-SEEN = ("gil_hold_longest_ns", "gil_holds_over_interval", "gil_handoffs")
-_OF_PROGRAM = "What was seen of the GIL in its one run."
+RECORDED = ("gil_hold_longest_ns", "gil_holds_over_interval", "gil_handoffs")
+_OF_PROGRAM = "Holds and handoffs of the GIL in its one run."
 _OF_SUITE = (
-    "From runs of the light captures, the median of the repeats. The GIL wait is that of the workers; the rest is over "
-    "all threads, the main one too."
+    "From runs of the light captures, the median of the repeats. The GIL wait is that of the workers; the others are "
+    "of all threads, the main thread too."
 )
 _ESTIMATED = "not counted: a wake-up per switch interval that a wait lasted"
 _LEGEND = (
     LegendItem(
         mark="hold",
-        text="from taking the GIL to giving it up, of holds that ended while somebody waited; Python asks for it after "
-        "the switch interval, so a longer hold is code that does not answer: a C call that keeps the GIL",
+        text="from taking the GIL to giving it up, of holds that ended while a thread waited; Python requests it after "
+        "the switch interval, so a longer hold is code that does not react: a C call that keeps the GIL",
     ),
     LegendItem(
         mark="handoff", text="the GIL went to a thread that waited; its latency is from giving it up to having it"
@@ -47,15 +47,15 @@ _LEGEND = (
 
 
 def gil_table(groups: tuple[CellGroup, ...]) -> TableView | None:
-    """A row per model at its largest worker count; None where nobody saw the GIL change hands."""
+    """A row per model at its largest worker count; None where no capture recorded the GIL."""
     notes = Footnotes()
     blocks = tuple(
         RowGroup(
             label=group.label if len(groups) > 1 else "",
-            rows=tuple(gil_row(cell, notes) for cell in group.at_most_workers() if _seen(cell)),
+            rows=tuple(gil_row(cell, notes) for cell in group.at_most_workers() if _is_recorded(cell)),
         )
         for group in groups
-        if any(_seen(cell) for cell in group.at_most_workers())
+        if any(_is_recorded(cell) for cell in group.at_most_workers())
     )
     if not blocks:
         return None
@@ -75,7 +75,7 @@ def gil_table(groups: tuple[CellGroup, ...]) -> TableView | None:
 
 def gil_row(cell: ReportCell, notes: Footnotes) -> TableRow:
     """The GIL numbers of one cell."""
-    longest, over = cell.told("gil_hold_longest_ns"), cell.told("gil_holds_over_interval")
+    longest, over = cell.best_number("gil_hold_longest_ns"), cell.best_number("gil_holds_over_interval")
     return TableRow(
         family=_family(cell),
         label=cell.heading,
@@ -92,7 +92,7 @@ def gil_row(cell: ReportCell, notes: Footnotes) -> TableRow:
 
 
 def _interval(cell: ReportCell, number: Number) -> str:
-    """A program ran once: that need not be said of every number."""
+    """Empty for a program: it ran once, which need not stand at every number."""
     return "" if cell.family == PROGRAM else interval_text(number)
 
 
@@ -100,9 +100,9 @@ def _family(cell: ReportCell) -> str:
     return "plain" if cell.family == PROGRAM else cell.family
 
 
-def _seen(cell: ReportCell) -> bool:
-    """Whether the GIL changed hands in its runs and somebody saw it."""
-    return any(cell.told(metric).centre for metric in SEEN)
+def _is_recorded(cell: ReportCell) -> bool:
+    """Whether a capture recorded holds or handoffs in its runs."""
+    return any(cell.best_number(metric).centre for metric in RECORDED)
 
 
 def _wait(cell: ReportCell, notes: Footnotes) -> TableField:
@@ -116,7 +116,7 @@ def _wait(cell: ReportCell, notes: Footnotes) -> TableField:
 
 
 def _handoffs(cell: ReportCell, notes: Footnotes) -> TableField:
-    number = cell.told("gil_handoffs")
+    number = cell.best_number("gil_handoffs")
     walls = [each.number("wall_ns").centre for each in (cell, *cell.twins) if number in each.every]
     wall = walls[0] if walls and walls[0] else cell.number("wall_ns").centre
     rate = f"{significant(number.centre / wall * 1e9)}/s" if number.centre is not None and wall else ""
@@ -124,12 +124,12 @@ def _handoffs(cell: ReportCell, notes: Footnotes) -> TableField:
 
 
 def _wakes(cell: ReportCell, notes: Footnotes) -> TableField:
-    wakes, others = cell.told("gil_waiter_switches"), cell.told("other_voluntary_switches")
+    wakes, others = cell.best_number("gil_waiter_switches"), cell.best_number("other_voluntary_switches")
     sub = f"others {value_text(others)}" if others.available else ""
     return field_of(wakes, sub, notes)
 
 
 def _latency(cell: ReportCell, notes: Footnotes) -> TableField:
-    number, slow = cell.told("gil_handoff_latency_ns"), cell.told("gil_handoff_latency_p95_ns")
+    number, slow = cell.best_number("gil_handoff_latency_ns"), cell.best_number("gil_handoff_latency_p95_ns")
     sub = f"95 % within {format_ns(slow.centre)}" if slow.available and slow.centre is not None else ""
     return field_of(number, sub, notes)

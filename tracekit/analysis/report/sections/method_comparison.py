@@ -1,4 +1,4 @@
-"""How sure: every number of the GIL wait that more than one method gave, the methods side by side."""
+"""Method comparison: the GIL wait by every method that measured it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ COLUMNS = (
     ("Model", "workers"),
     ("Method", "capture"),
     ("GIL wait", "95 % interval"),
-    ("Apart from the best", "of its value"),
+    ("Difference from the best", "of its value"),
 )
 COLUMNS_OF_PROGRAM = (("Program", ""), *COLUMNS[1:])
 _METRIC = "gil_wait_ns"
-_DIFFERENT = " Methods of different captures watched different runs, so they also differ by what repeats differ by."
+_DIFFERENT = " Methods of different captures measured different runs, so they also differ as repeats do."
 _NEGLIGIBLE_NS = 1e6
-"""A difference of shares of less than this has no meaning: the waits themselves are that short."""
+"""Of a wait shorter than this no relative difference is shown."""
 
 
-def sure_table(groups: tuple[CellGroup, ...]) -> TableView | None:
-    """A block per model with a row per method, the best first; None where one method is all there is."""
+def comparison_table(groups: tuple[CellGroup, ...]) -> TableView | None:
+    """A block per model with a row per method, the best first; None where there is one method only."""
     several = len(groups) > 1
     blocks = [
         RowGroup(label=group.label if several else "", rows=rows)
@@ -44,10 +44,10 @@ def sure_table(groups: tuple[CellGroup, ...]) -> TableView | None:
 
 
 def _rows(cell: ReportCell) -> tuple[TableRow, ...]:
-    ways = [number for number in cell.ways(_METRIC) if number.method not in ("single-thread", "no-gil")]
-    if len(ways) < 2 or not any(number.centre for number in ways):
+    numbers = [number for number in cell.numbers_by_method(_METRIC) if number.method not in ("single-thread", "no-gil")]
+    if len(numbers) < 2 or not any(number.centre for number in numbers):
         return ()
-    best = ways[0]
+    best = numbers[0]
     return tuple(
         TableRow(
             family="plain" if cell.family == PROGRAM else cell.family,
@@ -58,15 +58,15 @@ def _rows(cell: ReportCell) -> tuple[TableRow, ...]:
                     main=family(number.method) if number.quality != "bound" else number.method, sub=_capture(number)
                 ),
                 TableField(main=value_text(number), sub=_interval(cell, number), tag=_tag(number)),
-                TableField(main="the best") if number is best else _apart(best, number),
+                TableField(main="the best") if number is best else _difference(best, number),
             ),
         )
-        for number in ways
+        for number in numbers
     )
 
 
 def _interval(cell: ReportCell, number: Number) -> str:
-    """A program ran once: that need not be said of every method."""
+    """Empty for a program without an interval: it ran once, which need not stand in every row."""
     return "" if cell.family == PROGRAM and number.interval is None else interval_text(number)
 
 
@@ -78,8 +78,8 @@ def _tag(number: Number) -> str:
     return {"bound": "bound", "estimated": "est."}.get(number.quality, "")
 
 
-def _apart(best: Number, other: Number) -> TableField:
-    """How far the two are apart; of a bound, how far the best lies outside it."""
+def _difference(best: Number, other: Number) -> TableField:
+    """The difference of the two; of a bound, how far the best lies outside it."""
     low, high = _ends(best)
     if other.quality == "bound":
         lower, upper = _ends(other)

@@ -1,30 +1,22 @@
-"""What the workload found out about itself, a column for each observation: who saw a write, what was lost, how late."""
+"""The observations of a workload that have no dimensions, such as lost updates: a column each, a row per model."""
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.cells.observed import PREFIX
 from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.views import RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import interval_text, value_text
 
 
 def observed_table(groups: tuple[CellGroup, ...]) -> TableView | None:
-    """A row per model and worker count; None where the workload observes nothing. What it observes of many cases, each
-    with a name of its own (`Pool-fork.sigkill.noticed_ns`), is not for this table: see faults.py."""
-    names = list(
-        dict.fromkeys(
-            number.metric
-            for group in groups
-            for cell in group.cells
-            for number in cell.every
-            if number.metric.startswith(PREFIX) and "." not in number.metric[len(PREFIX) :]
-        )
-    )
+    """A row per model and worker count; None where the workload observes nothing. Observations with dimensions have
+    report pages of their own."""
+    plain = [item for group in groups for cell in group.cells for item in cell.observed if not item.has_dimensions]
+    names = list(dict.fromkeys(item.what for item in plain))
     if not names:
         return None
     several = len(groups) > 1
     return TableView(
-        title="What the workload observed",
+        title="Observations of the workload",
         caption="Counted by the workload itself, in the untraced runs; median of the repeats.",
         columns=(("Model", "workers"), *((_heading(name), "95 % interval") for name in names)),
         groups=tuple(
@@ -39,18 +31,20 @@ def observed_table(groups: tuple[CellGroup, ...]) -> TableView | None:
 
 
 def _row(cell: ReportCell, names: list[str]) -> TableRow:
-    numbers = [cell.number(name) for name in names]
+    by_name = {item.what: item for item in cell.observed if not item.has_dimensions}
     return TableRow(
         family=cell.family,
         label=cell.heading,
         detail=cell.detail,
         fields=tuple(
-            TableField(main=value_text(number), sub=interval_text(number) if number.available else "")
-            for number in numbers
+            TableField(main=item.text or value_text(item.number), sub=interval_text(item.number))
+            if (item := by_name.get(name))
+            else TableField(main="n/a")
+            for name in names
         ),
     )
 
 
-def _heading(metric: str) -> str:
+def _heading(what: str) -> str:
     """`updates_lost_share` as `updates lost share`; a duration without its unit, which the values have."""
-    return metric[len(PREFIX) :].removesuffix("_ns").replace("_", " ")
+    return what.removesuffix("_ns").replace("_", " ")

@@ -1,4 +1,4 @@
-"""What each process model pays for pickling items and results."""
+"""Pickling: the bytes and the time of items and results, under each process model."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def pickling_table(groups: tuple[CellGroup, ...]) -> TableView | None:
     if not any(row.family == "processes" for block in known for row in block.rows):
         return None
     return TableView(
-        title="What talking to the workers costs",
+        title="Pickling and queueing",
         caption="Items and results pickled and unpickled, on both sides, in the warm-up run, without the pool's own "
-        "wrapping and the way through the pipe. In the queue: how long the median task waited, all being "
-        "submitted at once. Between tasks: the part of the workers' time in which they send results and have no task.",
+        "wrapping and the transfer through the pipe. In the queue: how long the median task waited when all are "
+        "submitted at once. Between tasks: the part of the workers' time in which they send results or have no task.",
         columns=(
             ("Model", "workers"),
             ("Pickled", "a task"),
@@ -45,7 +45,7 @@ def pickling_table(groups: tuple[CellGroup, ...]) -> TableView | None:
 
 
 def _is_pool(cell: ReportCell) -> bool:
-    """Threads pickle nothing, and have the rest."""
+    """Whether it is a pool of threads, which pickle nothing and have the other numbers."""
     return cell.model == "threads" and cell.number(QUEUE).available
 
 
@@ -74,6 +74,6 @@ def _each(cell: ReportCell, metric: str, tasks: int) -> TableField:
 
 
 def _tasks(cell: ReportCell) -> int:
-    """As the method says: `counted, 16 tasks`."""
+    """The number of tasks in the method's text, `counted, 16 tasks`; 0 where it has none."""
     words = cell.number(BYTES).method.split()
     return next((int(word) for word in words if word.isdigit()), 0)

@@ -1,4 +1,4 @@
-"""Wait sites: in which Python functions the threads of a run blocked, on what, how often and how long."""
+"""Wait sites: the Python functions in which the threads of a run blocked, on what, how often and how long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_ns
 
 COLUMNS = (
-    ("Function", "where it begins"),
+    ("Function", "file and first line"),
     ("Waits for", "threads"),
     ("Total", "of all waiting"),
     ("Waits", "mean"),
@@ -23,7 +23,7 @@ COLUMNS = (
 )
 KINDS = {
     "gil": "the GIL",
-    "gil-switch": "the next thread to take the GIL",
+    "gil-switch": "the next holder of the GIL",
     "lock": "a lock",
     "io-read": "a read",
     "io-write": "a write",
@@ -31,7 +31,7 @@ KINDS = {
     "sleep": "sleep",
     "child-wait": "a child process",
 }
-"""What a reader calls each kind of wait."""
+"""Kind of wait -> its name in the report."""
 
 UNKNOWN = "(no Python function)"
 _MOST, _MOST_IDLE = 12, 6
@@ -39,7 +39,7 @@ _MOST, _MOST_IDLE = 12, 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """All waits of one kind in one function; the file and line where the function begins. Times in ns."""
+    """All waits of one kind in one function; file and line are of the function's first line. Times in ns."""
 
     function: str
     file: str
@@ -92,13 +92,13 @@ def sites_of(tables: Tables, run_id: str) -> tuple[Site, ...]:
 
 
 def sites_table(sites: tuple[Site, ...]) -> TableView | None:
-    """The top sites: waits that hold work up, and apart from them those for something to do; None without any."""
+    """The top sites: waits that delay work, and below them idle waits for work; None without any."""
     if not sites:
         return None
     whole = sum(site.total for site in sites)
     blocks = [
         _block("Waits", [site for site in sites if not site.idle], _MOST, whole),
-        _block("Idle: waits for something to do", [site for site in sites if site.idle], _MOST_IDLE, whole),
+        _block("Idle: waits for work", [site for site in sites if site.idle], _MOST_IDLE, whole),
     ]
     blocks = [block for block in blocks if block.rows]
     if len(blocks) == 1 and not any(site.idle for site in sites):
@@ -111,15 +111,14 @@ def sites_table(sites: tuple[Site, ...]) -> TableView | None:
         legend=(
             LegendItem(
                 mark="function",
-                text="the innermost Python function at that moment; waits before the first or after the last one have "
-                "none",
+                text="the innermost Python function at that moment; none before the first and after the last one",
             ),
         ),
     )
 
 
 def sites_csv(sites: tuple[Site, ...]) -> str:
-    """Every site, for other programs; files as short as in the report, which is given to others."""
+    """Every site, for other programs; files are as short as in the report, which is passed on."""
     columns = {
         name: [getattr(site, name) for site in sites]
         for name in ("function", "file", "line", "kind", "idle", "total", "count", "longest", "threads")
@@ -177,7 +176,7 @@ def _total(total: int, whole: int) -> TableField:
 
 
 def _idle(waits: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Waits that the ledger books as idle; a wait for the GIL never is one."""
+    """Which waits the ledger counts as idle, a boolean per row; a wait for the GIL never is."""
     of_gil = waits["kind"].isin(("gil", "gil-switch")).to_numpy(bool)
     found: np.ndarray[tuple[int], np.dtype[np.bool_]] = idle_waits(waits) & ~of_gil
     return found

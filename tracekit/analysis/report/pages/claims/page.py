@@ -1,26 +1,28 @@
-"""What is said of threads and processes, and what the experiments of `tracekit run claims` say to it.
+"""The page of `tracekit run claims`: common claims about threads and processes, judged by experiments.
 
-Every verdict follows from numbers of the metrics table alone; docs/workloads.md says what the experiments do.
+Every verdict follows from numbers of the metrics table alone; docs/workloads.md describes the experiments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracekit.analysis.report.cells import START_METHODS, CellGroup, Number, ReportCell
-from tracekit.analysis.report.pages.faults.page import FaultCase, cases_of
-from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView, Verdict
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.pages.faults.cases import FaultCase, find_cases, find_matrices
+from tracekit.analysis.report.pages.faults.page import matrix_figures
+from tracekit.analysis.report.views import LegendItem, PageView, RowGroup, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import interval_text, plural, value_text
+from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_bytes
 
 HOLDS, CAVEAT, NOT, UNKNOWN = "holds", "holds with a caveat", "does not hold here", "not measured"
 
-DOUBTS = (
-    "The verdicts are about the machine, the system and the version of Python that were measured, at that time.",
-    "Each claim is tested by one experiment; another one may find what this one cannot.",
+DIAGNOSTICS = (
+    "For another machine, system or version of Python than those that were measured, or another time.",
+    "As the last word on a claim: each is tested by one experiment, and another may find what this one cannot.",
 )
-"""What to keep in mind about the verdicts."""
 
 _PROCESSES = tuple(filter(None, START_METHODS))
 
@@ -32,24 +34,24 @@ CRASHES = ("os-exit", "sigsegv", "sigkill", "sigterm")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult:
-    """What was measured and the caveat, a sentence each, the caveat empty where there is none; and a verdict."""
+    """The verdict on a claim; what was measured and the caveat are a sentence each, the caveat may be empty."""
 
     measured: str
     verdict: str
     caveat: str = ""
 
 
-class Numbers:
-    """The numbers of one system's cells under one interpreter; `others` are measured elsewhere."""
+class ClaimNumbers:
+    """The numbers of one system's cells under one interpreter; `others` are groups of other systems."""
 
     def __init__(self, group: CellGroup, others: Sequence[CellGroup] = ()) -> None:
         self._group = group
         self._others = tuple(other for other in others if other is not group)
-        self.faults = {(case.workers, case.fault): case for cell in group.cells for case in cases_of(cell)}
+        self.faults = {(case.workers, case.fault): case for cell in group.cells for case in find_cases(cell)}
 
-    def on(self, systems: Collection[str]) -> Numbers | None:
-        """These numbers or the first others that are from one of the systems."""
-        return next((Numbers(group) for group in (self._group, *self._others) if group.os in systems), None)
+    def on(self, systems: Collection[str]) -> ClaimNumbers | None:
+        """These numbers, or the first of the others, that are from one of the systems."""
+        return next((ClaimNumbers(group) for group in (self._group, *self._others) if group.os in systems), None)
 
     @property
     def place(self) -> str:
@@ -57,14 +59,14 @@ class Numbers:
         return self._group.label
 
     def of(self, workload: str, model: str, metric: str, *, workers: int = 2, parameter: str = "") -> Number:
-        """The cell's number; `parameter` is one that tells it from others of the workload, as `lock=yes`.
+        """The cell's number; `parameter` tells the cell from others of the workload: `lock=yes`.
 
-        Raises Missing when there is none.
+        Raises MissingNumber when there is none.
         """
         number = next((cell.number(metric) for cell in self._cells(workload, model, workers, parameter)), None)
         if number is None or number.value is None:
             why = "was not run" if number is None else f"gives no {metric}: {number.reason}"
-            raise Missing(f"{workload} under {model} {why}")
+            raise MissingNumber(f"{workload} under {model} {why}")
         return number
 
     def _cells(self, workload: str, model: str, workers: int, parameter: str) -> list[ReportCell]:
@@ -76,46 +78,46 @@ class Numbers:
         ]
 
 
-class Missing(Exception):
-    """A number that a claim needs is not there; the text says which."""
+class MissingNumber(Exception):
+    """A number that a claim needs is absent; the text says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A sentence that is said, how it is put to the test, and what follows from the numbers."""
+    """A claim, its experiment, and the function that judges it by the numbers."""
 
     text: str
     tested: str
-    judge: Callable[[Numbers], ClaimResult]
+    judge: Callable[[ClaimNumbers], ClaimResult]
 
-    def finding(self, numbers: Numbers) -> ClaimResult:
-        """The verdict, or why there is none."""
+    def evaluate(self, numbers: ClaimNumbers) -> ClaimResult:
+        """The result, or why there is none."""
         try:
             return self.judge(numbers)
-        except Missing as error:
+        except MissingNumber as error:
             return ClaimResult(measured=f"{error}.", verdict=UNKNOWN)
 
 
-def _threads_share(numbers: Numbers) -> ClaimResult:
+def _threads_share(numbers: ClaimNumbers) -> ClaimResult:
     seen = numbers.of("shared-state", "threads", "observed.tasks_writes_seen")
     return ClaimResult(
-        measured=f"The main thread saw {_said(seen)} of what other threads wrote.",
+        measured=f"The main thread saw {_text(seen)} of what other threads wrote.",
         verdict=HOLDS if seen.value == 1 else NOT,
     )
 
 
-def _precautions(numbers: Numbers) -> ClaimResult:
+def _precautions(numbers: ClaimNumbers) -> ClaimResult:
     lost = numbers.of("race", "threads", "observed.updates_lost_share", parameter="lock=no")
     locked = numbers.of("race", "threads", "observed.updates_lost", parameter="lock=yes")
     return ClaimResult(
-        measured=f"{_said(lost)} of all counts were lost without a lock, {_said(locked)} with one.",
+        measured=f"{_text(lost)} of all updates were lost without a lock, {_text(locked)} with one.",
         verdict=CAVEAT if _value(lost) > 0 and locked.value == 0 else NOT,
         caveat="Where a thread may be interrupted is up to the interpreter: since Python 3.10 a bare count += 1 "
         "loses nothing as long as there is a GIL.",
     )
 
 
-def _separate(numbers: Numbers) -> ClaimResult:
+def _separate(numbers: ClaimNumbers) -> ClaimResult:
     seen = [numbers.of("shared-state", model, "observed.tasks_writes_seen") for model in _PROCESSES]
     shared = [numbers.of("shared-state", model, "observed.tasks_shared_memory_seen") for model in _PROCESSES]
     most, least = max(map(_value, seen)), min(map(_value, shared))
@@ -123,35 +125,35 @@ def _separate(numbers: Numbers) -> ClaimResult:
         measured=f"The main process saw {_percent(most)} of what worker processes wrote into ordinary memory, and "
         f"{_percent(least)} of what they wrote into shared memory.",
         verdict=CAVEAT if most == 0 and least == 1 else NOT,
-        caveat="Memory that is asked for as shared is seen by all, and a forked worker begins with a copy of all.",
+        caveat="Memory that is allocated as shared is visible to all, and a forked worker begins with a copy of all.",
     )
 
 
-def _pipes(numbers: Numbers) -> ClaimResult:
+def _pipes(numbers: ClaimNumbers) -> ClaimResult:
     threads, processes = (numbers.of("big-results", model, "wall_ns") for model in ("threads", "fork"))
     return ClaimResult(
-        measured=f"16 results of 4 MiB took {_said(processes)} through pipes, {_said(threads)} between threads.",
-        verdict=CAVEAT if _apart(threads, processes) else NOT,
-        caveat="Shared memory is another way, which copies nothing.",
+        measured=f"16 results of 4 MiB took {_text(processes)} through pipes, {_text(threads)} between threads.",
+        verdict=CAVEAT if _differ(threads, processes) else NOT,
+        caveat="Shared memory is an alternative that copies nothing.",
     )
 
 
-def _processes_crash(numbers: Numbers) -> ClaimResult:
+def _processes_crash(numbers: ClaimNumbers) -> ClaimResult:
     bare = _crashes(numbers, "Process")
     pools = [case for pool in ("ProcessPoolExecutor", "Pool") for case in _crashes(numbers, pool)]
     spared = sum(case.outcome == "own" for case in bare)
     lost = sum(case.outcome == "others" for case in pools)
     silent = sum(case.outcome == "silent" for case in pools)
     return ClaimResult(
-        measured=f"{spared} of {len(bare)} crashes of bare processes harmed nobody else; of "
-        f"{len(pools)} in pools {lost} cost tasks of others, and {silent} showed by a time limit only.",
+        measured=f"{spared} of {len(bare)} crashes of bare processes cost no other task; of "
+        f"{len(pools)} in pools {lost} cost tasks of others, and {silent} were noticed by a time limit only.",
         verdict=NOT if spared < len(bare) else CAVEAT if lost or silent else HOLDS,
-        caveat="The pools are not as robust as the processes: ProcessPoolExecutor gives up everything that is pending, "
-        "Pool does not say that a result is lost.",
+        caveat="The pools are less robust than the processes: ProcessPoolExecutor gives up all pending tasks, and Pool "
+        "does not report that a result is lost.",
     )
 
 
-def _threads_crash(numbers: Numbers) -> ClaimResult:
+def _threads_crash(numbers: ClaimNumbers) -> ClaimResult:
     crashes = [case for pool in ("Thread", "ThreadPoolExecutor") for case in _crashes(numbers, pool)]
     raised = [
         case for (workers, fault), case in numbers.faults.items() if fault == "exception" and case.family == "threads"
@@ -162,21 +164,21 @@ def _threads_crash(numbers: Numbers) -> ClaimResult:
         measured=f"{dead} of {len(crashes)} crashes in a thread ended the whole program; "
         f"{harmless} of {plural(len(raised), 'exception')} cost only the thread's own task.",
         verdict=NOT if dead < len(crashes) else CAVEAT if harmless else HOLDS,
-        caveat="An exception is no crash: it ends what its own thread was doing.",
+        caveat="An exception is no crash: it ends only the task of its own thread.",
     )
 
 
-def _creation(numbers: Numbers) -> ClaimResult:
+def _creation(numbers: ClaimNumbers) -> ClaimResult:
     threads, fork, spawn = (
         numbers.of("start-stop", model, "spawn_first_worker_ns", workers=1) for model in ("threads", "fork", "spawn")
     )
     return ClaimResult(
-        measured=f"The first worker ran after {_said(threads)} (thread), {_said(fork)} (fork), {_said(spawn)} (spawn).",
-        verdict=HOLDS if _apart(threads, fork) and _apart(threads, spawn) else NOT,
+        measured=f"The first worker ran after {_text(threads)} (thread), {_text(fork)} (fork), {_text(spawn)} (spawn).",
+        verdict=HOLDS if _differ(threads, fork) and _differ(threads, spawn) else NOT,
     )
 
 
-def _exhaustion(numbers: Numbers) -> ClaimResult:
+def _exhaustion(numbers: ClaimNumbers) -> ClaimResult:
     held = {}
     for model in ("threads", "fork"):
         one, four = (numbers.of("memory-per-worker", model, "uss_bytes", workers=count) for count in (1, 4))
@@ -188,19 +190,19 @@ def _exhaustion(numbers: Numbers) -> ClaimResult:
     )
 
 
-def _imbalance(numbers: Numbers) -> ClaimResult:
+def _imbalance(numbers: ClaimNumbers) -> ClaimResult:
     chunks, single = (
         numbers.of("skewed-tasks", "fork", "load_balance", parameter=f"chunksize={size}") for size in (32, 1)
     )
     return ClaimResult(
-        measured=f"The load balance of 2 processes was {_said(chunks)} when each got half of the tasks, and "
-        f"{_said(single)} when whoever was free got the next.",
-        verdict=CAVEAT if _apart(chunks, single) else NOT,
-        caveat="It is a matter of how work is handed out, not of threads or processes.",
+        measured=f"The load balance of 2 processes was {_text(chunks)} when each got half of the tasks, and "
+        f"{_text(single)} when an idle worker got the next task.",
+        verdict=CAVEAT if _differ(chunks, single) else NOT,
+        caveat="It depends on how tasks are handed out, not on threads or processes.",
     )
 
 
-def _unix(numbers: Numbers) -> ClaimResult:
+def _unix(numbers: ClaimNumbers) -> ClaimResult:
     unix = numbers.on(_UNIX)
     if unix is None:
         return ClaimResult(measured=f"Only {numbers.place} was measured.", verdict=f"{UNKNOWN} on Unix yet")
@@ -208,15 +210,15 @@ def _unix(numbers: Numbers) -> ClaimResult:
         unix.of("start-stop", model, "spawn_first_worker_ns", workers=1) for model in ("fork", "spawn", "forkserver")
     )
     return ClaimResult(
-        measured=f"On {unix.place} the first worker ran after {_said(fork)} by fork, {_said(server)} by forkserver, "
-        f"{_said(spawn)} by spawn.",
-        verdict=CAVEAT if _apart(fork, spawn) else NOT,
-        caveat="Only fork is quick, and it is not the default any more: forkserver is on Linux from Python 3.14, spawn "
-        "on macOS.",
+        measured=f"On {unix.place} the first worker ran after {_text(fork)} by fork, {_text(server)} by forkserver, "
+        f"{_text(spawn)} by spawn.",
+        verdict=CAVEAT if _differ(fork, spawn) else NOT,
+        caveat="Only fork is fast, and it is no longer the default: forkserver is on Linux from Python 3.14, spawn on "
+        "macOS.",
     )
 
 
-def _windows(numbers: Numbers) -> ClaimResult:
+def _windows(numbers: ClaimNumbers) -> ClaimResult:
     windows = numbers.on(("Windows",))
     if windows is None:
         return ClaimResult(measured=f"Only {numbers.place} was measured.", verdict=f"{UNKNOWN} on Windows yet")
@@ -224,25 +226,25 @@ def _windows(numbers: Numbers) -> ClaimResult:
         windows.of("start-stop", model, "spawn_first_worker_ns", workers=1) for model in ("threads", "spawn")
     )
     return ClaimResult(
-        measured=f"On {windows.place} the first worker ran after {_said(spawn)}, a thread after {_said(threads)}.",
-        verdict=HOLDS if _apart(threads, spawn) else NOT,
+        measured=f"On {windows.place} the first worker ran after {_text(spawn)}, a thread after {_text(threads)}.",
+        verdict=HOLDS if _differ(threads, spawn) else NOT,
     )
 
 
 CLAIMS = (
     Claim(
         text="Threads of a process share its memory, and can read and write the very same variables.",
-        tested="shared-state: threads write into a dictionary, the main thread looks.",
+        tested="shared-state: threads write into a dictionary, the main thread reads it.",
         judge=_threads_share,
     ),
     Claim(
         text="Precautions are needed, or two threads write at the same time.",
-        tested="race: two threads count up one number, without a lock and with one.",
+        tested="race: two threads increment one counter, without a lock and with one.",
         judge=_precautions,
     ),
     Claim(
         text="Processes have separate memory.",
-        tested="shared-state: worker processes write into a dictionary and into shared memory, the main process looks.",
+        tested="shared-state: worker processes write into a dictionary and into shared memory, the main process reads.",
         judge=_separate,
     ),
     Claim(
@@ -252,7 +254,7 @@ CLAIMS = (
     ),
     Claim(
         text="A crashing process does not bring down others.",
-        tested="crash: one of two workers leaves by os._exit, SIGSEGV, SIGKILL or SIGTERM.",
+        tested="crash: one of two workers ends by os._exit, SIGSEGV, SIGKILL or SIGTERM.",
         judge=_processes_crash,
     ),
     Claim(
@@ -262,12 +264,12 @@ CLAIMS = (
     ),
     Claim(
         text="Creating a process costs time, creating a thread is economical.",
-        tested="start-stop: from asking for the first worker to its first instruction.",
+        tested="start-stop: from the request for the first worker to its first instruction.",
         judge=_creation,
     ),
     Claim(
         text="Creating processes can exhaust the system's resources, creating threads is economical.",
-        tested="memory-per-worker: what 1 and 4 workers hold, each with 32 MiB of data. Nothing is exhausted yet.",
+        tested="memory-per-worker: memory of 1 and 4 workers, each with 32 MiB of data. Nothing is exhausted yet.",
         judge=_exhaustion,
     ),
     Claim(
@@ -284,14 +286,14 @@ CLAIMS = (
 )
 
 
-def findings(group: CellGroup, found: Sequence[CellGroup] = ()) -> list[tuple[Claim, ClaimResult]]:
-    """Every claim with what the group's numbers say to it; to those about another system, what other groups' say."""
-    numbers = Numbers(group, found)
-    return [(claim, claim.finding(numbers)) for claim in CLAIMS]
+def evaluate_claims(group: CellGroup, found: Sequence[CellGroup] = ()) -> list[tuple[Claim, ClaimResult]]:
+    """Every claim with its result by the group's numbers; claims about another system by those of other groups."""
+    numbers = ClaimNumbers(group, found)
+    return [(claim, claim.evaluate(numbers)) for claim in CLAIMS]
 
 
-def judged(found: Sequence[CellGroup]) -> list[dict[str, str]]:
-    """What each interpreter's numbers say to each claim, as programs read it; the caveat only where it is one."""
+def judge_claims(found: Sequence[CellGroup]) -> list[dict[str, str]]:
+    """The result of each claim by interpreter, as a list for programs; the caveat only where the verdict has one."""
     return [
         {
             "os": group.os,
@@ -304,12 +306,27 @@ def judged(found: Sequence[CellGroup]) -> list[dict[str, str]]:
         }
         for group in found
         if group.cells
-        for claim, finding in findings(group, found)
+        for claim, finding in evaluate_claims(group, found)
     ]
 
 
+def build_page(tables: Tables) -> PageView | None:
+    """The claims, and the fault matrix that two of them are judged by; None for a suite without cells."""
+    found = groups(tables)
+    own = tuple(group for group in found if group.cells)
+    if not own:
+        return None
+    return PageView(
+        verdicts=tuple(replace(verdict(evaluate_claims(group, own)), label=group.label) for group in own),
+        summary=claims_table(own),
+        figures=matrix_figures(find_matrices(found), "crash"),
+        sections=(),
+        diagnostics=DIAGNOSTICS,
+    )
+
+
 def verdict(found: Sequence[tuple[Claim, ClaimResult]]) -> Verdict:
-    """How many claims hold, in one sentence."""
+    """The number of claims that hold, in one sentence."""
     counts = {word: sum(finding.verdict == word for _, finding in found) for word in (HOLDS, CAVEAT, NOT)}
     unknown = len(found) - sum(counts.values())
     parts = [
@@ -317,18 +334,18 @@ def verdict(found: Sequence[tuple[Claim, ClaimResult]]) -> Verdict:
         f"{counts[NOT]} do not" if counts[NOT] else "",
         f"{unknown} not measured" if unknown else "",
     ]
-    said = ", ".join(part for part in parts if part)
+    listing = ", ".join(part for part in parts if part)
     return Verdict(
         label="",
         outcome="level",
         lead=f"{counts[HOLDS] + counts[CAVEAT]} of {plural(len(found), 'claim')} about threads and processes hold here",
-        rest=f": {said}." if said else ".",
+        rest=f": {listing}." if listing else ".",
     )
 
 
-def claims_table(groups: Sequence[CellGroup]) -> TableView:
+def claims_table(own: Sequence[CellGroup]) -> TableView:
     """A row per claim; a block per interpreter where there are several."""
-    several = len(groups) > 1
+    several = len(own) > 1
     return TableView(
         title="Claims",
         caption="Each verdict follows from numbers of this suite; those with repeats have a 95 % interval.",
@@ -336,15 +353,15 @@ def claims_table(groups: Sequence[CellGroup]) -> TableView:
         groups=tuple(
             RowGroup(
                 label=group.label if several else "",
-                rows=tuple(_row(claim, found) for claim, found in findings(group, groups)),
+                rows=tuple(_row(claim, found) for claim, found in evaluate_claims(group, own)),
             )
-            for group in groups
+            for group in own
         ),
         legend=(
-            LegendItem(mark=HOLDS, text="the numbers are as the claim says, beyond their intervals"),
-            LegendItem(mark=CAVEAT, text="they are, and something else has to be known"),
-            LegendItem(mark=NOT, text="they are not, or not beyond their intervals"),
-            LegendItem(mark=UNKNOWN, text="there are no numbers by which the claim could be judged"),
+            LegendItem(mark=HOLDS, text="the numbers agree with the claim, beyond their intervals"),
+            LegendItem(mark=CAVEAT, text="they agree, under a condition"),
+            LegendItem(mark=NOT, text="they disagree, or agree only within their intervals"),
+            LegendItem(mark=UNKNOWN, text="there are no numbers to judge the claim by"),
         ),
         prose=True,
     )
@@ -363,10 +380,10 @@ def _row(claim: Claim, found: ClaimResult) -> TableRow:
     )
 
 
-def _crashes(numbers: Numbers, pool: str) -> list[FaultCase]:
+def _crashes(numbers: ClaimNumbers, pool: str) -> list[FaultCase]:
     found = [case for case in numbers.faults.values() if case.pool == pool and case.fault in CRASHES]
     if not found:
-        raise Missing(f"crash has no case of {pool}")
+        raise MissingNumber(f"crash has no case of {pool}")
     return found
 
 
@@ -378,12 +395,12 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _apart(smaller: Number, larger: Number) -> bool:
-    """Whether the second is larger, and the intervals do not touch."""
+def _differ(smaller: Number, larger: Number) -> bool:
+    """Whether the second is larger, and the intervals do not overlap."""
     return (smaller.interval or (_value(smaller),) * 2)[1] < (larger.interval or (_value(larger),) * 2)[0]
 
 
-def _said(number: Number) -> str:
+def _text(number: Number) -> str:
     """`29 % (25–33 %)`."""
     interval = interval_text(number) if number.interval else ""
     return f"{value_text(number)} ({interval})" if interval else value_text(number)

@@ -119,7 +119,7 @@ def _clause(cell: ReportCell, best: ReportCell) -> str:
 
 def _why(cell: ReportCell) -> str:
     """What the GIL has to do with it: for threads only, and only as far as the range of the GIL wait goes."""
-    wait = cell.told("gil_wait_ns")
+    wait = cell.best_number("gil_wait_ns")
     if cell.model != "threads":
         return ""
     if cell.gil_enabled is False or wait.method == "no-gil":

@@ -1,4 +1,4 @@
-"""The fault matrix as a figure: a field for each kind of worker and each fault, a colour and a word for the outcome."""
+"""The fault matrix as a figure: a field per kind of worker and fault, the outcome as a colour and a word."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from tracekit.analysis.report.figures import style
-from tracekit.analysis.report.pages.faults.page import OUTCOMES, FaultCase
+from tracekit.analysis.report.pages.faults.cases import OUTCOMES, FaultCase
 from tracekit.analysis.report.views import FigureView
 
-TITLE = "What a fault costs, by kind of worker"
+TITLE = "Outcome of a fault, by kind of worker"
 SLUG = "faults"
 _COLOURS = {"own": "#d7eee5", "silent": "#eef0c5", "others": "#fbe3b5", "hangs": "#e3c9dd", "dies": "#f2b8a0"}
-"""Light, so that the word in the field can be read: it tells what colour alone would not."""
+"""Light, so that the word in the field, which says the same, can be read."""
 
 
 def figure(cases: Sequence[FaultCase], what: str) -> FigureView:
@@ -37,7 +37,7 @@ def _draw(cases: Sequence[FaultCase], what: str) -> Figure:
     for case in cases:
         matrix[workers.index(case.workers), faults.index(case.fault)] = outcomes.index(case.outcome)
     figure, axes = style.canvas(
-        TITLE, f"{what}\none of two workers fails; what becomes of the program", 1.8 + 0.3 * len(workers)
+        TITLE, f"{what}\none of two workers fails; the outcome for the program", 1.8 + 0.3 * len(workers)
     )
     families = {case.workers: case.family for case in cases}
     colours = [style.FAMILY_COLOURS[families[name]] for name in workers]

@@ -1,131 +1,71 @@
-"""The fault matrix of the workload `crash`: what becomes of a program and its workers when one of them fails."""
+"""The page of a workload that fails on purpose: the outcome of every fault for every kind of worker, as a matrix."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from tracekit.analysis.metrics.cells.observed import PREFIX
-from tracekit.analysis.report.cells import CellGroup, ReportCell
-from tracekit.analysis.report.views import LegendItem, RowGroup, Section, TableField, TableRow, TableView, Verdict
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.pages.faults import matrix_figure
+from tracekit.analysis.report.pages.faults.cases import OUTCOMES, FaultCase, FaultMatrix, find_matrices
+from tracekit.analysis.report.pages.subject import figure_group
+from tracekit.analysis.report.views import (
+    FigureGroup,
+    LegendItem,
+    PageView,
+    RowGroup,
+    Section,
+    TableField,
+    TableRow,
+    TableView,
+    Verdict,
+)
 from tracekit.analysis.report.wording import plural
+from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_ns
 
-_NAME = re.compile(
-    rf"{re.escape(PREFIX)}(?P<pool>\w+)(-(?P<method>\w+))?\.(?P<fault>[a-z-]+)\.(?P<what>[a-z_]+)", re.ASCII
+DIAGNOSTICS = (
+    "For what may happen another time: each case is one program that fails once. Where two things race, such as a "
+    "result and the end of its pool, the outcome may differ; repeat with --runs 5 for medians.",
+    "As a property of threads and processes: the outcomes are those of this Python's pools.",
+    "For how long a program would have waited or hung: a program that notices by a time limit has chosen it "
+    "itself, and a program that hangs was killed.",
 )
 
-OUTCOMES = {
-    "own": "only the task that failed is lost; the program and the other worker go on",
-    "silent": "only the task that failed is lost, but nothing says so: the program knows by a time limit of its own, "
-    "after 1 s in which nothing happened",
-    "others": "the program lives, but results or tasks of others are lost, or their worker is",
-    "hangs": "the program does not end, nothing happened in it for 2 s, and it was killed",
-    "dies": "the whole program is gone, and everything that it had not written down",
-}
-"""What may become of it, from the mildest to the worst, and what that means."""
 
-
-DOUBTS = (
-    "Each case is one program that fails once. Where two things race, a result on its way and the end of a pool, say, "
-    "another time it may come out otherwise: repeat with --runs 5 for medians.",
-    "What becomes of the others is a property of this version of Python's pools, not of threads and processes as such.",
-    "A time until it is noticed that comes from a time limit is that limit, which the program has chosen itself; that "
-    "it would have waited longer without one, and that what hangs would have hung on, was not measured.",
-)
-"""What to keep in mind about the matrix."""
-
-_NEEDED = ("parent_lives", "parent_hangs", "sibling_lives", "finished_lost", "pending_lost", "noticed_by_limit")
-"""Without one of these a case has no outcome."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultCase:
-    """One kind of worker and one way to fail, with what was seen at the median of the repeats.
-
-    `seen` has all of `_NEEDED`; `noticed_ns` and `left_behind` may be missing.
-    """
-
-    pool: str
-    method: str
-    fault: str
-    seen: Mapping[str, float]
-
-    @property
-    def workers(self) -> str:
-        """`Pool (fork)`."""
-        return f"{self.pool} ({self.method})" if self.method else self.pool
-
-    @property
-    def family(self) -> str:
-        if self.pool == "serial":
-            return "serial"
-        return "processes" if self.method else "threads"
-
-    @property
-    def outcome(self) -> str:
-        """One of OUTCOMES."""
-        if self.seen["parent_hangs"]:
-            return "hangs"
-        if not self.seen["parent_lives"]:
-            return "dies"
-        if self.seen["finished_lost"] or self.seen["pending_lost"] or not self.seen["sibling_lives"]:
-            return "others"
-        return "silent" if self.seen["noticed_by_limit"] else "own"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matrix:
-    """The cases of one cell; `label` says which, where there are several."""
-
-    label: str
-    cases: tuple[FaultCase, ...]
-
-
-def matrices(found: Sequence[CellGroup]) -> tuple[Matrix, ...]:
-    """One for each untraced cell that has cases; none for other workloads than `crash`."""
-    cells = [(group, cell, cases) for group in found for cell in group.cells if (cases := cases_of(cell))]
-    several = len({group.label for group, _, _ in cells}) > 1
-    return tuple(
-        Matrix(
-            label=" · ".join(
-                part
-                for part in (
-                    group.label if several else "",
-                    f"started by {cell.counted}" if sum(other is group for other, _, _ in cells) > 1 else "",
-                )
-                if part
-            ),
-            cases=cases,
-        )
-        for group, cell, cases in cells
+def build_page(tables: Tables) -> PageView | None:
+    """None for a suite without cases."""
+    found = groups(tables)
+    matrices = find_matrices(found)
+    if not matrices:
+        return None
+    labels = [group.label for group in found if group.cells or group.traced]
+    several = len(matrices) > 1
+    return PageView(
+        verdicts=tuple(
+            replace(verdict(matrix.cases), label=matrix.label if several else labels[0]) for matrix in matrices
+        ),
+        summary=matrix_table(matrices),
+        figures=matrix_figures(matrices, str(tables.suite.get("workload") or "")),
+        sections=sections(matrices),
+        diagnostics=DIAGNOSTICS,
     )
 
 
-def cases_of(cell: ReportCell) -> tuple[FaultCase, ...]:
-    """What the cell has seen of each case, where that is enough for an outcome."""
-    found: dict[tuple[str, str, str], dict[str, float]] = {}
-    for number in cell.every:
-        match = _NAME.fullmatch(number.metric)
-        if match and number.value is not None:
-            place = (match["pool"], match["method"] or "", match["fault"])
-            # The median of an even number of repeats may lie between two: then the worse of them.
-            worse = math.floor if match["what"].endswith("_lives") else math.ceil
-            found.setdefault(place, {})[match["what"]] = worse(number.value)
+def matrix_figures(found: Sequence[FaultMatrix], what: str) -> tuple[FigureGroup, ...]:
+    """A figure per matrix; `what` names the suite."""
+    several = len(found) > 1
     return tuple(
-        FaultCase(pool=pool, method=method, fault=fault, seen=seen)
-        for (pool, method, fault), seen in found.items()
-        if seen.keys() >= set(_NEEDED)
+        figure_group(matrix.label, [matrix_figure.figure(matrix.cases, what)], f"-{index}" if several else "")
+        for index, matrix in enumerate(found, start=1)
     )
 
 
-def matrix_table(found: Sequence[Matrix]) -> TableView:
-    """A row per kind of worker, a column per fault, a word for what became of it; a block per matrix."""
+def matrix_table(found: Sequence[FaultMatrix]) -> TableView:
+    """A row per kind of worker, a column per fault, the outcome as a word; a block per matrix."""
     faults = list(dict.fromkeys(case.fault for matrix in found for case in matrix.cases))
     return TableView(
-        title="What a fault costs",
+        title="Outcome of each fault",
         caption="Two workers, seven tasks; one task fails in the given way while another one runs. Each case is a "
         "program of its own that really fails.",
         columns=(("Workers", ""), *((fault, "") for fault in faults)),
@@ -141,15 +81,15 @@ def _rows(cases: Sequence[FaultCase], faults: Sequence[str]) -> Iterator[TableRo
         yield TableRow(
             family=first.family,
             label=first.pool,
-            detail=first.method or {"serial": "one thread"}.get(first.pool, "threads"),
+            detail=first.start_method or {"serial": "one thread"}.get(first.pool, "threads"),
             fields=tuple(
                 TableField(main=of_workers[fault].outcome if fault in of_workers else "–") for fault in faults
             ),
         )
 
 
-def sections(found: Sequence[Matrix]) -> tuple[Section, ...]:
-    """What each matrix says in short, and its numbers."""
+def sections(found: Sequence[FaultMatrix]) -> tuple[Section, ...]:
+    """A section per matrix: its sentences and its numbers."""
     return tuple(
         Section(
             slug="faults" if len(found) == 1 else f"faults-{number}",
@@ -166,7 +106,7 @@ def details_table(cases: Sequence[FaultCase]) -> TableView:
     """A block per kind of worker with a row per fault."""
     return TableView(
         title="Case by case",
-        caption="Lost: results that were computed and never came, and tasks that were never done, of the six others.",
+        caption="Lost: computed results that never arrived, and tasks that were never done, of the six others.",
         columns=(
             ("Fault", ""),
             ("Program", ""),
@@ -184,44 +124,44 @@ def details_table(cases: Sequence[FaultCase]) -> TableView:
 
 
 def _row(case: FaultCase) -> TableRow:
-    seen = case.seen
-    program = "hangs" if seen["parent_hangs"] else "lives" if seen["parent_lives"] else "dies"
+    observed = case.observed
+    program = "hangs" if observed["parent_hangs"] else "survives" if observed["parent_lives"] else "dies"
     return TableRow(
         family=case.family,
         label=case.fault,
         detail=case.outcome,
         fields=(
             TableField(main=program),
-            TableField(main="lives" if seen["sibling_lives"] else "dies"),
-            TableField(main=f"{int(seen['finished_lost'])}, {int(seen['pending_lost'])}"),
+            TableField(main="survives" if observed["sibling_lives"] else "dies"),
+            TableField(main=f"{int(observed['finished_lost'])}, {int(observed['pending_lost'])}"),
             TableField(
-                main=format_ns(seen["noticed_ns"]) if "noticed_ns" in seen else "never",
-                sub="its time limit" if seen["noticed_by_limit"] else "",
+                main=format_ns(observed["noticed_ns"]) if "noticed_ns" in observed else "never",
+                sub="its time limit" if observed["noticed_by_limit"] else "",
             ),
-            TableField(main=str(int(seen["left_behind"])) if "left_behind" in seen else "–"),
+            TableField(main=str(int(observed["left_behind"])) if "left_behind" in observed else "–"),
         ),
     )
 
 
 def verdict(cases: Sequence[FaultCase]) -> Verdict:
-    """The answer of the matrix in one sentence."""
-    said, shares = [], []
+    """How often a fault ended the whole program, in one sentence."""
+    parts, shares = [], []
     for family, what in (("threads", "a fault in a thread"), ("processes", "a fault in a worker process")):
         of_family = [case for case in cases if case.family == family]
         if of_family:
             ended = sum(case.outcome in ("dies", "hangs") for case in of_family)
-            said.append(f"{what} was the end of the whole program in {ended} of {plural(len(of_family), 'case')}")
+            parts.append(f"{what} was the end of the whole program in {ended} of {plural(len(of_family), 'case')}")
             shares.append(ended / len(of_family))
-    if not said:
+    if not parts:
         return Verdict(label="", outcome="level", lead=f"{plural(len(cases), 'fault')} without workers", rest=".")
     milder = "processes" if len(shares) == 2 and shares[1] < shares[0] else "level"
-    rest = "".join(f", {text}" for text in said[1:])
-    return Verdict(label="", outcome=milder, lead=said[0][:1].upper() + said[0][1:], rest=f"{rest}.")
+    rest = "".join(f", {text}" for text in parts[1:])
+    return Verdict(label="", outcome=milder, lead=parts[0][:1].upper() + parts[0][1:], rest=f"{rest}.")
 
 
 def sentences(cases: Sequence[FaultCase]) -> tuple[str, ...]:
-    """What the matrix says in short: how often a fault of one worker was the end of the program."""
-    said = []
+    """The number of faults by outcome: a sentence for threads, one for worker processes."""
+    found = []
     for family, what in (("threads", "in a thread"), ("processes", "in a worker process")):
         of_family = [case for case in cases if case.family == family]
         if of_family:
@@ -229,9 +169,9 @@ def sentences(cases: Sequence[FaultCase]) -> tuple[str, ...]:
             hung = sum(case.outcome == "hangs" for case in of_family)
             others = sum(case.outcome == "others" for case in of_family)
             silent = sum(case.outcome == "silent" for case in of_family)
-            said.append(
+            found.append(
                 f"Of {plural(len(of_family), 'fault')} {what}, {dead} ended the whole program, {hung} left it hanging, "
-                f"{others} cost results or tasks of others, and {silent} showed by a time limit only; the other "
-                f"{len(of_family) - dead - hung - others - silent} cost only the task that failed."
+                f"{others} cost results or tasks of others, and {silent} were noticed by a time limit only; the other "
+                f"{len(of_family) - dead - hung - others - silent} cost only the failing task."
             )
-    return tuple(said)
+    return tuple(found)

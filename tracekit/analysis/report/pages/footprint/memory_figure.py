@@ -5,27 +5,29 @@ from __future__ import annotations
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from tracekit.analysis.report.figures import style
-from tracekit.analysis.report.pages.footprint.page import FootprintNumbers
+from tracekit.analysis.report.pages.footprint.numbers import FootprintNumbers
 from tracekit.analysis.report.views import FigureView
 from tracekit.core.units import format_bytes
 
-TITLE = "Memory with each further worker"
-SLUG = "held"
+TITLE = "Memory of all workers"
+SLUG = "footprint"
 _LINES = {"threads": "-", "fork": "-", "fork-frozen": (0, (1, 1)), "forkserver": "--", "spawn": ":"}
 
 
-def figure(seen: FootprintNumbers) -> FigureView:
-    """Of one interpreter: what all workers added, while they wait for work."""
-    drawn, axes = style.canvas(TITLE, f"{seen.group.label}, PSS beyond that of the program alone", 4.2)
-    told = []
-    for way in seen.ways():
-        points = [(count, value) for count, value in seen.totals(way) if value > 0]
+def figure(numbers: FootprintNumbers) -> FigureView:
+    """The memory that all workers of one interpreter added, while they wait for work."""
+    drawn, axes = style.canvas(TITLE, f"{numbers.group.label}, PSS beyond that of the program alone", 4.2)
+    words = []
+    for start_method in numbers.start_methods():
+        points = [(count, value) for count, value in numbers.totals.get(start_method, ()) if value > 0]
         if not points:
             continue
         counts, values = zip(*points, strict=True)
-        family = "threads" if way == "threads" else "processes"
-        axes.plot(counts, values, color=style.colour(family), ls=_LINES[way], lw=1.8, marker=".", label=way)
-        told.append(f"{way}: {format_bytes(round(values[-1]))} with {counts[-1]}")
+        family = "threads" if start_method == "threads" else "processes"
+        axes.plot(
+            counts, values, color=style.colour(family), ls=_LINES[start_method], lw=1.8, marker=".", label=start_method
+        )
+        words.append(f"{start_method}: {format_bytes(round(values[-1]))} with {counts[-1]}")
     axes.set_yscale("log", base=2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -38,8 +40,8 @@ def figure(seen: FootprintNumbers) -> FigureView:
     return FigureView(
         slug=SLUG,
         title=TITLE,
-        caption="Each step of the memory axis is a multiple of the one before. What a line begins with is the first "
-        "worker and what comes with it, the fork server say.",
-        alt=f"Memory of all workers by their number. {'; '.join(told)}.",
+        caption="Each step of the memory axis is a multiple of the one before. A line begins with the first worker and "
+        "what it brings, such as the fork server.",
+        alt=f"Memory of all workers by their number. {'; '.join(words)}.",
         figure=drawn,
     )

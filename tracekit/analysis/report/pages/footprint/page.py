@@ -1,29 +1,40 @@
-"""The report of `holding`: what one more worker holds, how many there can be, and what running out looks like."""
+"""The page of the footprint of a worker: memory and counts by phase, how many workers the limits allow, exhaustion."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from tracekit.analysis.metrics.cells.observed import PREFIX
-from tracekit.analysis.report.cells import CellGroup, Number
-from tracekit.analysis.report.views import LegendItem, RowGroup, Section, TableField, TableRow, TableView, Verdict
+from tracekit.analysis.report.cells import Number
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.pages.footprint import memory_figure
+from tracekit.analysis.report.pages.footprint.numbers import (
+    FIRST,
+    START_METHODS,
+    UP,
+    FootprintNumbers,
+    find_footprints,
+)
+from tracekit.analysis.report.pages.subject import subject_page
+from tracekit.analysis.report.views import (
+    LegendItem,
+    PageView,
+    RowGroup,
+    Section,
+    TableField,
+    TableRow,
+    TableView,
+    Verdict,
+)
 from tracekit.analysis.report.wording import interval_text, value_text
+from tracekit.analysis.tables import Tables
 
-WAYS = {
-    "threads": "threading.Thread",
-    "fork": "multiprocessing, forked",
-    "fork-frozen": "the same after gc.freeze()",
-    "forkserver": "multiprocessing, of the fork server",
-    "spawn": "multiprocessing, spawned",
-}
-MOMENTS = {
-    "up": "Up",
+PHASES = {
+    "up": "Started",
     "worked": "After work",
     "collected": "After gc.collect()",
-    "touched": "After looking",
+    "touched": "After reading inherited data",
 }
+"""Phase -> its column."""
 LIMITS = {
     "nofile": "RLIMIT_NOFILE",
     "nproc": "RLIMIT_NPROC",
@@ -32,138 +43,100 @@ LIMITS = {
     "memory": "memory.max",
     "available": "Memory available",
 }
-ERRORS = (
-    "no error",
-    "RuntimeError: can't start new thread",
-    "BlockingIOError: [Errno 11] Resource temporarily unavailable",
-    "OSError: [Errno 24] Too many open files",
-    "MemoryError",
-    "another error",
-)
-"""What `observed.exhaustion.*.error` is a place in; workloads/holding.py has the same."""
+"""Limit -> its name on the system."""
 LOWERED = {
     "address-space": "256 MiB more address space (RLIMIT_AS)",
     "tasks": "24 more threads of the user (RLIMIT_NPROC)",
     "descriptors": "40 descriptors (RLIMIT_NOFILE)",
 }
+"""Limit that a program lowered for itself -> to what."""
 
-DOUBTS = (
-    "Memory is that of a program with nothing but what multiprocessing imports and the data it made: what a worker of "
-    "yours imports and loads comes on top.",
-    "Workers that look at inherited data one by one copy it page by page; what they never look at stays shared.",
-    "How many workers there can be is what the limits left when the program was alone, over what one more takes. Other "
-    "programs of the same user, container or machine take from the same.",
+DIAGNOSTICS = (
+    "As the memory of your workers: these import nothing but what multiprocessing does, and hold the data that they "
+    "made. What your workers import and load comes on top.",
+    "As the cost of inherited data that is read once: it is copied page by page as it is read, and what is never read "
+    "stays shared.",
+    "As a number of workers on a busy machine: it is what the limits left when the program was alone, divided by what "
+    "one more worker takes. Other programs of the user, container or machine take from the same.",
 )
-"""What to keep in mind about these numbers."""
 
-_OF_THREADS = "Of a thread: what the program has more of."
-
-_NAME = re.compile(rf"{re.escape(PREFIX)}(?P<way>[a-z-]+)\.(?P<moment>[a-z]+(?:-\d+)?)\.(?P<what>[a-z_]+)")
-_UNTIL = re.compile(rf"{re.escape(PREFIX)}(?P<way>[a-z-]+)\.until_(?P<limit>[a-z]+)")
-_EXHAUSTED = re.compile(
-    rf"{re.escape(PREFIX)}exhaustion\.(?P<way>[a-z-]+)\.(?P<what>[a-z-]+)\.(?P<said>started|error|skipped)"
-)
-_TOTAL = re.compile(r"total-(\d+)")
+_OF_THREADS = "Of a thread: the growth of the program."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FootprintNumbers:
-    """What was seen of one interpreter.
-
-    numbers     (way, moment, what) -> number
-    until       (way, limit) -> how many workers there can be
-    exhausted   (way, what ran out, started|error|skipped) -> number
-    """
-
-    group: CellGroup
-    numbers: dict[tuple[str, str, str], Number]
-    until: dict[tuple[str, str], Number]
-    exhausted: dict[tuple[str, str, str], Number]
-
-    def ways(self) -> list[str]:
-        """In the order of the workload."""
-        return [way for way in WAYS if (way, "up", "pss_bytes") in self.numbers]
-
-    def totals(self, way: str) -> list[tuple[int, float]]:
-        """(workers, PSS of all that they added), one after another."""
-        found = [
-            (int(match.group(1)), number.value)
-            for (of_way, moment, _), number in self.numbers.items()
-            if of_way == way and (match := _TOTAL.fullmatch(moment)) and number.value is not None
-        ]
-        return sorted(found)
-
-
-def held(groups: Iterable[CellGroup]) -> tuple[FootprintNumbers, ...]:
-    """One for each group in which it was measured; none for other workloads than `holding`."""
-    found = []
-    for group in groups:
-        seen = FootprintNumbers(group=group, numbers={}, until={}, exhausted={})
-        for number in (item for cell in group.cells for item in cell.every if item.available):
-            if match := _EXHAUSTED.fullmatch(number.metric):
-                seen.exhausted[match["way"], match["what"], match["said"]] = number
-            elif match := _UNTIL.fullmatch(number.metric):
-                seen.until[match["way"], match["limit"]] = number
-            elif match := _NAME.fullmatch(number.metric):
-                seen.numbers[match["way"], match["moment"], match["what"]] = number
-        if ("threads", "up", "pss_bytes") in seen.numbers:
-            found.append(seen)
-    return tuple(found)
-
-
-def verdict(seen: FootprintNumbers) -> Verdict:
-    """What one more costs, and what a fork loses that looks at what it inherited, in one sentence."""
-    each = {way: value_text(seen.numbers[way, "up", "pss_bytes"]) for way in seen.ways()}
-    lead = f"One more thread holds {each['threads']}"
-    others = [
-        f"{words} {each[way]}"
-        for way, words in (
-            ("fork", "a forked process"),
-            ("forkserver", "one of the fork server"),
-            ("spawn", "a spawned one"),
-        )
-        if way in each
-    ]
-    rest = f", {', '.join(others)}." if others else "."
-    copied, frozen = (seen.numbers.get((way, "collected", "pss_bytes")) for way in ("fork", "fork-frozen"))
-    touched = seen.numbers.get(("fork", "touched", "pss_bytes"))
-    if copied and frozen:
-        rest += (
-            f" After a garbage collection a forked process holds {value_text(copied)}, with gc.freeze() before the "
-            f"fork {value_text(frozen)}"
-        )
-        rest += f"; once it has looked at all inherited objects {value_text(touched)}." if touched else "."
-    return Verdict(label=seen.group.label, outcome="level", lead=lead, rest=rest)
-
-
-def summary_table(found: Sequence[FootprintNumbers]) -> TableView:
-    """PSS of one more worker at each moment."""
-    return _memory_table(
-        found, "What one more worker holds", "PSS: shared pages divided by the number of their users.", "pss_bytes"
+def build_page(tables: Tables) -> PageView | None:
+    """None for a suite without footprints."""
+    found = groups(tables)
+    footprints = find_footprints(found)
+    if not footprints:
+        return None
+    return subject_page(
+        [group for group in found if group.cells or group.traced],
+        verdicts=[verdict(numbers) for numbers in footprints],
+        summary=summary_table(footprints),
+        figures=[memory_figure.figure(numbers) for numbers in footprints],
+        sections=[section(footprints)],
+        diagnostics=DIAGNOSTICS,
     )
 
 
-def _memory_table(found: Sequence[FootprintNumbers], title: str, what: str, counter: str) -> TableView:
+def verdict(numbers: FootprintNumbers) -> Verdict:
+    """The memory of one more worker, and of a forked one after a garbage collection, in two sentences."""
+    each = {name: value_text(numbers.by_phase[name, UP, "pss_bytes"]) for name in numbers.start_methods()}
+    lead = f"One more thread takes {each['threads']}"
+    others = [
+        f"{words} {each[name]}"
+        for name, words in (
+            ("fork", "a forked process"),
+            ("forkserver", "a process of the fork server"),
+            ("spawn", "a spawned process"),
+        )
+        if name in each
+    ]
+    rest = f", {', '.join(others)}." if others else "."
+    copied, frozen = (numbers.by_phase.get((name, "collected", "pss_bytes")) for name in ("fork", "fork-frozen"))
+    touched = numbers.by_phase.get(("fork", "touched", "pss_bytes"))
+    if copied and frozen:
+        rest += (
+            f" After a garbage collection a forked process takes {value_text(copied)}, with gc.freeze() before the "
+            f"fork {value_text(frozen)}"
+        )
+        rest += f"; after reading all inherited objects {value_text(touched)}." if touched else "."
+    return Verdict(label=numbers.group.label, outcome="level", lead=lead, rest=rest)
+
+
+def summary_table(found: Sequence[FootprintNumbers]) -> TableView:
+    """PSS of one more worker in each phase."""
+    return _memory_table(
+        found, "PSS of one more worker", "Shared pages are divided by the number of their users.", "pss_bytes"
+    )
+
+
+def _memory_table(found: Sequence[FootprintNumbers], title: str, meaning: str, what: str) -> TableView:
     return _table(
         found,
         title,
-        f"{what} Means over the workers that were added; medians of the repeats, with 95 % intervals.",
-        (("Worker", ""), *((title, "") for title in MOMENTS.values())),
-        lambda seen, way: tuple(_field(seen.numbers.get((way, moment, counter))) for moment in MOMENTS),
-        (),
+        f"{meaning} Means over the workers that were added; medians of the repeats, with 95 % intervals.",
+        (("Worker", ""), *((title, "") for title in PHASES.values())),
+        lambda numbers, name: tuple(_field(numbers.by_phase.get((name, phase, what))) for phase in PHASES),
     )
 
 
 def section(found: Sequence[FootprintNumbers]) -> Section:
-    """How many there can be, and what happens then."""
-    limits = [limit for limit in LIMITS if any((way, limit) in seen.until for seen in found for way in seen.ways())]
+    """The other figures of a worker, how many workers the limits allow, and the errors at a limit."""
+    limits = [
+        limit
+        for limit in LIMITS
+        if any((name, limit) in numbers.possible for numbers in found for name in numbers.start_methods())
+    ]
     tables = [
-        _memory_table(found, "What it alone holds", f"USS of a worker process. {_OF_THREADS}", "uss_bytes"),
-        _memory_table(found, "In RAM", f"RSS of a worker process, shared pages in full. {_OF_THREADS}", "rss_bytes"),
+        _memory_table(found, "USS of one more worker", f"Memory of its process alone. {_OF_THREADS}", "uss_bytes"),
+        _memory_table(
+            found, "RSS of one more worker", f"Memory in RAM, shared pages in full. {_OF_THREADS}", "rss_bytes"
+        ),
         _table(
             found,
-            "What else it takes",
-            "A further worker; beneath it the first one with what any number of them needs once.",
+            "Descriptors, threads and processes",
+            "Of one more worker; beneath it of the first one, with what any number of workers needs once.",
             (
                 ("Worker", ""),
                 ("Descriptors", "first"),
@@ -171,65 +144,59 @@ def section(found: Sequence[FootprintNumbers]) -> Section:
                 ("Threads", "first"),
                 ("Processes", "first"),
             ),
-            lambda seen, way: tuple(
+            lambda numbers, name: tuple(
                 TableField(
-                    main=_text(seen.numbers.get((way, "up", what))),
-                    sub=_text(seen.numbers.get((way, "first", what))),
+                    main=_text(numbers.by_phase.get((name, UP, what))),
+                    sub=_text(numbers.by_phase.get((name, FIRST, what))),
                 )
                 for what in ("fds", "parent_fds", "tasks", "processes")
             ),
-            (),
         ),
         _table(
             found,
-            "How many there can be",
-            "What each limit leaves, over what one more worker takes of it; of memory the most that it held at any "
-            "moment. The least of a row is where it ends.",
+            "Workers that each limit allows",
+            "What the limit leaves, divided by what one more worker takes of it; of memory, the most that it takes in "
+            "any phase. The smallest number of a row applies.",
             (("Worker", ""), *((LIMITS[limit], "") for limit in limits)),
-            lambda seen, way: tuple(_field(seen.until.get((way, limit)), "no limit") for limit in limits),
-            (LegendItem(mark="no limit", text="there is none here, or such a worker takes nothing of it"),),
+            lambda numbers, name: tuple(_field(numbers.possible.get((name, limit)), "no limit") for limit in limits),
+            (LegendItem(mark="no limit", text="the system has none, or such a worker takes nothing of it"),),
         ),
     ]
-    if any(seen.exhausted for seen in found):
-        tables.append(_exhaustion(found))
-    return Section(slug="limits", title="Until nothing is left", tables=tuple(tables), in_terminal=True)
+    if any(numbers.exhausted for numbers in found):
+        tables.append(_exhaustion_table(found))
+    return Section(slug="limits", title="Limits", tables=tuple(tables), in_terminal=True)
 
 
-def _exhaustion(found: Sequence[FootprintNumbers]) -> TableView:
+def _exhaustion_table(found: Sequence[FootprintNumbers]) -> TableView:
     several = len(found) > 1
     return TableView(
-        title="What running out looks like",
+        title="Errors at a limit",
         caption="A program of its own lowers one of its limits and starts workers until it gets no more.",
-        columns=(("Worker", ""), ("Its limit", ""), ("Workers", "interval"), ("What it is told", "")),
+        columns=(("Worker", ""), ("Its limit", ""), ("Workers", "interval"), ("Error", "")),
         groups=tuple(
             RowGroup(
-                label=seen.group.label if several else "",
-                rows=tuple(
-                    _exhausted_row(seen, way, what)
-                    for way, what in dict.fromkeys((way, what) for way, what, _ in seen.exhausted)
-                ),
+                label=numbers.group.label if several else "",
+                rows=tuple(_exhaustion_row(numbers, name, limit) for name, limit in numbers.exhausted),
             )
-            for seen in found
-            if seen.exhausted
+            for numbers in found
+            if numbers.exhausted
         ),
         legend=(),
     )
 
 
-def _exhausted_row(seen: FootprintNumbers, way: str, what: str) -> TableRow:
-    started, error = (seen.exhausted.get((way, what, said)) for said in ("started", "error"))
-    told = "skipped, stderr.log of the run says why"
-    if started is not None and error is not None and error.value is not None:
-        place = round(error.value)
-        told = ERRORS[place] if 0 <= place < len(ERRORS) else ERRORS[-1]
+def _exhaustion_row(numbers: FootprintNumbers, name: str, limit: str) -> TableRow:
+    observed = numbers.exhausted[name, limit]
+    started, error, skipped = (observed.get(what) for what in ("started", "error", "skipped"))
+    text = error.text if error else f"skipped: {skipped.text}" if skipped else "no error"
     return TableRow(
-        family=_family(way),
-        label=way,
-        detail=WAYS[way],
+        family=_family(name),
+        label=name,
+        detail=START_METHODS.get(name, ""),
         fields=(
-            TableField(main=LOWERED.get(what, what), words=True),
-            _field(started),
-            TableField(main=told, words=True),
+            TableField(main=LOWERED.get(limit, limit), words=True),
+            _field(started.number if started else None),
+            TableField(main=text, words=True),
         ),
     )
 
@@ -240,7 +207,7 @@ def _table(
     caption: str,
     columns: tuple[tuple[str, str], ...],
     fields: Callable[[FootprintNumbers, str], tuple[TableField, ...]],
-    legend: tuple[LegendItem, ...],
+    legend: tuple[LegendItem, ...] = (),
 ) -> TableView:
     several = len(found) > 1
     return TableView(
@@ -249,20 +216,20 @@ def _table(
         columns=columns,
         groups=tuple(
             RowGroup(
-                label=seen.group.label if several else "",
+                label=numbers.group.label if several else "",
                 rows=tuple(
-                    TableRow(family=_family(way), label=way, detail=WAYS[way], fields=fields(seen, way))
-                    for way in seen.ways()
+                    TableRow(family=_family(name), label=name, detail=START_METHODS[name], fields=fields(numbers, name))
+                    for name in numbers.start_methods()
                 ),
             )
-            for seen in found
+            for numbers in found
         ),
         legend=legend,
     )
 
 
-def _family(way: str) -> str:
-    return "threads" if way == "threads" else "processes"
+def _family(start_method: str) -> str:
+    return "threads" if start_method == "threads" else "processes"
 
 
 def _field(number: Number | None, absent: str = "–") -> TableField:

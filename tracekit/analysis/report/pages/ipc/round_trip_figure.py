@@ -5,25 +5,25 @@ from __future__ import annotations
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tracekit.analysis.report.figures import style
-from tracekit.analysis.report.pages.ipc import page as ipc
+from tracekit.analysis.report.pages.ipc.channels import ROUND_TRIP, ChannelNumbers
 from tracekit.analysis.report.views import FigureView
 from tracekit.analysis.report.wording import value_text
 from tracekit.core.units import format_bytes, format_ns
 
-TITLE = "There and back"
+TITLE = "Round trips"
 SLUG = "round-trips"
 _COLOURS = ("#c2410c", "#0067a5", "#56b4e9", "#00795c", "#a8447f", "#5b6770", "#8a6500", "#3f3f8f", "#e69f00")
 _MARKERS = "oDs^vPXdp"
 
 
-def figure(talk: ipc.Talk) -> FigureView:
+def figure(numbers: ChannelNumbers) -> FigureView:
     """One interpreter's round trips."""
-    sizes = talk.sizes()
-    drawn, axes = style.canvas(TITLE, f"{talk.group.label}, median of the repeats", 4.6)
-    told = []
+    sizes = numbers.sizes()
+    drawn, axes = style.canvas(TITLE, f"{numbers.group.label}, median of the repeats", 4.6)
+    words_of = []
     ends = []
-    for number, channel in enumerate(talk.channels(ipc.ROUND_TRIP)):
-        found = [(size, item) for size in sizes if (item := talk.get(channel, size, ipc.ROUND_TRIP)) and item.value]
+    for number, channel in enumerate(numbers.channels(ROUND_TRIP)):
+        found = [(size, item) for size in sizes if (item := numbers.get(channel, size, ROUND_TRIP)) and item.value]
         points = [(size, item.value or 0.0) for size, item in found]
         axes.plot(
             [size for size, _ in points],
@@ -36,7 +36,7 @@ def figure(talk: ipc.Talk) -> FigureView:
         )
         ends += [value for _, value in points]
         words = ", ".join(f"{format_bytes(size)} {value_text(item)}" for size, item in found)
-        told.append(f"{channel}: {words}")
+        words_of.append(f"{channel}: {words}")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_ylim(min(ends) / 1.5, max(ends) * 1.5)
@@ -52,7 +52,8 @@ def figure(talk: ipc.Talk) -> FigureView:
     return FigureView(
         slug=SLUG,
         title=TITLE,
-        caption="Each step of an axis is a multiple of the one before. What climbs with the size copies the bytes.",
-        alt=f"Round trip by size of the message. {'; '.join(told)}.",
+        caption="Each step of an axis is a multiple of the one before. A line that rises with the size is of a channel "
+        "that copies the bytes.",
+        alt=f"Round trip by size of the message. {'; '.join(words_of)}.",
         figure=drawn,
     )

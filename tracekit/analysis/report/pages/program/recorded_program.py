@@ -1,4 +1,4 @@
-"""What is told of a recorded program: how long it took, how it ended, and where the time of its threads went.
+"""A recorded program: how long it took, how it ended, and where the time of its threads went.
 
 It was run once and nothing is compared: no speed-up, no ceiling, no interval.
 """
@@ -26,7 +26,7 @@ from tracekit.core.units import format_ns
 
 COLUMNS = (
     ("Process", "threads"),
-    ("Life", "how it ended"),
+    ("Lifetime", "how it ended"),
     ("On-CPU", "of thread time"),
     ("GIL wait", "of thread time"),
     ("Other waits", "the largest"),
@@ -49,9 +49,9 @@ _STARTS = ("spawn_requested_ns", "exec_ns", "interpreter_ready_ns")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedProgram:
-    """The one run of a recorded program, with everything the report tells of it.
+    """The one run of a recorded program, with everything that the report shows of it.
 
-    `processes` are rows of that table, main first, then by the time their threads lived; `numbers` by place.
+    `processes` are rows of that table, main first, then by thread time, longest first; `numbers` by place.
     """
 
     run: Mapping[str, Any]
@@ -70,15 +70,15 @@ class RecordedProgram:
         return str(self.run["workload"] or "the program")
 
     def ledger(self, pid: int | None = None, tid: int | None = None) -> LedgerRows | None:
-        """Of the run, a process or a thread; None where its life is not known."""
+        """The ledger of the run, of a process or of a thread; None where its lifetime is not known."""
         return ledger_of(self.numbers.get((pid, tid), {}))
 
     def number(self, metric: str, pid: int | None = None, tid: int | None = None) -> Number:
         return number_at(self.numbers.get((pid, tid), {}), metric)
 
 
-def program_of(tables: Tables) -> RecordedProgram | None:
-    """The recorded program of a suite; None when it is a suite of models, or has no run at all."""
+def read_program(tables: Tables) -> RecordedProgram | None:
+    """The recorded program of a suite; None for a suite of models and for one without runs."""
     runs = records(tables.runs)
     if not runs or any(run["model"] != PROGRAM for run in runs):
         return None
@@ -90,8 +90,8 @@ def program_of(tables: Tables) -> RecordedProgram | None:
         threads[row["pid"]] = threads.get(row["pid"], 0) + 1
 
     def weight(row: Mapping[str, Any]) -> tuple[bool, float, int]:
-        lived = number_at(numbers.get((row["pid"], None), {}), "thread_wall_ns").centre or 0.0
-        return (row["role"] != "main", -lived, row["pid"])
+        wall = number_at(numbers.get((row["pid"], None), {}), "thread_wall_ns").centre or 0.0
+        return (row["role"] != "main", -wall, row["pid"])
 
     processes = sorted(records(tables.processes[tables.processes["run_id"] == run_id]), key=weight)
     return RecordedProgram(
@@ -104,7 +104,7 @@ def program_of(tables: Tables) -> RecordedProgram | None:
 
 
 def headline(program: RecordedProgram) -> Verdict:
-    """What it took, how it ended, and where the time of its threads went."""
+    """How long it took, how it ended, and where the time of its threads went."""
     wall, cpu = program.run["wall_ns"], program.number("cpu_ns")
     if wall is None:
         lead = f"{program.name} was not recorded to its end"
@@ -135,7 +135,7 @@ def ended_text(process: Mapping[str, Any]) -> str:
 
 
 def _is_python(process: Mapping[str, Any]) -> bool:
-    """Whether leaving without clean-up is worth a word: a shell always ends so."""
+    """Whether ending by _exit, without clean-up, is worth mentioning: a shell always ends so."""
     return PurePath(process.get("executable") or "python").name.startswith(("python", "pypy"))
 
 
@@ -158,7 +158,7 @@ def processes_table(program: RecordedProgram) -> TableView:
         )
     return TableView(
         title=f"{program.name} and its processes",
-        caption="Times of a process are sums over its Python threads, so they can exceed its life.",
+        caption="Times of a process are sums over its Python threads, so they can exceed its lifetime.",
         columns=COLUMNS,
         groups=(RowGroup(label="", rows=tuple(rows)),),
         legend=(*_gil_note(program), *_tags(rows), *notes.legend()),
@@ -172,9 +172,9 @@ def _row(program: RecordedProgram, notes: Footnotes, process: Mapping[str, Any] 
     return TableRow(
         family="plain",
         label=program.name if pid is None else program.names.process(pid),
-        detail=_people(program) if pid is None else _threads(program, pid),
+        detail=_count_text(program) if pid is None else _threads(program, pid),
         fields=(
-            _life(program, process),
+            _lifetime(program, process),
             _part(ledger, ledger_parts.ON_CPU, notes),
             _gil_wait(program, pid, notes),
             _other(ledger, notes),
@@ -184,9 +184,9 @@ def _row(program: RecordedProgram, notes: Footnotes, process: Mapping[str, Any] 
     )
 
 
-def _people(program: RecordedProgram) -> str:
+def _count_text(program: RecordedProgram) -> str:
     counts = ((len(program.processes), "process"), (sum(program.threads.values()), "thread"))
-    # Nobody counted what nobody saw.
+    # A capture that records none counts 0.
     return ", ".join(plural(count, word) for count, word in counts if count) or "one run"
 
 
@@ -197,7 +197,7 @@ def _threads(program: RecordedProgram, pid: int) -> str:
     return " · ".join(part for part in (f"pid {pid}" if named else "", counted) if part)
 
 
-def _life(program: RecordedProgram, process: Mapping[str, Any] | None) -> TableField:
+def _lifetime(program: RecordedProgram, process: Mapping[str, Any] | None) -> TableField:
     if process is None:
         wall = program.run["wall_ns"]
         return TableField(main="n/a" if wall is None else format_ns(wall), sub=_ended_of_run(program))
@@ -211,9 +211,9 @@ def _life(program: RecordedProgram, process: Mapping[str, Any] | None) -> TableF
 
 def _part(ledger: LedgerRows | None, part: str, notes: Footnotes) -> TableField:
     if ledger is None:
-        return TableField(main="n/a", mark=notes.mark("no Python thread with a known life"))
+        return TableField(main="n/a", mark=notes.mark("no Python thread with a known lifetime"))
     if part not in ledger.parts:
-        return TableField(main="n/a", mark=notes.mark(f"{NAMES[part]} is not told apart by {ledger.method}"))
+        return TableField(main="n/a", mark=notes.mark(f"{NAMES[part]} is not recorded by {ledger.method}"))
     return TableField(main=format_ns(ledger.parts[part]), sub=percent(ledger.share(part)))
 
 
@@ -229,7 +229,7 @@ def _other(ledger: LedgerRows | None, notes: Footnotes) -> TableField:
 
 
 def _gil_wait(program: RecordedProgram, pid: int | None, notes: Footnotes) -> TableField:
-    """The ledger's part, as in the headline and the bars, where it is told; else the bound of gil_wait_ns."""
+    """The ledger's part, as in the headline and the bars, where there is one; else the bound of gil_wait_ns."""
     number, ledger = program.number("gil_wait_ns", pid), program.ledger(pid)
     if number.method != "no-gil" and ledger is not None and ledger_parts.GIL in ledger.parts:
         return replace(_part(ledger, ledger_parts.GIL, notes), tag=how(number) if number.available else "")
@@ -252,7 +252,7 @@ def _switches(numbers: tuple[Number, ...], notes: Footnotes) -> TableField:
 
 
 def _gil_note(program: RecordedProgram) -> tuple[LegendItem, ...]:
-    """Why it is not the GIL wait of the GIL's own table, where there is one."""
+    """How this GIL wait differs from that of the section on the GIL, where there is one."""
     ledger, number = program.ledger(), program.number("gil_wait_ns")
     if ledger is None or not ledger.parts.get(ledger_parts.GIL) or not number.available:
         return ()
@@ -284,14 +284,14 @@ def _where(program: RecordedProgram) -> str:
     ledger = program.ledger()
     if ledger is None:
         return ""
-    # Not those of a shell, say, which the ledger is not about.
+    # Without those of a shell, for example, of which the ledger has no time.
     count = sum(1 for pid, tid in program.numbers if tid is not None and program.ledger(pid, tid) is not None)
-    who = "Its one thread" if count == 1 else f"Its {count} threads"
+    threads = "Its one thread" if count == 1 else f"Its {count} threads"
     parts = [part for part in ledger.largest if ledger.share(part) >= 0.01][:5]
     spent = [f"{NAMES[part]} {amount_text(ledger, part)}" for part in parts]
     rest = unattributed_text(ledger)
     unexplained = f"; {rest} is unattributed" if rest != "0 %" else ""
-    return f" {who} lived {format_ns(ledger.whole)} in all: {', '.join(spent)}{unexplained}."
+    return f" {threads} spent {format_ns(ledger.whole)}: {', '.join(spent)}{unexplained}."
 
 
 def _signal(number: int) -> str:

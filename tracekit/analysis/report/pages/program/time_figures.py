@@ -9,7 +9,7 @@ from tracekit.analysis.report.ledger import LedgerRows, rules
 from tracekit.analysis.report.pages.program.recorded_program import RecordedProgram
 from tracekit.analysis.report.views import FigureGroup, FigureView, MissingFigure
 
-PROCESSES, THREADS = "What each process did", "What each thread did"
+PROCESSES, THREADS = "Time of each process", "Time of each thread"
 _MOST = 14
 
 
@@ -23,7 +23,7 @@ def figures(program: RecordedProgram) -> FigureGroup:
     if threads:
         drawn.append(_figure(program, threads, THREADS, "thread-time"))
     if not drawn:
-        missing.append(MissingFigure(title=THREADS, reason="no Python thread with a known life was recorded"))
+        missing.append(MissingFigure(title=THREADS, reason="no Python thread with a known lifetime was recorded"))
     return FigureGroup(label="", figures=tuple(drawn), missing=tuple(missing))
 
 
@@ -47,14 +47,14 @@ def _threads(program: RecordedProgram) -> list[tuple[str, LedgerRows]]:
 
 
 def _figure(program: RecordedProgram, bars: list[LedgerBar], title: str, slug: str) -> FigureView:
-    """The bars in order of their time that was not idle; the rest is counted in the caption."""
+    """The bars by time that was not idle, longest first; the caption counts those that have no room."""
     bars = sorted(bars, key=lambda bar: -bar.ledger.busy)
     shown, rest = bars[:_MOST], bars[_MOST:]
     whole = program.ledger()
     if whole is not None and len(bars) > 1:
         shown = [LedgerBar("all together", style.MUTED, whole), *shown]
-    left_out = f" Not shown: {len(rest)} that did less; metrics.csv has them." if rest else ""
-    function = " Under a thread's name: where it was most, holding the GIL or waiting for it."
+    left_out = f" Not shown: {len(rest)} with less such time; metrics.csv has them." if rest else ""
+    function = " Under a thread's name: the function in which it held the GIL or waited for it longest."
     named = function if any("\n" in bar.label for bar in shown) else ""
     return FigureView(
         slug=slug,

@@ -1,4 +1,4 @@
-"""What the imports of a spawned worker cost, module by module."""
+"""The imports of a spawned worker, module by module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STAGES = {"start": "interpreter, site, imports", "main": "main module", "unpick
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """A module that was imported by no other one, with all that it imported itself.
+    """A module that no other module imported, with all that it imported itself.
 
     `inside`: (package, ns) of the packages that took longest in it, itself among them.
     """
@@ -32,8 +32,8 @@ class Imported:
 
 
 def imported(tables: Tables, python: str) -> tuple[Imported, ...]:
-    """The modules at the top of one spawned worker of that interpreter, the longest first; empty where none was asked
-    to print them."""
+    """The top modules of one spawned worker of that interpreter, the longest import first; empty where none was
+    recorded."""
     runs = {run["run_id"] for run in records(tables.runs) if run["python"] == python}
     rows = [row for row in records(tables.imports) if row["run_id"] in runs]
     # One worker is enough: that of the first run.
@@ -60,7 +60,7 @@ def _top(row: Mapping[str, Any], below: list[Mapping[str, Any]]) -> Imported:
 
 
 def section(tables: Tables, pythons: Mapping[str, str]) -> Section | None:
-    """The imports of each interpreter, `pythons` being its name -> heading; None where nothing is known of any."""
+    """The imports of each interpreter; None without any. `pythons`: name -> heading."""
     groups = []
     for python, heading in pythons.items():
         found = imported(tables, python)
@@ -70,14 +70,14 @@ def section(tables: Tables, pythons: Mapping[str, str]) -> Section | None:
         return None
     table = TableView(
         title="Imports of a spawned worker",
-        caption="Printed by Python itself (-X importtime) for one worker of the warm-up run, which makes them some "
-        "tenths longer. Each line is a module with all that it imports; the longest first. Under forkserver the server "
-        "pays for the first of these stages, and every worker for the other two; a forked worker for none.",
+        caption="Printed by Python itself (-X importtime) for one worker of the warm-up run, which slows imports by "
+        "some tenths. Each row is a module with all that it imports, the longest first. Under forkserver the server "
+        "has the first of these stages, and every worker the other two; a forked worker has none.",
         columns=(("Module", "stage"), ("Took", ""), ("Of that, by package", "")),
         groups=tuple(groups),
         legend=(),
     )
-    return Section(slug="imports", title="What its imports cost", tables=(table,))
+    return Section(slug="imports", title="Imports", tables=(table,))
 
 
 def _rows(found: tuple[Imported, ...]) -> tuple[TableRow, ...]:

@@ -1,99 +1,97 @@
-"""The report of `start-stop`: what a worker costs, from asking for it until it is joined, and in which stage."""
+"""The page of the start and the end of a worker: from the request until it is joined, stage by stage."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES, metric_name
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.pages.starts import imports, stages_figure
 from tracekit.analysis.report.pages.starts.imports import Imported
-from tracekit.analysis.report.views import Download, RowGroup, Section, TableField, TableRow, TableView, Verdict
+from tracekit.analysis.report.pages.starts.stages import (
+    TITLES,
+    later_start,
+    staged_cell,
+    stages_csv,
+    started_cells,
+    varying_parameters,
+)
+from tracekit.analysis.report.pages.subject import subject_page
+from tracekit.analysis.report.sections.method_comparison import comparison_table
+from tracekit.analysis.report.views import (
+    Download,
+    PageView,
+    RowGroup,
+    Section,
+    TableField,
+    TableRow,
+    TableView,
+    Verdict,
+    table_section,
+)
 from tracekit.analysis.report.wording import interval_text, listed, value_text
-from tracekit.bundle.names import STAGES as PROBE
-from tracekit.bundle.names import split_capture
+from tracekit.analysis.tables import Tables
 
-TITLES = {
-    "exec": "asking for it",
-    "image": "process image",
-    "interpreter": "interpreter",
-    "site": "site",
-    "fork": "fork",
-    "imports": "imports",
-    "main": "main module",
-    "unpickle": "unpickling",
-    "bootstrap": "bootstrap",
-    "recording": "tracekit itself, not in the sum",
-    "task": "to the task",
-    "result": "to the result",
-    "stop": "stop",
-    "exit": "leaving",
-    "join": "join",
-}
-"""What a reader calls the stages."""
-
-_WAYS = {"fork": "a forked process", "forkserver": "a process of the fork server", "spawn": "a spawned process"}
+_WORKERS = {"fork": "a forked process", "forkserver": "a process of the fork server", "spawn": "a spawned process"}
 
 _FOR_TERMINAL = 8
-"""Kinds of workers whose columns a terminal has room for."""
+"""Most kinds of workers for whose columns a terminal has room."""
 
-DOUBTS = (
-    "Workers are started one at a time on an otherwise idle machine; several at once share the CPUs.",
-    "Stages are told by a small preloaded library; what it costs is the difference between the two totals. What "
-    "tracekit writes down in the worker itself is left out of both.",
-    "A stage that imports modules (site, imports, main module, unpickling) takes as long as these take to read: the "
-    "first time after a boot much longer.",
-    "A later start under forkserver finds the server running; the first one waits until it is.",
+DIAGNOSTICS = (
+    "For several starts at once, which share the CPUs: here workers are started one at a time on an otherwise idle "
+    "machine.",
+    "As free of probe effect: a small preloaded library records the stages, and its cost is the difference of the two "
+    "totals. What tracekit records in the worker itself is left out of both.",
+    "For the first start after a boot: stages that import modules (site, imports, main module, unpickling) then take "
+    "much longer.",
+    "As one number for forkserver: a later start finds the server running, the first one waits until it runs.",
 )
-"""What to keep in mind about these numbers."""
 
 
-def watched(cell: ReportCell) -> ReportCell:
-    """The cell whose stages are all known: the same under the stage probe, where it was watched."""
-    with_probe = [twin for twin in cell.twins if PROBE in split_capture(twin.capture) and _life(twin).available]
-    return with_probe[0] if with_probe else cell
-
-
-def started(groups: Sequence[CellGroup]) -> tuple[CellGroup, ...]:
-    """The groups in which workers were followed from request to join; none for other workloads than `start-stop`."""
-    return tuple(group for group in groups if cells_of(group))
-
-
-def cells_of(group: CellGroup) -> tuple[ReportCell, ...]:
-    """Its cells of which that is true, in reading order."""
-    known = [cell for cell in group.cells if _life(watched(cell)).available]
-    return tuple(sorted(known, key=lambda cell: cell.order))
-
-
-def varied(cells: Sequence[ReportCell]) -> dict[ReportCell, str]:
-    """Of each cell those parameters that not all cells have in common: `parent_mb=100`; empty where all are alike."""
-    own = {cell: cell.parameters.split(" ") for cell in cells}
-    common = set.intersection(*map(set, own.values())) if own else set()
-    return {cell: " ".join(word for word in words if word not in common) for cell, words in own.items()}
-
-
-def verdict(group: CellGroup, modules: Sequence[Imported] = ()) -> Verdict:
-    """What one worker of each kind costs, in one sentence, and where the dearest spends it. `modules`: what a spawned
-    one imports."""
-    cells = cells_of(group)
-    plain = [cell for cell in cells if not cell.raw] or list(cells)
-    # Of several sets of parameters the sentence is about the first one.
-    plain = [cell for cell in plain if cell.parameters == plain[0].parameters]
-    said = [_said(cell) for cell in plain]
-    dearest = max(plain, key=lambda cell: _life(cell).value or 0)
-    cheapest = min(plain, key=lambda cell: _life(cell).value or 0)
-    return Verdict(
-        label=group.label,
-        outcome=cheapest.family,
-        lead=f"Starting a worker, one empty task and joining it take {listed(said)}",
-        rest=f".{_where(dearest, modules)}",
+def build_page(tables: Tables) -> PageView | None:
+    """None for a suite in which no worker was followed from request to join."""
+    found = groups(tables)
+    own = tuple(group for group in found if started_cells(group))
+    if not own:
+        return None
+    further = (
+        imports.section(tables, {group.python: group.label for group in own}),
+        table_section("method-comparison", "Method comparison", comparison_table(found)),
+    )
+    return subject_page(
+        [group for group in found if group.cells or group.traced],
+        verdicts=[verdict(group, imports.imported(tables, group.python)) for group in own],
+        summary=summary_table(own),
+        figures=[figure for group in own if (figure := stages_figure.figure(group)) is not None],
+        sections=[section(own), *(item for item in further if item is not None)],
+        diagnostics=DIAGNOSTICS,
     )
 
 
-def _said(cell: ReportCell) -> str:
-    later, first = _life(cell), cell.number(metric_name(LIFE, cold=True))
-    what = f"for {_WAYS.get(cell.start_method, 'a thread')}"
+def verdict(group: CellGroup, modules: Sequence[Imported] = ()) -> Verdict:
+    """The cost of one worker of each kind, in one sentence, and the longest stages of the most expensive kind.
+
+    `modules`: what a spawned worker imports.
+    """
+    cells = started_cells(group)
+    plain = [cell for cell in cells if not cell.raw] or list(cells)
+    # Of several sets of parameters the sentence is about the first one.
+    plain = [cell for cell in plain if cell.parameters == plain[0].parameters]
+    costs = [_cost_text(cell) for cell in plain]
+    slowest = max(plain, key=lambda cell: later_start(cell).value or 0)
+    fastest = min(plain, key=lambda cell: later_start(cell).value or 0)
+    return Verdict(
+        label=group.label,
+        outcome=fastest.family,
+        lead=f"Starting a worker, one empty task and joining it take {listed(costs)}",
+        rest=f".{_longest_stages(slowest, modules)}",
+    )
+
+
+def _cost_text(cell: ReportCell) -> str:
+    later, first = later_start(cell), cell.number(metric_name(LIFE, cold=True))
+    what = f"for {_WORKERS.get(cell.start_method, 'a thread')}"
     if not later.available:
         return f"{value_text(first)} {what}, the first one"
     if first.available and (first.value or 0) > 1.5 * (later.value or 0):
@@ -101,41 +99,41 @@ def _said(cell: ReportCell) -> str:
     return f"{value_text(later)} {what}"
 
 
-def _where(cell: ReportCell, modules: Sequence[Imported]) -> str:
-    """The two longest stages of the dearest worker; of its main module the longest import by name."""
-    of_stages = {name: watched(cell).number(metric_name(name, cold=False)) for name in STAGES}
+def _longest_stages(cell: ReportCell, modules: Sequence[Imported]) -> str:
+    """The two longest stages of that worker; of its main module the longest import by name."""
+    of_stages = {name: staged_cell(cell).number(metric_name(name, cold=False)) for name in STAGES}
     known = sorted(
         (item for item in of_stages.items() if item[1].available and item[0] != RECORDING),
         key=lambda item: -(item[1].value or 0),
     )
-    if len(known) < 2 or cell.start_method not in _WAYS:
+    if len(known) < 2 or cell.start_method not in _WORKERS:
         return ""
     of_main = next((item.module for item in modules if item.section == "main"), "")
     named = {"main": f", mostly {of_main}"} if of_main else {}
     longest = listed([f"{TITLES[name]} ({value_text(number)}{named.get(name, '')})" for name, number in known[:2]])
-    return f" Most of {_WAYS[cell.start_method]} is {longest}."
+    return f" The longest stages of {_WORKERS[cell.start_method]} are {longest}."
 
 
 def summary_table(groups: Sequence[CellGroup]) -> TableView:
-    """A row per kind of worker: the whole of a later and of a first start."""
+    """A row per kind of worker: the total of a later and of a first start."""
     several = len(groups) > 1
     return TableView(
-        title="What a worker costs",
-        caption="From asking for one worker until it is joined, one task that does nothing included, without any "
-        "capture; mean over the middle half. First: of a process, when nothing is there yet that later starts find.",
+        title="Cost of a worker",
+        caption="From the request for one worker until it is joined, with one empty task, without a capture; mean over "
+        "the middle half. First: the first start of a run, which creates what later starts reuse.",
         columns=(
             ("Worker", ""),
             ("Later start", "95 % interval"),
             ("Median", "n"),
             ("95th percentile", ""),
             ("First start", "95 % interval"),
-            ("Its first instruction after", "later start"),
-            ("The call keeps the parent", "later start"),
+            ("First instruction after", "later start"),
+            ("The call returns after", "later start"),
         ),
         groups=tuple(
             RowGroup(
                 label=group.label if several else "",
-                rows=tuple(_total(cell, which) for cell, which in varied(cells_of(group)).items()),
+                rows=tuple(_total(cell, which) for cell, which in varying_parameters(started_cells(group)).items()),
             )
             for group in groups
         ),
@@ -144,7 +142,7 @@ def summary_table(groups: Sequence[CellGroup]) -> TableView:
 
 
 def _total(cell: ReportCell, which: str) -> TableRow:
-    later, first = _life(cell), cell.number(metric_name(LIFE, cold=True))
+    later, first = later_start(cell), cell.number(metric_name(LIFE, cold=True))
     p50, p95 = (cell.number(metric_name(LIFE, cold=False, of=of)) for of in ("p50", "p95"))
     return TableRow(
         family=cell.family,
@@ -161,18 +159,18 @@ def _total(cell: ReportCell, which: str) -> TableRow:
     )
 
 
-def section(groups: Sequence[CellGroup]) -> Section:
+def section(found: Sequence[CellGroup]) -> Section:
     """The stages of every kind of worker, later and first."""
     return Section(
         slug="stages",
         title="Stage by stage",
         sentences=(
-            "A stage begins where the one above it ends, and the stages sum to the total. `–`: such a start has no "
-            "such stage. `n/a`: capture `stages` did not watch.",
+            "A stage begins where the one above it ends, and the stages sum to the total. `–`: such a start does not "
+            "have the stage. `n/a`: capture `stages` was not used.",
         ),
         tables=tuple(
-            _stages(cells, " · ".join(filter(None, (group.label if len(groups) > 1 else "", which))), cold=cold)
-            for group in groups
+            _stages(cells, " · ".join(filter(None, (group.label if len(found) > 1 else "", which))), cold=cold)
+            for group in found
             for which, cells in _by_parameters(group).items()
             for cold in (False, True)
         ),
@@ -180,18 +178,18 @@ def section(groups: Sequence[CellGroup]) -> Section:
             Download(
                 name="spawn-stages.csv",
                 about="every stage with mean, interval, median, 95th percentile and n",
-                content=stages_csv(groups),
+                content=stages_csv(found),
             ),
         ),
-        in_terminal=max(len(cells_of(group)) for group in groups) <= _FOR_TERMINAL,
+        in_terminal=max(len(started_cells(group)) for group in found) <= _FOR_TERMINAL,
     )
 
 
 def _by_parameters(group: CellGroup) -> dict[str, list[ReportCell]]:
-    """The cells of each set of parameters, by what is its own: side by side they would be too wide for a page."""
+    """Varying parameters -> the cells with them: all side by side would be too wide for a page."""
     found: dict[str, list[ReportCell]] = {}
-    for cell, which in varied(cells_of(group)).items():
-        found.setdefault(which, []).append(watched(cell))
+    for cell, which in varying_parameters(started_cells(group)).items():
+        found.setdefault(which, []).append(staged_cell(cell))
     return found
 
 
@@ -251,50 +249,3 @@ def _has(cell: ReportCell, name: str, *, cold: bool) -> bool:
 def _short(cell: ReportCell) -> str:
     """`fork`, `raw fork`, `threads`: a column's heading."""
     return cell.model.replace("-", " ")
-
-
-def _life(cell: ReportCell) -> Number:
-    return cell.number(metric_name(LIFE, cold=False))
-
-
-def stages_csv(groups: Sequence[CellGroup]) -> str:
-    """A line per interpreter, model, kind of start and stage."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "os",
-            "python",
-            "model",
-            "parameters",
-            "start",
-            "stage",
-            "mean_ns",
-            "lower_ns",
-            "upper_ns",
-            "p50_ns",
-            "p95_ns",
-            "n",
-        ]
-    )
-    for group in groups:
-        for cell in map(watched, cells_of(group)):
-            for cold in (False, True):
-                for name in (*STAGES, LIFE, CALL, READY):
-                    number = cell.number(metric_name(name, cold=cold))
-                    if number.available:
-                        of = [cell.number(metric_name(name, cold=cold, of=of)).value for of in ("p50", "p95")]
-                        writer.writerow(
-                            [
-                                group.os,
-                                group.python,
-                                cell.model,
-                                cell.parameters,
-                                "first" if cold else "later",
-                                name,
-                                number.value,
-                                *("" if value is None else value for value in (number.lower, number.upper, *of)),
-                                number.n,
-                            ]
-                        )
-    return text.getvalue()

@@ -1,4 +1,4 @@
-"""What a worker costs as stacked bars: one bar per kind of start, its stages from left to right, on one time axis."""
+"""The cost of a worker as stacked bars: a bar per kind of start, its stages from left to right, on one time axis."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from matplotlib.axes import Axes
 from tracekit.analysis.metrics.startup.stages import LIFE, RECORDING, STAGES, metric_name
 from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.figures import style
-from tracekit.analysis.report.pages.starts import page as starts
+from tracekit.analysis.report.pages.starts.stages import TITLES, staged_cell, started_cells, varying_parameters
 from tracekit.analysis.report.views import FigureView
 from tracekit.analysis.report.wording import value_text
 from tracekit.core.units import format_ns
 
-TITLE = "What a worker costs, stage by stage"
+TITLE = "Cost of a worker, stage by stage"
 SLUG = "spawn-stages"
 
-Bar = tuple[ReportCell, bool]
+StartBar = tuple[ReportCell, bool]
 """A cell, and whether it is about the first start."""
 
 
 def figure(group: CellGroup) -> FigureView | None:
     """None where no stage is known."""
-    cells = [starts.watched(cell) for cell in starts.cells_of(group)]
+    cells = [staged_cell(cell) for cell in started_cells(group)]
     bars = [(cell, cold) for cell in cells for cold in (False, True) if _parts(cell, cold=cold)]
     if not bars:
         return None
     counts = sorted({cell.number(metric_name(LIFE, cold=cold)).n for cell, cold in bars})
     subtitle = f"{group.label}, n = {'/'.join(map(str, counts))} starts"
-    drawn, axes = style.canvas(TITLE, subtitle, 2.3 + (0.42 if any(starts.varied(cells).values()) else 0.3) * len(bars))
-    which = starts.varied(cells)
+    drawn, axes = style.canvas(
+        TITLE, subtitle, 2.3 + (0.42 if any(varying_parameters(cells).values()) else 0.3) * len(bars)
+    )
+    which = varying_parameters(cells)
     labels = [
         f"{cell.model.replace('-', ' ')}{', first' if cold else ''}{f'{chr(10)}{which[cell]}' if which[cell] else ''}"
         for cell, cold in bars
@@ -45,7 +47,7 @@ def figure(group: CellGroup) -> FigureView | None:
     axes.set_xlim(0, longest * 1.02)
     axes.set_xlabel("ms from the request to the join", loc="right")
     handles, names = axes.get_legend_handles_labels()
-    order = sorted(zip(names, handles, strict=True), key=lambda item: list(starts.TITLES.values()).index(item[0]))
+    order = sorted(zip(names, handles, strict=True), key=lambda item: list(TITLES.values()).index(item[0]))
     style.legend(drawn, axes, [handle for _, handle in order], [name for name, _ in order])
     return FigureView(
         slug=SLUG,
@@ -70,7 +72,7 @@ def _draw(axes: Axes, row: int, parts: dict[str, float]) -> float:
     left = 0.0
     for name in STAGES:
         length = parts.get(name, 0.0)
-        known = starts.TITLES[name] in axes.get_legend_handles_labels()[1]
+        known = TITLES[name] in axes.get_legend_handles_labels()[1]
         if name in parts:
             axes.barh(
                 row,
@@ -80,15 +82,15 @@ def _draw(axes: Axes, row: int, parts: dict[str, float]) -> float:
                 color=style.STAGE_COLOURS[name],
                 edgecolor="white",
                 lw=0.3,
-                label=f"_{name}" if known else starts.TITLES[name],
+                label=f"_{name}" if known else TITLES[name],
             )
         left += length
     return left
 
 
-def _words(bar: Bar) -> str:
+def _words(bar: StartBar) -> str:
     cell, cold = bar
     parts: Sequence[tuple[str, float]] = sorted(_parts(cell, cold=cold).items(), key=lambda item: -item[1])[:3]
-    told = ", ".join(f"{starts.TITLES[name]} {format_ns(length * 1e6)}" for name, length in parts)
+    longest = ", ".join(f"{TITLES[name]} {format_ns(length * 1e6)}" for name, length in parts)
     which = "first start" if cold else "later start"
-    return f"{cell.variant}, {which}: {value_text(cell.number(metric_name(LIFE, cold=cold)))}, of which {told}"
+    return f"{cell.variant}, {which}: {value_text(cell.number(metric_name(LIFE, cold=cold)))}, of which {longest}"

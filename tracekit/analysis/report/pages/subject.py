@@ -1,0 +1,47 @@
+"""A page about one subject instead of a comparison of models: what the pages of single workloads have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from tracekit.analysis.report.cells import CellGroup
+from tracekit.analysis.report.diagnostics import find_diagnostics
+from tracekit.analysis.report.methods import methods
+from tracekit.analysis.report.views import FigureGroup, FigureView, MissingFigure, PageView, Section, TableView, Verdict
+
+
+def subject_page(
+    groups: Sequence[CellGroup],
+    *,
+    verdicts: Iterable[Verdict],
+    summary: TableView,
+    figures: Sequence[FigureView],
+    sections: Iterable[Section],
+    diagnostics: Sequence[str],
+) -> PageView:
+    """The page; its own diagnostics stand before those that hold for every suite."""
+    return PageView(
+        verdicts=tuple(verdicts),
+        summary=summary,
+        figures=(FigureGroup(label="", figures=number_slugs(figures), missing=()),),
+        sections=tuple(sections),
+        diagnostics=(*diagnostics, *find_diagnostics(tuple(groups))),
+        methods=methods(tuple(groups)),
+    )
+
+
+def number_slugs(figures: Sequence[FigureView]) -> tuple[FigureView, ...]:
+    """The figures, each with a file of its own."""
+    if len(figures) == 1:
+        return tuple(figures)
+    return tuple(replace(figure, slug=f"{figure.slug}-{number}") for number, figure in enumerate(figures, start=1))
+
+
+def figure_group(label: str, made: Sequence[FigureView | MissingFigure], suffix: str) -> FigureGroup:
+    """Figures under one heading, `suffix` at the end of their file names, and those that could not be drawn."""
+    return FigureGroup(
+        label=label,
+        figures=tuple(replace(item, slug=item.slug + suffix) for item in made if isinstance(item, FigureView)),
+        missing=tuple(item for item in made if isinstance(item, MissingFigure)),
+    )

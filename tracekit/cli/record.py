@@ -13,7 +13,7 @@ from tracekit.cli.saying import say
 from tracekit.cli.words import CommaList, complete_captures, store_of, store_words
 
 if TYPE_CHECKING:
-    from tracekit.measure.running.program_outcome import Recorded
+    from tracekit.measure.running.captured_run import RunOutcome
 
 NOT_SHOWN = frozenset({"none", "py-spy", "stages"})
 """Captures that leave nothing for the viewer; those that do are `view.items.SHOWN`, whose import costs a second."""
@@ -102,7 +102,7 @@ def record(
     return _exit_code(recorded)
 
 
-def _tell(recorded: Recorded, quiet: bool, store: Path | None) -> None:
+def _tell(recorded: RunOutcome, quiet: bool, store: Path | None) -> None:
     from tracekit.core.units import format_ns
 
     spec = recorded.folder.bundle(recorded.run_id).spec()
@@ -116,10 +116,10 @@ def _tell(recorded: Recorded, quiet: bool, store: Path | None) -> None:
         say(f"{item.severity}: {item.text}\n  try: {item.remedy}")
     suite = recorded.folder.suite_id + store_words(store)
     view = "" if NOT_SHOWN.issuperset(spec.capture.split("+")) else f", or tracekit view {suite}"
-    say(f"{spec.workload} took {format_ns(recorded.wall_ns)}; next: tracekit report {suite}{view}")
+    say(f"{spec.workload} took {format_ns(recorded.wall_ns or 0)}; next: tracekit report {suite}{view}")
 
 
-def _document(recorded: Recorded) -> str:
+def _document(recorded: RunOutcome) -> str:
     return json.dumps(
         {
             "format": 1,
@@ -136,11 +136,11 @@ def _document(recorded: Recorded) -> str:
     )
 
 
-def _exit_code(recorded: Recorded) -> int:
+def _exit_code(recorded: RunOutcome) -> int:
     from tracekit.core.errors import MeasurementError
-    from tracekit.measure.running.program_outcome import shell_code
+    from tracekit.measure.running.captured_run import to_shell_code
 
-    code = shell_code(recorded.exit_code or 0)
+    code = to_shell_code(recorded.exit_code or 0)
     return code or (MeasurementError.exit_code if recorded.status == "failed" else 0)
 
 

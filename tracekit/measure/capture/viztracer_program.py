@@ -16,7 +16,7 @@ from pathlib import Path
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice, notice
-from tracekit.system.tracefs import start_ticks
+from tracekit.system.process_table import read_start_ticks
 
 _OPEN, _CLOSED = "tracing", "traced"
 _BEGUN, _WITHOUT = ".tracing", ".without"
@@ -69,4 +69,4 @@ def gather(spec: RunSpec, bundle: Bundle) -> list[Notice]:
 def _is_ending(marker: Path, since_s: float) -> bool:
     """Whether to wait for this process's trace, that long after the program's end: it writes it, or may just begin."""
     draft = marker.with_name(f"viztracer-{marker.stem}.json.part.json")
-    return since_s < (_SAVING_S if draft.exists() else _SETTLE_S) and start_ticks(int(marker.stem)) is not None
+    return since_s < (_SAVING_S if draft.exists() else _SETTLE_S) and read_start_ticks(int(marker.stem)) is not None

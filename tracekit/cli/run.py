@@ -166,7 +166,7 @@ def run(
         # A misspelt word is answered before pandas and matplotlib are imported.
         check(request)
     from tracekit import api
-    from tracekit.analysis.report.terminal import to_text
+    from tracekit.analysis.report.render.terminal import to_text
     from tracekit.cli import Terminated, dry
     from tracekit.cli.progress import progress
     from tracekit.cli.saying import colour

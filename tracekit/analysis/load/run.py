@@ -7,19 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from tracekit.analysis.load.align import Window, check_streams
+from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.imports import add_imports
-from tracekit.analysis.load.kernel import add_kernel, add_kernel_lives
-from tracekit.analysis.load.lives import Lives
+from tracekit.analysis.load.kernel.rows import add_kernel, add_kernel_lives
+from tracekit.analysis.load.lifetimes import Lives
 from tracekit.analysis.load.manifest import UNFINISHED, Manifest, read_manifest, read_spec
 from tracekit.analysis.load.parse import HINT
-from tracekit.analysis.load.probe_lives import add_processes, read_probed
-from tracekit.analysis.load.probed import PROGRAM, add_endings, add_probed, of_program, python_of
-from tracekit.analysis.load.rows import Columns
 from tracekit.analysis.load.stage_records import read_stages
 from tracekit.analysis.load.starts import add_starts
 from tracekit.analysis.load.stream_rows import add_stream
 from tracekit.analysis.load.streams import Span, Stream, read_stream
 from tracekit.analysis.load.traces import add_calls, add_samples
+from tracekit.analysis.load.waits.processes import add_processes, read_probed
+from tracekit.analysis.load.waits.rows import PROGRAM, add_endings, add_probed, of_program, python_of
 from tracekit.bundle.spec import RunSpec, parameters_text
 from tracekit.bundle.store import Bundle
 from tracekit.core.errors import BundleCorrupt

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.streams import Start, Stream
 from tracekit.bundle import stages_file
 

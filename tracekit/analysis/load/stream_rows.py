@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.load.lives import Life, Lives
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.lifetimes import Life, Lives
 from tracekit.analysis.load.streams import Stream
 
 

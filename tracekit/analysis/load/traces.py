@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tracekit.analysis.load.align import Window
+from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.pyspy import read_pyspy
-from tracekit.analysis.load.rows import Columns
 from tracekit.analysis.load.viztracer import VizTracerFile, read_viztracer
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle

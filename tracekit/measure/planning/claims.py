@@ -1,6 +1,6 @@
 """What `tracekit run claims` runs: the experiments that put to the test what is said of threads and processes.
 
-What follows from their numbers is in `report/claims.py`, which knows nothing but these.
+What follows from their numbers is in `report/pages/claims`, which knows nothing but these.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ import pandas as pd
 from tests.unit.analysis.load import made_kernel as made
 from tests.unit.analysis.load.made_kernel import START, THREAD, Event
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.kernel import KernelFacts, add_kernel
-from tracekit.analysis.load.rows import Columns
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.kernel.rows import KernelFacts, add_kernel
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.tables import check
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle

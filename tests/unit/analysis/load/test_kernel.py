@@ -10,9 +10,9 @@ from tests.unit.analysis.load import made_kernel as made
 from tests.unit.analysis.load.loaded_kernel import CHILD, IDLE, MAIN, RUN, WORKER, load, main_and_worker, states
 from tests.unit.analysis.load.made_kernel import DISK, PREEMPTED, SLEEPING, START, THREAD
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.kernel import add_kernel, add_kernel_lives
-from tracekit.analysis.load.lives import Lives
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.kernel.rows import add_kernel, add_kernel_lives
+from tracekit.analysis.load.lifetimes import Lives
 from tracekit.bundle.store import Bundle
 
 

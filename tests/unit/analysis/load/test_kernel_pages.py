@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.analysis.load import made_kernel as made
-from tracekit.analysis.load.kernel_pages import BadPages, Events, decode
-from tracekit.analysis.load.kernel_trace import read_trace
+from tracekit.analysis.load.kernel.pages import BadPages, Events, decode
+from tracekit.analysis.load.kernel.trace import read_trace
 from tracekit.bundle.kernel_trace.formats import BadFormat, parse_event, parse_page
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.starts import add_starts
 from tracekit.analysis.load.streams import End, Meta, Span, Start, Stream, Thread
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.bundle import stages_file
 from tracekit.bundle.stages_file import EXEC, EXIT, FORKED, IMAGE, INTERPRETER, SITE
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.analysis.load.made_bundles import lines, main_stream, worker_stream
-from tracekit.analysis.load.lives import Lives
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.lifetimes import Lives
 from tracekit.analysis.load.stream_rows import add_stream
 from tracekit.analysis.load.streams import Stream, read_stream
 from tracekit.core.errors import BundleCorrupt, BundleTooNew

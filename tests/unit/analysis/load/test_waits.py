@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.made_tables import BOOT_NS, MS, SECOND
+from tests.table_factory import BOOT_NS, MS, SECOND
 from tests.unit.analysis.load.made_bundles import MAIN, WORKER, lines, main_stream, make_bundle, make_suite, spec
 from tests.unit.analysis.load.made_waits import (
     KINDS,
@@ -21,8 +21,9 @@ from tests.unit.analysis.load.made_waits import (
     text_slots,
     waits_bytes,
 )
-from tracekit.analysis.load import load_run, load_suite, waits
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.load import load_run, load_suite
+from tracekit.analysis.load.waits import intervals
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check
 from tracekit.core.errors import BundleCorrupt
 
@@ -303,7 +304,7 @@ def test_rows_do_not_depend_on_how_the_slots_are_cut(tmp_path: Path, monkeypatch
     whole = loaded(tmp_path / "whole", slots, entries=entries)
     assert len(whole.waits) == 5
     for size in (1, 2, 5):
-        monkeypatch.setattr(waits, "_CHUNK", size)
+        monkeypatch.setattr(intervals, "_CHUNK", size)
         cut = loaded(tmp_path / str(size), slots, entries=entries)
         assert records(cut.waits) == records(whole.waits)
         assert records(cut.holds) == records(whole.holds)

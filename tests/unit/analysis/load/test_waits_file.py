@@ -15,17 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT
-from tests.made_tables import BOOT_NS, MS
+from tests.table_factory import BOOT_NS, MS
 from tests.unit.analysis.load import made_waits
 from tests.unit.analysis.load.made_bundles import MAIN, WORKER, spec
 from tests.unit.analysis.load.made_waits import KNOWN, SLOTS_AT, entry, site_slots, slot, text_slots, waits_bytes
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.lives import Lives
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.lifetimes import Lives
 from tracekit.analysis.load.manifest import Manifest
-from tracekit.analysis.load.probe_lives import add_processes, read_probed
-from tracekit.analysis.load.probed import add_endings, add_probed
-from tracekit.analysis.load.rows import Columns
-from tracekit.analysis.load.waits_slots import read_slots as read
+from tracekit.analysis.load.waits.processes import add_processes, read_probed
+from tracekit.analysis.load.waits.rows import add_endings, add_probed
+from tracekit.analysis.load.waits.slots import read_slots as read
 from tracekit.analysis.tables import check
 from tracekit.bundle import waits_file
 from tracekit.bundle.waits_file import SLOT, THREAD, read_header

@@ -56,7 +56,7 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     add_probed(columns, lives, files, spec, window)
     add_kernel_lives(lives, kernel)
     lives.add_to(columns, spec.run_id)
-    found = of_program(lives, files, manifest) if spec.program else _of_workload(spec, manifest, streams)
+    found = of_program(files, manifest) if spec.program else _of_workload(spec, manifest, streams)
     _add_row(columns, spec, manifest, found)
     _add_notices(columns, bundle, spec, manifest, streams)
     add_samples(bundle, spec, columns)

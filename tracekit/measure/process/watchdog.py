@@ -1,9 +1,11 @@
 """The watchdog: a process that ends measured processes when tracekit itself is killed.
 
-`python -m tracekit.measure.process.watchdog PID` with tracekit's process id. SIGKILL, the out-of-memory killer and a lost terminal leave nobody to reap workers, and the workers of a pool whose
+SIGKILL, the out-of-memory killer and a lost terminal leave nobody to reap workers, and the workers of a pool whose
 parent died wait for work for ever. The watchdog sleeps on a pipe from tracekit. When the pipe ends it ends the session
 that it was given last, removes the scratch folders of a tracekit that was killed, and then what that tracekit, or an
 earlier one that is dead, left in tracefs. It costs the measured processes nothing: it runs only when a line arrives.
+
+Started as `python -m tracekit.measure.process.watchdog PID`, with tracekit's process id and the pipe as its stdin.
 """
 
 from __future__ import annotations

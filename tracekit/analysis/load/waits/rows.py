@@ -70,16 +70,9 @@ def add_probed(columns: Columns, lives: Lives, files: Sequence[Probed], spec: Ru
     columns.add_frame("holds", gathered.holds())
 
 
-def of_program(lives: Lives, files: Sequence[Probed], manifest: Manifest) -> dict[str, Any]:
-    """What was measured of a recorded program, for its row of `runs`: its main process's time from the loader's end to
-    its exit, else the time that its parent saw.
-    """
-    start_ns, end_ns = manifest.started_ns, manifest.ended_ns
-    main = lives.main
-    if main is not None and main.began_ns is not None:
-        # As tracekit.measure.running.program_outcome has told it when the program ended.
-        exit_ns = main.facts.get("exit_ns")
-        start_ns, end_ns = main.began_ns, end_ns if exit_ns is None else exit_ns
+def of_program(files: Sequence[Probed], manifest: Manifest) -> dict[str, Any]:
+    """What was measured of a recorded program, for its row of `runs`."""
+    start_ns, end_ns = manifest.program_window or (manifest.started_ns, manifest.ended_ns)
     wall_ns = None if start_ns is None or end_ns is None else max(0, end_ns - start_ns)
     return {"kind": PROGRAM, "gil_enabled": _gil_enabled(_main(files)), "start_ns": start_ns, "wall_ns": wall_ns}
 

@@ -11,9 +11,7 @@ from tracekit.analysis.load.lifetimes import MAIN, ProcessLifetimes
 from tracekit.analysis.load.manifest import Manifest
 from tracekit.analysis.load.waits.processes import ProbedProcess
 from tracekit.bundle import waits_file
-
-PROGRAM = "program"
-"""`kind` of a recorded program's run, which has no workload."""
+from tracekit.bundle.names import PROGRAM
 
 _FREE_THREADED_SINCE = (3, 13)
 

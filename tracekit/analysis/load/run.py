@@ -13,7 +13,7 @@ from tracekit.analysis.load.kernel.rows import add_kernel, add_kernel_lifetimes
 from tracekit.analysis.load.lifetimes import ProcessLifetimes
 from tracekit.analysis.load.manifest import UNFINISHED, Manifest, add_manifest_processes, read_manifest, read_spec
 from tracekit.analysis.load.parse import HINT
-from tracekit.analysis.load.program import PROGRAM, find_python, measure_program
+from tracekit.analysis.load.program import find_python, measure_program
 from tracekit.analysis.load.pyspy import add_samples
 from tracekit.analysis.load.starts import add_starts, read_stages
 from tracekit.analysis.load.stream_rows import add_stream
@@ -21,6 +21,7 @@ from tracekit.analysis.load.streams import Stream, read_stream
 from tracekit.analysis.load.viztracer import add_calls
 from tracekit.analysis.load.waits.processes import add_processes, read_probed_processes
 from tracekit.analysis.load.waits.rows import add_waits
+from tracekit.bundle.names import PROGRAM
 from tracekit.bundle.spec import RunSpec, parameters_text
 from tracekit.bundle.store import Bundle
 from tracekit.bundle.stream_schema import SpanRecord

@@ -209,9 +209,7 @@ def test_a_ledger_of_events_with_holes_is_unclear() -> None:
         sched = [{**running, "dur_ns": running_ms * MS}]
         [row] = ledger.unattributed(made(known=known, sched=sched, metrics=metrics))
         assert row.verdict == verdict
-    assert [row.verdict for row in ledger.unattributed(made(known=known, kernel=None, metrics=metrics))] == [
-        "off"
-    ]
+    assert [row.verdict for row in ledger.unattributed(made(known=known, kernel=None, metrics=metrics))] == ["off"]
 
 
 def test_an_unknown_ledger_is_not_a_closed_one() -> None:

@@ -37,8 +37,8 @@ def _words(_context: click.Context, _option: click.Parameter, value: str | None)
     type=click.IntRange(5, 1000),
     default=40,
     show_default=True,
-    help=f"Pairs of runs per cost, up to {capture_cost.BATCHES} times as many while it is near its limit; half of them where "
-    "more than 1 % is allowed.",
+    help=f"Pairs of runs per cost; up to {capture_cost.BATCHES} times as many while it is near its limit, and half as "
+    "many where more than 1 % is allowed.",
 )
 @click.option("--quick", is_flag=True, help="A few programs on tracekit's own Python, no costs.")
 @click.option("--all", "every", is_flag=True, help="Print every comparison, not only those that are not ok.")

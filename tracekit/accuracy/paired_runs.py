@@ -1,7 +1,7 @@
 """Pairs of runs of the same work, one with a capture and one without.
 
-The two runs take turns on the machine (interleaving.py), or, where the capture would also slow down the run without it, follow
-one another in an order that turns round from pair to pair (A B, B A).
+The two runs alternate on the machine every few milliseconds (interleaving.py). Where the capture would also slow down
+the run without it, one follows the other, in an order that changes from pair to pair (A B, B A).
 """
 
 from __future__ import annotations

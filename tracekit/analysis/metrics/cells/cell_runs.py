@@ -14,16 +14,7 @@ from typing import Any
 
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.tables import CELL, Tables, records
-
-SERIAL = "serial"
-UNTRACED = "none"
-PROGRAM = "program"
-"""The model, and the kind, of what `tracekit record` runs."""
-SEE_WAITS = frozenset({"waits", "kernel"})
-"""The captures that see what threads wait for."""
-
-LIGHT = SEE_WAITS | {"stages"}
-"""Captures whose cells stand beside the untraced ones; `waits+kernel` is both."""
+from tracekit.bundle.names import PROGRAM, UNTRACED, is_light, split_capture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +74,7 @@ def cells(tables: Tables, wanted: Callable[[Mapping[str, Any]], bool]) -> list[C
 
 def captures(run: Mapping[str, Any]) -> frozenset[str]:
     """What watched a run: the parts of `waits+kernel`; empty when untraced."""
-    return frozenset(str(run["capture"]).split("+")) - {UNTRACED}
-
-
-def is_light(capture: str) -> bool:
-    """Whether runs under this capture may stand in a table."""
-    return capture != UNTRACED and set(capture.split("+")) <= LIGHT
+    return split_capture(str(run["capture"]))
 
 
 def is_program(run: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ import tracekit
 from tracekit.accuracy.interleaving import Started, Turns, take_turns
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.cells import cpu
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.analysis.tables import records
 from tracekit.bundle.names import start_method_of
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import SuiteFolder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracekit.accuracy.comparison import Row
 from tracekit.accuracy.watched_run import Seen
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.analysis.tables import records
 
 
 def children(seen: Seen) -> list[Row]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tracekit.accuracy.comparison import Row, within
 from tracekit.accuracy.watched_run import Seen
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.analysis.tables import records
 
 SHARE, PLUS = 0.01, 2
 

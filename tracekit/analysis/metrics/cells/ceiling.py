@@ -15,12 +15,12 @@ from __future__ import annotations
 import pandas as pd
 
 from tracekit.analysis.metrics import bootstrap
-from tracekit.analysis.metrics.cells.cell_runs import Cell, records
+from tracekit.analysis.metrics.cells.cell_runs import Cell
 from tracekit.analysis.metrics.cells.speedup import cell_walls, ratio, serial_walls
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.names import COMPUTING, SERIAL, WAITING
 
 WAITING_KINDS = ("io", "mixed")

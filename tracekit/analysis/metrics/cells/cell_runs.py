@@ -8,16 +8,12 @@ is the cell, whatever watched it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from tracekit.analysis.metrics.once import once
-from tracekit.analysis.tables import CELL, Tables
+from tracekit.analysis.tables import CELL, Tables, records
 from tracekit.bundle.names import PROGRAM, UNTRACED, is_light, split_capture
 
 
@@ -45,13 +41,6 @@ class Cell:
     @property
     def starts_processes(self) -> bool:
         return bool(self.columns["start_method"])
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dicts, with None for whatever is missing."""
-    names = list(frame.columns)
-    columns = [_values(frame[name]) for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def untraced_cells(tables: Tables) -> list[Cell]:
@@ -105,14 +94,6 @@ def usable_runs(tables: Tables) -> list[dict[str, Any]]:
 @once
 def _all_runs(tables: Tables) -> list[dict[str, Any]]:
     return records(tables.runs)
-
-
-def _values(series: pd.Series[Any]) -> list[Any]:
-    # Column by column: DataFrame.where over objects takes ten times as long.
-    if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":
-        return [None if math.isnan(value) else value for value in series.tolist()]
-    pairs = zip(series.tolist(), series.isna().tolist(), strict=True)
-    return [None if missing else value for value, missing in pairs]
 
 
 def _cell(runs: list[dict[str, Any]]) -> Cell:

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracekit.analysis.metrics.cells.cell_runs import Cell, records, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import Cell, usable_runs
 from tracekit.analysis.metrics.gil.wait_bound import PURE_KINDS, with_other_threads
 from tracekit.analysis.metrics.interval_timeline import ints
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.metrics.recorded_waits import seen_waits
 from tracekit.analysis.metrics.task_spans import Tasks, task_spans
-from tracekit.analysis.tables import CELL, Tables
+from tracekit.analysis.tables import CELL, Tables, records
 from tracekit.bundle.names import WAITS, split_capture
 
 OUTSIDE = ("io-read", "io-write", "poll", "sleep", "child-wait")

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tracekit.analysis.metrics.cells.cell_runs import records, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import usable_runs
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.metrics.task_spans import Tasks, task_spans
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.names import COMPUTING, SERIAL, UNTRACED, WORKER_COSTS
 
 """The controls."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
 
 from tracekit.bundle.spec import FORMAT
 from tracekit.bundle.store import Bundle
+from tracekit.bundle.stream_schema import CounterRecord, EndRecord, MetaRecord, StreamRecord
 from tracekit.core import clock
+from tracekit.measure.inside.stream_writer import encode_record
 from tracekit.system.process_table import RunningProcess, find_process
 
 _LATE_WORKERS_S = 5.0
@@ -35,13 +35,13 @@ class MemorySampler:
             return True
         if self._count_begun_workers() < workers and time.monotonic() < self._limit():
             return True
-        records: list[dict[str, Any]] = [{"kind": "meta", "format": FORMAT, "role": "parent"}]
+        records: list[StreamRecord] = [MetaRecord(format=FORMAT, role="parent")]
         leader = find_process(pid)
         if leader is not None:
             for member in (leader, *leader.children(recursive=True)):
                 records += _memory_records(member)
-        records.append({"kind": "end", "count": len(records)})
-        self._stream.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        records.append(EndRecord(count=len(records)))
+        self._stream.write_text("".join(encode_record(record) + "\n" for record in records), encoding="utf-8")
         (self._root / "handshake.go").touch()
         return False
 
@@ -56,22 +56,20 @@ class MemorySampler:
         return self._waiting_since + _LATE_WORKERS_S
 
 
-def _memory_records(member: RunningProcess) -> list[dict[str, Any]]:
+def _memory_records(member: RunningProcess) -> list[CounterRecord]:
     memory = member.read_memory()
     stamp = clock.now_ns()
     return [
-        {
-            "kind": "counter",
-            "pid": member.pid,
-            "tid": None,
-            "ts_ns": stamp,
-            "counter": f"{name}_bytes",
-            "value": value,
-            "unit": "bytes",
-            "scope": "process",
-            "source": "psutil",
-            "at": "end",
-        }
+        CounterRecord(
+            pid=member.pid,
+            ts_ns=stamp,
+            counter=f"{name}_bytes",
+            value=value,
+            unit="bytes",
+            scope="process",
+            source="psutil",
+            at="end",
+        )
         for name, value in memory.items()
     ]
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+from tracekit.bundle.names import KERNEL, PROGRAM, UNTRACED, split_capture
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import Bundle, Store, SuiteFolder
 from tracekit.core.errors import CaptureUnavailable, OutputUnwritable, UsageError
@@ -38,9 +39,6 @@ from tracekit.measure.running.captured_run import TOOL_LOG, RunOutcome, finish_r
 from tracekit.measure.running.manifest import MachineBefore
 from tracekit.system import interpreters
 from tracekit.system.machine import describe as describe_machine
-
-MODEL = "program"
-"""The model in the spec of a recorded program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +88,9 @@ def record(
         workload=safe_name(name or found.name),
         workload_target="",
         size="",
-        model=MODEL,
+        model=PROGRAM,
         workers=1,
-        capture="+".join(usable) or "none",
+        capture="+".join(usable) or UNTRACED,
         rate_hz=rate_hz,
         repeat=1,
         python="" if found.interpreter is None else found.interpreter.executable,
@@ -125,7 +123,7 @@ def check(argv: Sequence[str], captures: Sequence[str], name: str, duration_s: f
             f"a duration of {duration_s:g} s: from 0 (no limit) to {MAX_TIMEOUT_S:g} can be set",
             "tracekit record --duration 10 -- python app.py",
         )
-    return tuple(part for part in names if part != "none")
+    return tuple(part for part in names if part != UNTRACED)
 
 
 def _current_folder() -> Path:
@@ -218,7 +216,7 @@ def _record(
 
 def _start_cleaner(spec: RunSpec) -> AbstractContextManager[object]:
     """A watchdog that removes the kernel's tracing should tracekit be killed. It does not watch the program."""
-    return start_watchdog() if "kernel" in spec.capture.split("+") else nullcontext()
+    return start_watchdog() if KERNEL in split_capture(spec.capture) else nullcontext()
 
 
 def _run_program(

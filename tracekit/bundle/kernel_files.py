@@ -1,9 +1,34 @@
-"""The kernel's `format` files: where in an event's bytes each field lies. They differ from kernel to kernel."""
+"""The files of the kernel capture in `raw/kernel`: pages of the kernel's ring buffers, and the kernel's own description
+of them.
+
+`cpuN.bin` holds pages of one CPU's buffer as the kernel wrote them; `meta.json` has the text of the kernel's `format`
+files, which say where in an event's bytes each field lies, since that differs from kernel to kernel. Any of these files
+may be cut off, half written or not tracekit's at all.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+FOLDER = "kernel"
+"""Below the bundle's `raw`."""
+
+META = "meta.json"
+PAGES = "{cpu}.bin"
+"""The pages of one CPU; `cpu0` is the first."""
+
+FORMAT = 1
+"""Of meta.json."""
+
+EVENTS = (
+    "sched/sched_switch",
+    "sched/sched_wakeup",
+    "sched/sched_process_exec",
+    "sched/sched_process_exit",
+    "task/task_newtask",
+)
+"""Recorded besides the uprobes. task_newtask tells new threads from new processes, sched_process_fork does not."""
 
 _ID = re.compile(r"^ID:\s*(\d+)\s*$", re.MULTILINE)
 _FIELD = re.compile(r"field:([^;]+);\s*offset:(\d+);\s*size:(\d+);(?:\s*signed:([01]);)?")
@@ -12,12 +37,12 @@ _MOST = 1 << 16
 
 
 class BadFormat(ValueError):
-    """The text does not describe an event; it says why."""
+    """The text does not describe an event or a page; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """One field: its offset from the event's first byte, and its size in bytes."""
+class EventField:
+    """One field of an event: its offset from the event's first byte, and its size, both in bytes."""
 
     offset: int
     size: int
@@ -28,13 +53,13 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class EventFormat:
-    """One kind of event: the number that its events begin with, and its fields."""
+    """The format of one kind of event: its id, which each event begins with, and its fields by name."""
 
     id: int
-    fields: dict[str, Field]
+    fields: dict[str, EventField]
 
-    def field(self, name: str) -> Field:
-        """Raises BadFormat when the kernel's event has no such field."""
+    def field(self, name: str) -> EventField:
+        """One of the fields. Raises BadFormat where the event has no such field."""
         try:
             return self.fields[name]
         except KeyError:
@@ -43,7 +68,7 @@ class EventFormat:
 
 @dataclass(frozen=True, slots=True)
 class PageFormat:
-    """Offsets within a page: the time of its first event, the bytes that are used, and the events."""
+    """Byte offsets in a page: of the time of its first event, of the number of bytes in use, and of the events."""
 
     timestamp: int
     commit: int
@@ -51,7 +76,7 @@ class PageFormat:
 
 
 def parse_event(text: str) -> EventFormat:
-    """One `format` file. Raises BadFormat."""
+    """Parse the text of one `format` file. Raises BadFormat."""
     number = _ID.search(text)
     if number is None or not 0 < int(number[1]) < _MOST:
         raise BadFormat("it has no ID")
@@ -59,7 +84,7 @@ def parse_event(text: str) -> EventFormat:
 
 
 def parse_page(text: str) -> PageFormat:
-    """`events/header_page`. Raises BadFormat."""
+    """Parse the text of `events/header_page`. Raises BadFormat."""
     fields = _fields(text)
     try:
         timestamp, commit, data = (fields[name] for name in ("timestamp", "commit", "data"))
@@ -70,12 +95,12 @@ def parse_page(text: str) -> PageFormat:
     return PageFormat(timestamp=timestamp.offset, commit=commit.offset, data=data.offset)
 
 
-def _fields(text: str) -> dict[str, Field]:
+def _fields(text: str) -> dict[str, EventField]:
     fields = {}
     for declaration, offset, size, signed in _FIELD.findall(text):
         name = _NAME.search(declaration.strip())
         if name is None or int(offset) > _MOST or int(size) > _MOST:
             raise BadFormat(f"field {declaration[:80]!r} is of an unknown kind")
         located = declaration.startswith("__data_loc")
-        fields[name[1]] = Field(offset=int(offset), size=int(size), signed=signed == "1", located=located)
+        fields[name[1]] = EventField(offset=int(offset), size=int(size), signed=signed == "1", located=located)
     return fields

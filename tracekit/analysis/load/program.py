@@ -1,0 +1,47 @@
+"""The row of `runs` of a recorded program: its main process, its Python and its wall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracekit.analysis.load.lifetimes import MAIN
+from tracekit.analysis.load.manifest import Manifest
+from tracekit.analysis.load.waits.processes import ProbedProcess
+from tracekit.bundle import waits_file
+from tracekit.bundle.names import PROGRAM
+
+_FREE_THREADED_SINCE = (3, 13)
+
+
+def measure_program(processes: Sequence[ProbedProcess], manifest: Manifest) -> dict[str, Any]:
+    """Columns of `runs`. The wall is that of the manifest; in bundles without one, what the parent saw."""
+    start_ns, end_ns = manifest.program_window or (manifest.started_ns, manifest.ended_ns)
+    wall_ns = None if start_ns is None or end_ns is None else max(0, end_ns - start_ns)
+    gil_enabled = _find_gil_state(_find_main(processes))
+    return {"kind": PROGRAM, "gil_enabled": gil_enabled, "start_ns": start_ns, "wall_ns": wall_ns}
+
+
+def find_python(processes: Sequence[ProbedProcess]) -> dict[str, Any]:
+    """Version and executable of the recorded program's Python, from the wait probe; empty without one."""
+    main = _find_main(processes)
+    if main is None or main.file.header.python is None:
+        return {}
+    version = ".".join(str(part) for part in main.file.header.python)
+    return {"version": version, "executable": main.lifetime.row.get("executable")}
+
+
+def _find_main(processes: Sequence[ProbedProcess]) -> ProbedProcess | None:
+    return next((process for process in processes if process.lifetime.row.get("role") == MAIN), None)
+
+
+def _find_gil_state(main: ProbedProcess | None) -> bool | None:
+    """Whether the GIL was enabled. From 3.13 on that is known only if a thread waited for it."""
+    if main is None or main.file.header.python is None:
+        return None
+    if main.file.header.python < _FREE_THREADED_SINCE:
+        return True
+    kinds = (waits_file.GIL_TAKE, waits_file.GIL_DROP, *(n for n, kind in waits_file.WAITS.items() if kind == "gil"))
+    return True if np.isin(main.file.slots["kind"], kinds).any() else None

@@ -8,12 +8,14 @@ use into the user's cache (tracekit/measure/probe/compile.py).
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
 from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
@@ -23,13 +25,18 @@ from packaging.tags import platform_tags
 MANYLINUX_GLIBC = (2, 17)
 """The oldest glibc that a wheel for the index may need: that of manylinux_2_17, also known as manylinux2014."""
 
+_GLIBC = re.compile(r"GLIBC_(\d+(?:\.\d+)+)")
+
 
 def read_needed_glibc(library: Path) -> tuple[int, ...]:
     """The newest version of glibc that a symbol of the library needs."""
     with library.open("rb") as file:
-        needed = ELFFile(file).get_section_by_name(".gnu.version_r")
-        names = [version.name for _, versions in needed.iter_versions() for version in versions] if needed else []
-    return max(tuple(int(part) for part in name.removeprefix("GLIBC_").split(".")) for name in names)
+        section = ELFFile(file).get_section_by_name(".gnu.version_r")
+        assert isinstance(section, GNUVerNeedSection), library
+        names = [version.name for _, versions in section.iter_versions() for version in versions]
+    found = [_GLIBC.fullmatch(name) for name in names]
+    # A name of another kind (GLIBC_ABI_DT_RELR) is of a new glibc too.
+    return max(tuple(int(part) for part in match[1].split(".")) if match else (sys.maxsize,) for match in found)
 
 
 def choose_tag(libraries: list[Path]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.probe.conftest import TIMEOUT_S
-from tracekit.analysis.load.stage_records import read_stages
+from tracekit.analysis.load.starts import read_stages
 from tracekit.bundle import stages_file
 from tracekit.measure.probe import compile as probe
 

@@ -93,8 +93,20 @@ def find_headers() -> dict[Version, Path]:
 def _compile(version: Version, include: Path, text: str, *words: str) -> str:
     """Compile C with that version's headers; returns what the compiler printed, "" if it accepted the text."""
     more, _ = VERSIONS[version]
-    source = f"#define Py_BUILD_CORE 1\n#include <stddef.h>\n#include <stdio.h>\n#include <Python.h>\n#include <{more}>\n{text}\n"
-    command = [*find_compiler(), "-std=gnu11", "-w", "-I", str(include), "-I", str(include / "internal"), "-x", "c", "-"]
+    includes = "".join(f"#include <{name}>\n" for name in ("stddef.h", "stdio.h", "Python.h", more))
+    source = f"#define Py_BUILD_CORE 1\n{includes}{text}\n"
+    command = [
+        *find_compiler(),
+        "-std=gnu11",
+        "-w",
+        "-I",
+        str(include),
+        "-I",
+        str(include / "internal"),
+        "-x",
+        "c",
+        "-",
+    ]
     done = subprocess.run([*command, *words], input=source, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stderr
 
@@ -130,7 +142,7 @@ def format_header(values: dict[Version, dict[str, int]]) -> str:
     lines = [
         "/* Where CPython keeps what the probe reads. Written by tracekit/measure/probe/write_offsets.py: do not edit.",
         " *",
-        " * X(field, value, expression): compiled after a version's Python.h, the expressions are checked against the values.",
+        " * X(field, value, expression): after a version's Python.h the expressions are checked against the values.",
         " */",
     ]
     for version, known in values.items():
@@ -141,7 +153,11 @@ def format_header(values: dict[Version, dict[str, int]]) -> str:
     constants = [version for version in values if version not in tables]
     for name, chosen in (("CONSTANT_VERSIONS", constants), ("TABLE_VERSIONS", tables)):
         lines += ["", f"#define {name}(X) " + " ".join(f"X({major}, {minor})" for major, minor in chosen)]
-    lines += ["", "#ifdef PY_VERSION_HEX", "#define CHECK(field, value, expression) _Static_assert((expression) == (value), #field);"]
+    lines += [
+        "",
+        "#ifdef PY_VERSION_HEX",
+        "#define CHECK(field, value, expression) _Static_assert((expression) == (value), #field);",
+    ]
     for number, (major, minor) in enumerate(values):
         test = f"PY_MAJOR_VERSION == {major} && PY_MINOR_VERSION == {minor}"
         lines += [f"#{'elif' if number else 'if'} {test}", f"OFFSETS_{major}_{minor}(CHECK)"]
@@ -152,7 +168,8 @@ def format_header(values: dict[Version, dict[str, int]]) -> str:
 def main() -> int:
     """Write the header; stderr names the versions that were read anew."""
     headers = find_headers()
-    values = {version: {} for version in VERSIONS} | read_offsets(HEADER.read_text() if HEADER.is_file() else "")
+    values: dict[Version, dict[str, int]] = {version: {} for version in VERSIONS}
+    values |= read_offsets(HEADER.read_text() if HEADER.is_file() else "")
     values |= {version: measure_offsets(version, include) for version, include in headers.items()}
     HEADER.write_text(format_header(values))
     sys.stderr.write(f"read anew: {', '.join(f'{major}.{minor}' for major, minor in headers)}\n")

@@ -94,7 +94,9 @@ def test_a_hook_in_a_signal_handler_calls_nothing_that_may_lock(tmp_path: Path, 
     """No formatting, scanning, streams or heap of libc: none of them is async-signal-safe."""
     undefined = undefined_symbols(probe.compile_probe(tmp_path / "probe.so", wanted=wanted))
     assert "memcpy" in undefined or "strlen" in undefined
-    assert not {name for name in undefined if re.search(r"printf|scanf|strto|alloc|free|^f(open|write|read|puts)", name)}
+    assert not {
+        name for name in undefined if re.search(r"printf|scanf|strto|alloc|free|^f(open|write|read|puts)", name)
+    }
 
 
 @pytest.fixture

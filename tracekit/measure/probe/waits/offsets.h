@@ -1,6 +1,6 @@
 /* Where CPython keeps what the probe reads. Written by tracekit/measure/probe/write_offsets.py: do not edit.
  *
- * X(field, value, expression): compiled after a version's Python.h, the expressions are checked against the values.
+ * X(field, value, expression): after a version's Python.h the expressions are checked against the values.
  */
 
 #define OFFSETS_3_9(X) \

@@ -23,7 +23,7 @@ import pandas as pd
 
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.metrics.doubts import find_notices
+from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows
 from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
 from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors

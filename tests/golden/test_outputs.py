@@ -15,7 +15,7 @@ from tests.conftest import Tracekit
 from tests.golden.conftest import Golden, rounded
 from tests.table_factory import suite
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.metrics.doubts import find_notices
+from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.render.html import to_html
 from tracekit.analysis.report.render.markdown import to_markdown

@@ -8,7 +8,7 @@ import numpy as np
 
 from tracekit.analysis.load.kernel.pages import Array
 from tracekit.analysis.load.kernel.trace import read_trace
-from tracekit.bundle.kernel_trace import FOLDER
+from tracekit.bundle.kernel_files import FOLDER
 from tracekit.bundle.store import Bundle
 
 _STATES = 0xFF

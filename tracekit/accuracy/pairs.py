@@ -16,8 +16,8 @@ from typing import Any
 import tracekit
 from tracekit.accuracy.turns import Started, Turns, take_turns
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics import cpu
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells import cpu
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import SuiteFolder
 from tracekit.core.errors import MeasurementError

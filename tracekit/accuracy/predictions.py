@@ -20,8 +20,8 @@ from typing import Any
 import click
 
 from tracekit import api
-from tracekit.analysis.metrics.cells import records
-from tracekit.analysis.metrics.prediction import BASE, PREDICTED, metric_name
+from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.analysis.metrics.predict.prediction import BASE, PREDICTED, metric_name
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.store import Store, explained_os_errors
 from tracekit.core.errors import BundleCorrupt, TracekitError

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.tables import Tables
 
 Key: TypeAlias = tuple[int, int]

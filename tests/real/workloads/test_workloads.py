@@ -15,7 +15,7 @@ from tests.conftest import Tracekit
 from tests.real.leftovers import processes_with, shared_segments
 from tests.real.quick import assert_two_lines
 from tracekit import api
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults.page import matrices
 from tracekit.analysis.tables import Tables

@@ -15,7 +15,7 @@ from tracekit.accuracy.answers import Active, Known, KnownThread
 from tracekit.accuracy.rows import Row
 from tracekit.accuracy.summing import in_window
 from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 
 MOST_UNNAMED = 0.02

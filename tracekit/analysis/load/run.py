@@ -16,12 +16,13 @@ from tracekit.analysis.load.parse import HINT
 from tracekit.analysis.load.stage_records import read_stages
 from tracekit.analysis.load.starts import add_starts
 from tracekit.analysis.load.stream_rows import add_stream
-from tracekit.analysis.load.streams import Span, Stream, read_stream
+from tracekit.analysis.load.streams import Stream, read_stream
 from tracekit.analysis.load.traces import add_calls, add_samples
 from tracekit.analysis.load.waits.processes import add_processes, read_probed
 from tracekit.analysis.load.waits.rows import PROGRAM, add_endings, add_probed, of_program, python_of
 from tracekit.bundle.spec import RunSpec, parameters_text
 from tracekit.bundle.store import Bundle
+from tracekit.bundle.stream_schema import SpanRecord
 from tracekit.core.errors import BundleCorrupt
 from tracekit.core.notices import notice
 
@@ -127,7 +128,7 @@ def _main(streams: list[Stream]) -> Stream | None:
     return next((stream for stream in streams if stream.meta.role == "main"), None)
 
 
-def _run_span(main: Stream | None) -> Span | None:
+def _run_span(main: Stream | None) -> SpanRecord | None:
     return None if main is None else next((span for span in main.spans if span.name == "run"), None)
 
 

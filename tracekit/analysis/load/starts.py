@@ -14,8 +14,9 @@ import numpy as np
 
 from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.columns import Columns
-from tracekit.analysis.load.streams import Start, Stream
+from tracekit.analysis.load.streams import Stream
 from tracekit.bundle import stages_file
+from tracekit.bundle.stream_schema import StartRecord
 
 _OF_IMAGE = {
     "image_ns": stages_file.IMAGE,
@@ -51,7 +52,7 @@ def add_starts(columns: Columns, run_id: str, streams: Sequence[Stream], stages:
         )
 
 
-def _of_thread(start: Start, main: Stream) -> dict[str, int | None]:
+def _of_thread(start: StartRecord, main: Stream) -> dict[str, int | None]:
     thread = next((thread for thread in main.threads if thread.worker == start.worker), None)
     # A thread id may be given to a later worker as well: its own item tells whose task it was.
     tasks = [
@@ -65,7 +66,7 @@ def _of_thread(start: Start, main: Stream) -> dict[str, int | None]:
     }
 
 
-def _of_process(start: Start, worker: Stream, stages: Records) -> dict[str, int | None]:
+def _of_process(start: StartRecord, worker: Stream, stages: Records) -> dict[str, int | None]:
     meta = worker.meta
     begun, imported = meta.main_begun_ns, meta.main_imported_ns
     if begun is not None and start.requested_ns is not None and begun < start.requested_ns:
@@ -84,7 +85,7 @@ def _of_process(start: Start, worker: Stream, stages: Records) -> dict[str, int 
     }
 
 
-def _probed(start: Start, stages: Records) -> dict[str, int | None]:
+def _probed(start: StartRecord, stages: Records) -> dict[str, int | None]:
     """What the stage probe saw of the process, from the request until the join: before and after, the pid may have been
     another's."""
     if start.requested_ns is None:

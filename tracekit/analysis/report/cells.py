@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tracekit.analysis.metrics.cells import PROGRAM, UNTRACED
+from tracekit.analysis.metrics.cells.cell_runs import PROGRAM, UNTRACED
 from tracekit.analysis.metrics.methods import rank
 
 FAMILIES = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")

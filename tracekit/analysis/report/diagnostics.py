@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tracekit.analysis.metrics.bootstrap import LEAST
-from tracekit.analysis.metrics.cells import UNTRACED
-from tracekit.analysis.metrics.doubts import OPEN_NS
+from tracekit.analysis.metrics.cells.cell_runs import UNTRACED
+from tracekit.analysis.metrics.diagnostics import OPEN_NS
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.ledger import UNATTRIBUTED, unattributed_text

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tracekit.analysis.metrics.cells import PROGRAM, UNTRACED, is_light, records
+from tracekit.analysis.metrics.cells.cell_runs import PROGRAM, UNTRACED, is_light, records
 from tracekit.analysis.report.cells import BEST_FIRST, START_METHODS, Cell, Group, Number
 from tracekit.analysis.tables import CELL, Tables
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.report.cells import Number, trust
 from tracekit.analysis.report.grouping import number_of
 from tracekit.analysis.tables import Tables

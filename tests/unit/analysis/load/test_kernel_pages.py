@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.analysis.load import made_kernel as made
 from tracekit.analysis.load.kernel.pages import BadPages, Events, decode
 from tracekit.analysis.load.kernel.trace import read_trace
-from tracekit.bundle.kernel_trace.formats import BadFormat, parse_event, parse_page
+from tracekit.bundle.kernel_files import BadFormat, parse_event, parse_page
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 LAYOUT = parse_page(made.HEADER_PAGE)

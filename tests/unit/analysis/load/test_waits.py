@@ -23,7 +23,7 @@ from tests.unit.analysis.load.made_waits import (
 )
 from tracekit.analysis.load import load_run, load_suite
 from tracekit.analysis.load.waits import intervals
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check
 from tracekit.core.errors import BundleCorrupt
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.tables import Tables
 

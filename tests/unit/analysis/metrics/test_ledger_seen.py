@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.table_factory import MS, Maker
 from tests.unit.analysis.metrics.asked import ends, one_row
 from tests.unit.analysis.metrics.watched import PART_NAMES, Program
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.tables import Tables
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from tests import table_factory
 from tests.table_factory import MS, SECOND, Maker, stamps_of
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.metrics.spawn_stages import CALL, LIFE, READY, RECORDING, STAGES
+from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.pages.starts.page import DOUBTS, TITLES

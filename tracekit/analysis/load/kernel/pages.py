@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tracekit.bundle.kernel_trace.formats import Field, PageFormat
+from tracekit.bundle.kernel_files import EventField, PageFormat
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -44,7 +44,7 @@ class Events:
         """Which events begin with that id."""
         return np.flatnonzero(self.data.view("<u2")[self.start >> 1] == number)
 
-    def column(self, chosen: Array, field: Field) -> Array:
+    def column(self, chosen: Array, field: EventField) -> Array:
         """That field of the chosen events, as int64. Raises BadPages when it lies outside an event."""
         start = self._within(chosen, field)
         if field.size not in (1, 2, 4, 8) or field.offset % min(field.size, 4):
@@ -58,7 +58,7 @@ class Events:
         values: Array = self.data.view(kind)[start // field.size].astype(np.int64)
         return values
 
-    def texts(self, chosen: Array, field: Field) -> list[str]:
+    def texts(self, chosen: Array, field: EventField) -> list[str]:
         """That text of the chosen events, which should be few. Raises BadPages."""
         start, size = self._within(chosen, field), np.full(len(chosen), field.size)
         if field.located:
@@ -71,7 +71,7 @@ class Events:
         raw = [self.data[at : at + length].tobytes() for at, length in zip(start, size, strict=True)]
         return [text.partition(b"\0")[0].decode("utf-8", "replace") for text in raw]
 
-    def _within(self, chosen: Array, field: Field) -> Array:
+    def _within(self, chosen: Array, field: EventField) -> Array:
         if (self.size[chosen] < field.offset + field.size).any():
             raise BadPages("an event is shorter than its description")
         found: Array = self.start[chosen] + field.offset

@@ -13,7 +13,7 @@ from tracekit.analysis.load.kernel.sched import intervals, sched_frame, totals
 from tracekit.analysis.load.kernel.thread_events import Lives as KernelLives
 from tracekit.analysis.load.kernel.trace import Trace, read_trace
 from tracekit.analysis.load.lifetimes import Facts, Lives
-from tracekit.bundle.kernel_trace import FOLDER
+from tracekit.bundle.kernel_files import FOLDER
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import notice

@@ -10,13 +10,21 @@ from typing import Any
 import numpy as np
 
 from tracekit.analysis.load.kernel.pages import Array, BadPages, Events, decode
-from tracekit.bundle.kernel_trace import FORMAT, META
-from tracekit.bundle.kernel_trace.formats import BadFormat, EventFormat, PageFormat, parse_event, parse_page
+from tracekit.bundle.kernel_files import (
+    FORMAT,
+    META,
+    PAGES,
+    BadFormat,
+    EventFormat,
+    PageFormat,
+    parse_event,
+    parse_page,
+)
 from tracekit.bundle.store import read_json
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 _HINT = "tracekit list suites"
-_CPU_FILE = re.compile(r"cpu(\d{1,5})\.bin")
+_CPU_FILE = re.compile(re.escape(PAGES).replace(re.escape("{cpu}"), r"cpu(\d{1,5})"))
 _MOST_PAGE_BYTES = 1 << 20
 _FIELDS = {
     "sched/sched_switch": ("prev_pid", "prev_state", "next_pid"),

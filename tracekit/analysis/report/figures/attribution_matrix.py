@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from tracekit.analysis.metrics.ledger_parts import GIL
+from tracekit.analysis.metrics.ledger.parts import GIL
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.sections.contention_attribution import NOBODY, OTHERS, BlameView, Who
 from tracekit.analysis.report.views import FigureView

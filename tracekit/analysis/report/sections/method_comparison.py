@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.cells import PROGRAM, UNTRACED
+from tracekit.analysis.metrics.cells.cell_runs import PROGRAM, UNTRACED
 from tracekit.analysis.metrics.methods import family
 from tracekit.analysis.report.cells import Cell, Group, Number
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView

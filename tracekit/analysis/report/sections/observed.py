@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.observed import PREFIX
+from tracekit.analysis.metrics.cells.observed import PREFIX
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.views import Field, Row, RowGroup, TableView
 from tracekit.analysis.report.wording import interval_text, value_text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracekit.analysis.metrics.blame_stacks import collapsed
-from tracekit.analysis.metrics.cells import SEE_WAITS, UNTRACED, captures, is_light, records
+from tracekit.analysis.metrics.cells.cell_runs import SEE_WAITS, UNTRACED, captures, is_light, records
+from tracekit.analysis.metrics.gil.wait_stacks import collapsed
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.figures import attribution_matrix as blame_figure
 from tracekit.analysis.report.figures import flame

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.idle import idle_waits
+from tracekit.analysis.metrics.ledger.idle import idle_waits
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.analysis.report.wording import percent, plural

@@ -63,16 +63,16 @@ class RawProcesses(Model):
                 results.update(_received(process, pipe))
             had_ns = time.monotonic_ns()
             if work.window_ends(part, joined=False):
-                work.recorder.end_window()
+                work.writer.end_window()
         finally:
             asked = time.monotonic_ns()
             for process, pipe in workers:
                 _end(process, pipe, killed=had_ns is None, stays=work.warmup)
             joined = time.monotonic_ns()
-            work.recorder.span("shutdown", asked, joined)
+            work.writer.write_span("shutdown", asked, joined)
         stamped.record(part, had_ns, joined)
         if work.window_ends(part, joined=True):
-            work.recorder.end_window()
+            work.writer.end_window()
         return [results[index] for index, _ in part.items]
 
 

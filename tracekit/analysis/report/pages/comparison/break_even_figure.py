@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from tracekit.analysis.metrics.break_even import Terms, task_length
-from tracekit.analysis.metrics.prediction import POOLS
+from tracekit.analysis.metrics.predict.break_even import Terms, task_length
+from tracekit.analysis.metrics.predict.prediction import POOLS
 from tracekit.analysis.report.cells import Cell
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.views import FigureView

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracekit.analysis.metrics import break_even, prediction
-from tracekit.analysis.metrics.cells import UNTRACED
+from tracekit.analysis.metrics.cells.cell_runs import UNTRACED
 from tracekit.analysis.metrics.once import remembering
-from tracekit.analysis.metrics.task_demand import NO_WARMUP
+from tracekit.analysis.metrics.predict import break_even, prediction
+from tracekit.analysis.metrics.predict.task_demand import NO_WARMUP
 from tracekit.analysis.report.cells import Group
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.comparison import what_if as follows

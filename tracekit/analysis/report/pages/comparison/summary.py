@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import median
 
 from tracekit.analysis.metrics.bootstrap import LEAST
-from tracekit.analysis.metrics.cells import is_light
+from tracekit.analysis.metrics.cells.cell_runs import is_light
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.change import change, contains_one
 from tracekit.analysis.report.fields import TAG_TEXT, TAGS, Footnotes, field_of, how

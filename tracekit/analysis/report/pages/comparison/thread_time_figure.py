@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from tracekit.analysis.metrics.ledger_parts import BLOCKED
+from tracekit.analysis.metrics.ledger.parts import BLOCKED
 from tracekit.analysis.report.cells import Cell, Group, left_out
 from tracekit.analysis.report.figures import ledger_bars as bars_of_parts
 from tracekit.analysis.report.figures import style

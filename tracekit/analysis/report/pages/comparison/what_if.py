@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tracekit.analysis.metrics import break_even, prediction
-from tracekit.analysis.metrics.speedup import SAME_WORK
+from tracekit.analysis.metrics.cells.speedup import SAME_WORK
+from tracekit.analysis.metrics.predict import break_even, prediction
 from tracekit.analysis.report.cells import Cell, Group, Number
 from tracekit.analysis.report.environment import environments
 from tracekit.analysis.report.pages.comparison import break_even_figure as regions

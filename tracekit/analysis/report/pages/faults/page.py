@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tracekit.analysis.metrics.observed import PREFIX
+from tracekit.analysis.metrics.cells.observed import PREFIX
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, Section, TableView, Verdict
 from tracekit.analysis.report.wording import plural

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from tracekit.analysis.metrics.observed import PREFIX
+from tracekit.analysis.metrics.cells.observed import PREFIX
 from tracekit.analysis.report.cells import Group, Number
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, Section, TableView, Verdict
 from tracekit.analysis.report.wording import interval_text, value_text

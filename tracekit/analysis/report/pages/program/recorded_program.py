@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from tracekit.analysis.metrics import ledger_parts
-from tracekit.analysis.metrics.cells import PROGRAM, records
+from tracekit.analysis.metrics.cells.cell_runs import PROGRAM, records
+from tracekit.analysis.metrics.ledger import parts as ledger_parts
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.fields import GIL_WAIT_AS_PART, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
 from tracekit.analysis.report.ledger import NAMES, Ledger, amount_text, ledger_of, unattributed_text

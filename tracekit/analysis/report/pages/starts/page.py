@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from tracekit.analysis.metrics.spawn_stages import CALL, LIFE, READY, RECORDING, STAGES, metric_name
+from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES, metric_name
 from tracekit.analysis.report.cells import Cell, Group, Number
 from tracekit.analysis.report.pages.starts.imports import Imported
 from tracekit.analysis.report.views import Download, Field, Row, RowGroup, Section, TableView, Verdict

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from tracekit.analysis.metrics.spawn_stages import LIFE, RECORDING, STAGES, metric_name
+from tracekit.analysis.metrics.startup.stages import LIFE, RECORDING, STAGES, metric_name
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.pages.starts import page as starts

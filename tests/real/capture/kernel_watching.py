@@ -14,7 +14,7 @@ import pytest
 
 from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.columns import Columns
-from tracekit.analysis.load.kernel.rows import KernelFacts, add_kernel
+from tracekit.analysis.load.kernel.rows import KernelProcessRows, add_kernel
 from tracekit.analysis.tables import check
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
@@ -49,7 +49,7 @@ class Watched:
 
     ended: Ended
     words: list[str]
-    told: list[KernelFacts]
+    told: list[KernelProcessRows]
     notices: list[Notice]
     processes: list[dict[str, object]]
     sched: pd.DataFrame

@@ -15,7 +15,7 @@ from tests.conftest import Tracekit
 from tests.real.capture.kernel_watching import leaving_nothing
 from tests.recording import needs
 from tracekit.analysis.load.kernel.trace import read_trace
-from tracekit.analysis.load.stage_records import read_stages
+from tracekit.analysis.load.starts import read_stages
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.bundle import stages_file
 from tracekit.bundle.store import Bundle, Store

@@ -15,10 +15,9 @@ from tests.conftest import Tracekit
 from tests.real.leftovers import processes_with, shared_segments
 from tests.real.quick import assert_two_lines
 from tracekit import api
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults.page import matrices
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.store import Store
 from tracekit.measure.planning.request import Request
 from tracekit.measure.planning.workload_registry import WORKLOADS, usual

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tracekit.accuracy.rows import Row
-from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.accuracy.comparison import Row
+from tracekit.accuracy.watched_run import Seen
+from tracekit.analysis.tables import records
 
 
 def children(seen: Seen) -> list[Row]:

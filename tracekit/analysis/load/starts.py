@@ -8,6 +8,7 @@ start: its stages are that start's, for it waited for them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,24 @@ _OF_IMAGE = {
 }
 
 Records = np.ndarray[Any, Any]
+
+
+def read_stages(path: Path) -> Records:
+    """Read the stage probe's file: one array of its whole records, in the order of their stamps; empty without a file.
+
+    Fields: kind, monotonic_ns, pid, ppid (layout: bundle/stages_file.py). A record that a full disk cut short is left
+    out. Raises OSError.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = b""
+    layout = np.dtype(stages_file.RECORD)
+    found = np.frombuffer(data, dtype=layout, count=len(data) // layout.itemsize)
+    known = (found["kind"] >= stages_file.IMAGE) & (found["kind"] <= stages_file.EXEC)
+    kept = found[known & (found["magic"] == stages_file.MAGIC) & (found["pid"] > 0)]
+    ordered: Records = kept[np.argsort(kept["monotonic_ns"], kind="stable")]
+    return ordered
 
 
 def add_starts(columns: Columns, run_id: str, streams: Sequence[Stream], stages: Records, window: Window) -> None:

@@ -11,20 +11,13 @@ import pandas as pd
 
 from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.metrics.cells.ceiling import NO_CONTROL, control_for
-from tracekit.analysis.metrics.cells.cell_runs import (
-    SERIAL,
-    Cell,
-    captures,
-    is_program,
-    records,
-    untraced_cells,
-    usable_runs,
-)
+from tracekit.analysis.metrics.cells.cell_runs import Cell, captures, is_program, untraced_cells, usable_runs
 from tracekit.analysis.metrics.counter_changes import machine_changes
 from tracekit.analysis.metrics.gil.wait_measured import in_tasks
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, Difference, differences, family
 from tracekit.analysis.metrics.once import remembering
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
+from tracekit.bundle.names import SERIAL
 from tracekit.core.notices import Notice, notice
 from tracekit.core.units import format_ns, format_value
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import PROGRAM, SERIAL, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import usable_runs
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.tables import Tables
+from tracekit.bundle.names import PROGRAM, SERIAL
 
 KEYS = ["run_id", "pid", "tid"]
 _COUNTED = ["cpu_ns", "run_queue_wait_ns", "voluntary_switches", "involuntary_switches"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.rows import Place
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 MEASURED_ROLES = ("main", "worker")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tracekit.analysis.metrics.bootstrap import LEAST
-from tracekit.analysis.metrics.cells.cell_runs import UNTRACED
 from tracekit.analysis.metrics.diagnostics import OPEN_NS
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
 from tracekit.analysis.report.cells import Cell, Group
@@ -13,6 +12,7 @@ from tracekit.analysis.report.shares import thread_time_ns
 from tracekit.analysis.report.views import NoticeView
 from tracekit.analysis.report.wording import listed
 from tracekit.analysis.tables import Tables
+from tracekit.bundle.names import UNTRACED
 from tracekit.core.units import format_ns, format_value
 
 _BUSY = 0.05

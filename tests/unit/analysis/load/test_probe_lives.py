@@ -21,8 +21,7 @@ from tests.unit.analysis.load.made_bundles import (
 )
 from tests.unit.analysis.load.made_waits import KNOWN, entry, slot, text_slots, waits_bytes
 from tracekit.analysis.load import load_run
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.spec import RunSpec
 from tracekit.core.errors import BundleCorrupt
 

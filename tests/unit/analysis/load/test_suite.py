@@ -23,9 +23,8 @@ from tests.unit.analysis.load.made_bundles import (
     worker_stream,
 )
 from tracekit.analysis.load import load_run, load_suite
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.tables import COLUMNS, Tables, check
+from tracekit.analysis.tables import COLUMNS, Tables, check, records
 from tracekit.core.errors import BundleCorrupt, BundleTooNew, BundleUnfinished
 from tracekit.core.notices import notice
 

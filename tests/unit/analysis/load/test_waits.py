@@ -23,8 +23,7 @@ from tests.unit.analysis.load.made_waits import (
 )
 from tracekit.analysis.load import load_run, load_suite
 from tracekit.analysis.load.waits import intervals
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check
+from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check, records
 from tracekit.core.errors import BundleCorrupt
 
 GIL, OTHER_GIL, LOCK = 0x7F00_0000_1000, 0x7F00_0000_9000, 0x5555_0000_0040
@@ -284,7 +283,7 @@ def test_native_threads_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_process_or_no_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleCorrupt, match=r"5\.bin says that it is of process 100"):
+    with pytest.raises(BundleCorrupt, match=r"5\.bin has the pid 100 in its header"):
         of_files(tmp_path / "a", {"5.bin": waits_bytes([])})
     with pytest.raises(BundleCorrupt, match=r"x\.bin is not named after a process"):
         of_files(tmp_path / "b", {"x.bin": waits_bytes([])})

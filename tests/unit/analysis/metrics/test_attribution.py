@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from tests.table_factory import MS
 from tests.unit.analysis.metrics.asked import one_row
 from tests.unit.analysis.metrics.watched import Program
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.gil.attribution import COLUMNS, blame
 from tracekit.analysis.metrics.gil.wait_stacks import collapsed
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 FILE = "/app/app.py"
 

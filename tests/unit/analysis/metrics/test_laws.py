@@ -15,9 +15,8 @@ from tests import table_factory
 from tests.unit.analysis.metrics.asked import sorted_frame
 from tracekit.analysis import tables as table_rules
 from tracekit.analysis.metrics import METRICS
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.compute import compute_all, load_metric
-from tracekit.analysis.tables import QUALITIES, SCOPES, Tables
+from tracekit.analysis.tables import QUALITIES, SCOPES, Tables, records
 
 FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

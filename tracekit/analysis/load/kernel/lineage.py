@@ -1,74 +1,74 @@
-"""Which threads and processes the run had, from their births, execs and ends.
+"""Finds the run's processes and threads in the kernel's trace, from the events of their starts, execs and ends.
 
-The run is everything that the starting thread of tracekit forked, and whatever that forked. A thread id may come round
-again within a run, so each birth begins a life of its own.
+The run is what tracekit's starting thread forked, and all descendants. The kernel may reuse a thread id within a run,
+so each start begins a new ThreadLifetime.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tracekit.analysis.load.kernel.trace import Trace
+from tracekit.analysis.load.kernel.trace import KernelTrace
 
 _CLONE_THREAD = 0x00010000
 _BORN, _EXEC, _ENDED = range(3)
 
 
 @dataclass(slots=True, kw_only=True)
-class Life:
-    """One thread from its birth to its end."""
+class ThreadLifetime:
+    """One thread from its start to its end, ns of CLOCK_MONOTONIC."""
 
     tid: int
     pid: int
     born_ns: int
     ended_ns: int | None = None
-    """None: it ran on, or its end was lost."""
+    """None: it was still running at the end of the trace, or its end was lost."""
     name: str = ""
-    """What it was called when it ended, at most 15 bytes."""
+    """Its name when it ended, at most 15 bytes."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Process:
-    """One process; `lives` are its threads."""
+class KernelProcess:
+    """One process with all its threads, in order of their starts."""
 
     pid: int
     ppid: int
     born_ns: int
     exec_ns: int | None = None
-    """Its last exec; None when it is a fork that runs on."""
+    """Its last exec; None for a forked process without one."""
     executable: str = ""
-    """The file of its last exec, or that of the process that it was forked from; empty when not seen."""
-    lives: list[Life] = field(default_factory=list)
+    """The file of its last exec, or of the process that it was forked from; empty when not in the trace."""
+    threads: list[ThreadLifetime] = field(default_factory=list)
 
     @property
     def ended_ns(self) -> int | None:
-        """When its last thread ended; None when that was not seen."""
-        ends = [life.ended_ns for life in self.lives]
+        """When its last thread ended; None when that is not in the trace."""
+        ends = [thread.ended_ns for thread in self.threads]
         return None if None in ends else max((end for end in ends if end is not None), default=None)
 
 
-def processes_of(trace: Trace) -> list[Process]:
-    """Every process of the run, in order of birth."""
-    found: list[Process] = []
-    living: dict[int, tuple[Process, Life]] = {}
-    for moment_ns, what, tid, other, text in _moments(trace):
+def find_processes(trace: KernelTrace) -> list[KernelProcess]:
+    """Find every process of the run, in order of start."""
+    found: list[KernelProcess] = []
+    living: dict[int, tuple[KernelProcess, ThreadLifetime]] = {}
+    for moment_ns, what, tid, other, text in _list_events(trace):
         if what == _BORN:
-            life = _born(trace, found, living, moment_ns, tid, other, is_thread=text == "thread")
-            if life is not None:
-                living[tid] = life
+            thread = _add_thread(trace, found, living, moment_ns, tid, other, is_thread=text == "thread")
+            if thread is not None:
+                living[tid] = thread
             else:
-                # The id of one that is gone came round outside the run.
+                # The kernel gave the id of an ended thread to one outside the run.
                 living.pop(tid, None)
         elif what == _EXEC:
-            _executed(living, moment_ns, tid, other, text)
+            _exec_thread(living, moment_ns, tid, other, text)
         elif tid in living:
             living[tid][1].ended_ns = moment_ns
             living[tid][1].name = text
     return found
 
 
-def _moments(trace: Trace) -> list[tuple[int, int, int, int, str]]:
-    """(when, what, thread, the other thread, text) in order of time. The other is the parent, or who called exec."""
+def _list_events(trace: KernelTrace) -> list[tuple[int, int, int, int, str]]:
+    """(ns, what, thread, other thread, text) in order of time. The other is the parent, or the caller of exec."""
     kinds, moments = trace.kinds, list[tuple[int, int, int, int, str]]()
     if births := kinds.get("task/task_newtask"):
         columns = (births[name].tolist() for name in ("ts_ns", "pid", "common_pid", "clone_flags"))
@@ -84,16 +84,16 @@ def _moments(trace: Trace) -> list[tuple[int, int, int, int, str]]:
     return sorted(moments)
 
 
-def _born(
-    trace: Trace,
-    found: list[Process],
-    living: dict[int, tuple[Process, Life]],
+def _add_thread(
+    trace: KernelTrace,
+    found: list[KernelProcess],
+    living: dict[int, tuple[KernelProcess, ThreadLifetime]],
     moment_ns: int,
     tid: int,
     parent_tid: int,
     *,
     is_thread: bool,
-) -> tuple[Process, Life] | None:
+) -> tuple[KernelProcess, ThreadLifetime] | None:
     parent = living.get(parent_tid)
     if parent is None and (is_thread or parent_tid != trace.start_tid):
         return None
@@ -102,22 +102,26 @@ def _born(
     else:
         ppid = trace.pid if parent is None else parent[0].pid
         executable = "" if parent is None else parent[0].executable
-        process = Process(pid=tid, ppid=ppid, born_ns=moment_ns, executable=executable)
+        process = KernelProcess(pid=tid, ppid=ppid, born_ns=moment_ns, executable=executable)
         found.append(process)
-    life = Life(tid=tid, pid=process.pid, born_ns=moment_ns)
-    process.lives.append(life)
-    return process, life
+    thread = ThreadLifetime(tid=tid, pid=process.pid, born_ns=moment_ns)
+    process.threads.append(thread)
+    return process, thread
 
 
-def _executed(living: dict[int, tuple[Process, Life]], moment_ns: int, tid: int, caller: int, path: str) -> None:
-    """A thread that is not the first takes the first one's id when it calls exec; all others have ended by then."""
+def _exec_thread(
+    living: dict[int, tuple[KernelProcess, ThreadLifetime]], moment_ns: int, tid: int, caller: int, path: str
+) -> None:
+    """Apply an exec. When a thread other than the first calls it, that thread takes the first one's id; all others have
+    ended by then.
+    """
     if caller not in living:
         return
-    process, life = living[caller]
+    process, thread = living[caller]
     process.exec_ns, process.executable = moment_ns, path
     if caller != tid:
-        life.ended_ns = moment_ns
-        again = Life(tid=tid, pid=process.pid, born_ns=moment_ns)
-        process.lives.append(again)
+        thread.ended_ns = moment_ns
+        again = ThreadLifetime(tid=tid, pid=process.pid, born_ns=moment_ns)
+        process.threads.append(again)
         living[tid] = (process, again)
         del living[caller]

@@ -18,12 +18,13 @@ from typing import Any
 import pandas as pd
 
 from tracekit.analysis.metrics.cells.ceiling import WAITING_KINDS
-from tracekit.analysis.metrics.cells.cell_runs import SERIAL, records, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import usable_runs
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import from_runs
 from tracekit.analysis.metrics.task_time import task_time
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
+from tracekit.bundle.names import SERIAL
 
 
 def compute(tables: Tables) -> pd.DataFrame:

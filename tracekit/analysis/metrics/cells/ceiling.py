@@ -15,12 +15,13 @@ from __future__ import annotations
 import pandas as pd
 
 from tracekit.analysis.metrics import bootstrap
-from tracekit.analysis.metrics.cells.cell_runs import SERIAL, Cell, records
+from tracekit.analysis.metrics.cells.cell_runs import Cell
 from tracekit.analysis.metrics.cells.speedup import cell_walls, ratio, serial_walls
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
+from tracekit.bundle.names import COMPUTING, SERIAL, WAITING
 
 WAITING_KINDS = ("io", "mixed")
 NO_CONTROL = "no control was measured at this worker count"
@@ -40,7 +41,7 @@ def compute(tables: Tables) -> pd.DataFrame:
 
 def control_for(kind: str) -> str:
     """The control that shows what work of this kind could reach."""
-    return "sleep" if kind in WAITING_KINDS else "spin"
+    return WAITING if kind in WAITING_KINDS else COMPUTING
 
 
 def _share(cell: Cell, own: list[float], walls: Walls, no_gil: set[str]) -> Estimate:

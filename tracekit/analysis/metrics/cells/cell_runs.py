@@ -8,26 +8,13 @@ is the cell, whatever watched it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from tracekit.analysis.metrics.once import once
-from tracekit.analysis.tables import CELL, Tables
-
-SERIAL = "serial"
-UNTRACED = "none"
-PROGRAM = "program"
-"""The model, and the kind, of what `tracekit record` runs."""
-SEE_WAITS = frozenset({"waits", "kernel"})
-"""The captures that see what threads wait for."""
-
-LIGHT = SEE_WAITS | {"stages"}
-"""Captures whose cells stand beside the untraced ones; `waits+kernel` is both."""
+from tracekit.analysis.tables import CELL, Tables, records
+from tracekit.bundle.names import PROGRAM, UNTRACED, is_light, split_capture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +41,6 @@ class Cell:
     @property
     def starts_processes(self) -> bool:
         return bool(self.columns["start_method"])
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dicts, with None for whatever is missing."""
-    names = list(frame.columns)
-    columns = [_values(frame[name]) for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def untraced_cells(tables: Tables) -> list[Cell]:
@@ -94,12 +74,7 @@ def cells(tables: Tables, wanted: Callable[[Mapping[str, Any]], bool]) -> list[C
 
 def captures(run: Mapping[str, Any]) -> frozenset[str]:
     """What watched a run: the parts of `waits+kernel`; empty when untraced."""
-    return frozenset(str(run["capture"]).split("+")) - {UNTRACED}
-
-
-def is_light(capture: str) -> bool:
-    """Whether runs under this capture may stand in a table."""
-    return capture != UNTRACED and set(capture.split("+")) <= LIGHT
+    return split_capture(str(run["capture"]))
 
 
 def is_program(run: Mapping[str, Any]) -> bool:
@@ -119,14 +94,6 @@ def usable_runs(tables: Tables) -> list[dict[str, Any]]:
 @once
 def _all_runs(tables: Tables) -> list[dict[str, Any]]:
     return records(tables.runs)
-
-
-def _values(series: pd.Series[Any]) -> list[Any]:
-    # Column by column: DataFrame.where over objects takes ten times as long.
-    if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":
-        return [None if math.isnan(value) else value for value in series.tolist()]
-    pairs = zip(series.tolist(), series.isna().tolist(), strict=True)
-    return [None if missing else value for value, missing in pairs]
 
 
 def _cell(runs: list[dict[str, Any]]) -> Cell:

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import SERIAL, records, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import usable_runs
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.metrics.rows import from_runs
 from tracekit.analysis.metrics.task_spans import Tasks, task_spans
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
+from tracekit.bundle.names import SERIAL
 
 NO_QUEUE = unavailable("tasks of this model wait in no queue")
 ONE_TASK = unavailable("no worker did two tasks, between which it could wait")

@@ -13,12 +13,12 @@ from functools import partial
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records, untraced_cells
+from tracekit.analysis.metrics.cells.cell_runs import untraced_cells
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import Metric
 from tracekit.analysis.metrics.process_totals import MEASURED_ROLES
 from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 NO_WARMUP = "no warm-up run ended ok, where it is read"
 NOT_READ = "memory of the processes was not read"

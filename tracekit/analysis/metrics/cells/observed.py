@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records, timed_cells, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import timed_cells, usable_runs
 from tracekit.analysis.metrics.estimate import Estimate, measured, pooled_median
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import NOT_RECORDED, Rows
-from tracekit.analysis.tables import Tables, from_rows
+from tracekit.analysis.tables import Tables, from_rows, records
 
 PREFIX = "observed."
 SCOPE = "workload"

@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import Cell, records, untraced_cells
+from tracekit.analysis.metrics.cells.cell_runs import Cell, untraced_cells
 from tracekit.analysis.metrics.cells.cpu import METRIC as CPU
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 ONE_PROCESS = unavailable("nothing is pickled within one process")
 NOT_COUNTED = unavailable("counted for executors in the warm-up run only, and none ended ok")

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from tracekit.analysis.metrics import bootstrap
-from tracekit.analysis.metrics.cells.cell_runs import SERIAL, Cell, untraced_cells, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import Cell, untraced_cells, usable_runs
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import Rows
 from tracekit.analysis.tables import Tables
+from tracekit.bundle.names import SERIAL
 
 SAME_WORK = ("workload", "size", "parameters", "os", "python")
 

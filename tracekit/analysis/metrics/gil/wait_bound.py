@@ -63,7 +63,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import PROGRAM, SERIAL, records, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import usable_runs
 from tracekit.analysis.metrics.counter_changes import machine_changes
 from tracekit.analysis.metrics.estimate import Estimate, bound, measured, unavailable
 from tracekit.analysis.metrics.interval_timeline import ints
@@ -72,7 +72,8 @@ from tracekit.analysis.metrics.once import once
 from tracekit.analysis.metrics.rows import Place
 from tracekit.analysis.metrics.task_time import task_time
 from tracekit.analysis.metrics.thread_sums import summed_bounds
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
+from tracekit.bundle.names import PROGRAM, SERIAL
 
 TICK_NS = 10_000_000
 """What /proc/stat counts steal in: USER_HZ is 100 on every architecture Linux runs CPython on."""

@@ -26,14 +26,13 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.estimate import Estimate
 from tracekit.analysis.metrics.ledger.idle import is_idle
 from tracekit.analysis.metrics.lifetimes import KEYS, lives
 from tracekit.analysis.metrics.methods import PYSPY_NATIVE
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.metrics.rows import Place
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 _FRAME = re.compile(r"(?P<name>.*?)(?: \((?P<file>[^()]*?)(?::(?P<line>\d+))?\))?", re.DOTALL)
 _LIBC = re.compile(r"(?:^|/)(?:libc|libpthread|ld-linux|ld-musl)[-.]")

@@ -17,7 +17,6 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.gil.attribution import pieces_of
 from tracekit.analysis.metrics.interval_timeline import Ints
 from tracekit.analysis.metrics.ledger.from_waits import idle_and_not, in_ledger
@@ -25,7 +24,7 @@ from tracekit.analysis.metrics.ledger.tasks import explained
 from tracekit.analysis.metrics.names import process_name, processes_of, thread_names, threads_of
 from tracekit.analysis.metrics.once import remembering
 from tracekit.analysis.metrics.recorded_waits import GIL, seen_waits
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 _SITE = ["pid", "tid", "function", "file", "line"]
 _UNSAFE = re.compile(r"[;\s]+")

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import cells, is_program, records, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import cells, is_program, usable_runs
 from tracekit.analysis.metrics.estimate import Estimate, bound, measured, unavailable
 from tracekit.analysis.metrics.gil.wait_bound import PURE_KINDS
 from tracekit.analysis.metrics.ledger.parts import BLOCKED, IDLE, ON_CPU, RUN_QUEUE, UNATTRIBUTED, WALL
@@ -33,7 +33,7 @@ from tracekit.analysis.metrics.lifetimes import KEYS, lives
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.metrics.rows import Place
 from tracekit.analysis.metrics.task_time import task_time
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 _TOLD = (WALL, ON_CPU, RUN_QUEUE, BLOCKED, IDLE, UNATTRIBUTED)
 

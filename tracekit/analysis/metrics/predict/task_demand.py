@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracekit.analysis.metrics.cells.cell_runs import Cell, records, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import Cell, usable_runs
 from tracekit.analysis.metrics.gil.wait_bound import PURE_KINDS, with_other_threads
 from tracekit.analysis.metrics.interval_timeline import ints
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.metrics.recorded_waits import seen_waits
 from tracekit.analysis.metrics.task_spans import Tasks, task_spans
-from tracekit.analysis.tables import CELL, Tables
+from tracekit.analysis.tables import CELL, Tables, records
+from tracekit.bundle.names import WAITS, split_capture
 
 OUTSIDE = ("io-read", "io-write", "poll", "sleep", "child-wait")
 """Kinds of waits that processes would have as well."""
@@ -111,7 +112,7 @@ def _waits_by_round(tables: Tables, cell: Cell) -> dict[int, Floats]:
     found: dict[int, Floats] = {}
     for run in usable_runs(tables):
         same = all(run[name] == cell.columns[name] for name in CELL if name != "capture")
-        if same and "waits" in run["capture"].split("+") and run["run_id"] in whole:
+        if same and WAITS in split_capture(run["capture"]) and run["run_id"] in whole:
             found[run["repeat"]] = whole[run["run_id"]]
     return found
 
@@ -126,7 +127,7 @@ def _outside(tables: Tables) -> dict[str, Floats]:
     """Per watched run: ns that each item's task waited for the outside, in item order."""
     seen = seen_waits(tables)
     spans = tables.spans[tables.spans["name"] == "task"].dropna(subset=["item"]).reset_index(drop=True)
-    watched = {run["run_id"] for run in usable_runs(tables) if "waits" in run["capture"].split("+")}
+    watched = {run["run_id"] for run in usable_runs(tables) if WAITS in split_capture(run["capture"])}
     spans = spans[spans["run_id"].isin(watched)].reset_index(drop=True)
     starts = ints(spans["start_ns"])
     on_line = seen.lanes.lay(spans, starts, starts + ints(spans["dur_ns"]))

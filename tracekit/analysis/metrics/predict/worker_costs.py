@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from tracekit.analysis.metrics.cells.cell_runs import SERIAL, UNTRACED, records, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import usable_runs
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.metrics.task_spans import Tasks, task_spans
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
+from tracekit.bundle.names import COMPUTING, SERIAL, UNTRACED, WORKER_COSTS
 
-STARTS, COMPUTING = "worker-costs", "spin"
 """The controls."""
 LARGE, LARGE_BYTES = 12, 1 << 20
 """How many of the last tasks of the first return how much: workloads/worker_costs.py."""
@@ -88,7 +88,9 @@ def costs_by_round(tables: Tables) -> dict[tuple[str, str, int], dict[int, Costs
         where = (run["os"], run["python"])
         if run["workload"] == COMPUTING and run["model"] == SERIAL:
             serial[(*where, run["repeat"])] = run["run_id"]
-        elif run["start_method"] and (run["workload"] == COMPUTING or (run["workload"] == STARTS and run["control"])):
+        elif run["start_method"] and (
+            run["workload"] == COMPUTING or (run["workload"] == WORKER_COSTS and run["control"])
+        ):
             rounds = by_place.setdefault((*where, run["workers"]), {})
             rounds.setdefault(run["repeat"], {}).setdefault(run["workload"], {}).setdefault(run["model"], run)
     spans = task_spans(tables)
@@ -99,7 +101,7 @@ def costs_by_round(tables: Tables) -> dict[tuple[str, str, int], dict[int, Costs
         for repeat, of_round in rounds.items():
             pools = {
                 model: pool
-                for model, run in of_round.get(STARTS, {}).items()
+                for model, run in of_round.get(WORKER_COSTS, {}).items()
                 if (pool := _pool(tables, run, spans, ends, ready)) is not None
             }
             alone = spans.get(serial.get((place[0], place[1], repeat), ""))

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import SERIAL, records, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import usable_runs
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import Place, from_runs
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
+from tracekit.bundle.names import SERIAL
 
 NO_WORKER = unavailable("no worker is started")
 NO_STAMPS = unavailable("the start of the workers was not stamped")

@@ -26,12 +26,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from tracekit.analysis.metrics import bootstrap
-from tracekit.analysis.metrics.cells.cell_runs import records, told_cells, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import told_cells, usable_runs
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables, from_rows
+from tracekit.analysis.tables import Tables, from_rows, records
 
 STAGES = {
     "exec": "until the new process asks for its image",

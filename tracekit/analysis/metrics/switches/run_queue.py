@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.counter_changes import changes
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.ledger.from_sched import scheduled
@@ -24,7 +23,7 @@ from tracekit.analysis.metrics.process_totals import totals
 from tracekit.analysis.metrics.recorded_waits import seen_waits, watched_by
 from tracekit.analysis.metrics.rows import Place, from_methods
 from tracekit.analysis.metrics.thread_sums import joined, summed
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 _MISSING = "the system counts no run-queue delay per thread here"
 _METHOD = "schedstat"

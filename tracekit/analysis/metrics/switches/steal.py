@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.counter_changes import machine_changes
 from tracekit.analysis.metrics.estimate import measured, pooled_sum, unavailable
 from tracekit.analysis.metrics.metric import LINUX, Metric
 from tracekit.analysis.metrics.rows import from_methods
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 _MISSING = unavailable("the system does not count steal here")
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import pandas as pd
 
 from tracekit.analysis.metrics import bootstrap
-from tracekit.analysis.metrics.cells.cell_runs import records, told_cells, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import told_cells, usable_runs
 from tracekit.analysis.metrics.counter_changes import changes, machine_changes
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import LINUX, Metric
 from tracekit.analysis.metrics.process_totals import totals
 from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 _MISSING = "the system does not count steal here"
 

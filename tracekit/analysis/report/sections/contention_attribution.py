@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.gil.attribution import blame
 from tracekit.analysis.report.names import Names
 from tracekit.analysis.report.sections.wait_sites import short_place
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.analysis.report.wording import percent, plural
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.core.units import format_ns
 
 COLUMNS = (

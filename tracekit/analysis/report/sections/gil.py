@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.cells.cell_runs import PROGRAM
 from tracekit.analysis.report.cells import Cell, Group, Number
 from tracekit.analysis.report.fields import GIL_WAIT_AS_SEEN, TAG_TEXT, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
 from tracekit.analysis.report.shares import gil_wait, gil_wait_share
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.analysis.report.wording import interval_text, range_text, value_text
+from tracekit.bundle.names import PROGRAM
 from tracekit.core.units import format_ns, significant
 
 COLUMNS = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.cells.cell_runs import PROGRAM, UNTRACED
 from tracekit.analysis.metrics.methods import family
 from tracekit.analysis.report.cells import Cell, Group, Number
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.analysis.report.wording import interval_text, range_text, value_text
+from tracekit.bundle.names import PROGRAM, UNTRACED
 from tracekit.core.units import format_ns
 
 COLUMNS = (

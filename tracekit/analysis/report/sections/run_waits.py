@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracekit.analysis.metrics.cells.cell_runs import SEE_WAITS, UNTRACED, captures, is_light, records
+from tracekit.analysis.metrics.cells.cell_runs import captures
 from tracekit.analysis.metrics.gil.wait_stacks import collapsed
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.figures import attribution_matrix as blame_figure
@@ -21,7 +21,8 @@ from tracekit.analysis.report.sections.pickling import pickling_table
 from tracekit.analysis.report.sections.wait_sites import sites_csv, sites_of, sites_table
 from tracekit.analysis.report.shares import gil_wait
 from tracekit.analysis.report.views import Download, FigureGroup, FigureView, Section, TableView
-from tracekit.analysis.tables import CELL, Tables
+from tracekit.analysis.tables import CELL, Tables, records
+from tracekit.bundle.names import SEE_WAITS, UNTRACED, is_light
 
 COLLAPSED = "wait.collapsed.txt"
 

@@ -120,17 +120,3 @@ MODELS = Registry(
         ),
     },
 )
-
-START_METHODS = {"fork": "fork", "spawn": "spawn", "forkserver": "forkserver"}
-"""The start method each model sets explicitly; the others start no process."""
-
-RAW_START_METHODS = {f"raw-{name}": method for name, method in START_METHODS.items()}
-"""The same of the models that use no executor."""
-
-EXECUTORS = tuple(name for name in MODELS if not name.startswith("raw-"))
-"""What is compared where nobody says otherwise: the way most programs use threads and processes."""
-
-
-def start_method_of(model: str) -> str:
-    """What that model tells multiprocessing; empty where it starts no process."""
-    return {**START_METHODS, **RAW_START_METHODS}.get(model, "")

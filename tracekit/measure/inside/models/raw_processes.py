@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from tracekit.measure.inside.models import RAW_START_METHODS, Model, Round, Work
+from tracekit.measure.inside.models import Model, Round, Work
 from tracekit.measure.inside.models.stamped import StampedContext
 
 TYPE_CHECKING = False  # see tracekit/core/registry.py
@@ -39,9 +39,9 @@ def do_share(pipe: Connection, task: Callable[[Any], Any], share: Sequence[tuple
 class RawProcesses(Model):
     """See the module."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, start_method: str) -> None:
         self.name = name
-        self.start_method = RAW_START_METHODS[name]
+        self.start_method = start_method
 
     def run(self, work: Work) -> list[Any]:
         return [result for part in work.rounds() for result in self._round(work, part)]
@@ -103,6 +103,6 @@ def _end(process: Any, pipe: Connection, *, killed: bool, stays: bool) -> None:
     pipe.close()
 
 
-FORK = RawProcesses("raw-fork")
-SPAWN = RawProcesses("raw-spawn")
-FORKSERVER = RawProcesses("raw-forkserver")
+FORK = RawProcesses("raw-fork", "fork")
+SPAWN = RawProcesses("raw-spawn", "spawn")
+FORKSERVER = RawProcesses("raw-forkserver", "forkserver")

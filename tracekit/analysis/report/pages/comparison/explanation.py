@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracekit.analysis.metrics.cells.cell_runs import UNTRACED
 from tracekit.analysis.metrics.once import remembering
 from tracekit.analysis.metrics.predict import break_even, prediction
 from tracekit.analysis.metrics.predict.task_demand import NO_WARMUP
@@ -17,6 +16,7 @@ from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.comparison import what_if as follows
 from tracekit.analysis.report.views import TableView
 from tracekit.analysis.tables import Tables
+from tracekit.bundle.names import UNTRACED
 from tracekit.core.errors import NothingToDo, UsageError
 
 NO_THREADS = "threads were not run, which predictions are made from"

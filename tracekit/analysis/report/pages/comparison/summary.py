@@ -8,13 +8,13 @@ from dataclasses import replace
 from statistics import median
 
 from tracekit.analysis.metrics.bootstrap import LEAST
-from tracekit.analysis.metrics.cells.cell_runs import is_light
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.change import change, contains_one
 from tracekit.analysis.report.fields import TAG_TEXT, TAGS, Footnotes, field_of, how
 from tracekit.analysis.report.shares import ceiling, gil_wait, gil_wait_share
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
+from tracekit.bundle.names import is_light
 from tracekit.core.units import format_ns
 
 COLUMNS = (

@@ -11,6 +11,8 @@ from tracekit.analysis.report.cells import Cell, Group, Number
 from tracekit.analysis.report.pages.starts.imports import Imported
 from tracekit.analysis.report.views import Download, Field, Row, RowGroup, Section, TableView, Verdict
 from tracekit.analysis.report.wording import interval_text, listed, value_text
+from tracekit.bundle.names import STAGES as PROBE
+from tracekit.bundle.names import split_capture
 
 TITLES = {
     "exec": "asking for it",
@@ -49,7 +51,7 @@ DOUBTS = (
 
 def watched(cell: Cell) -> Cell:
     """The cell whose stages are all known: the same under the stage probe, where it was watched."""
-    with_probe = [twin for twin in cell.twins if "stages" in twin.capture.split("+") and _life(twin).available]
+    with_probe = [twin for twin in cell.twins if PROBE in split_capture(twin.capture) and _life(twin).available]
     return with_probe[0] if with_probe else cell
 
 

@@ -7,9 +7,8 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.tables import Tables
+from tracekit.accuracy.watched_run import Seen
+from tracekit.analysis.tables import Tables, records
 
 Key: TypeAlias = tuple[int, int]
 """pid and tid."""

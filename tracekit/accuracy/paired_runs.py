@@ -1,7 +1,7 @@
 """Pairs of runs of the same work, one with a capture and one without.
 
-The two runs take turns on the machine (turns.py), or, where the capture would also slow down the run without it, follow
-one another in an order that turns round from pair to pair (A B, B A).
+The two runs alternate on the machine every few milliseconds (interleaving.py). Where the capture would also slow down
+the run without it, one follows the other, in an order that changes from pair to pair (A B, B A).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import tracekit
-from tracekit.accuracy.turns import Started, Turns, take_turns
+from tracekit.accuracy.interleaving import Started, Turns, take_turns
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.cells import cpu
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.analysis.tables import records
+from tracekit.bundle.names import start_method_of
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import SuiteFolder
 from tracekit.core.errors import MeasurementError
-from tracekit.measure.inside.models import start_method_of
 from tracekit.measure.process.launch import link_packages
 from tracekit.measure.process.watchdog import Guard, guarded
 from tracekit.measure.running.suite_runner import run_one

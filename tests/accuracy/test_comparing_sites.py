@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.accuracy.made_answers import T0, TID, answers, made, thread, wait
+from tests.accuracy.run_factory import T0, TID, answers, made, thread, wait
 from tests.table_factory import MS
-from tracekit.accuracy.answers import Active
 from tracekit.accuracy.checks import sites
+from tracekit.accuracy.known_answers import Active
 
 SPIN = {"function": "spin", "file": "/any/where/made.py"}
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.accuracy.made_answers import ALIVE, BLOCKED_AT_ONCE, PLACE, T0, TID, answers, made, thread, wait
+from tests.accuracy.run_factory import ALIVE, BLOCKED_AT_ONCE, PLACE, T0, TID, answers, made, thread, wait
 from tests.table_factory import MS
-from tracekit.accuracy import kernel, tasks
-from tracekit.accuracy.answers import KnownChild
+from tracekit.accuracy import kernel_reference, task_accounting
 from tracekit.accuracy.checks import endings, gil, ledger, switches, waits
-from tracekit.accuracy.kernel import KernelSaw
-from tracekit.accuracy.rows import wait_tolerance, within
+from tracekit.accuracy.comparison import wait_tolerance, within
+from tracekit.accuracy.kernel_reference import KernelSaw
+from tracekit.accuracy.known_answers import KnownChild
 
 
 @pytest.mark.parametrize(("probe_ms", "verdict"), [(500, "ok"), (514, "ok"), (485.5, "ok"), (516, "off"), (484, "off")])
@@ -158,7 +158,7 @@ def test_switches_are_counted_by_who_left_and_the_last_one_is_left_out() -> None
     running, preempted, asleep, disk, dead, zombie = 0, 0x100, 1, 2, 0x10, 0x20
     tids = np.array([1, 1, 2, 1, 1, 2, 2, 1])
     states = np.array([asleep, preempted, disk, running, asleep, preempted, zombie, dead])
-    seen = KernelSaw(gil=True, switches=kernel.switches(tids, states, np.arange(8)))
+    seen = KernelSaw(gil=True, switches=kernel_reference.switches(tids, states, np.arange(8)))
     assert [seen.counted(tid, 0, 100) for tid in (1, 2, 3)] == [(2, 2), (1, 1), (0, 0)]
     assert seen.counted(1, 0, 3) == (1, 2)
 
@@ -264,9 +264,9 @@ def test_the_accounting_of_tasks_is_compared_with_the_waits_inside_them() -> Non
     bound = {"metric": "gil_wait_ns", "scope": "thread", "method": "schedstat", "quality": "bound", "value": 60.0 * MS}
     for lower, upper, verdict in ((10, 100, "ok"), (75, 100, "off"), (10, 65, "off")):
         metrics = [{**bound, "lower": lower * MS, "upper": upper * MS}]
-        [row] = tasks.compared(made(spans=spans, waits=found, metrics=metrics).tables, PLACE)
+        [row] = task_accounting.compared(made(spans=spans, waits=found, metrics=metrics).tables, PLACE)
         assert (row.verdict, row.truth) == (verdict, 70 * MS)
 
 
 def test_without_an_interval_of_tasks_there_is_no_verdict() -> None:
-    assert [row.verdict for row in tasks.compared(made().tables, PLACE)] == ["unavailable"]
+    assert [row.verdict for row in task_accounting.compared(made().tables, PLACE)] == ["unavailable"]

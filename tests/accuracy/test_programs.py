@@ -1,6 +1,6 @@
 """Programs with known answers, really run and really captured: the self-test that users have, and other Pythons.
 
-A busy machine makes a comparison unclear, never off, so that these hold on any machine; see tracekit/accuracy/rows.py.
+A busy machine makes a comparison unclear, never off: they hold on any machine; see tracekit/accuracy/comparison.py.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import psutil
 import pytest
 
 from tests.conftest import Said, run_tracekit
-from tracekit.accuracy import effect
+from tracekit.accuracy import capture_cost
 from tracekit.accuracy.cases import CASES, choose
-from tracekit.accuracy.proof import Wanted, prove
-from tracekit.accuracy.rows import COSTS, Row
+from tracekit.accuracy.comparison import COSTS, Row
+from tracekit.accuracy.runner import Wanted, prove
 from tracekit.accuracy.selftest import CHECKS
 from tracekit.accuracy.table import line
-from tracekit.accuracy.watching import PROGRAMS, run
+from tracekit.accuracy.watched_run import PROGRAMS, run
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.capture import Provision, named
 from tracekit.system import interpreters
@@ -101,17 +101,19 @@ def test_a_program_runs_alone_by_its_path(python: Interpreter, tmp_path: Path) -
 @pytest.mark.parametrize(
     "subject",
     [
-        effect.Subject(work=effect.offered("spin", "serial"), capture="waits", most=0.01),
-        effect.Subject(work=effect.offered("hashing", "fork"), capture="waits", most=0.01),
-        effect.Subject(work=effect.storm("handover-storm", "HANDOVER", "threads"), capture="waits", most=0.03),
-        effect.Subject(work=effect.offered("spin", "threads"), capture="waits", most=0.01, at_once=False),
+        capture_cost.Subject(work=capture_cost.offered("spin", "serial"), capture="waits", most=0.01),
+        capture_cost.Subject(work=capture_cost.offered("hashing", "fork"), capture="waits", most=0.01),
+        capture_cost.Subject(
+            work=capture_cost.storm("handover-storm", "HANDOVER", "threads"), capture="waits", most=0.03
+        ),
+        capture_cost.Subject(work=capture_cost.offered("spin", "threads"), capture="waits", most=0.01, at_once=False),
     ],
     ids=lambda item: f"{item.name} {'at once' if item.at_once else 'one by one'}",
 )
-def test_a_cost_is_a_ratio_of_pairs_with_an_interval(subject: effect.Subject, tmp_path: Path) -> None:
+def test_a_cost_is_a_ratio_of_pairs_with_an_interval(subject: capture_cost.Subject, tmp_path: Path) -> None:
     own = interpreters.own()
     need("waits", own)
-    rows = effect.measure(subject, own, pairs=5, size="small", scratch=short(tmp_path))
+    rows = capture_cost.measure(subject, own, pairs=5, size="small", scratch=short(tmp_path))
     assert [row.check for row in rows] == list(COSTS)
     for row in rows:
         assert row.measured is not None

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.accuracy.made_answers import PLACE
-from tracekit.accuracy import effect
-from tracekit.accuracy.pairs import Cost, Work
+from tests.accuracy.run_factory import PLACE
+from tracekit.accuracy import capture_cost
+from tracekit.accuracy.comparison import COSTS, Row
+from tracekit.accuracy.paired_runs import Cost, Work
 from tracekit.accuracy.result import Group, read, result_of, strain, write
-from tracekit.accuracy.rows import COSTS, Row
 from tracekit.accuracy.table import line, markdown, summary
 from tracekit.core.errors import BundleCorrupt
 from tracekit.measure.capture import Ready
@@ -29,14 +29,14 @@ from tracekit.system import interpreters
     ],
 )
 def test_a_cost_is_judged_by_the_pairs_ratios(with_ns: list[float], verdict: str) -> None:
-    subject = effect.Subject(work=effect.offered("spin", "serial"), capture="waits", most=0.01)
-    row = effect.judged(PLACE, "effect", subject, [(value, 100.0) for value in with_ns])
+    subject = capture_cost.Subject(work=capture_cost.offered("spin", "serial"), capture="waits", most=0.01)
+    row = capture_cost.judged(PLACE, "effect", subject, [(value, 100.0) for value in with_ns])
     assert row.verdict == verdict, row
 
 
 def test_too_few_pairs_have_no_verdict() -> None:
-    subject = effect.Subject(work=effect.offered("spin", "serial"), capture="waits", most=0.01)
-    assert effect.judged(PLACE, "effect", subject, [(1.0, 1.0)] * 4).verdict == "unavailable"
+    subject = capture_cost.Subject(work=capture_cost.offered("spin", "serial"), capture="waits", most=0.01)
+    assert capture_cost.judged(PLACE, "effect", subject, [(1.0, 1.0)] * 4).verdict == "unavailable"
 
 
 class _Always:
@@ -52,7 +52,7 @@ class _Always:
         # Far from the limit of 1 %, and right at it.
         ("serial", [(1.000, 1.002)], 1),
         ("fork", [(1.000, 1.002)], 2),
-        ("serial", [(0.95, 1.07)] * 9, effect.BATCHES),
+        ("serial", [(0.95, 1.07)] * 9, capture_cost.BATCHES),
         ("serial", [(0.95, 1.07), (1.000, 1.000)], 2),
     ],
 )
@@ -68,10 +68,10 @@ def test_pairs_are_added_while_the_limit_is_within_the_interval(
         without = Cost(wall_ns=1e9, cpu_ns=1e9)
         return [(Cost(wall_ns=1e9 * step, cpu_ns=1e9 * step), without) for step in steps]
 
-    monkeypatch.setattr(effect, "make_pairs", pairs_of)
-    monkeypatch.setattr(effect, "named", lambda _name: _Always())
-    subject = effect.Subject(work=effect.offered("spin", work), capture="waits", most=0.01)
-    rows = effect.measure(subject, interpreters.own(), pairs=20)
+    monkeypatch.setattr(capture_cost, "make_pairs", pairs_of)
+    monkeypatch.setattr(capture_cost, "named", lambda _name: _Always())
+    subject = capture_cost.Subject(work=capture_cost.offered("spin", work), capture="waits", most=0.01)
+    rows = capture_cost.measure(subject, interpreters.own(), pairs=20)
     assert len(made) == runs
     assert [row.check for row in rows] == list(COSTS)
     # Walls are those of one CPU, whatever the model.

@@ -7,12 +7,12 @@ from unittest import mock
 
 import pytest
 
-from tests.accuracy.made_answers import PLACE, made
+from tests.accuracy.run_factory import PLACE, made
 from tests.table_factory import MS
-from tracekit.accuracy import effect, proof
+from tracekit.accuracy import capture_cost, runner
 from tracekit.accuracy.cases import Case
 from tracekit.accuracy.checks import ledger
-from tracekit.accuracy.rows import Row
+from tracekit.accuracy.comparison import Row
 from tracekit.system import interpreters
 
 
@@ -30,13 +30,13 @@ def test_a_run_is_made_again_for_what_is_unclear_and_never_for_what_is_off(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verdicts: list[str], runs: int, last: list[str]
 ) -> None:
     watch = mock.Mock(return_value=made())
-    monkeypatch.setattr(proof, "watch", watch)
+    monkeypatch.setattr(runner, "watch", watch)
 
     def compare(_seen: object) -> list[Row]:
         return [PLACE.row("gil-kernel", "thread", verdict) for verdict in verdicts[watch.call_count - 1].split(",")]
 
     case = Case(name="made", program="made")
-    rows = proof._checked(case, interpreters.own(), "waits", [compare], tmp_path)
+    rows = runner._checked(case, interpreters.own(), "waits", [compare], tmp_path)
     assert watch.call_count == runs
     assert [row.verdict for row in rows] == ["ok", *last]
 
@@ -54,5 +54,5 @@ def test_what_one_thread_has_too_much_does_not_hide_what_another_lacks() -> None
 
 
 def test_a_cost_that_was_not_read_is_not_a_cost_of_nothing() -> None:
-    subject = effect.SUBJECTS[0]
-    assert effect.judged(PLACE, "effect", subject, [(0.0, 100.0)] * 30).verdict == "unavailable"
+    subject = capture_cost.SUBJECTS[0]
+    assert capture_cost.judged(PLACE, "effect", subject, [(0.0, 100.0)] * 30).verdict == "unavailable"

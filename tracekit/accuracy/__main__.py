@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from tracekit.accuracy import effect
+from tracekit.accuracy import capture_cost
 from tracekit.accuracy.cases import choose
-from tracekit.accuracy.progress import Progress
-from tracekit.accuracy.proof import Wanted, prove
+from tracekit.accuracy.comparison import CHECKS, Row
 from tracekit.accuracy.result import result_of, write
-from tracekit.accuracy.rows import CHECKS, Row
+from tracekit.accuracy.runner import Wanted, prove
+from tracekit.accuracy.saved_progress import Progress
 from tracekit.accuracy.table import line, summary
 from tracekit.core.errors import TracekitError
 from tracekit.system import interpreters
@@ -37,8 +37,8 @@ def _words(_context: click.Context, _option: click.Parameter, value: str | None)
     type=click.IntRange(5, 1000),
     default=40,
     show_default=True,
-    help=f"Pairs of runs per cost, up to {effect.BATCHES} times as many while it is near its limit; half of them where "
-    "more than 1 % is allowed.",
+    help=f"Pairs of runs per cost; up to {capture_cost.BATCHES} times as many while it is near its limit, and half as "
+    "many where more than 1 % is allowed.",
 )
 @click.option("--quick", is_flag=True, help="A few programs on tracekit's own Python, no costs.")
 @click.option("--all", "every", is_flag=True, help="Print every comparison, not only those that are not ok.")
@@ -68,7 +68,7 @@ def main(
         checks=checks or tuple(CHECKS),
         subjects=tuple(
             subject
-            for subject in effect.SUBJECTS
+            for subject in capture_cost.SUBJECTS
             if not costs_of or any(word in f"{subject.name} {subject.capture}" for word in costs_of)
         ),
         cost_pythons=_pythons(cost_pythons, [interpreters.own()]) if costs_of or not (quick or programs) else (),

@@ -12,7 +12,7 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from tracekit.accuracy.rows import COSTS, Row
+from tracekit.accuracy.comparison import COSTS, Row
 from tracekit.bundle.store import explained_os_errors
 from tracekit.core.errors import BundleCorrupt
 from tracekit.system import machine

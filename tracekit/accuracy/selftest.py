@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tracekit.accuracy.cases import choose
-from tracekit.accuracy.proof import WAITS, Wanted, prove
-from tracekit.accuracy.rows import Row
+from tracekit.accuracy.comparison import Row
+from tracekit.accuracy.runner import WAITS, Wanted, prove
 from tracekit.measure.capture import Provision, named
 from tracekit.system import interpreters
 

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from tracekit.accuracy.comparison import CHECKS, COSTS, Row
+from tracekit.accuracy.interleaving import TURN_S
 from tracekit.accuracy.result import Group, Result, grouped, strain
-from tracekit.accuracy.rows import CHECKS, COSTS, Row
-from tracekit.accuracy.turns import TURN_S
 
 
 def line(row: Row) -> str:

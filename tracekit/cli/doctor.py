@@ -64,7 +64,7 @@ def doctor(ctx: click.Context, /, as_json: bool, clean: bool, self_test: bool, s
 
 def _prove(*, as_json: bool) -> None:
     """Print the self-test's checks, or with `as_json` every comparison; exit code 1 when one is off."""
-    from tracekit.accuracy.rows import CHECKS
+    from tracekit.accuracy.comparison import CHECKS
     from tracekit.accuracy.selftest import self_test
     from tracekit.accuracy.table import line, verdict_of
     from tracekit.cli.saying import colour

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracekit.accuracy.rows import Row
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import Row
+from tracekit.accuracy.watched_run import Seen
 from tracekit.analysis.tables import records
 
 

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tracekit.accuracy.answers import KnownThread
-from tracekit.accuracy.kernel import no_truth
-from tracekit.accuracy.rows import MS, POINTS, Row, wait_tolerance, within
-from tracekit.accuracy.summing import Key, excuse, queued, threads_of, waited
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import MS, POINTS, Row, wait_tolerance, within
+from tracekit.accuracy.kernel_reference import no_truth
+from tracekit.accuracy.known_answers import KnownThread
+from tracekit.accuracy.thread_sums import Key, excuse, queued, threads_of, waited
+from tracekit.accuracy.watched_run import Seen
 from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE, family
 from tracekit.analysis.tables import Tables, records
 

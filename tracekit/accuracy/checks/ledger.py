@@ -11,9 +11,9 @@ the machine had stolen meanwhile: Linux counts stolen time per CPU, not per thre
 
 from __future__ import annotations
 
-from tracekit.accuracy.rows import MOST_UNATTRIBUTED, Row, within
-from tracekit.accuracy.summing import clipped
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import MOST_UNATTRIBUTED, Row, within
+from tracekit.accuracy.thread_sums import clipped
+from tracekit.accuracy.watched_run import Seen
 from tracekit.analysis.tables import records
 
 MOST_MISSING = 0.01

@@ -11,10 +11,10 @@ from bisect import bisect_right
 from pathlib import PurePath
 from typing import Any
 
-from tracekit.accuracy.answers import Active, Known, KnownThread
-from tracekit.accuracy.rows import Row
-from tracekit.accuracy.summing import in_window
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import Row
+from tracekit.accuracy.known_answers import Active, Known, KnownThread
+from tracekit.accuracy.thread_sums import in_window
+from tracekit.accuracy.watched_run import Seen
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.tables import records
 

@@ -6,8 +6,8 @@ from meanwhile. Of a process that was killed the probe could read nothing: what 
 
 from __future__ import annotations
 
-from tracekit.accuracy.rows import Row, within
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import Row, within
+from tracekit.accuracy.watched_run import Seen
 from tracekit.analysis.tables import records
 
 SHARE, PLUS = 0.01, 2

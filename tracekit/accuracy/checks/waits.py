@@ -7,9 +7,9 @@ that is `unclear`, and is measured again.
 
 from __future__ import annotations
 
-from tracekit.accuracy.rows import Row, wait_tolerance, within
-from tracekit.accuracy.summing import excuse, waited
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import Row, wait_tolerance, within
+from tracekit.accuracy.thread_sums import excuse, waited
+from tracekit.accuracy.watched_run import Seen
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 
 

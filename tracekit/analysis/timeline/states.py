@@ -18,7 +18,7 @@ import pandas as pd
 
 from tracekit.analysis.tables import Tables
 from tracekit.analysis.timeline.lanes import Ints
-from tracekit.analysis.timeline.people import Cast, Person
+from tracekit.analysis.timeline.process_tracks import Cast, Person
 from tracekit.analysis.timeline.text import micros, quoted, short_file, visible
 
 STATE_LIMIT = 500_000

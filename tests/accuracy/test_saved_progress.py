@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.accuracy.made_answers import PLACE
-from tracekit.accuracy import effect
-from tracekit.accuracy.progress import Progress
-from tracekit.accuracy.proof import Wanted, prove
-from tracekit.accuracy.rows import Row
+from tests.accuracy.run_factory import PLACE
+from tracekit.accuracy import capture_cost
+from tracekit.accuracy.comparison import Row
+from tracekit.accuracy.runner import Wanted, prove
+from tracekit.accuracy.saved_progress import Progress
 from tracekit.core.errors import NothingToDo
 from tracekit.system import interpreters
 
@@ -28,17 +28,17 @@ def unfinished(output: Path) -> Path:
 
 def test_finished_steps_are_not_made_again(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = interpreters.own()
-    first, second = effect.SUBJECTS[:2]
+    first, second = capture_cost.SUBJECTS[:2]
     wanted = Wanted(cases=(), pythons=(), checks=("effect",), subjects=(first, second), cost_pythons=(own,))
     made: list[str] = []
 
-    def measure(subject: effect.Subject, *_: object, **__: object) -> list[Row]:
+    def measure(subject: capture_cost.Subject, *_: object, **__: object) -> list[Row]:
         made.append(subject.name)
         if len(made) == 2:
             raise KeyboardInterrupt
         return ROWS
 
-    monkeypatch.setattr(effect, "measure", measure)
+    monkeypatch.setattr(capture_cost, "measure", measure)
     with pytest.raises(KeyboardInterrupt):
         list(prove(wanted, progress=Progress(output, "all", go_on=False)))
     shown: list[str] = []

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tracekit.accuracy.kernel import no_truth, saw
-from tracekit.accuracy.rows import Place, Row, wait_tolerance, within
+from tracekit.accuracy.comparison import Place, Row, wait_tolerance, within
+from tracekit.accuracy.kernel_reference import no_truth, saw
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, family

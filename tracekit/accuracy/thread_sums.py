@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.watched_run import Seen
 from tracekit.analysis.tables import Tables, records
 
 Key: TypeAlias = tuple[int, int]

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tracekit.accuracy.pairs import Cost, Work, make_pairs
-from tracekit.accuracy.rows import COSTS, Place, Row
+from tracekit.accuracy.comparison import COSTS, Place, Row
+from tracekit.accuracy.paired_runs import Cost, Work, make_pairs
 from tracekit.analysis.metrics import bootstrap
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.capture import Provision, named
@@ -55,8 +55,8 @@ def offered(name: str, model: str) -> Work:
 
 
 def storm(name: str, attribute: str, model: str) -> Work:
-    """See storms.py. On two CPUs how threads meet makes more of a difference than anything else."""
-    return Work(name=name, target=f"tracekit.accuracy.storms:{attribute}", model=model, one_cpu=True)
+    """See storm_workloads.py. On two CPUs how threads meet makes more of a difference than anything else."""
+    return Work(name=name, target=f"tracekit.accuracy.storm_workloads:{attribute}", model=model, one_cpu=True)
 
 
 SUBJECTS = (

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracekit.accuracy.answers import Known, read_known
 from tracekit.accuracy.cases import Case
-from tracekit.accuracy.kernel import KernelSaw, saw
-from tracekit.accuracy.rows import Place
+from tracekit.accuracy.comparison import Place
+from tracekit.accuracy.kernel_reference import KernelSaw, saw
+from tracekit.accuracy.known_answers import Known, read_known
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.tables import Tables

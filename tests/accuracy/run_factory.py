@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from tests.table_factory import MS
-from tracekit.accuracy.answers import Known, KnownThread
 from tracekit.accuracy.cases import Case
-from tracekit.accuracy.kernel import KernelSaw
-from tracekit.accuracy.rows import Place
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import Place
+from tracekit.accuracy.kernel_reference import KernelSaw
+from tracekit.accuracy.known_answers import Known, KnownThread
+from tracekit.accuracy.watched_run import Seen
 from tracekit.analysis import tables
 from tracekit.analysis.tables import Tables
 

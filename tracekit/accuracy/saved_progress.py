@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import tracekit
-from tracekit.accuracy.rows import Row
+from tracekit.accuracy.comparison import Row
 from tracekit.bundle.store import explained_os_errors
 from tracekit.core.errors import NothingToDo
 from tracekit.system.machine import describe as describe_machine

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tracekit.accuracy.turns import Started, Turns, take_turns
+from tracekit.accuracy.interleaving import Started, Turns, take_turns
 
 BUSY = """
 import time

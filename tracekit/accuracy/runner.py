@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from tracekit.accuracy import effect, tasks
+from tracekit.accuracy import capture_cost, task_accounting
 from tracekit.accuracy.cases import Case
 from tracekit.accuracy.checks import endings, gil, ledger, sites, switches, waits
-from tracekit.accuracy.progress import Progress
-from tracekit.accuracy.rows import CHECKS, COSTS, Place, Row
-from tracekit.accuracy.watching import Seen, watch
+from tracekit.accuracy.comparison import CHECKS, COSTS, Place, Row
+from tracekit.accuracy.saved_progress import Progress
+from tracekit.accuracy.watched_run import Seen, watch
 from tracekit.core.errors import CaptureUnavailable, TracekitError, UsageError
 from tracekit.measure.capture import Provision, named
 from tracekit.system.interpreters import Interpreter
@@ -48,7 +48,7 @@ class Wanted:
     cases: tuple[Case, ...]
     pythons: tuple[Interpreter, ...]
     checks: tuple[str, ...] = tuple(CHECKS)
-    subjects: tuple[effect.Subject, ...] = effect.SUBJECTS
+    subjects: tuple[capture_cost.Subject, ...] = capture_cost.SUBJECTS
     cost_pythons: tuple[Interpreter, ...] = ()
     thorough: bool = False
     """Whether the ledger is also judged without the kernel capture, and the accounting by the tasks of workloads."""
@@ -92,7 +92,7 @@ def _programs(wanted: Wanted, interpreter: Interpreter) -> Iterator[Step]:
     reasons = {name: _lacks(name, interpreter) for name in (WAITS, KERNEL, PY_SPY)}
     lacking = {name: reason for name, reason in reasons.items() if reason}
     if wanted.thorough and "gil-schedstat" in wanted.checks and KERNEL not in lacking:
-        for workload in tasks.WORK:
+        for workload in task_accounting.WORK:
             step = f"{interpreter.label}: tasks of {workload} under {KERNEL}"
             yield step, partial(_tasks, workload, interpreter, wanted.scratch)
     for case in wanted.cases:
@@ -153,15 +153,15 @@ def _checked(
 
 def _tasks(workload: str, interpreter: Interpreter, scratch: Path | None) -> list[Row]:
     try:
-        return tasks.accounting(workload, interpreter, scratch)
+        return task_accounting.accounting(workload, interpreter, scratch)
     except TracekitError as error:
         place = Place(program=f"{workload}, threads", python=interpreter.label, steal_ns=None)
         return [place.row("runs", KERNEL, "off", reason=str(error))]
 
 
-def _cost(wanted: Wanted, subject: effect.Subject, interpreter: Interpreter) -> list[Row]:
+def _cost(wanted: Wanted, subject: capture_cost.Subject, interpreter: Interpreter) -> list[Row]:
     try:
-        rows = effect.measure(subject, interpreter, pairs=wanted.pairs, scratch=wanted.scratch)
+        rows = capture_cost.measure(subject, interpreter, pairs=wanted.pairs, scratch=wanted.scratch)
     except TracekitError as error:
         place = Place(program=subject.name, python=interpreter.label, steal_ns=None)
         return [place.row("runs", subject.capture, "off", reason=str(error))]

@@ -1,7 +1,7 @@
 """Pairs of runs of the same work, one with a capture and one without.
 
-The two runs take turns on the machine (turns.py), or, where the capture would also slow down the run without it, follow
-one another in an order that turns round from pair to pair (A B, B A).
+The two runs alternate on the machine every few milliseconds (interleaving.py). Where the capture would also slow down
+the run without it, one follows the other, in an order that changes from pair to pair (A B, B A).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import tracekit
-from tracekit.accuracy.turns import Started, Turns, take_turns
+from tracekit.accuracy.interleaving import Started, Turns, take_turns
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.cells import cpu
 from tracekit.analysis.tables import records

@@ -1,6 +1,6 @@
 """Programs with known answers, really run and really captured: the self-test that users have, and other Pythons.
 
-A busy machine makes a comparison inconclusive, never fail: they hold on any machine; see tracekit/accuracy/comparison.py.
+A busy machine makes a comparison inconclusive, so these hold on any machine; see tracekit/accuracy/comparison.py.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def test_a_program_that_a_capture_does_not_watch_is_an_error(tmp_path: Path, mon
     own = interpreters.own()
     need("waits", own)
     without_kernel(monkeypatch)
-    with pytest.raises(CaptureUnavailable, match="was watched by waits, not by waits"):
+    with pytest.raises(CaptureUnavailable, match="was recorded under waits, not waits"):
         record_case(choose_cases(("lock",))[0], own, "waits+kernel", short(tmp_path))
 
 

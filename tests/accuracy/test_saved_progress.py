@@ -76,6 +76,6 @@ def test_another_request_is_not_continued(output: Path) -> None:
     with pytest.raises(NothingToDo, match="does not exist"):
         SavedProgress(output, "all", go_on=True)
     SavedProgress(output, "all", go_on=False).save("one", ROWS)
-    with pytest.raises(NothingToDo, match="of another proof"):
+    with pytest.raises(NothingToDo, match="of another request"):
         SavedProgress(output, "a part", go_on=True)
     assert SavedProgress(output, "all", go_on=False).find("one") is None

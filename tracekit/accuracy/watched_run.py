@@ -65,7 +65,7 @@ def watch_case(case: Case, interpreter: Interpreter, capture: str, folder: Path)
 
 
 def record_case(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> tuple[Recorded, KnownAnswers]:
-    """Record the case; its suite stays in `folder`. Raises as watch_case, and KeyboardInterrupt on SIGINT or SIGTERM."""
+    """Record the case; its suite stays in `folder`. Raises as watch_case, and KeyboardInterrupt on a signal."""
     answer, log = folder / f"{case.name}.json", folder / f"{case.name}.log"
     answer.unlink(missing_ok=True)
     argv = [interpreter.executable, str(PROGRAMS), case.program, *case.options, "--answer", str(answer)]

@@ -93,7 +93,7 @@ def make_pairs(
     suite = SuiteFolder(folder / "pairs")
     suite.create(Suite(suite_id="pairs", workload=work.name, size=size, specs=tuple(itertools.chain(*specs))))
     package = Path(tracekit.__file__).resolve().parent
-    imports = suite.root / "import"
+    imports = suite.imports
     link_packages(imports, {name: package.parent / name for name in ("tracekit", "workloads")})
     cpus = sorted(os.sched_getaffinity(0))
     shared: list[Interleaver | None] = []

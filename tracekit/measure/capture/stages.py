@@ -32,7 +32,7 @@ class StagesCapture(Capture):
     def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
         library = preload.find_library(STAGES, _OTHERS)
         with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
-            path = Path(folder) / "stages.bin"
+            path = Bundle(Path(folder)).stages
             path.touch()
             said = preload.tried(library, interpreter, "pass", {"TRACEKIT_STAGES": str(path)}, _OTHERS)
             if all(kind != SITE for _, kind in read_kinds(path)):

@@ -26,9 +26,6 @@ from tracekit.measure.running.manifest import MachineBefore, write_manifest
 from tracekit.measure.running.memory_sampler import remove_handshake
 from tracekit.measure.running.surviving_processes import find_survivors
 
-TOOL_LOG = "capture.log"
-"""File in the bundle with what a capture's tool that starts a program printed."""
-
 _GIL_SWITCHED = re.compile(r"global interpreter lock \(GIL\) has been enabled to load module '([^']+)'")
 
 Processes = list[dict[str, Any]]
@@ -261,7 +258,7 @@ def _tool_failure(bundle: Bundle, spec: RunSpec, watched: CapturedProcess) -> Tr
         return None
     code = result.exit_code
     ending = f"left with exit code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
-    return RunFailed(f"{spec.capture} {ending}", f"cat {shlex.quote(str(bundle.root / TOOL_LOG))}")
+    return RunFailed(f"{spec.capture} {ending}", f"cat {shlex.quote(str(bundle.tool_log))}")
 
 
 def _make_notices(bundle: Bundle, spec: RunSpec, watched: CapturedProcess, exit_code: int | None) -> list[Notice]:
@@ -276,7 +273,7 @@ def _make_notices(bundle: Bundle, spec: RunSpec, watched: CapturedProcess, exit_
     else:
         if exit_code is None and not watched.result.timed_out:
             found.append(notice("exit-code-unknown", run_id=spec.run_id))
-        found += _find_switched_gil(bundle.root / "stderr.log", spec)
+        found += _find_switched_gil(bundle.stderr_log, spec)
     return found
 
 

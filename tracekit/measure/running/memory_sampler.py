@@ -22,15 +22,14 @@ class MemorySampler:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        """For one warm-up run; what is read goes to streams/parent.jsonl of its bundle."""
-        self._root = bundle.root
-        self._stream = bundle.streams / "parent.jsonl"
+        """For one warm-up run; what is read goes to its bundle's `parent_stream`."""
+        self._bundle = bundle
         self._waiting_since: float | None = None
 
     def __call__(self, pid: int) -> bool:
         """Look at the run whose leader is `pid`; whether to be called again. Raises OSError."""
         try:
-            workers = int((self._root / "handshake.ready").read_text(encoding="ascii"))
+            workers = int(self._bundle.workers_ready.read_text(encoding="ascii"))
         except FileNotFoundError:
             return True
         if self._count_begun_workers() < workers and time.monotonic() < self._limit():
@@ -41,13 +40,15 @@ class MemorySampler:
             for member in (leader, *leader.children(recursive=True)):
                 records += _memory_records(member)
         records.append(EndRecord(count=len(records)))
-        self._stream.write_text("".join(encode_record(record) + "\n" for record in records), encoding="utf-8")
-        (self._root / "handshake.go").touch()
+        self._bundle.parent_stream.write_text(
+            "".join(encode_record(record) + "\n" for record in records), encoding="utf-8"
+        )
+        self._bundle.memory_read.touch()
         return False
 
     def _count_begun_workers(self) -> int:
         """Workers that have begun their stream, in which they do their first own work."""
-        return len(list(self._stream.parent.glob("[0-9]*.jsonl"))) - 1
+        return len(self._bundle.process_streams()) - 1
 
     def _limit(self) -> float:
         """Until when to wait for workers that are still starting: shorter than the measured process waits for us."""
@@ -76,5 +77,5 @@ def _memory_records(member: RunningProcess) -> list[CounterRecord]:
 
 def remove_handshake(bundle: Bundle) -> None:
     """Remove the files by which the sampler and the measured process waited for each other."""
-    for path in bundle.root.glob("handshake.*"):
-        path.unlink()
+    for path in (bundle.workers_ready, bundle.memory_read):
+        path.unlink(missing_ok=True)

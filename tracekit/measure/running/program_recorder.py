@@ -35,7 +35,7 @@ from tracekit.measure.process.command_wrapper import (
 from tracekit.measure.process.foreground import HeldSignals, StandardStreams, hold_signals, run_in_foreground
 from tracekit.measure.process.launch import ProcessResult
 from tracekit.measure.process.watchdog import start_watchdog
-from tracekit.measure.running.captured_run import TOOL_LOG, RunOutcome, finish_run, to_shell_code, watch_process
+from tracekit.measure.running.captured_run import RunOutcome, finish_run, to_shell_code, watch_process
 from tracekit.measure.running.manifest import MachineBefore
 from tracekit.system import interpreters
 from tracekit.system.machine import describe as describe_machine
@@ -241,7 +241,7 @@ def _run_program(
         wrap_apart(
             prefix_env(changed_variables(around.env, variables), argv),
             lambda command: capture.wrap(command, spec, bundle),
-            bundle.root / TOOL_LOG,
+            bundle.tool_log,
         ),
         env=around.env,
         folder=around.folder,

@@ -71,7 +71,7 @@ def run_suite(
         first = outcomes[0]
         raise RunFailed(
             f"no run succeeded; the first ({first.spec.model}) {first.reason}",
-            f"cat {shlex.quote(str(first.bundle.root / 'stderr.log'))}",
+            f"cat {shlex.quote(str(first.bundle.stderr_log))}",
         )
     return SuiteOutcome(folder=folder, status=status, outcomes=tuple(outcomes), notices=tuple(notices))
 
@@ -104,7 +104,7 @@ def _make_runs(
 @contextmanager
 def _make_import_folder(folder: SuiteFolder) -> Iterator[Path]:
     """The folder from which measured processes import tracekit and workloads, for the length of a `with`."""
-    import_folder = folder.root / "import"
+    import_folder = folder.imports
     package = Path(tracekit.__file__).resolve().parent
     with explained_os_errors(import_folder):
         link_packages(import_folder, {name: package.parent / name for name in ("tracekit", "workloads")})

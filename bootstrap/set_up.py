@@ -285,7 +285,7 @@ def explain_failure(venv: Path) -> SetUpError:
     output = log.read_text(errors="replace")
     lost = re.findall(r"Retrying \(.*?broken by '(.*)': ", output)
     if (lost and "Could not find a version" in output) or "Max retries exceeded" in output:
-        return explain_no_answer(re.sub(r"^.*?: ", "", lost[-1]) if lost else "no answer")
+        return explain_no_answer(re.sub(r"^.*?: ", "", lost[-1]).rstrip("')") if lost else "no answer")
     end = "\n".join(f"    {line}" for line in output.splitlines()[-15:])
     return SetUpError(f"pip failed; the end of {log}:\n{end}", "run the same command again when that is mended")
 

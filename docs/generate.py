@@ -7,11 +7,13 @@ between `<!-- generated: NAME -->` and `<!-- end -->`; everything around it is w
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
 import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +24,7 @@ from tracekit.accuracy.result import read
 from tracekit.accuracy.table import markdown
 from tracekit.analysis.metrics import METRICS
 from tracekit.analysis.tables import COLUMNS
+from tracekit.bundle import stream_schema
 from tracekit.bundle.spec import value_text
 from tracekit.cli import cli
 from tracekit.core.notices import NOTICES, NoticeKind
@@ -86,6 +89,42 @@ def tables_part() -> str:
     return "\n".join(rows) + "\n"
 
 
+def records_part() -> str:
+    """A table per kind of stream record, from the annotations and the strings below them."""
+    source = ast.parse(inspect.getsource(stream_schema))
+    records = {node.name: node for node in source.body if isinstance(node, ast.ClassDef)}
+    return "\n".join(_record(record.kind, records[record.__name__]) for record in stream_schema.RECORDS)
+
+
+def _record(kind: str, node: ast.ClassDef) -> str:
+    rows = ["| key | type | |", "|---|---|---|"]
+    for key, text in pairwise(node.body):
+        if isinstance(key, ast.AnnAssign):
+            assert isinstance(text, ast.Expr)
+            assert isinstance(text.value, ast.Constant)
+            absent = "" if key.value is None else ", may be absent"
+            meaning = " ".join(str(text.value.value).split())
+            rows.append(
+                f"| `{ast.unparse(key.target)}` | {_json_type(ast.unparse(key.annotation))}{absent} | {meaning} |"
+            )
+    return f"### `{kind}`\n\n{ast.get_docstring(node)}\n\n" + "\n".join(rows) + "\n"
+
+
+_JSON_TYPES = {
+    "Count": "integer from 0",
+    "Signed": "integer",
+    "Reading": "number",
+    "str": "text",
+    "bool": "true or false",
+    "dict[str, Any]": "object",
+}
+
+
+def _json_type(annotation: str) -> str:
+    kind, null, _ = annotation.partition(" | None")
+    return _JSON_TYPES[kind] + (" or null" if null else "")
+
+
 def names_part() -> str:
     """What stands in the registries."""
     registries: list[Registry] = [WORKLOADS, MODELS, CAPTURES, COUNTERS]
@@ -146,6 +185,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "notices": notices_part,
     "commands": commands_part,
     "tables": tables_part,
+    "records": records_part,
     "names": names_part,
     "workloads": workloads_part,
     "accuracy": accuracy_part,

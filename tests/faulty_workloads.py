@@ -1,4 +1,4 @@
-"""Workloads that go wrong, each in one way. Run by tests/real/test_faulty_workloads.py, on any Python from 3.9 on."""
+"""Workloads that fail, each in one way; see tests/real/run/test_faulty_workloads.py. Any Python from 3.9 on."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ import pandas as pd
 
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.metrics.doubts import find_notices
+from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows
 from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
 from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors
@@ -63,7 +63,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from tracekit.analysis.report.explanation import Explanation
+    from tracekit.analysis.report.pages.comparison.explanation import Explanation
     from tracekit.analysis.report.write import ReportFiles
 
 EXPORT_FORMATS = ("csv", "json", "parquet")
@@ -195,7 +195,7 @@ def explain(folder: SuiteFolder, topic: str) -> Explanation:
 
     Raises UsageError for another one, NothingToDo where the suite says nothing of it, and as `analyse`.
     """
-    from tracekit.analysis.report.explanation import explain as explained  # noqa: PLC0415 - matplotlib takes half a second
+    from tracekit.analysis.report.pages.comparison.explanation import explain as explained  # noqa: PLC0415 - matplotlib takes half a second
 
     return explained(analyse(folder), topic)
 
@@ -232,8 +232,8 @@ def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
 def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) -> str:
     """What `tracekit run --json` prints: one JSON document with the suite, its cells' metrics, its notices and, of
     `claims`, the verdicts."""
-    from tracekit.analysis.report.claims import judged  # noqa: PLC0415 - `tracekit export` has no use for it
     from tracekit.analysis.report.grouping import groups  # noqa: PLC0415 - the same
+    from tracekit.analysis.report.pages.claims.page import judged  # noqa: PLC0415 - `tracekit export` has no use for it
 
     cells = tables.metrics[tables.metrics["scope"] == "cell"]
     document = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.made_tables import MS
+from tests.table_factory import MS
 from tracekit.accuracy.answers import Known, KnownThread
 from tracekit.accuracy.cases import Case
 from tracekit.accuracy.kernel import KernelSaw

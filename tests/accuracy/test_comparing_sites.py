@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.accuracy.made_answers import T0, TID, answers, made, thread, wait
-from tests.made_tables import MS
+from tests.table_factory import MS
 from tracekit.accuracy.answers import Active
 from tracekit.accuracy.checks import sites
 

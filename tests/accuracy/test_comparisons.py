@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.accuracy.made_answers import ALIVE, BLOCKED_AT_ONCE, PLACE, T0, TID, answers, made, thread, wait
-from tests.made_tables import MS
+from tests.table_factory import MS
 from tracekit.accuracy import kernel, tasks
 from tracekit.accuracy.answers import KnownChild
 from tracekit.accuracy.checks import endings, gil, ledger, switches, waits

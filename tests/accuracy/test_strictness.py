@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from tests.accuracy.made_answers import PLACE, made
-from tests.made_tables import MS
+from tests.table_factory import MS
 from tracekit.accuracy import effect, proof
 from tracekit.accuracy.cases import Case
 from tracekit.accuracy.checks import ledger

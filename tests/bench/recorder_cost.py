@@ -25,7 +25,7 @@ def main() -> None:
     """Make as many rounds as the command line says, after one that is not counted."""
     rounds, tasks = map(int, sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
-        own = stream_writer.install(stream_writer.Recorder(folder, choose("auto"), periodic=False))
+        own = stream_writer.install(stream_writer.StreamWriter(folder, choose("auto"), periodic=False))
         made = [_round(own, tasks) for _ in range(rounds + 1)]
         own.close(0)
     sys.stdout.write(json.dumps(made[1:]))
@@ -36,7 +36,7 @@ def nothing(item: Any) -> Any:
     return item
 
 
-def _round(own: stream_writer.Recorder, tasks: int) -> dict[str, float]:
+def _round(own: stream_writer.StreamWriter, tasks: int) -> dict[str, float]:
     bare = _took(lambda: [nothing(item) for item in range(tasks)])
     recorded = _took(lambda: [stream_writer.run_task(nothing, item, item) for item in range(tasks)])
     return {

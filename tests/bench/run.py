@@ -23,7 +23,7 @@ from typing import Any
 import tracekit
 from tests.bench import help_cost
 from tests.bench.parse_cost import write_trace
-from tests.made_tables import suite
+from tests.table_factory import suite
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.write import write

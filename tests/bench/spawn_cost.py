@@ -20,10 +20,11 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from tests.bench.stamp import first_instruction, stamp_first_instruction
+from tracekit.bundle.spec import FORMAT
 from tracekit.measure.inside.counters import choose
 from tracekit.measure.inside.models import Work
 from tracekit.measure.inside.models.stamped import StampedContext
-from tracekit.measure.inside.stream_writer import Recorder
+from tracekit.measure.inside.stream_writer import StreamWriter
 
 
 def main() -> None:
@@ -47,11 +48,18 @@ def _bare() -> int:
 def _stamped() -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         source = choose("auto")
-        options = {"streams": folder, "raw": folder, "counters": source.name, "capture": "none", "extra_path": ""}
-        recorder = Recorder(folder, source, periodic=False)
-        work = Work(task=abs, items=[], workers=1, recorder=recorder, worker_options=options)
+        options = {
+            "format": FORMAT,
+            "streams": folder,
+            "raw": folder,
+            "counters": source.name,
+            "capture": "none",
+            "extra_path": "",
+        }
+        writer = StreamWriter(folder, source, periodic=False)
+        work = Work(task=abs, items=[], workers=1, writer=writer, worker_options=options)
         pid, took = _start(StampedContext("spawn", work).context)
-        recorder.close(0)
+        writer.close(0)
         meta = json.loads((Path(folder) / f"{pid}.jsonl").read_text(encoding="ascii").split("\n", 1)[0])
     return {"reported_ns": meta["interpreter_ready_ns"] - meta["spawn_requested_ns"], "stamped_ns": took}
 

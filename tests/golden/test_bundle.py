@@ -13,9 +13,9 @@ import pytest
 
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.metrics.doubts import find_notices
+from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.store import SuiteFolder
 

@@ -13,14 +13,14 @@ import pytest
 import tracekit
 from tests.conftest import Tracekit
 from tests.golden.conftest import Golden, rounded
-from tests.made_tables import suite
+from tests.table_factory import suite
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.metrics.doubts import find_notices
+from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.html import to_html
-from tracekit.analysis.report.markdown import to_markdown
-from tracekit.analysis.report.tabular import to_csv, to_json
-from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.report.render.html import to_html
+from tracekit.analysis.report.render.markdown import to_markdown
+from tracekit.analysis.report.render.tabular import to_csv, to_json
+from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.views import ReportView
 from tracekit.analysis.tables import Tables, from_rows
 from tracekit.system import interpreters

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracekit.analysis.load.waits_slots import WaitsFile, read_slots
+from tracekit.analysis.load.waits.slots import WaitsFile, read_slots
 from tracekit.bundle import waits_file
 from tracekit.core.errors import TracekitError
 from tracekit.measure.probe import compile as probe

@@ -15,7 +15,7 @@ import pytest
 
 from tests.probe.conftest import Watching, of_kind, read_files
 from tests.recording import until
-from tracekit.analysis.load.waits_slots import WaitsFile
+from tracekit.analysis.load.waits.slots import WaitsFile
 from tracekit.bundle import waits_file
 
 MS = 1_000_000

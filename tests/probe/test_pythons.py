@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.probe.conftest import PYTHONS, Watched, Watching, functions, of_kind
-from tracekit.analysis.load.waits_slots import WaitsFile
+from tracekit.analysis.load.waits.slots import WaitsFile
 from tracekit.bundle import waits_file
 from tracekit.system.interpreters import Interpreter
 

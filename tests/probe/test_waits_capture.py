@@ -12,7 +12,7 @@ import pytest
 
 from tests.probe.conftest import PYTHONS, Watching, build, functions, of_kind, read_files
 from tests.recording import until
-from tracekit.analysis.load.waits_slots import read_slots
+from tracekit.analysis.load.waits.slots import read_slots
 from tracekit.bundle import waits_file
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle

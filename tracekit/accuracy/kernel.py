@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tracekit.analysis.load.kernel_pages import Array
-from tracekit.analysis.load.kernel_trace import read_trace
-from tracekit.bundle.kernel_trace import FOLDER
+from tracekit.analysis.load.kernel.pages import Array
+from tracekit.analysis.load.kernel.trace import read_trace
+from tracekit.bundle.kernel_files import FOLDER
 from tracekit.bundle.store import Bundle
 
 _STATES = 0xFF

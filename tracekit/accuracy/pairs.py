@@ -16,12 +16,12 @@ from typing import Any
 import tracekit
 from tracekit.accuracy.turns import Started, Turns, take_turns
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics import cpu
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.metrics.cells import cpu
+from tracekit.analysis.tables import records
+from tracekit.bundle.names import start_method_of
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import SuiteFolder
 from tracekit.core.errors import MeasurementError
-from tracekit.measure.inside.models import start_method_of
 from tracekit.measure.process.launch import link_packages
 from tracekit.measure.process.watchdog import Guard, guarded
 from tracekit.measure.running.suite_runner import run_one

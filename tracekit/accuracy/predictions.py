@@ -20,13 +20,12 @@ from typing import Any
 import click
 
 from tracekit import api
-from tracekit.analysis.metrics.cells import records
-from tracekit.analysis.metrics.prediction import BASE, PREDICTED, metric_name
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.predict.prediction import BASE, PREDICTED, metric_name
+from tracekit.analysis.tables import Tables, records
+from tracekit.bundle.names import EXECUTORS
 from tracekit.bundle.store import Store, explained_os_errors
 from tracekit.core.errors import BundleCorrupt, TracekitError
 from tracekit.core.units import format_ns
-from tracekit.measure.inside.models import EXECUTORS
 from tracekit.measure.process import scratch
 from tracekit.system import machine
 

@@ -8,8 +8,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells import records
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 Key: TypeAlias = tuple[int, int]
 """pid and tid."""

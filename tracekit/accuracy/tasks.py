@@ -15,10 +15,9 @@ import pandas as pd
 from tracekit.accuracy.kernel import no_truth, saw
 from tracekit.accuracy.rows import Place, Row, wait_tolerance, within
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics.cells import records
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, family
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import SuiteFolder
 from tracekit.measure.planning.workload_registry import WORKLOADS

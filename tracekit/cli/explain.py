@@ -33,7 +33,7 @@ def explain(ctx: click.Context, /, topic: str, suite: str, as_json: bool, store:
       tracekit explain start-methods --json
     """
     from tracekit import api
-    from tracekit.analysis.report.terminal import filled, table_text
+    from tracekit.analysis.report.render.terminal import filled, table_text
 
     told = api.explain(store_of(ctx).suite(suite), topic)
     if as_json:

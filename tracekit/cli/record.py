@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from tracekit.bundle.names import PY_SPY, STAGES, split_capture
 from tracekit.cli.saying import say
 from tracekit.cli.words import CommaList, complete_captures, store_of, store_words
 
 if TYPE_CHECKING:
     from tracekit.measure.running.program_outcome import Recorded
 
-NOT_SHOWN = frozenset({"none", "py-spy", "stages"})
+NOT_SHOWN = frozenset({PY_SPY, STAGES})
 """Captures that leave nothing for the viewer; those that do are `view.items.SHOWN`, whose import costs a second."""
 
 
@@ -115,7 +116,7 @@ def _tell(recorded: Recorded, quiet: bool, store: Path | None) -> None:
     for item in recorded.notices:
         say(f"{item.severity}: {item.text}\n  try: {item.remedy}")
     suite = recorded.folder.suite_id + store_words(store)
-    view = "" if NOT_SHOWN.issuperset(spec.capture.split("+")) else f", or tracekit view {suite}"
+    view = "" if NOT_SHOWN.issuperset(split_capture(spec.capture)) else f", or tracekit view {suite}"
     say(f"{spec.workload} took {format_ns(recorded.wall_ns)}; next: tracekit report {suite}{view}")
 
 

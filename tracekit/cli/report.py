@@ -33,7 +33,7 @@ def report(
       tracekit report 20261123-143015-claims --with /mnt/from-windows/20261122-091500-claims
     """
     from tracekit import api
-    from tracekit.analysis.report.terminal import to_text
+    from tracekit.analysis.report.render.terminal import to_text
 
     home = store_of(ctx)
     tables = api.analyse(home.suite(suite))

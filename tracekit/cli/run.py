@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from tracekit.bundle.names import EXECUTORS, split_capture
 from tracekit.bundle.spec import CLAIMS
 from tracekit.cli.words import (
     NAMED,
@@ -27,7 +28,7 @@ from tracekit.cli.words import (
     store_words,
 )
 from tracekit.core.errors import UsageError
-from tracekit.measure.inside.models import EXECUTORS, MODELS
+from tracekit.measure.inside.models import MODELS
 from tracekit.measure.planning.request import Request, check, default_captures, default_workers
 from tracekit.measure.planning.workload_registry import WORKLOADS, meant, usual
 from tracekit.system.machine import usable_cpus
@@ -166,7 +167,7 @@ def run(
         # A misspelt word is answered before pandas and matplotlib are imported.
         check(request)
     from tracekit import api
-    from tracekit.analysis.report.terminal import to_text
+    from tracekit.analysis.report.render.terminal import to_text
     from tracekit.cli import Terminated, dry
     from tracekit.cli.progress import progress
     from tracekit.cli.saying import colour
@@ -204,7 +205,9 @@ def run(
         click.echo(f"report  {files.html}")
         from tracekit.analysis.view.items import SHOWN
 
-        if any(item.status == "ok" and SHOWN.intersection(item.spec.capture.split("+")) for item in outcome.outcomes):
+        if any(
+            item.status == "ok" and SHOWN.intersection(split_capture(item.spec.capture)) for item in outcome.outcomes
+        ):
             click.echo(f"view    {_view_command(outcome.folder.suite_id, store)}")
     return _exit_code(outcome)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tracekit.analysis.metrics import METRICS
+from tracekit.bundle.names import EXECUTORS, START_METHODS, start_method_of
 from tracekit.core.errors import UsageError
 from tracekit.core.registry import Registry
 from tracekit.measure.capture import CAPTURES
 from tracekit.measure.inside.counters import COUNTERS
-from tracekit.measure.inside.models import MODELS, RAW_START_METHODS, START_METHODS
+from tracekit.measure.inside.models import MODELS
 from tracekit.measure.planning.workload_registry import WORKLOADS
 
 ALL = [WORKLOADS, MODELS, CAPTURES, COUNTERS, METRICS]
@@ -35,9 +36,11 @@ def test_models_name_their_start_method() -> None:
         "serial": "",
         "threads": "",
         "raw-threads": "",
-        **START_METHODS,
-        **RAW_START_METHODS,
+        **{name: name for name in START_METHODS},
+        **{f"raw-{name}": name for name in START_METHODS},
     }
+    assert all(MODELS.load(name).start_method == start_method_of(name) for name in MODELS)
+    assert tuple(name for name in MODELS if not name.startswith("raw-")) == EXECUTORS
 
 
 def test_unknown_names_are_met_with_the_nearest() -> None:

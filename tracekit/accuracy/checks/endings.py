@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracekit.accuracy.rows import Row
 from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.tables import records
 
 
 def children(seen: Seen) -> list[Row]:

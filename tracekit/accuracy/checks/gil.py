@@ -24,9 +24,8 @@ from tracekit.accuracy.kernel import no_truth
 from tracekit.accuracy.rows import MS, POINTS, Row, wait_tolerance, within
 from tracekit.accuracy.summing import Key, excuse, queued, threads_of, waited
 from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells import records
 from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE, family
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 TRAP_NS = 1_000
 """What the uprobe at a function's return may add to the time in it."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from tracekit.accuracy.rows import MOST_UNATTRIBUTED, Row, within
 from tracekit.accuracy.summing import clipped
 from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.tables import records
 
 MOST_MISSING = 0.01
 """Share of the thread time that the threads may have computed without the kernel's events showing them running."""

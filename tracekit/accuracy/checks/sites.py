@@ -15,8 +15,8 @@ from tracekit.accuracy.answers import Active, Known, KnownThread
 from tracekit.accuracy.rows import Row
 from tracekit.accuracy.summing import in_window
 from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells import records
 from tracekit.analysis.metrics.methods import WAITS_PROBE
+from tracekit.analysis.tables import records
 
 MOST_UNNAMED = 0.02
 """Share of the waited time that may carry no function: waits in C code before or after any Python frame."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tracekit.accuracy.rows import Row, within
 from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.tables import records
 
 SHARE, PLUS = 0.01, 2
 

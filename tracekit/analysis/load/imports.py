@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 

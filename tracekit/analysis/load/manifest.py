@@ -1,9 +1,10 @@
-"""spec.json and manifest.json of one bundle, checked."""
+"""Reads and checks spec.json and manifest.json of one bundle, and adds the manifest's processes to the lifetimes."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
+from tracekit.analysis.load.lifetimes import ProcessLifetimes
 from tracekit.analysis.load.parse import HINT, Count, Signed, Struct, convert, default, text
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle, read_json
@@ -16,8 +17,8 @@ UNFINISHED = "unfinished"
 """Status of a run without a manifest: still running, or its parent was killed."""
 
 
-class Ended(Struct, kw_only=True):
-    """What a capture knows of one process: how it ended, who it was."""
+class ManifestProcess(Struct, kw_only=True):
+    """One process as a capture described it: its ids, its executable, and how it ended."""
 
     pid: Count
     ppid: Count | None = None
@@ -30,7 +31,7 @@ class Ended(Struct, kw_only=True):
 
 
 class Manifest(Struct, kw_only=True):
-    """What the parent says of the run, see docs/bundle.md."""
+    """The outcome of a run as its parent process wrote it; the fields are in docs/bundle.md."""
 
     status: str
     exit_code: Signed | None = None
@@ -39,7 +40,7 @@ class Manifest(Struct, kw_only=True):
     ended_ns: Count | None = None
     environment: dict[str, Any] = default(default_factory=dict)
     notices: list[tuple[str, str, str, str]] = default(default_factory=list)
-    processes: list[Ended] = default(default_factory=list)
+    processes: list[ManifestProcess] = default(default_factory=list)
 
     @property
     def system(self) -> str | None:
@@ -47,13 +48,13 @@ class Manifest(Struct, kw_only=True):
         value = self.environment.get("os")
         return text(value) if isinstance(value, str) else None
 
-    def given_notices(self) -> list[Notice]:
-        """The notices the parent gave."""
+    def list_notices(self) -> list[Notice]:
+        """The notices that the parent process gave."""
         return [Notice(*(text(part) for part in parts)) for parts in self.notices]
 
 
 def read_spec(bundle: Bundle) -> RunSpec:
-    """What was asked for. Raises BundleCorrupt or BundleTooNew."""
+    """Read what the run was asked to be. Raises BundleCorrupt or BundleTooNew."""
     path = bundle.root / "spec.json"
     data = read_json(path)
     spec = convert(data, RunSpec, path)
@@ -65,7 +66,7 @@ def read_spec(bundle: Bundle) -> RunSpec:
 
 
 def read_manifest(bundle: Bundle) -> Manifest | None:
-    """How the run ended, its files checked; None when it did not. Raises BundleCorrupt or BundleTooNew."""
+    """Read the outcome and check the sealed files; None for an unfinished run. Raises BundleCorrupt or BundleTooNew."""
     try:
         data = bundle.manifest()
     except BundleUnfinished:
@@ -74,3 +75,34 @@ def read_manifest(bundle: Bundle) -> Manifest | None:
         # A NUL in a file's name.
         raise BundleCorrupt(f"{bundle.manifest_path}: {error}", HINT) from error
     return convert(data, Manifest, bundle.manifest_path)
+
+
+def add_manifest_processes(lifetimes: ProcessLifetimes, manifest: Manifest, *, program: bool) -> None:
+    """Add the manifest's processes, and how they ended where no stream or probe says it better.
+
+    No stream names the main process of a recorded `program`: it is chosen here.
+    """
+    for found in manifest.processes:
+        process = lifetimes.find(found.pid, found.start_ticks) or lifetimes.add(pid=found.pid)
+        process.fill(
+            {
+                "ppid": found.ppid,
+                "start_ticks": found.start_ticks,
+                "executable": found.executable,
+                "began_ns": found.started_ns,
+                "exit_ns": found.ended_ns,
+            }
+        )
+        if process.row.get("ended") is None:
+            process.row["ended"] = found.ended
+            process.row["exit_code"] = process.row.get("exit_code") if found.exit_code is None else found.exit_code
+    if program:
+        lifetimes.choose_main()
+    main, code = lifetimes.main, manifest.exit_code
+    for process in lifetimes:
+        if not process.row.get("probed"):
+            continue
+        if process is main and process.row.get("ended") in (None, "unknown") and code is not None:
+            process.row.update(ended="signal" if code < 0 else "unknown", exit_code=code)
+        # A process that outlives the run was observed up to here.
+        process.fill({"ended": "unknown", "exit_ns": manifest.ended_ns})

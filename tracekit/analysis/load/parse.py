@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast, get_type_hints
 
 import msgspec
 
+from tracekit.bundle.stream_schema import StreamRecord
 from tracekit.core.errors import BundleCorrupt
 
 HINT = "tracekit list suites"
@@ -39,6 +40,10 @@ default = msgspec.field
 Wanted = TypeVar("Wanted")
 
 
+Record = TypeVar("Record", bound=StreamRecord)
+_RECORD_TYPES = {"Count": Count, "Signed": Signed, "Reading": Reading, "Any": Any}
+
+
 class Unreadable(ValueError):
     """The bytes are not JSON of the wanted type; the text says where."""
 
@@ -63,6 +68,15 @@ def decoder(kind: type[Wanted]) -> Callable[[bytes | Raw], Wanted]:
             raise Unreadable(str(error)) from error
 
     return decode
+
+
+def record_struct(record: type[Record]) -> type[Record]:
+    """A Struct with the keys, types and defaults of a record of bundle/stream_schema.py, and a subclass of it."""
+    fields = [
+        (key, kind, getattr(record, key)) if hasattr(record, key) else (key, kind)
+        for key, kind in get_type_hints(record, localns=_RECORD_TYPES, include_extras=True).items()
+    ]
+    return cast("type[Record]", msgspec.defstruct(record.__name__, fields, bases=(Struct, record), kw_only=True))
 
 
 _ESCAPES = re.compile(

@@ -1,13 +1,13 @@
-"""py-spy's file, `raw/pyspy.speedscope.json`, to the table `samples`.
+"""Reads py-spy's file, `raw/pyspy.speedscope.json`, into the table `samples`.
 
-Written by `py-spy record --format speedscope --subprocesses --idle --native --threads`. The format is
-speedscope's (https://www.speedscope.app/file-format-schema.json): one sampled profile per thread, named like
-`Process 123 Thread 456 "MainThread"`, whose samples are lists of indices into shared frames, root first, each
-with a weight in seconds.
+Written by `py-spy record --format speedscope --subprocesses --idle --native --threads`. The format is speedscope's
+(https://www.speedscope.app/file-format-schema.json): one sampled profile per thread, named like
+`Process 123 Thread 456 "MainThread"`, whose samples are lists of indexes into shared frames, root first, each with a
+weight in seconds.
 
-What the format does not have stays missing: the moment of a sample (a profile begins at 0 when its thread is
-first seen, on no clock) and whether the thread was running or idle. The first two frames, which py-spy makes
-up for the process and the thread, are left out of the stacks: a row has pid and tid.
+The format has neither the time of a sample (a profile begins at 0 when py-spy first finds its thread, on no clock) nor
+whether the thread was running or idle: these columns stay missing. The first two frames, which py-spy adds for the
+process and the thread, are left out of the stacks, because a row has pid and tid.
 """
 
 from __future__ import annotations
@@ -19,21 +19,26 @@ from typing import Any
 
 import pandas as pd
 
+from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.parse import HINT, Count, Seconds, Struct, decode_file, decoder, default
 from tracekit.analysis.tables import from_columns
+from tracekit.bundle.spec import RunSpec
+from tracekit.bundle.store import Bundle
 from tracekit.core.errors import BundleCorrupt
 
+PYSPY_FILE = "pyspy.speedscope.json"
+
 _THREAD = re.compile(r'Process (\d{1,18}) Thread (0[xX][0-9a-fA-F]{1,15}|\d{1,18}) "(.*)"', re.DOTALL)
-_MADE_UP = re.compile(r'process \d+(:".*")?|thread \(\w+\)(: .*)?', re.DOTALL)
+_ADDED = re.compile(r'process \d+(:".*")?|thread \(\w+\)(: .*)?', re.DOTALL)
 
 
-class _Frame(Struct):
+class _SpeedscopeFrame(Struct):
     name: str
     file: str | None = None
     line: int | None = None
 
 
-class _Profile(Struct):
+class _SpeedscopeProfile(Struct):
     type: str
     name: str
     unit: str
@@ -41,39 +46,49 @@ class _Profile(Struct):
     weights: list[Seconds] = default(default_factory=list)
 
 
-class _Shared(Struct):
-    frames: list[_Frame]
+class _SharedFrames(Struct):
+    frames: list[_SpeedscopeFrame]
 
 
-class _File(Struct):
-    profiles: list[_Profile]
-    shared: _Shared
+class _SpeedscopeFile(Struct):
+    profiles: list[_SpeedscopeProfile]
+    shared: _SharedFrames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PySpyFile:
-    """`samples`, and `stacks`: stack_id -> its frames as `function (file:line)`, root first."""
+    """One file: rows of `samples`, and the stacks that they refer to."""
 
     samples: pd.DataFrame
     stacks: dict[str, tuple[str, ...]]
+    """stack_id -> its frames as `function (file:line)`, root first."""
 
 
-_decode = decoder(_File)
+_decode = decoder(_SpeedscopeFile)
+
+
+def add_samples(bundle: Bundle, spec: RunSpec, columns: Columns) -> None:
+    """Add the bundle's stack samples, some hundred per second. Raises BundleCorrupt."""
+    path = bundle.raw / PYSPY_FILE
+    if path.is_file():
+        found = read_pyspy(path, spec.run_id)
+        columns.add_frame("samples", found.samples)
+        columns.stacks.update(found.stacks)
 
 
 def read_pyspy(path: Path, run_id: str) -> PySpyFile:
-    """The file's samples, thread by thread in the order they were taken. Raises BundleCorrupt."""
+    """Read the samples, thread by thread in order of time. Raises BundleCorrupt."""
     file = decode_file(_decode, path)
-    labels = [_label(frame) for frame in file.shared.frames]
-    made_up = [_MADE_UP.fullmatch(frame.name) is not None and not frame.file for frame in file.shared.frames]
+    labels = [_format_frame(frame) for frame in file.shared.frames]
+    is_added = [_ADDED.fullmatch(frame.name) is not None and not frame.file for frame in file.shared.frames]
     ids: dict[tuple[str, ...], str] = {}
     columns: dict[str, list[Any]] = {name: [] for name in ("run_id", "pid", "tid", "weight_ns", "leaf", "stack_id")}
     for profile in file.profiles:
-        pid, tid = _place(profile, path)
+        pid, tid = _parse_thread(profile, path)
         for sample, weight in zip(profile.samples, profile.weights, strict=True):
             if any(index >= len(labels) for index in sample):
                 raise BundleCorrupt(f"{path}: a sample names a frame that does not exist", HINT)
-            stack = tuple(labels[index] for index in sample if not made_up[index])
+            stack = tuple(labels[index] for index in sample if not is_added[index])
             columns["run_id"].append(run_id)
             columns["pid"].append(pid)
             columns["tid"].append(tid)
@@ -83,8 +98,8 @@ def read_pyspy(path: Path, run_id: str) -> PySpyFile:
     return PySpyFile(samples=from_columns("samples", columns), stacks={name: stack for stack, name in ids.items()})
 
 
-def _place(profile: _Profile, path: Path) -> tuple[int, int]:
-    """pid and tid of a profile, checked to be one that can be read at all."""
+def _parse_thread(profile: _SpeedscopeProfile, path: Path) -> tuple[int, int]:
+    """pid and tid of a profile. Raises BundleCorrupt for a profile that is not as py-spy writes it."""
     match = _THREAD.fullmatch(profile.name)
     if match is None:
         raise BundleCorrupt(f"{path}: profile {profile.name[:80]!r} names no process and thread", HINT)
@@ -96,7 +111,7 @@ def _place(profile: _Profile, path: Path) -> tuple[int, int]:
     return int(match[1]), int(tid, 16 if tid[:2] in ("0x", "0X") else 10)
 
 
-def _label(frame: _Frame) -> str:
-    """`function (file:line)`; native frames have no line, and without symbols only an address for a name."""
+def _format_frame(frame: _SpeedscopeFrame) -> str:
+    """`function (file:line)`. A native frame has no line, and without symbols its name is an address."""
     where = "" if not frame.file else f" ({frame.file}:{frame.line})" if frame.line else f" ({frame.file})"
     return frame.name + where

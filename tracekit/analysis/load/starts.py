@@ -8,14 +8,16 @@ start: its stages are that start's, for it waited for them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.rows import Columns
-from tracekit.analysis.load.streams import Start, Stream
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.streams import Stream
 from tracekit.bundle import stages_file
+from tracekit.bundle.stream_schema import StartRecord
 
 _OF_IMAGE = {
     "image_ns": stages_file.IMAGE,
@@ -24,6 +26,24 @@ _OF_IMAGE = {
 }
 
 Records = np.ndarray[Any, Any]
+
+
+def read_stages(path: Path) -> Records:
+    """Read the stage probe's file: one array of its whole records, in the order of their stamps; empty without a file.
+
+    Fields: kind, monotonic_ns, pid, ppid (layout: bundle/stages_file.py). A record that a full disk cut short is left
+    out. Raises OSError.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = b""
+    layout = np.dtype(stages_file.RECORD)
+    found = np.frombuffer(data, dtype=layout, count=len(data) // layout.itemsize)
+    known = (found["kind"] >= stages_file.IMAGE) & (found["kind"] <= stages_file.EXEC)
+    kept = found[known & (found["magic"] == stages_file.MAGIC) & (found["pid"] > 0)]
+    ordered: Records = kept[np.argsort(kept["monotonic_ns"], kind="stable")]
+    return ordered
 
 
 def add_starts(columns: Columns, run_id: str, streams: Sequence[Stream], stages: Records, window: Window) -> None:
@@ -51,7 +71,7 @@ def add_starts(columns: Columns, run_id: str, streams: Sequence[Stream], stages:
         )
 
 
-def _of_thread(start: Start, main: Stream) -> dict[str, int | None]:
+def _of_thread(start: StartRecord, main: Stream) -> dict[str, int | None]:
     thread = next((thread for thread in main.threads if thread.worker == start.worker), None)
     # A thread id may be given to a later worker as well: its own item tells whose task it was.
     tasks = [
@@ -65,7 +85,7 @@ def _of_thread(start: Start, main: Stream) -> dict[str, int | None]:
     }
 
 
-def _of_process(start: Start, worker: Stream, stages: Records) -> dict[str, int | None]:
+def _of_process(start: StartRecord, worker: Stream, stages: Records) -> dict[str, int | None]:
     meta = worker.meta
     begun, imported = meta.main_begun_ns, meta.main_imported_ns
     if begun is not None and start.requested_ns is not None and begun < start.requested_ns:
@@ -84,7 +104,7 @@ def _of_process(start: Start, worker: Stream, stages: Records) -> dict[str, int 
     }
 
 
-def _probed(start: Start, stages: Records) -> dict[str, int | None]:
+def _probed(start: StartRecord, stages: Records) -> dict[str, int | None]:
     """What the stage probe saw of the process, from the request until the join: before and after, the pid may have been
     another's."""
     if start.requested_ns is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.load.lives import Life, Lives
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.lifetimes import ProcessLifetime, ProcessLifetimes
 from tracekit.analysis.load.streams import Stream
 
 
-def add_stream(columns: Columns, lives: Lives, run_id: str, stream: Stream) -> None:
+def add_stream(columns: Columns, lives: ProcessLifetimes, run_id: str, stream: Stream) -> None:
     """Add the spans, pickles and counters of one stream, and to `lives` its process with its threads."""
     place = {"run_id": run_id, "pid": stream.pid}
     if stream.pid is not None:
@@ -54,7 +54,7 @@ def add_stream(columns: Columns, lives: Lives, run_id: str, stream: Stream) -> N
         )
 
 
-def _add_process(lives: Lives, stream: Stream) -> Life:
+def _add_process(lives: ProcessLifetimes, stream: Stream) -> ProcessLifetime:
     meta, end = stream.meta, stream.end
     tasks = [span for span in stream.spans if span.name == "task"]
     return lives.add(
@@ -72,7 +72,7 @@ def _add_process(lives: Lives, stream: Stream) -> Life:
     )
 
 
-def _add_threads(life: Life, stream: Stream) -> None:
+def _add_threads(life: ProcessLifetime, stream: Stream) -> None:
     """The threads of a process. A worker process writes no record of its main thread, which its `meta`
     describes.
     """

@@ -10,120 +10,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from tracekit.analysis.load.parse import HINT, Count, Reading, Signed, Struct, Unreadable, decoder
+from tracekit.analysis.load.parse import HINT, Struct, Unreadable, decoder, record_struct
 from tracekit.bundle.spec import FORMAT
+from tracekit.bundle.stream_schema import (
+    RECORDS,
+    CounterRecord,
+    EndRecord,
+    FailureRecord,
+    GilRecord,
+    MetaRecord,
+    PickledRecord,
+    ResultRecord,
+    SpanRecord,
+    StampRecord,
+    StartRecord,
+    StreamRecord,
+    ThreadRecord,
+)
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 
-class Meta(Struct, kw_only=True):
-    """First record. Its fields are in docs/bundle.md, as those of all records here."""
-
-    format: int
-    role: str
-    pid: Count | None = None
-    ppid: Count | None = None
-    tid: Count | None = None
-    worker: Count | None = None
-    start_ticks: Count | None = None
-    spawn_requested_ns: Count | None = None
-    main_begun_ns: Count | None = None
-    main_imported_ns: Count | None = None
-    unpickled_ns: Count | None = None
-    interpreter_ready_ns: Count | None = None
-    python: dict[str, Any] | None = None
-    clocks: dict[str, Any] | None = None
-    counter_source: str | None = None
-
-
-class Thread(Struct, kw_only=True):
-    tid: Count
-    role: str
-    name: str = ""
-    interpreter_id: Count | None = None
-    worker: Count | None = None
-    spawn_requested_ns: Count | None = None
-    start_ns: Count | None = None
-    end_ns: Count | None = None
-    cpu_ns: Count | None = None
-
-
-class Start(Struct, kw_only=True):
-    """What the parent saw of one worker's start and end."""
-
-    worker: Count
-    pid: Count | None = None
-    tid: Count | None = None
-    requested_ns: Count | None = None
-    returned_ns: Count | None = None
-    item: Count | None = None
-    result_ns: Count | None = None
-    joined_ns: Count | None = None
-
-
-class Pickled(Struct, kw_only=True):
-    item: Count
-    item_bytes: Count | None = None
-    item_dumps_ns: Count | None = None
-    item_loads_ns: Count | None = None
-    result_bytes: Count | None = None
-    result_dumps_ns: Count | None = None
-    result_loads_ns: Count | None = None
-    error: str | None = None
-
-
-class Stamp(Struct, kw_only=True):
-    name: str
-    ts_ns: Count
-
-
-class Span(Struct, kw_only=True):
-    tid: Count
-    name: str
-    start_ns: Count
-    dur_ns: Count
-    item: Count | None = None
-    cpu_ns: Count | None = None
-    voluntary_switches: Count | None = None
-    involuntary_switches: Count | None = None
-
-
-class Counter(Struct, kw_only=True):
-    counter: str
-    value: Reading
-    unit: str
-    scope: str
-    ts_ns: Count | None = None
-    pid: Count | None = None
-    tid: Count | None = None
-    source: str = ""
-    at: str | None = None
-
-
-class Result(Struct, kw_only=True):
-    checksum: str
-    items: Count
-    workload_kind: str = ""
-
-
-class Failure(Struct, kw_only=True):
-    type: str = ""
-    message: str = ""
-
-
-class Gil(Struct, kw_only=True):
-    enabled: bool
-    module: str | None = None
-
-
-class End(Struct, kw_only=True):
-    count: Count
-    exit_ns: Count | None = None
-    exit_code: Signed | None = None
-
-
-class _Kind(Struct):
+class _RecordKind(Struct):
     kind: str
 
 
@@ -132,38 +40,26 @@ class Stream:
     """The records of one stream by kind. `pid` is the process it is about; None in the parent's."""
 
     path: Path
-    meta: Meta
+    meta: MetaRecord
     pid: int | None
-    threads: list[Thread] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
-    starts: list[Start] = field(default_factory=list)
+    threads: list[ThreadRecord] = field(default_factory=list)
+    spans: list[SpanRecord] = field(default_factory=list)
+    starts: list[StartRecord] = field(default_factory=list)
     stamps: dict[str, int] = field(default_factory=dict)
-    pickled: list[Pickled] = field(default_factory=list)
-    counters: list[Counter] = field(default_factory=list)
-    result: Result | None = None
-    failure: Failure | None = None
-    gil: Gil | None = None
-    end: End | None = None
+    pickled: list[PickledRecord] = field(default_factory=list)
+    counters: list[CounterRecord] = field(default_factory=list)
+    result: ResultRecord | None = None
+    failure: FailureRecord | None = None
+    gil: GilRecord | None = None
+    end: EndRecord | None = None
 
     @property
     def truncated(self) -> bool:
         return self.end is None
 
 
-_kind_of = decoder(_Kind)
-_DECODERS = {
-    "meta": decoder(Meta),
-    "thread": decoder(Thread),
-    "span": decoder(Span),
-    "start": decoder(Start),
-    "stamp": decoder(Stamp),
-    "pickled": decoder(Pickled),
-    "counter": decoder(Counter),
-    "result": decoder(Result),
-    "failure": decoder(Failure),
-    "gil": decoder(Gil),
-    "end": decoder(End),
-}
+_kind_of = decoder(_RecordKind)
+_DECODERS = {record.kind: decoder(record_struct(record)) for record in RECORDS}
 
 
 def read_stream(path: Path) -> Stream | None:
@@ -189,7 +85,7 @@ def read_stream(path: Path) -> Stream | None:
     return stream
 
 
-def _record(path: Path, number: int, line: bytes) -> tuple[str, Any]:
+def _record(path: Path, number: int, line: bytes) -> tuple[str, StreamRecord | None]:
     try:
         kind = _kind_of(line).kind
         decode = _DECODERS.get(kind)
@@ -198,8 +94,8 @@ def _record(path: Path, number: int, line: bytes) -> tuple[str, Any]:
         raise BundleCorrupt(f"{path}, line {number}: {error}", HINT) from error
 
 
-def _begin(path: Path, meta: Any) -> Stream:
-    if not isinstance(meta, Meta):
+def _begin(path: Path, meta: StreamRecord | None) -> Stream:
+    if not isinstance(meta, MetaRecord):
         raise BundleCorrupt(f"{path}, line 1: the first record is not `meta`", HINT)
     if meta.format > FORMAT:
         raise BundleTooNew(
@@ -211,33 +107,33 @@ def _begin(path: Path, meta: Any) -> Stream:
     return Stream(path=path, meta=meta, pid=None if meta.role == "parent" else meta.pid)
 
 
-def _keep(stream: Stream, kind: str, record: Any, number: int) -> None:
+def _keep(stream: Stream, kind: str, record: StreamRecord | None, number: int) -> None:
     match record:
-        case Thread():
+        case ThreadRecord():
             stream.threads.append(record)
-        case Span():
+        case SpanRecord():
             stream.spans.append(record)
-        case Start():
+        case StartRecord():
             stream.starts.append(record)
-        case Pickled():
+        case PickledRecord():
             stream.pickled.append(record)
-        case Stamp():
+        case StampRecord():
             stream.stamps[record.name] = record.ts_ns
-        case Counter():
+        case CounterRecord():
             stream.counters.append(record)
-        case Result():
+        case ResultRecord():
             stream.result = record
-        case Failure():
+        case FailureRecord():
             stream.failure = record
-        case Gil():
+        case GilRecord():
             stream.gil = record
-        case End():
+        case EndRecord():
             if record.count != number - 1:
                 raise BundleCorrupt(
                     f"{stream.path} has {number - 1} records before its end, which counts {record.count}", HINT
                 )
             stream.end = record
-        case Meta():
+        case MetaRecord():
             raise BundleCorrupt(f"{stream.path}, line {number}: a second `meta`", HINT)
         case _:
             assert kind not in _DECODERS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.manifest import read_spec
 from tracekit.analysis.load.parse import Count, Struct, convert, default
-from tracekit.analysis.load.rows import Columns
 from tracekit.analysis.load.run import add_run
 from tracekit.analysis.tables import COLUMNS, Tables, check
 from tracekit.bundle.spec import parameters_text

@@ -1,10 +1,9 @@
-"""VizTracer's files, `raw/viztracer-<pid>.json`, to the table `slices`.
+"""Reads VizTracer's files, `raw/viztracer-<pid>.json`, into the table `slices`.
 
-The format is Chrome's trace event JSON ("Trace Event Format", Google): complete events (`ph` X) with `ts` and
-`dur` in microseconds with three decimals, which VizTracer reads from CLOCK_MONOTONIC; metadata (`ph` M); and
-`viztracer_metadata.overflow`, true when the ring of events was full and the oldest were lost. One file at a
-time is parsed to typed events and then to columns, so memory is bounded by the largest file, not by their
-sum.
+The format is Chrome's ("Trace Event Format", Google): complete events (`ph` X) with `ts` and `dur` in microseconds with
+three decimals, on CLOCK_MONOTONIC; metadata (`ph` M); and `viztracer_metadata.overflow`, true when the ring buffer was
+full and the oldest events were lost. One file at a time is parsed to typed events and then to columns, so that the
+largest file bounds the memory, not their sum.
 """
 
 from __future__ import annotations
@@ -16,19 +15,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tracekit.analysis.load.align import Window
+from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.parse import HINT, Count, Microseconds, Raw, Struct, Unreadable, decode_file, decoder
 from tracekit.analysis.tables import from_columns
+from tracekit.bundle.spec import RunSpec
+from tracekit.bundle.store import Bundle
 from tracekit.core.errors import BundleCorrupt
+from tracekit.core.notices import notice
+from tracekit.core.units import format_ns
 
 CATEGORIES = {"fee": "python"}
-"""VizTracer's word for a function's entry and exit -> ours. Others are kept as they are."""
-
+"""VizTracer's category for a function's entry and exit -> ours; other categories are kept."""
 
 _BATCH = 50_000
-"""Events that are decoded at a time."""
+"""Events decoded at a time."""
 
 
-class _Event(Struct, gc=False):
+class _ChromeEvent(Struct, gc=False):
     ph: str
     name: str = ""
     cat: str = ""
@@ -38,19 +42,19 @@ class _Event(Struct, gc=False):
     dur: Microseconds = 0.0
 
 
-class _Metadata(Struct):
+class _ChromeMetadata(Struct):
     overflow: bool = False
     version: str = ""
 
 
-class _File(Struct, rename={"events": "traceEvents", "metadata": "viztracer_metadata"}):
+class _ChromeFile(Struct, rename={"events": "traceEvents", "metadata": "viztracer_metadata"}):
     events: list[Raw]
-    metadata: _Metadata | None = None
+    metadata: _ChromeMetadata | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VizTracerFile:
-    """One file: its calls as `slices`, and whether the oldest are lost."""
+    """One file: its calls as rows of `slices`, and whether the oldest calls are lost."""
 
     slices: pd.DataFrame
     overflow: bool
@@ -64,25 +68,47 @@ class VizTracerFile:
         return int((self.slices["start_ns"] + self.slices["dur_ns"]).max())
 
 
-_decode = decoder(_File)
-_decode_event = decoder(_Event)
+_decode = decoder(_ChromeFile)
+_decode_event = decoder(_ChromeEvent)
+
+
+def add_calls(bundle: Bundle, spec: RunSpec, window: Window, columns: Columns) -> None:
+    """Add the bundle's calls, which can be hundreds of megabytes. Raises BundleCorrupt."""
+    for path in sorted(bundle.raw.glob("viztracer-*.json")):
+        trace = read_viztracer(path, spec.run_id)
+        if trace.overflow:
+            pid, entries = path.stem.partition("-")[2], f"{len(trace.slices):,}"
+            lost = notice("trace-overflow", entries=entries, pid=pid, run_id=spec.run_id, workload=spec.workload)
+            columns.add_notice(lost, spec.run_id)
+        if _is_aligned(trace, path.name, spec, window, columns):
+            columns.add_frame("slices", trace.slices)
+
+
+def _is_aligned(trace: VizTracerFile, file: str, spec: RunSpec, window: Window, columns: Columns) -> bool:
+    if not len(trace.slices):
+        return False
+    distance = window.distance_ns(trace.first_ns, trace.last_ns)
+    if distance:
+        fields = {"run_id": spec.run_id, "workload": spec.workload, "capture": spec.capture}
+        columns.add_notice(notice("trace-misaligned", file=file, distance=format_ns(distance), **fields), spec.run_id)
+    return distance == 0
 
 
 def read_viztracer(path: Path, run_id: str) -> VizTracerFile:
-    """The file's calls, by thread and start. Raises BundleCorrupt."""
+    """Read the calls, sorted by thread and start. Raises BundleCorrupt."""
     file = decode_file(_decode, path)
     columns = _columns(file.events, path)
-    # Of calls that begin together the longer is the outer one.
+    # Of calls that begin at the same time the longer is the outer one.
     order = np.lexsort((-columns["dur_ns"], columns["start_ns"], columns["tid"], columns["pid"]))
     columns = {name: values[order] for name, values in columns.items()}
-    columns["depth"] = _depths(columns)
+    columns["depth"] = _compute_depths(columns)
     columns["run_id"] = [run_id] * len(order)
     overflow = file.metadata is not None and file.metadata.overflow
     return VizTracerFile(slices=from_columns("slices", columns), overflow=overflow)
 
 
 def _columns(events: list[Raw], path: Path) -> dict[str, Any]:
-    """The complete events as arrays. The list is used up, so that events and arrays are never all in memory."""
+    """The complete events as arrays (int64, names as objects). The list is used up meanwhile, to save memory."""
     parts: dict[str, list[Any]] = {name: [] for name in ("pid", "tid", "start_ns", "dur_ns", "name", "category")}
     names: dict[str, str] = {}
     try:
@@ -92,8 +118,8 @@ def _columns(events: list[Raw], path: Path) -> dict[str, Any]:
             calls = [event for event in taken if event.ph == "X"]
             parts["pid"].append(np.array([event.pid for event in calls], dtype=np.int64))
             parts["tid"].append(np.array([event.tid for event in calls], dtype=np.int64))
-            parts["start_ns"].append(_nanoseconds([event.ts for event in calls]))
-            parts["dur_ns"].append(_nanoseconds([event.dur for event in calls]))
+            parts["start_ns"].append(_to_ns([event.ts for event in calls]))
+            parts["dur_ns"].append(_to_ns([event.dur for event in calls]))
             # One string per function, not one per call.
             shared = [names.setdefault(event.name, event.name) for event in calls]
             parts["name"].append(np.array(shared, dtype=object))
@@ -108,15 +134,13 @@ def _columns(events: list[Raw], path: Path) -> dict[str, Any]:
     }
 
 
-def _nanoseconds(microseconds: list[float]) -> np.ndarray[Any, Any]:
-    # A double holds microseconds with three decimals exactly enough for 104 days of uptime.
+def _to_ns(microseconds: list[float]) -> np.ndarray[Any, Any]:
+    # A double is exact to the nanosecond up to 104 days of uptime.
     return np.rint(np.array(microseconds, dtype=np.float64) * 1_000).astype(np.int64)
 
 
-def _depths(columns: dict[str, Any]) -> list[int]:
-    """How many calls of the same thread each call lies in; the rows are sorted by thread, start, longest
-    first.
-    """
+def _compute_depths(columns: dict[str, Any]) -> list[int]:
+    """How many calls of the same thread contain each call. Rows are sorted by thread, start, longest first."""
     depths: list[int] = []
     ends: list[int] = []
     place: tuple[int, int] | None = None
@@ -124,7 +148,7 @@ def _depths(columns: dict[str, Any]) -> list[int]:
     for pid, tid, start, duration in zip(*rows, strict=True):
         if place != (pid, tid):
             place, ends = (pid, tid), []
-        # A call that begins when another ends lies beside it, not in it.
+        # A call that begins when another ends is not in it.
         while ends and ends[-1] <= start:
             ends.pop()
         depths.append(len(ends))

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from tracekit.analysis.metrics.cells import records
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 MAIN, MAIN_THREAD = "main", "main thread"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells import Cell, timed_cells, told_cells, usable_runs
+from tracekit.analysis.metrics.cells.cell_runs import Cell, timed_cells, told_cells, usable_runs
 from tracekit.analysis.metrics.estimate import Estimate, pooled_median, unavailable
 from tracekit.analysis.metrics.methods import best_first, family
 from tracekit.analysis.tables import CELL, Tables, from_rows

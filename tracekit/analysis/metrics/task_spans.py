@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.cells import usable_runs
-from tracekit.analysis.metrics.lanes import Ints
+from tracekit.analysis.metrics.cells.cell_runs import usable_runs
+from tracekit.analysis.metrics.interval_timeline import Ints
 from tracekit.analysis.metrics.once import once
 from tracekit.analysis.tables import Tables
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tracekit.analysis.metrics.counter_changes import Since, changes, reading_gaps
 from tracekit.analysis.metrics.once import once
-from tracekit.analysis.metrics.readings import Since, changes, reading_gaps
 from tracekit.analysis.tables import Tables
 
 KEYS = ["run_id", "pid", "tid"]

@@ -7,36 +7,30 @@ from dataclasses import replace
 
 from tracekit import __version__
 from tracekit.analysis.metrics.once import remembering
-from tracekit.analysis.report import (
-    claims,
-    doubts,
-    environment,
-    every,
-    faults,
-    holding,
-    imports,
-    ipc,
-    methods,
-    sections,
-    starts,
-    summary,
-)
+from tracekit.analysis.report import diagnostics as doubts
+from tracekit.analysis.report import environment, every, methods
 from tracekit.analysis.report.cells import Group
-from tracekit.analysis.report.figures import faults as fault_matrix
-from tracekit.analysis.report.figures import (
-    held,
-    lives,
-    round_trips,
-    spawn,
-    speedup,
-    stages,
-    switches,
-    thread_time,
-    walls,
-)
 from tracekit.analysis.report.grouping import groups
-from tracekit.analysis.report.program import Program, headline, processes_table, program_of
-from tracekit.analysis.report.verdict import verdict
+from tracekit.analysis.report.pages.claims import page as claims
+from tracekit.analysis.report.pages.comparison import speedup_figure as speedup
+from tracekit.analysis.report.pages.comparison import summary
+from tracekit.analysis.report.pages.comparison import switches_figure as switches
+from tracekit.analysis.report.pages.comparison import thread_time_figure as thread_time
+from tracekit.analysis.report.pages.comparison import walls_figure as walls
+from tracekit.analysis.report.pages.comparison import worker_start_figure as spawn
+from tracekit.analysis.report.pages.comparison.verdict import verdict
+from tracekit.analysis.report.pages.faults import matrix_figure as fault_matrix
+from tracekit.analysis.report.pages.faults import page as faults
+from tracekit.analysis.report.pages.footprint import memory_figure as held
+from tracekit.analysis.report.pages.footprint import page as holding
+from tracekit.analysis.report.pages.ipc import page as ipc
+from tracekit.analysis.report.pages.ipc import round_trip_figure as round_trips
+from tracekit.analysis.report.pages.program import time_figures as lives
+from tracekit.analysis.report.pages.program.recorded_program import Program, headline, processes_table, program_of
+from tracekit.analysis.report.pages.starts import imports
+from tracekit.analysis.report.pages.starts import page as starts
+from tracekit.analysis.report.pages.starts import stages_figure as stages
+from tracekit.analysis.report.sections import run_waits as sections
 from tracekit.analysis.report.views import FigureGroup, FigureView, MissingFigure, ReportView, Verdict
 from tracekit.analysis.report.wording import plural
 from tracekit.analysis.tables import Tables, check

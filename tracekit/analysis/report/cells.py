@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tracekit.analysis.metrics.cells import PROGRAM, UNTRACED
 from tracekit.analysis.metrics.methods import rank
+from tracekit.bundle.names import PROGRAM, UNTRACED
 
 FAMILIES = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
 """Reading order of the model families, which also share a colour; any other follows by name."""

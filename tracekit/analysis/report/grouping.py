@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tracekit.analysis.metrics.cells import PROGRAM, UNTRACED, is_light, records
 from tracekit.analysis.report.cells import BEST_FIRST, START_METHODS, Cell, Group, Number
-from tracekit.analysis.tables import CELL, Tables
+from tracekit.analysis.tables import CELL, Tables, records
+from tracekit.bundle.names import PROGRAM, UNTRACED, is_light
 
 _SINGLE = "gil_wait_ns"
 """What is worth telling of a single run: how another method than the best one sees it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tracekit.analysis.metrics import ledger_parts
+from tracekit.analysis.metrics.ledger import parts as ledger_parts
 from tracekit.analysis.metrics.methods import rank
 from tracekit.analysis.report.cells import Cell, Number
 from tracekit.core.units import format_ns

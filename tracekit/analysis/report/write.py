@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.html import to_html
-from tracekit.analysis.report.markdown import to_markdown
-from tracekit.analysis.report.style import png
-from tracekit.analysis.report.tabular import to_csv, to_json
+from tracekit.analysis.report.figures.style import png
+from tracekit.analysis.report.render.html import to_html
+from tracekit.analysis.report.render.markdown import to_markdown
+from tracekit.analysis.report.render.tabular import to_csv, to_json
 from tracekit.analysis.report.views import ReportView
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.store import explained_os_errors

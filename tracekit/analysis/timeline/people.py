@@ -13,12 +13,11 @@ import pandas as pd
 
 from tracekit.analysis.metrics.names import MAIN, MAIN_THREAD, own_name, program_name
 from tracekit.analysis.tables import Tables
+from tracekit.bundle.names import PROGRAM
 
 _LARGEST_ID = 2**31 - 1
 _ROUND = 1000
 _UNNAMED = "thread"
-_PROGRAM = "program"
-"""The model of what `tracekit record` runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,7 @@ def cast_of(tables: Tables, run: Mapping[str, Any], *, prefix: str = "", first_i
     threads = _thread_rows(tables, processes)
     pids, tids = _shown_ids(processes, threads, first_id)
     way = _text(run.get("start_method")) or _text(run.get("model"))
-    if way == _PROGRAM:
+    if way == PROGRAM:
         way = _text(run.get("workload"))
     people = {
         pid: Person(

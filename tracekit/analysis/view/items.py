@@ -15,13 +15,13 @@ import pandas as pd
 
 from tracekit.analysis.load import load_run
 from tracekit.analysis.timeline import EVENT_LIMIT, SuitePart, TraceFacts, build_run, build_suite
+from tracekit.bundle.names import KERNEL, VIZTRACER, WAITS, split_capture
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle, Store, SuiteFolder
 from tracekit.core.errors import MeasurementError, NothingToDo, UsageError
 
-CAPTURE = "viztracer"
 """The capture whose runs show Python calls."""
-SHOWN = frozenset({CAPTURE, "waits", "kernel"})
+SHOWN = frozenset({VIZTRACER, WAITS, KERNEL})
 """Captures whose runs can be looked at: the others keep samples or totals, no moments."""
 
 _SUFFIXES = (".json", ".gz", ".pftrace", ".perfetto-trace", ".pb", ".zip", ".systrace")
@@ -101,7 +101,7 @@ def _traced(folder: SuiteFolder, announce: Callable[[str], None]) -> Iterator[tu
 
 def chosen(traced: list[tuple[Bundle, RunSpec]]) -> list[tuple[Bundle, RunSpec]]:
     """The runs with calls; where there are none, one repeat of each cell whose waits or scheduling were recorded."""
-    with_calls = [item for item in traced if CAPTURE in _captures(item[1])]
+    with_calls = [item for item in traced if VIZTRACER in _captures(item[1])]
     if with_calls:
         return with_calls
     first: dict[tuple[object, ...], tuple[Bundle, RunSpec]] = {}
@@ -111,21 +111,21 @@ def chosen(traced: list[tuple[Bundle, RunSpec]]) -> list[tuple[Bundle, RunSpec]]
 
 
 def _captures(spec: RunSpec) -> frozenset[str]:
-    return frozenset(spec.capture.split("+"))
+    return split_capture(spec.capture)
 
 
 def _way(spec: RunSpec) -> str:
     """The command that gives something to look at."""
     if spec.program:
         return f"tracekit record --capture waits -- {shlex.join(spec.program)}"
-    return f"tracekit run {spec.workload} --capture {CAPTURE}"
+    return f"tracekit run {spec.workload} --capture {VIZTRACER}"
 
 
 def _way_for(folder: SuiteFolder) -> str:
     for bundle in folder.bundles():
         with suppress(MeasurementError):
             return _way(bundle.spec())
-    return f"tracekit run {folder.facts().get('workload') or 'matmul'} --capture {CAPTURE}"
+    return f"tracekit run {folder.facts().get('workload') or 'matmul'} --capture {VIZTRACER}"
 
 
 def _run_of(store: Store, target: str) -> tuple[SuiteFolder, Bundle] | None:
@@ -189,7 +189,7 @@ def _item(
     item = replace(item, detail="; ".join(left_out))
     if spec is None:
         return item
-    if CAPTURE not in _captures(spec):
+    if VIZTRACER not in _captures(spec):
         item = replace(item, calls=None)
     return replace(item, model=spec.model, workers=spec.workers, wall_ns=wall_ns)
 
@@ -229,7 +229,7 @@ def _file_item(path: Path) -> ViewItem:
     if path.suffix not in _SUFFIXES or not looks_right:
         raise UsageError(
             f"{path} is no trace that the viewer opens (.json, .json.gz, .pftrace, .perfetto-trace)",
-            f"tracekit run matmul --capture {CAPTURE}",
+            f"tracekit run matmul --capture {VIZTRACER}",
         )
     return ViewItem(title=path.name, path=path.resolve())
 

@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tracekit.bundle.kernel_trace import EVENTS, FOLDER, FORMAT, META
+from tracekit.bundle.kernel_files import EVENTS, FOLDER, FORMAT, META
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle, write_json
 from tracekit.core.errors import CaptureUnavailable

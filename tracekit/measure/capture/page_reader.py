@@ -11,6 +11,8 @@ import select
 import threading
 from pathlib import Path
 
+from tracekit.bundle.kernel_files import PAGES
+
 _WAIT_MS = 1000
 _PAUSE_MS = 20
 """Older kernels wake a reader at the first event: then it looks this often instead of for every event."""
@@ -30,7 +32,7 @@ class PageReader:
                 source = os.open(path / "trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK)
                 self._sources[source] = -1
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-                self._sources[source] = os.open(folder / f"{path.name}.bin", flags, 0o644)
+                self._sources[source] = os.open(folder / PAGES.format(cpu=path.name), flags, 0o644)
         except OSError:
             self._close()
             raise

@@ -19,6 +19,7 @@ from typing import Any
 
 from tracekit.bundle.spec import FORMAT, RunSpec
 from tracekit.bundle.store import Bundle
+from tracekit.bundle.stream_schema import FailureRecord, GilRecord, MetaRecord, ResultRecord, ThreadRecord
 from tracekit.core import clock
 from tracekit.measure.inside import counters, stream_writer, worker_process
 from tracekit.measure.inside.models import MODELS, Model, Work
@@ -37,35 +38,28 @@ def main(folder: str) -> int:
     bundle = Bundle(Path(folder))
     spec = bundle.spec()
     source = counters.choose(spec.counters)
-    own = stream_writer.install(stream_writer.Recorder(str(bundle.streams), source, periodic=False))
+    own = stream_writer.install(stream_writer.StreamWriter(str(bundle.streams), source, periodic=False))
     gil_before = stream_writer.gil_enabled()
-    own.record(_meta(own, gil_before))
+    own.write(_meta(own, gil_before))
     own.flush()
     tracer = InsideTracer(str(bundle.raw), spec.extra_path) if "viztracer" in spec.capture.split("+") else None
     try:
         _measure(spec, bundle, own, tracer)
         exit_code = 0
     except Exception as error:  # noqa: BLE001 - whatever the workload raises is the run's result
-        told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         # To stderr.log, where the remedy of a failed run sends people.
-        sys.stderr.write(told)
-        own.record(
-            {
-                "kind": "failure",
-                "type": type(error).__name__,
-                "message": str(error),
-                "traceback": told,
-            }
-        )
+        sys.stderr.write(text)
+        own.write(FailureRecord(type=type(error).__name__, message=str(error), traceback=text))
         exit_code = 1
-    own.record({"kind": "gil", "enabled": stream_writer.gil_enabled()})
+    own.write(GilRecord(enabled=stream_writer.gil_enabled()))
     own.close(exit_code)
     if tracer is not None:
         tracer.save()
     return exit_code
 
 
-def _measure(spec: RunSpec, bundle: Bundle, own: stream_writer.Recorder, tracer: InsideTracer | None) -> None:
+def _measure(spec: RunSpec, bundle: Bundle, own: stream_writer.StreamWriter, tracer: InsideTracer | None) -> None:
     workload = as_workload(find(spec.workload_target), spec.workload_target, spec.items)
     with workload.items(spec.size, spec.seed, spec.parameters) as items:
         if workload.worker_per_item and spec.workers != 1:
@@ -76,20 +70,13 @@ def _measure(spec: RunSpec, bundle: Bundle, own: stream_writer.Recorder, tracer:
             raise TypeError(f"combine of {spec.workload} returned {type(checksum).__name__}, not str")
         for name, value, unit in workload.observed(results):
             own.observation(name, value, unit)
-    own.record(
-        {
-            "kind": "result",
-            "checksum": checksum,
-            "items": len(items),
-            "workload_kind": workload.kind,
-        }
-    )
+    own.write(ResultRecord(checksum=checksum, items=len(items), workload_kind=workload.kind))
 
 
 def _work(
     spec: RunSpec,
     bundle: Bundle,
-    own: stream_writer.Recorder,
+    own: stream_writer.StreamWriter,
     tracer: InsideTracer | None,
     workload: Workload,
     items: list[Any],
@@ -105,8 +92,9 @@ def _work(
         task=workload.task,
         items=items,
         workers=spec.workers,
-        recorder=own,
+        writer=own,
         worker_options={
+            "format": FORMAT,
             "streams": str(bundle.streams.resolve()),
             "raw": str(bundle.raw.resolve()),
             "counters": own.source.name,
@@ -117,7 +105,7 @@ def _work(
         warmup=spec.warmup,
     )
     own.calibrate()
-    own.readings("start", machine=True)
+    own.write_counters("start", machine=True)
     if tracer is not None:
         tracer.start()
     started = clock.now_ns()
@@ -127,16 +115,9 @@ def _work(
         ended = clock.now_ns()
         if tracer is not None:
             tracer.stop()
-        own.span("run", started, ended)
-        own.thread(
-            tid=threading.get_native_id(),
-            name="MainThread",
-            role="main",
-            worker=None,
-            spawn_requested_ns=None,
-            start_ns=started,
-            end_ns=ended,
-            cpu_ns=None,
+        own.write_span("run", started, ended)
+        own.write(
+            ThreadRecord(tid=threading.get_native_id(), role="main", name="MainThread", start_ns=started, end_ns=ended)
         )
 
 
@@ -147,7 +128,7 @@ class _Handshake:
     Two marker files, because that works the same on every system; it is polled here, not in a run that is timed.
     """
 
-    def __init__(self, root: Path, own: stream_writer.Recorder) -> None:
+    def __init__(self, root: Path, own: stream_writer.StreamWriter) -> None:
         self._own = own
         self._ready = root / "handshake.ready"
         self._go = root / "handshake.go"
@@ -160,22 +141,18 @@ class _Handshake:
             time.sleep(0.002)
 
 
-def _meta(own: stream_writer.Recorder, gil_before: bool) -> dict[str, Any]:
-    """The stream's first record, see docs/bundle.md."""
-    return {
-        "kind": "meta",
-        "format": FORMAT,
-        "pid": own.pid,
-        "ppid": os.getppid(),
-        "tid": threading.get_native_id(),
-        "role": "main",
-        "worker": None,
-        "start_ticks": stream_writer.start_ticks(),
-        "spawn_requested_ns": None,
-        "interpreter_ready_ns": None,
-        "counter_source": own.source.name,
-        "clocks": clock.triple(),
-        "python": {
+def _meta(own: stream_writer.StreamWriter, gil_before: bool) -> MetaRecord:
+    """The stream's first record."""
+    return MetaRecord(
+        format=FORMAT,
+        role="main",
+        pid=own.pid,
+        ppid=os.getppid(),
+        tid=threading.get_native_id(),
+        start_ticks=stream_writer.start_ticks(),
+        counter_source=own.source.name,
+        clocks=clock.triple(),
+        python={
             "implementation": platform.python_implementation(),
             "version": platform.python_version(),
             "build": sys.version.replace("\n", " "),
@@ -186,7 +163,7 @@ def _meta(own: stream_writer.Recorder, gil_before: bool) -> dict[str, Any]:
             "start_method_default": _default_start_method(),
             "start_methods": " ".join(multiprocessing.get_all_start_methods()),
         },
-    }
+    )
 
 
 def _default_start_method() -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import pickle
 from multiprocessing.reduction import ForkingPickler
 
+from tracekit.bundle.stream_schema import PickledRecord
 from tracekit.core.clock import now_ns
 from tracekit.measure.inside.stream_writer import run_task
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from tracekit.measure.inside.stream_writer import Recorder
+    from tracekit.measure.inside.stream_writer import StreamWriter
 
 _LONGEST = 200
 """Of an error's text: it may hold a repr of whatever could not be pickled."""
@@ -31,8 +32,8 @@ Returned = tuple[bytes, int, int]
 class Counting:
     """The parent's side: one record `pickled` per item."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, writer: StreamWriter) -> None:
+        self._writer = writer
         self._packed: dict[int, tuple[int, int]] = {}
 
     def pack(self, index: int, item: Any) -> bytes:
@@ -56,8 +57,8 @@ class Counting:
             packed = bytes(ForkingPickler.dumps(result))
             self._unpacked(index, (packed, loads_ns, now_ns() - start))
         except Exception as error:  # noqa: BLE001 - whatever their __reduce__ raises
-            told = f"{type(error).__name__}: {error}"
-            self._recorder.record({"kind": "pickled", "item": index, "error": told[:_LONGEST]})
+            reason = f"{type(error).__name__}: {error}"
+            self._writer.write(PickledRecord(item=index, error=reason[:_LONGEST]))
             return False
         return True
 
@@ -67,23 +68,22 @@ class Counting:
         result = pickle.loads(data)  # what our own worker pickled
         result_loads_ns = now_ns() - start
         item_bytes, item_dumps_ns = self._packed.pop(index)
-        self._recorder.record(
-            {
-                "kind": "pickled",
-                "item": index,
-                "item_bytes": item_bytes,
-                "item_dumps_ns": item_dumps_ns,
-                "item_loads_ns": item_loads_ns,
-                "result_bytes": len(data),
-                "result_dumps_ns": result_dumps_ns,
-                "result_loads_ns": result_loads_ns,
-            }
+        self._writer.write(
+            PickledRecord(
+                item=index,
+                item_bytes=item_bytes,
+                item_dumps_ns=item_dumps_ns,
+                item_loads_ns=item_loads_ns,
+                result_bytes=len(data),
+                result_dumps_ns=result_dumps_ns,
+                result_loads_ns=result_loads_ns,
+            )
         )
         return result
 
 
 def run_packed(task: Callable[[Any], Any], index: int, data: bytes) -> Returned:
-    """The worker's side: what is submitted instead of recorder.run_task."""
+    """The worker's side: what is submitted instead of run_task."""
     start = now_ns()
     item = pickle.loads(data)  # what our own parent pickled
     loads_ns = now_ns() - start

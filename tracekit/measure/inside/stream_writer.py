@@ -1,11 +1,11 @@
 """The stream of one measured process: stamps, task spans and counters, kept in memory and written in few writes.
 
-Each process makes its own Recorder; the one of the process that runs is `current()`. A forked worker replaces the one
-it inherited and never touches its parent's file. Workers write what they have at least every half second, so a worker
-that is killed loses little; the main process of the thread model writes only when no task runs, because a write gives
-up the GIL and would cause handoffs of its own.
+Each process makes its own StreamWriter; `current_writer()` is that of the process it is called in. A forked worker
+replaces the one it inherited and never touches its parent's file. Workers write what they have at least every half
+second, so a worker that is killed loses little; the main process of the thread model writes only when no task runs,
+because a write gives up the GIL and would cause handoffs of its own.
 
-Imported by every worker: stdlib only, and nothing slow. docs/bundle.md lists the records.
+Imported by every worker: stdlib only, and nothing slow. The records are those of bundle/stream_schema.py.
 """
 
 from __future__ import annotations
@@ -14,23 +14,34 @@ import os
 import sys
 import threading
 
+from tracekit.bundle.stream_schema import CounterRecord, EndRecord, SpanRecord
 from tracekit.core.clock import now_ns
-from tracekit.measure.inside.counters import CounterSource, as_record
 
 TYPE_CHECKING = False  # see tracekit/core/registry.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from tracekit.bundle.stream_schema import StreamRecord
+    from tracekit.measure.inside.counters import CounterSource, Reading
+
 _FLUSH_EVERY_NS = 500_000_000
 _CALIBRATIONS = 101
 
 
-class Recorder:
-    """Writes `<folder>/<pid>.jsonl`. Threads of the process may record at the same time."""
+_SPAN_LINE = (
+    f'{{"kind":"{SpanRecord.kind}",'
+    + ",".join(f'"{key}":"%s"' if key == "name" else f'"{key}":%s' for key in SpanRecord.__annotations__)
+    + "}"
+)
+"""A span's line, to be filled with the values of its keys in their order: spans are many, and are kept as tuples."""
+
+
+class StreamWriter:
+    """Writes `<folder>/<pid>.jsonl`. Threads of the process may write at the same time."""
 
     def __init__(self, folder: str, source: CounterSource, *, periodic: bool) -> None:
-        """Open the stream. `periodic`: also write between tasks, at least every half second. Raises OSError."""
+        """Open the stream. `periodic`: also flush between tasks, at least every half second. Raises OSError."""
         self.source = source
         self.pid = os.getpid()
         self._periodic = periodic
@@ -46,14 +57,14 @@ class Recorder:
         self.window_ended: Callable[[], None] = _do_nothing
         """Called when all results are in and no worker was asked to end."""
         self.worker_processes = 0
-        """Worker processes that the model has asked for so far."""
+        """Worker processes that the model has requested so far."""
         self._workers = 0
 
-    def record(self, record: Mapping[str, Any]) -> None:
-        """Keep one record."""
-        self._lines.append(encode(record))
+    def write(self, record: StreamRecord) -> None:
+        """Keep one record until the next flush."""
+        self._lines.append(encode_record(record))
 
-    def span(
+    def write_span(
         self, name: str, start_ns: int, end_ns: int, item: int | None = None, used: tuple[Any, ...] = (None,) * 3
     ) -> None:
         """Keep one span of the calling thread; `used` is the difference of two task readings."""
@@ -61,26 +72,17 @@ class Recorder:
         if self._periodic and end_ns - self._flushed_ns > _FLUSH_EVERY_NS:
             self.flush()
 
-    def submits(self, stamps: Sequence[tuple[int, int, int]]) -> None:
+    def write_submits(self, stamps: Sequence[tuple[int, int, int]]) -> None:
         """Keep when each item was handed to the executor, and when that call returned: spans `submit`."""
         for item, start_ns, end_ns in stamps:
-            self.span("submit", start_ns, end_ns, item)
+            self.write_span("submit", start_ns, end_ns, item)
 
-    def thread(self, **facts: Any) -> None:
-        """Keep one thread's record: tid, name, role, worker, spawn_requested_ns, start_ns, end_ns, cpu_ns."""
-        self.record({"kind": "thread", **facts})
-
-    def next_worker(self) -> int:
+    def number_worker(self) -> int:
         """The number of the worker, process or thread, that is started next: 0, 1, ..."""
         self._workers += 1
         return self._workers - 1
 
-    def worker_start(self, **facts: Any) -> None:
-        """Keep what the parent saw of one worker's start and end: worker, pid, tid, requested_ns, returned_ns, item,
-        result_ns, joined_ns; None for what it did not see."""
-        self.record({"kind": "start", **facts})
-
-    def readings(self, at: str, *, machine: bool = False) -> dict[int, int]:
+    def write_counters(self, at: str, *, machine: bool = False) -> dict[int, int]:
         """Read and keep the process's counters, with `machine` also the machine's; `at` is `start` or `end`.
 
         Returns each thread's CPU ns by tid.
@@ -90,12 +92,12 @@ class Recorder:
             taken += self.source.machine_readings()
         stamp = now_ns()
         for reading in taken:
-            self.record(as_record(reading, stamp, self.source.name, at))
+            self._write_counter(reading, stamp, at)
         return {tid: value for _, tid, name, value, _ in taken if tid is not None and name == "cpu_ns"}
 
     def end_window(self) -> dict[int, int]:
-        """All results are in and no worker was asked to end: read the counters. Returns as `readings`."""
-        cpu = self.readings("end", machine=True)
+        """Read the counters once all results are in, before any worker is asked to end. Returns as `write_counters`."""
+        cpu = self.write_counters("end", machine=True)
         self.window_ended()
         return cpu
 
@@ -103,12 +105,7 @@ class Recorder:
         """Write what is kept. Raises OSError."""
         spans, self._spans = self._spans, []
         lines, self._lines = self._lines, []
-        lines += [
-            f'{{"kind":"span","tid":{tid},"name":"{name}","item":{_number(item)},"start_ns":{start},"dur_ns":{dur},'
-            f'"cpu_ns":{_number(cpu)},"voluntary_switches":{_number(voluntary)},'
-            f'"involuntary_switches":{_number(involuntary)}}}'
-            for tid, name, item, start, dur, cpu, voluntary, involuntary in spans
-        ]
+        lines += [_SPAN_LINE % tuple(["null" if value is None else value for value in span]) for span in spans]
         self._count += len(lines)
         data = "".join(line + "\n" for line in lines).encode("ascii")
         while data:
@@ -118,14 +115,14 @@ class Recorder:
     def close(self, exit_code: int | None) -> None:
         """Write the rest and the end record."""
         self.flush()
-        self.record({"kind": "end", "count": self._count, "exit_ns": now_ns(), "exit_code": exit_code})
+        self.write(EndRecord(count=self._count, exit_ns=now_ns(), exit_code=exit_code))
         self.flush()
         os.close(self._fd)
 
     def calibrate(self) -> None:
         """Keep the counter `reading_gap_ns`: the time by which the span of an empty task exceeds the CPU time in it.
 
-        It is our own readings' doing, and would else look like waiting in a workload of many tiny tasks.
+        Our own readings take that time; in a workload of many tiny tasks it would look like waiting.
         """
         read = self.source.task_reading
         gaps = []
@@ -135,39 +132,53 @@ class Recorder:
             after = read()
             gaps.append(now_ns() - start - (after[0] - before[0]))
         gap = max(0, sorted(gaps)[_CALIBRATIONS // 2])
-        self.record(as_record(("process", None, "reading_gap_ns", gap, "ns"), now_ns(), self.source.name, "start"))
+        self._write_counter(("process", None, "reading_gap_ns", gap, "ns"), now_ns(), "start")
 
     def observation(self, name: str, value: float, unit: str) -> None:
-        """Keep what the workload found out about itself."""
-        self.record(
-            {
-                "kind": "counter",
-                "tid": None,
-                "ts_ns": now_ns(),
-                "counter": name,
-                "value": value,
-                "unit": unit,
-                "scope": "workload",
-                "source": "workload",
-                "at": "end",
-            }
+        """Keep what the workload observed."""
+        self.write(
+            CounterRecord(
+                tid=None,
+                ts_ns=now_ns(),
+                counter=name,
+                value=value,
+                unit=unit,
+                scope="workload",
+                source="workload",
+                at="end",
+            )
+        )
+
+    def _write_counter(self, reading: Reading, ts_ns: int, at: str) -> None:
+        scope, tid, counter, value, unit = reading
+        self.write(
+            CounterRecord(
+                tid=tid,
+                ts_ns=ts_ns,
+                counter=counter,
+                value=value,
+                unit=unit,
+                scope=scope,
+                source=self.source.name,
+                at=at,
+            )
         )
 
 
-_current: Recorder | None = None
+_current: StreamWriter | None = None
 
 
-def install(recorder: Recorder) -> Recorder:
-    """Make it the process's recorder."""
+def install(writer: StreamWriter) -> StreamWriter:
+    """Make it the process's writer."""
     global _current
-    _current = recorder
-    return recorder
+    _current = writer
+    return writer
 
 
-def current() -> Recorder:
-    """The process's recorder. Raises RuntimeError outside a measured process."""
+def current_writer() -> StreamWriter:
+    """The process's writer. Raises RuntimeError outside a measured process."""
     if _current is None:
-        raise RuntimeError("not in a measured process: no recorder is installed")
+        raise RuntimeError("not in a measured process: no stream writer is installed")
     return _current
 
 
@@ -176,8 +187,8 @@ def run_task(task: Callable[[Any], Any], index: int, item: Any) -> Any:
 
     The CPU readings lie inside the two clock stamps, so a span is never shorter than the CPU time in it.
     """
-    recorder = current()
-    read = recorder.source.task_reading
+    writer = current_writer()
+    read = writer.source.task_reading
     start = now_ns()
     before = read()
     try:
@@ -185,12 +196,17 @@ def run_task(task: Callable[[Any], Any], index: int, item: Any) -> Any:
     finally:
         after = read()
         end = now_ns()
-        recorder.span("task", start, end, index, tuple(map(_difference, after, before)))
+        writer.write_span("task", start, end, index, tuple(map(_difference, after, before)))
 
 
-def encode(record: Mapping[str, Any]) -> str:
-    """One flat record as a line of JSON. `json` itself is not imported: it would cost every worker 2 ms."""
-    return "{" + ",".join(f'"{key}":{_value(value)}' for key, value in record.items()) + "}"
+def encode_record(record: StreamRecord) -> str:
+    """One record as a line of JSON, without the line's end."""
+    return encode({"kind": record.kind, **vars(record)})
+
+
+def encode(values: Mapping[str, Any]) -> str:
+    """One JSON object. `json` itself is not imported: it would cost every worker 2 ms."""
+    return "{" + ",".join(f'"{key}":{_value(value)}' for key, value in values.items()) + "}"
 
 
 def start_ticks() -> int | None:
@@ -226,10 +242,6 @@ def _quoted(text: str) -> str:
     import json  # noqa: PLC0415 - only for odd text, see `encode`
 
     return json.dumps(text)
-
-
-def _number(value: int | None) -> str:
-    return "null" if value is None else str(value)
 
 
 def _difference(after: int | None, before: int | None) -> int | None:

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 
+from tracekit.bundle.stream_schema import GilRecord, MetaRecord, StampRecord
 from tracekit.core.clock import now_ns
 from tracekit.measure.inside import counters, stream_writer
 
@@ -24,26 +25,25 @@ def measured_worker(options: dict[str, Any], ready_ns: int, unpickled_ns: int | 
     """
     begun_ns, imported_ns = _main_stamps()
     source = counters.choose(options["counters"])
-    own = stream_writer.install(stream_writer.Recorder(options["streams"], source, periodic=True))
-    own.record(
-        {
-            "kind": "meta",
-            "format": 1,
-            "pid": os.getpid(),
-            "ppid": os.getppid(),
-            "tid": threading.get_native_id(),
-            "role": "worker",
-            "worker": options["worker"],
-            "start_ticks": stream_writer.start_ticks(),
-            "spawn_requested_ns": options["spawn_requested_ns"],
-            "main_begun_ns": begun_ns,
-            "main_imported_ns": imported_ns,
-            "unpickled_ns": unpickled_ns,
-            "interpreter_ready_ns": ready_ns,
-            "counter_source": own.source.name,
-        }
+    own = stream_writer.install(stream_writer.StreamWriter(options["streams"], source, periodic=True))
+    own.write(
+        MetaRecord(
+            format=options["format"],
+            role="worker",
+            pid=os.getpid(),
+            ppid=os.getppid(),
+            tid=threading.get_native_id(),
+            worker=options["worker"],
+            start_ticks=stream_writer.start_ticks(),
+            spawn_requested_ns=options["spawn_requested_ns"],
+            main_begun_ns=begun_ns,
+            main_imported_ns=imported_ns,
+            unpickled_ns=unpickled_ns,
+            interpreter_ready_ns=ready_ns,
+            counter_source=own.source.name,
+        )
     )
-    own.readings("start")
+    own.write_counters("start")
     own.flush()
     tracer = None
     if "viztracer" in options["capture"].split("+"):
@@ -52,16 +52,16 @@ def measured_worker(options: dict[str, Any], ready_ns: int, unpickled_ns: int | 
         tracer = InsideTracer(options["raw"], options["extra_path"])
         tracer.start()
     exit_code: int | None = None
-    own.record({"kind": "stamp", "name": "recording", "ts_ns": now_ns()})
+    own.write(StampRecord(name="recording", ts_ns=now_ns()))
     try:
         run()
         exit_code = 0
     finally:
-        own.record({"kind": "stamp", "name": "done", "ts_ns": now_ns()})
+        own.write(StampRecord(name="done", ts_ns=now_ns()))
         if tracer is not None:
             tracer.stop()
-        own.readings("end")
-        own.record({"kind": "gil", "enabled": stream_writer.gil_enabled()})
+        own.write_counters("end")
+        own.write(GilRecord(enabled=stream_writer.gil_enabled()))
         own.close(exit_code)
         if tracer is not None:
             tracer.save()

@@ -1,6 +1,6 @@
 """What `tracekit run claims` runs: the experiments that put to the test what is said of threads and processes.
 
-What follows from their numbers is in `report/claims.py`, which knows nothing but these.
+What follows from their numbers is in `report/pages/claims`, which knows nothing but these.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tracekit.bundle.names import START_METHODS, UNTRACED
 from tracekit.bundle.spec import CLAIMS, Suite
-from tracekit.measure.inside.models import START_METHODS
 from tracekit.measure.planning.plan import plan, renumbered
 from tracekit.measure.planning.request import Request
 from tracekit.measure.planning.workload_registry import usual
@@ -65,7 +65,7 @@ def _request(experiment: Experiment, timeout_s: float) -> Request:
         workers=experiment.workers,
         size=experiment.size,
         parameters=experiment.parameters,
-        captures=("none",),
+        captures=(UNTRACED,),
         runs=experiment.runs,
         warmup=experiment.warmup,
         controls=False,

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tracekit
+from tracekit.bundle.names import start_method_of
 from tracekit.core.errors import EnvironmentLacks, UsageError
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.inside.compatibility_probe import EVERYWHERE, Problem
-from tracekit.measure.inside.models import start_method_of
 from tracekit.measure.planning.request import Request
 from tracekit.measure.planning.workload_registry import WORKLOADS
 from tracekit.measure.process.launch import launch, link_packages, measured_environment

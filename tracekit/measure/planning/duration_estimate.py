@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tracekit.bundle.names import UNTRACED, is_light
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import Bundle, Store, SuiteFolder, read_json
 from tracekit.core.errors import TracekitError
-from tracekit.measure.planning.plan import is_light
 
 CellKey = tuple[str, str, str, str, int, str, str]
 
@@ -46,7 +46,7 @@ def estimate(suite: Suite, store: Store) -> Estimate:
 
 
 def _rough(spec: RunSpec, default_ns: int) -> int:
-    return default_ns if spec.capture == "none" or is_light(spec.capture) else 2 * default_ns
+    return default_ns if spec.capture == UNTRACED or is_light(spec.capture) else 2 * default_ns
 
 
 def _durations(folder: SuiteFolder, suite: Suite) -> dict[CellKey, int]:

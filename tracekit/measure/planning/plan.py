@@ -13,19 +13,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tracekit.bundle.names import (
+    CONTROLS,
+    SERIAL,
+    START_METHODS,
+    THREADS,
+    UNTRACED,
+    WORKER_COSTS,
+    is_light,
+    start_method_of,
+)
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import Store
-from tracekit.measure.inside.models import EXECUTORS, start_method_of
 from tracekit.measure.planning.request import Request, check, variants_of
-from tracekit.measure.planning.workload_registry import CONTROLS, COSTS, SLEEPERS, WORKLOADS
+from tracekit.measure.planning.workload_registry import SLEEPERS, WORKLOADS
 from tracekit.system.interpreters import Interpreter
 
 if TYPE_CHECKING:
     from tracekit.workload import Value
-
-LIGHT = frozenset({"waits", "kernel", "stages"})
-"""Captures that disturb so little that their effect is a ratio with an interval: they run as often as the untraced runs
-and among them. The others run once, at the end, for their pictures."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 _LONGEST_NAME = 60
@@ -43,18 +48,13 @@ class Cell:
     interpreter: Interpreter = field(repr=False)
 
 
-def is_light(capture: str) -> bool:
-    """Whether the capture, or every one of a combination such as `waits+kernel`, is light."""
-    return all(part in LIGHT for part in capture.split("+"))
-
-
 def cells(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
     """The cells of the request, controls last. Raises UsageError when the request cannot be meant."""
     check(request)
     found: list[Cell] = []
     for interpreter in interpreters:
         for model in request.models:
-            counts = (1,) if model == "serial" else request.workers
+            counts = (1,) if model == SERIAL else request.workers
             found += [
                 replace(_cell(request.workload, model, count, interpreter), parameters=tuple(parameters.items()))
                 for count in counts
@@ -82,7 +82,7 @@ def plan(
     common = {name: value for name, value in sets[0].items() if all(other[name] == value for other in sets)}
     most = {cell.model: max(c.workers for c in chosen if c.model == cell.model) for cell in chosen}
     specs = [
-        _spec(request, suite_id, cell, capture="none", repeat=0, warmup=True)
+        _spec(request, suite_id, cell, capture=UNTRACED, repeat=0, warmup=True)
         for _ in range(request.warmup)
         for cell in chosen
     ]
@@ -90,7 +90,7 @@ def plan(
         shift = (repeat - 1) * max(1, len(chosen) // max(1, request.runs)) % len(chosen)
         for cell in chosen[shift:] + chosen[:shift]:
             watched = _watched(cell, request, most, captures)
-            ways = ["none", *(capture for capture in watched if is_light(capture))]
+            ways = [UNTRACED, *(capture for capture in watched if is_light(capture))]
             # Side by side, so that drift hits both; in turns, so that neither is always the one after the other.
             turn = (repeat - 1) % len(ways)
             specs += [
@@ -144,22 +144,21 @@ def new_suite_id(name: str, store: Store) -> str:
 def _controls(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
     """spin and sleep, serial and at every worker count above 1, under threads and the cheapest process model: what
     the machine can give. worker-costs at the most workers, under every process model: what these cost."""
-    processes = next((m for m in ("fork", "forkserver", "spawn") if m in request.models), "fork")
+    processes = next((method for method in ("fork", "forkserver", "spawn") if method in request.models), "fork")
     counts = [count for count in request.workers if count > 1]
     found = []
     for interpreter in interpreters:
         for name in CONTROLS:
-            found.append(_cell(name, "serial", 1, interpreter))
-            for model in ("threads", processes):
+            found.append(_cell(name, SERIAL, 1, interpreter))
+            for model in (THREADS, processes):
                 found += [_cell(name, model, count, interpreter) for count in counts]
         most = max(request.workers)
         # What threads did is what predictions are made from.
-        if "threads" in request.models and most > 1 and request.workload != COSTS:
+        if THREADS in request.models and most > 1 and request.workload != WORKER_COSTS:
             parameters = ((SLEEPERS, most - 1),)
             found += [
-                replace(_cell(COSTS, model, most, interpreter), control=True, parameters=parameters)
-                for model in EXECUTORS
-                if start_method_of(model)
+                replace(_cell(WORKER_COSTS, model, most, interpreter), control=True, parameters=parameters)
+                for model in START_METHODS
             ]
     return found
 
@@ -212,7 +211,7 @@ def _spec(
 def _run_name(spec: RunSpec) -> str:
     """A folder name that says what the run is."""
     way = "warmup" if spec.warmup else f"r{spec.repeat}"
-    if spec.capture != "none":
+    if spec.capture != UNTRACED:
         way = f"{spec.capture}-{way}" if is_light(spec.capture) else spec.capture
     version = spec.python_label.split(" ")[0]
     return f"{safe_name(spec.workload)}-{spec.model}-w{spec.workers}-py{version}-{way}"

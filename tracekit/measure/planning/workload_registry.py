@@ -18,10 +18,8 @@ from tracekit.core.registry import Registry
 if TYPE_CHECKING:
     from tracekit.workload import Workload
 
-CONTROLS = ("spin", "sleep")
-COSTS = "worker-costs"
-"""The control for what processes cost as workers; SLEEPERS is set to one less than the workers."""
 SLEEPERS = "sleepers"
+"""The parameter of the control `worker-costs` that is set to one less than the workers."""
 
 WORKLOADS = Registry(
     "workload",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
 
 import psutil
 
 from tracekit.bundle.spec import FORMAT
 from tracekit.bundle.store import Bundle
+from tracekit.bundle.stream_schema import CounterRecord, EndRecord, MetaRecord, StreamRecord
 from tracekit.core import clock
+from tracekit.measure.inside.stream_writer import encode_record
 
 _LATE_WORKERS_S = 5.0
 
@@ -36,7 +36,7 @@ class MemoryReader:
             return True
         if self._workers_seen() < workers and time.monotonic() < self._limit():
             return True
-        records: list[dict[str, Any]] = [{"kind": "meta", "format": FORMAT, "role": "parent"}]
+        records: list[StreamRecord] = [MetaRecord(format=FORMAT, role="parent")]
         try:
             leader = psutil.Process(pid)
             family = [leader, *leader.children(recursive=True)]
@@ -44,8 +44,8 @@ class MemoryReader:
             family = []
         for member in family:
             records += _memory_records(member)
-        records.append({"kind": "end", "count": len(records)})
-        self._stream.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        records.append(EndRecord(count=len(records)))
+        self._stream.write_text("".join(encode_record(record) + "\n" for record in records), encoding="utf-8")
         (self._root / "handshake.go").touch()
         return False
 
@@ -60,25 +60,23 @@ class MemoryReader:
         return self._waiting_since + _LATE_WORKERS_S
 
 
-def _memory_records(member: psutil.Process) -> list[dict[str, Any]]:
+def _memory_records(member: psutil.Process) -> list[CounterRecord]:
     try:
         memory = member.memory_full_info()
     except psutil.Error:
         return []
     stamp = clock.now_ns()
     return [
-        {
-            "kind": "counter",
-            "pid": member.pid,
-            "tid": None,
-            "ts_ns": stamp,
-            "counter": f"{name}_bytes",
-            "value": getattr(memory, name),
-            "unit": "bytes",
-            "scope": "process",
-            "source": "psutil",
-            "at": "end",
-        }
+        CounterRecord(
+            pid=member.pid,
+            ts_ns=stamp,
+            counter=f"{name}_bytes",
+            value=getattr(memory, name),
+            unit="bytes",
+            scope="process",
+            source="psutil",
+            at="end",
+        )
         for name in ("uss", "pss")
         if hasattr(memory, name)
     ]

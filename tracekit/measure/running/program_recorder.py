@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
+from tracekit.bundle.names import KERNEL, PROGRAM, UNTRACED, split_capture
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import Bundle, Store, SuiteFolder, explained_os_errors
 from tracekit.core.errors import CaptureUnavailable, OutputUnwritable, TracekitError, UsageError
@@ -33,9 +34,6 @@ from tracekit.measure.running.manifest import Machine
 from tracekit.measure.running.program_outcome import TOOL_LOG, Recorded, end, shell_code
 from tracekit.system import interpreters
 from tracekit.system.machine import describe as describe_machine
-
-MODEL = "program"
-"""What the spec of a recorded program has as its model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +84,9 @@ def record(
         workload=safe_name(name or found.name),
         workload_target="",
         size="",
-        model=MODEL,
+        model=PROGRAM,
         workers=1,
-        capture="+".join(usable) or "none",
+        capture="+".join(usable) or UNTRACED,
         rate_hz=rate_hz,
         repeat=1,
         python="" if found.interpreter is None else found.interpreter.executable,
@@ -125,7 +123,7 @@ def check(argv: Sequence[str], captures: Sequence[str], name: str, duration_s: f
             f"a duration of {duration_s:g} s: from 0 (no limit) to {MAX_TIMEOUT_S:g} can be set",
             "tracekit record --duration 10 -- python app.py",
         )
-    return tuple(part for part in names if part != "none")
+    return tuple(part for part in names if part != UNTRACED)
 
 
 def _current_folder() -> Path:
@@ -219,7 +217,7 @@ def _run(folder: SuiteFolder, spec: RunSpec, argv: list[str], place: _Place, not
 
 def _cleaner(spec: RunSpec) -> AbstractContextManager[object]:
     """What removes the kernel's tracing should tracekit be killed. Of the program it knows nothing."""
-    return guarded() if "kernel" in spec.capture.split("+") else nullcontext()
+    return guarded() if KERNEL in split_capture(spec.capture) else nullcontext()
 
 
 def _live(

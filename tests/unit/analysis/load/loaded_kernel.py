@@ -11,10 +11,9 @@ import pandas as pd
 from tests.unit.analysis.load import made_kernel as made
 from tests.unit.analysis.load.made_kernel import START, THREAD, Event
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.kernel import KernelFacts, add_kernel
-from tracekit.analysis.load.rows import Columns
-from tracekit.analysis.metrics.cells import records
-from tracekit.analysis.tables import check
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.kernel.rows import KernelProcessRows, add_kernel
+from tracekit.analysis.tables import check, records
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 
@@ -36,7 +35,7 @@ RUN = RunSpec(
 class Loaded:
     """What came of a trace."""
 
-    told: list[KernelFacts]
+    told: list[KernelProcessRows]
     columns: Columns
 
     def rows(self, table: str, *names: str) -> list[tuple[Any, ...]]:

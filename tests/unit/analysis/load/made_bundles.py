@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.made_tables import BOOT_NS, ENVIRONMENT, MS
+from tests.table_factory import BOOT_NS, ENVIRONMENT, MS
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import Bundle, SuiteFolder
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from tests.made_tables import BOOT_NS, MS
+from tests.table_factory import BOOT_NS, MS
 from tests.unit.analysis.load.made_bundles import MAIN
 
 KINDS = {

@@ -10,9 +10,9 @@ from tests.unit.analysis.load import made_kernel as made
 from tests.unit.analysis.load.loaded_kernel import CHILD, IDLE, MAIN, RUN, WORKER, load, main_and_worker, states
 from tests.unit.analysis.load.made_kernel import DISK, PREEMPTED, SLEEPING, START, THREAD
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.kernel import add_kernel, add_kernel_lives
-from tracekit.analysis.load.lives import Lives
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.kernel.rows import add_kernel, add_kernel_lifetimes
+from tracekit.analysis.load.lifetimes import ProcessLifetimes
 from tracekit.bundle.store import Bundle
 
 
@@ -241,12 +241,12 @@ def test_the_kernel_adds_to_what_streams_and_probe_know(tmp_path: Path, *, probe
     told = load(
         tmp_path, main_and_worker(made.switch(30, IDLE, 0, WORKER), made.switch(80, WORKER, SLEEPING, IDLE))
     ).told
-    lives = Lives()
+    lives = ProcessLifetimes()
     life = lives.add(pid=MAIN, role="main", exit_ns=9_990)
     worker = {"tid": WORKER, "name": "pool_0", "role": "worker", "start_ns": 33, "end_ns": 8_000, "cpu_ns": 45}
     life.threads.append({**worker, "run_queue_wait_ns": 5} if probed else worker)
-    add_kernel_lives(lives, told)
-    assert (life.facts["role"], life.facts["exit_ns"], life.facts["ppid"]) == ("main", 9_990, made.TRACEKIT)
+    add_kernel_lifetimes(lives, told)
+    assert (life.row["role"], life.row["exit_ns"], life.row["ppid"]) == ("main", 9_990, made.TRACEKIT)
     rows = {row["tid"]: row for row in life.threads}
     assert set(rows) == {MAIN, WORKER}
     assert (rows[WORKER]["name"], rows[WORKER]["role"]) == ("pool_0", "worker")
@@ -261,12 +261,12 @@ def test_the_end_of_a_killed_process_is_when_it_was_gone_and_not_when_somebody_w
     tmp_path: Path, known_ns: int | None, expected_ns: int
 ) -> None:
     told = load(tmp_path, main_and_worker(made.switch(30, IDLE, 0, WORKER))).told
-    lives = Lives()
+    lives = ProcessLifetimes()
     life = lives.add(pid=MAIN, began_ns=10, exit_ns=known_ns)
-    add_kernel_lives(lives, told)
-    assert life.facts["exit_ns"] == expected_ns
+    add_kernel_lifetimes(lives, told)
+    assert life.row["exit_ns"] == expected_ns
     # That end is of an earlier process that had the same pid.
-    later = Lives()
+    later = ProcessLifetimes()
     again = later.add(pid=MAIN, began_ns=20_000, exit_ns=500_000)
-    add_kernel_lives(later, told)
-    assert again.facts["exit_ns"] == 500_000
+    add_kernel_lifetimes(later, told)
+    assert again.row["exit_ns"] == 500_000

@@ -13,20 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.analysis.load import made_kernel as made
-from tracekit.analysis.load.kernel_pages import BadPages, Events, decode
-from tracekit.analysis.load.kernel_trace import read_trace
-from tracekit.bundle.kernel_trace.formats import BadFormat, parse_event, parse_page
+from tracekit.analysis.load.kernel.pages import BadPages, PageEvents, decode_pages
+from tracekit.analysis.load.kernel.trace import read_trace
+from tracekit.bundle.kernel_files import BadFormat, parse_event, parse_page
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 LAYOUT = parse_page(made.HEADER_PAGE)
 SECOND = 1_000_000_000
 
 
-def decoded(raw: bytes) -> Events:
-    return decode(raw, made.PAGE_BYTES, LAYOUT)
+def decoded(raw: bytes) -> PageEvents:
+    return decode_pages(raw, made.PAGE_BYTES, LAYOUT)
 
 
-def payloads(events: Events) -> list[tuple[int, bytes]]:
+def payloads(events: PageEvents) -> list[tuple[int, bytes]]:
     places = zip(events.ts_ns.tolist(), events.start.tolist(), events.size.tolist(), strict=True)
     return [(ts_ns, events.data[start : start + size].tobytes()) for ts_ns, start, size in places]
 
@@ -70,11 +70,10 @@ def test_padding_is_skipped_and_its_time_counts() -> None:
     assert payloads(decoded(made.page(SECOND, records))) == [(SECOND + 7, b"aaaa")]
 
 
-def test_a_page_says_that_events_before_it_are_lost() -> None:
+def test_a_page_that_follows_lost_events_is_read_like_any_other() -> None:
     raw = made.page(5, made.data_record(b"aaaa", 1)) + made.page(9, made.data_record(b"bbbb", 1), missed=True)
     events = decoded(raw)
-    assert events.missed.tolist() == [9]
-    assert len(events.ts_ns) == 2
+    assert events.ts_ns.tolist() == [6, 10]
 
 
 @pytest.mark.parametrize("raw", [b"", made.page(SECOND, b"")], ids=["no page", "an empty page"])
@@ -135,7 +134,7 @@ def test_fields_are_where_the_format_says() -> None:
     form = parse_event(text)
     payload = made.common(11, -3) + struct.pack("<BxhQi", 200, -2, 1 << 40, -7)
     events = decoded(made.page(1, made.data_record(b"\x0c\0\0\0", 0) + made.data_record(payload, 0)))
-    chosen = events.of(form.id)
+    chosen = events.with_id(form.id)
     assert chosen.tolist() == [1]
     values = {name: events.column(chosen, form.field(name)).tolist() for name in ("common_pid", "a", "b", "c", "d")}
     assert values == {"common_pid": [-3], "a": [200], "b": [-2], "c": [1 << 40], "d": [-7]}
@@ -146,9 +145,9 @@ def test_fields_are_where_the_format_says() -> None:
 def test_an_event_shorter_than_its_description_is_refused() -> None:
     form = parse_event(made.format_text(11, "int a@4:4s; int b@8:4s"))
     events = decoded(made.page(1, made.data_record(made.common(11, 1), 0)))
-    assert events.column(events.of(11), form.field("a")).tolist() == [1]
+    assert events.column(events.with_id(11), form.field("a")).tolist() == [1]
     with pytest.raises(BadPages, match="shorter"):
-        events.column(events.of(11), form.field("b"))
+        events.column(events.with_id(11), form.field("b"))
 
 
 def test_the_cpus_are_one_trace_in_order_of_time(tmp_path: Path) -> None:
@@ -236,7 +235,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     folder = made.write_trace(tmp_path / "kernel", {0: [made.born(10, 100, made.START)]})
     path = folder / "cpu0.bin"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(BundleCorrupt, match="no whole pages"):
+    with pytest.raises(BundleCorrupt, match="no whole number of pages"):
         read_trace(folder)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.made_tables import BOOT_NS, MS
+from tests.table_factory import BOOT_NS, MS
 from tests.unit.analysis.load.made_bundles import (
     MAIN,
     WORKER,
@@ -21,8 +21,7 @@ from tests.unit.analysis.load.made_bundles import (
 )
 from tests.unit.analysis.load.made_waits import KNOWN, entry, slot, text_slots, waits_bytes
 from tracekit.analysis.load import load_run
-from tracekit.analysis.metrics.cells import records
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.spec import RunSpec
 from tracekit.core.errors import BundleCorrupt
 

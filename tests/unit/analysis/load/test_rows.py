@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.analysis.load.rows import Columns
-from tracekit.analysis.metrics.cells import records
-from tracekit.analysis.tables import check, empty, from_columns
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.tables import check, empty, from_columns, records
 
 
 def frame(run_id: str, function: str | None, method: str, *, categories: bool) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit.analysis.load.stage_records import read_stages
+from tracekit.analysis.load.starts import read_stages
 from tracekit.bundle import stages_file
 from tracekit.bundle.stages_file import EXIT, FORKED, IMAGE, SITE, read_kinds
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.starts import add_starts
-from tracekit.analysis.load.streams import End, Meta, Span, Start, Stream, Thread
-from tracekit.analysis.metrics.cells import records
+from tracekit.analysis.load.streams import Stream
+from tracekit.analysis.tables import records
 from tracekit.bundle import stages_file
 from tracekit.bundle.stages_file import EXEC, EXIT, FORKED, IMAGE, INTERPRETER, SITE
+from tracekit.bundle.stream_schema import EndRecord, MetaRecord, SpanRecord, StartRecord, ThreadRecord
 
 MAIN, WORKER, SERVER = 100, 200, 300
 WINDOW = Window(1_000, 10**12)
@@ -27,10 +28,10 @@ def probed(*rows: tuple[int, int, int, int]) -> np.ndarray[Any, Any]:
     return found
 
 
-def main(*starts: Start, threads: tuple[Thread, ...] = (), spans: tuple[Span, ...] = ()) -> Stream:
+def main(*starts: StartRecord, threads: tuple[ThreadRecord, ...] = (), spans: tuple[SpanRecord, ...] = ()) -> Stream:
     return Stream(
         path=Path("100.jsonl"),
-        meta=Meta(format=1, role="main", pid=MAIN),
+        meta=MetaRecord(format=1, role="main", pid=MAIN),
         pid=MAIN,
         starts=list(starts),
         threads=list(threads),
@@ -41,11 +42,11 @@ def main(*starts: Start, threads: tuple[Thread, ...] = (), spans: tuple[Span, ..
 def worker(**meta: Any) -> Stream:
     return Stream(
         path=Path("200.jsonl"),
-        meta=Meta(format=1, role="worker", pid=WORKER, worker=0, interpreter_ready_ns=8_000, **meta),
+        meta=MetaRecord(format=1, role="worker", pid=WORKER, worker=0, interpreter_ready_ns=8_000, **meta),
         pid=WORKER,
-        spans=[Span(tid=WORKER, name="task", start_ns=8_200, dur_ns=10)],
+        spans=[SpanRecord(tid=WORKER, name="task", start_ns=8_200, dur_ns=10)],
         stamps={"recording": 8_100, "done": 8_500},
-        end=End(count=1, exit_ns=8_600),
+        end=EndRecord(count=1, exit_ns=8_600),
     )
 
 
@@ -56,7 +57,7 @@ def row_of(stages: np.ndarray[Any, Any], *streams: Stream) -> dict[str, Any]:
     return row
 
 
-ASKED = Start(worker=0, pid=WORKER, tid=WORKER, requested_ns=5_000, returned_ns=5_100, joined_ns=9_000, item=0)
+ASKED = StartRecord(worker=0, pid=WORKER, tid=WORKER, requested_ns=5_000, returned_ns=5_100, joined_ns=9_000, item=0)
 
 
 def test_a_spawned_worker() -> None:
@@ -117,14 +118,14 @@ def test_another_process_of_the_same_pid_is_not_meant() -> None:
 
 def test_a_thread_did_the_task_of_its_own_item() -> None:
     """A thread id may come round: an earlier worker had it too."""
-    asked = Start(worker=1, pid=MAIN, tid=MAIN + 1, requested_ns=5_000, result_ns=5_400, joined_ns=5_500, item=1)
+    asked = StartRecord(worker=1, pid=MAIN, tid=MAIN + 1, requested_ns=5_000, result_ns=5_400, joined_ns=5_500, item=1)
     threads = (
-        Thread(tid=MAIN + 1, role="worker", worker=0, start_ns=3_000),
-        Thread(tid=MAIN + 1, role="worker", worker=1, start_ns=5_200),
+        ThreadRecord(tid=MAIN + 1, role="worker", worker=0, start_ns=3_000),
+        ThreadRecord(tid=MAIN + 1, role="worker", worker=1, start_ns=5_200),
     )
     spans = (
-        Span(tid=MAIN + 1, name="task", item=0, start_ns=3_100, dur_ns=10),
-        Span(tid=MAIN + 1, name="task", item=1, start_ns=5_300, dur_ns=10),
+        SpanRecord(tid=MAIN + 1, name="task", item=0, start_ns=3_100, dur_ns=10),
+        SpanRecord(tid=MAIN + 1, name="task", item=1, start_ns=5_300, dur_ns=10),
     )
     row = row_of(probed(), main(asked, threads=threads, spans=spans))
     assert (row["first_instruction_ns"], row["first_task_ns"], row["result_ns"]) == (5_200, 5_300, 5_400)
@@ -132,6 +133,6 @@ def test_a_thread_did_the_task_of_its_own_item() -> None:
 
 def test_stamps_outside_the_run_are_left_out() -> None:
     stages = probed((FORKED, 10**13, WORKER, MAIN), (IMAGE, -5, WORKER, MAIN))
-    start = Start(worker=0, pid=WORKER, tid=WORKER, requested_ns=5_000)
+    start = StartRecord(worker=0, pid=WORKER, tid=WORKER, requested_ns=5_000)
     row = row_of(stages, main(start), worker())
     assert (row["forked_ns"], row["image_ns"]) == (None, None)

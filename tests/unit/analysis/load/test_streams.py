@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.analysis.load.made_bundles import lines, main_stream, worker_stream
-from tracekit.analysis.load.lives import Lives
-from tracekit.analysis.load.rows import Columns
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.lifetimes import ProcessLifetimes
 from tracekit.analysis.load.stream_rows import add_stream
 from tracekit.analysis.load.streams import Stream, read_stream
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
@@ -44,7 +44,7 @@ def read_to_tables(tmp_path: Path, data: bytes) -> None:
             raise
         return
     if stream is not None:
-        columns, lives = Columns(), Lives()
+        columns, lives = Columns(), ProcessLifetimes()
         add_stream(columns, lives, "r", stream)
         lives.add_to(columns, "r")
         for table in ("processes", "threads", "spans", "counters"):
@@ -148,7 +148,7 @@ def test_text_that_no_table_can_hold_is_made_holdable(tmp_path: Path) -> None:
     odd = b'{"kind":"thread","tid":1,"role":"other","name":"\\ud800 \\\\ud800 \\u0000 \xf0\x9f\x90\x8d"}\n'
     stream = read(tmp_path, lines([META], end=False) + odd)
     assert stream is not None
-    columns, lives = Columns(), Lives()
+    columns, lives = Columns(), ProcessLifetimes()
     add_stream(columns, lives, "r", stream)
     lives.add_to(columns, "r")
     assert columns.frame("threads")["name"][0] == "\N{REPLACEMENT CHARACTER} \\ud800 \0 \N{SNAKE}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.made_tables import BOOT_NS, MS
+from tests.table_factory import BOOT_NS, MS
 from tests.unit.analysis.load.made_bundles import (
     MAIN,
     WORKER,
@@ -23,9 +23,8 @@ from tests.unit.analysis.load.made_bundles import (
     worker_stream,
 )
 from tracekit.analysis.load import load_run, load_suite
-from tracekit.analysis.metrics.cells import records
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.tables import COLUMNS, Tables, check
+from tracekit.analysis.tables import COLUMNS, Tables, check, records
 from tracekit.core.errors import BundleCorrupt, BundleTooNew, BundleUnfinished
 from tracekit.core.notices import notice
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.made_tables import BOOT_NS, MS, SECOND
+from tests.table_factory import BOOT_NS, MS, SECOND
 from tests.unit.analysis.load.made_bundles import MAIN, WORKER, lines, main_stream, make_bundle, make_suite, spec
 from tests.unit.analysis.load.made_waits import (
     KINDS,
@@ -21,9 +21,9 @@ from tests.unit.analysis.load.made_waits import (
     text_slots,
     waits_bytes,
 )
-from tracekit.analysis.load import load_run, load_suite, waits
-from tracekit.analysis.metrics.cells import records
-from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check
+from tracekit.analysis.load import load_run, load_suite
+from tracekit.analysis.load.waits import intervals
+from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check, records
 from tracekit.core.errors import BundleCorrupt
 
 GIL, OTHER_GIL, LOCK = 0x7F00_0000_1000, 0x7F00_0000_9000, 0x5555_0000_0040
@@ -283,7 +283,7 @@ def test_native_threads_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_process_or_no_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleCorrupt, match=r"5\.bin says that it is of process 100"):
+    with pytest.raises(BundleCorrupt, match=r"5\.bin has the pid 100 in its header"):
         of_files(tmp_path / "a", {"5.bin": waits_bytes([])})
     with pytest.raises(BundleCorrupt, match=r"x\.bin is not named after a process"):
         of_files(tmp_path / "b", {"x.bin": waits_bytes([])})
@@ -303,7 +303,7 @@ def test_rows_do_not_depend_on_how_the_slots_are_cut(tmp_path: Path, monkeypatch
     whole = loaded(tmp_path / "whole", slots, entries=entries)
     assert len(whole.waits) == 5
     for size in (1, 2, 5):
-        monkeypatch.setattr(waits, "_CHUNK", size)
+        monkeypatch.setattr(intervals, "_CHUNK", size)
         cut = loaded(tmp_path / str(size), slots, entries=entries)
         assert records(cut.waits) == records(whole.waits)
         assert records(cut.holds) == records(whole.holds)

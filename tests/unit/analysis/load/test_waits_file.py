@@ -15,17 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT
-from tests.made_tables import BOOT_NS, MS
+from tests.table_factory import BOOT_NS, MS
 from tests.unit.analysis.load import made_waits
 from tests.unit.analysis.load.made_bundles import MAIN, WORKER, spec
 from tests.unit.analysis.load.made_waits import KNOWN, SLOTS_AT, entry, site_slots, slot, text_slots, waits_bytes
 from tracekit.analysis.load.align import Window
-from tracekit.analysis.load.lives import Lives
-from tracekit.analysis.load.manifest import Manifest
-from tracekit.analysis.load.probe_lives import add_processes, read_probed
-from tracekit.analysis.load.probed import add_endings, add_probed
-from tracekit.analysis.load.rows import Columns
-from tracekit.analysis.load.waits_slots import read_slots as read
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.lifetimes import ProcessLifetimes
+from tracekit.analysis.load.manifest import Manifest, add_manifest_processes
+from tracekit.analysis.load.waits.processes import add_processes, read_probed_processes
+from tracekit.analysis.load.waits.rows import add_waits
+from tracekit.analysis.load.waits.slots import read_slots as read
 from tracekit.analysis.tables import check
 from tracekit.bundle import waits_file
 from tracekit.bundle.waits_file import SLOT, THREAD, read_header
@@ -55,16 +55,16 @@ def load(folder: Path, data: bytes) -> dict[str, pd.DataFrame]:
     """The tables that a run with this file of the probe gets from it; none when it is refused by name."""
     folder.mkdir(exist_ok=True)
     made(folder, data)
-    columns, lives = Columns(), Lives()
+    columns, lives = Columns(), ProcessLifetimes()
     try:
-        files = read_probed(folder, WINDOW)
+        files = read_probed_processes(folder, WINDOW)
     except (BundleCorrupt, BundleTooNew) as error:
         if f"{MAIN}.bin" not in str(error):
             raise
         return {}
     add_processes(lives, files, WINDOW)
-    add_endings(lives, Manifest(status="ok", exit_code=0, ended_ns=WINDOW.ended_ns), program=True)
-    add_probed(columns, lives, files, spec(), WINDOW)
+    add_manifest_processes(lives, Manifest(status="ok", exit_code=0, ended_ns=WINDOW.ended_ns), program=True)
+    add_waits(columns, files, spec(), WINDOW)
     lives.add_to(columns, "r")
     return {name: check(name, columns.frame(name)) for name in ("processes", "threads", "waits", "holds", "notices")}
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells import records
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 
 def all_rows(tables: Tables, metric: str, **where: Any) -> list[dict[str, Any]]:

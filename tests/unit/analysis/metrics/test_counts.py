@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.made_tables import MS, SECOND, Maker
+from tests.table_factory import MS, SECOND, Maker
 from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.made_tables import ENVIRONMENT, MS, Maker, full_run
+from tests.table_factory import ENVIRONMENT, MS, Maker, full_run
 from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
 from tests.unit.analysis.metrics.watched import Program
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.metrics.doubts import find_notices
-from tracekit.analysis.metrics.gil_wait_sampled import waits_for_gil, wilson
+from tracekit.analysis.metrics.diagnostics import find_notices
+from tracekit.analysis.metrics.gil.wait_sampled import waits_for_gil, wilson
 from tracekit.analysis.metrics.methods import RANKS, apart, best_row, differences, family, rank
 from tracekit.analysis.tables import Tables, from_rows
 

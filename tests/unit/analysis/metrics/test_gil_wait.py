@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.made_tables import MS, Maker
+from tests.table_factory import MS, Maker
 from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
 from tracekit.analysis.tables import Tables
 

@@ -7,7 +7,7 @@ import importlib
 import pandas as pd
 import pytest
 
-from tracekit.analysis.metrics.idle import IDLE_FUNCTIONS, idle_waits, is_idle
+from tracekit.analysis.metrics.ledger.idle import IDLE_FUNCTIONS, idle_waits, is_idle
 
 LIB = "/opt/python/lib/python3.12"
 

@@ -11,20 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from tests import made_tables
+from tests import table_factory
 from tests.unit.analysis.metrics.asked import sorted_frame
 from tracekit.analysis import tables as table_rules
 from tracekit.analysis.metrics import METRICS
-from tracekit.analysis.metrics.cells import records
 from tracekit.analysis.metrics.compute import compute_all, load_metric
-from tracekit.analysis.tables import QUALITIES, SCOPES, Tables
+from tracekit.analysis.tables import QUALITIES, SCOPES, Tables, records
 
 FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
 def suite() -> Tables:
-    return made_tables.suite(repeats=5, models=("serial", "threads", "fork"))
+    return table_factory.suite(repeats=5, models=("serial", "threads", "fork"))
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +138,11 @@ def test_warm_ups_and_failures_give_no_number(suite: Tables, metrics: pd.DataFra
 
 
 def test_empty_tables_give_unavailable_rows_and_no_error() -> None:
-    small = made_tables.suite(repeats=1, models=("serial", "threads", "fork"), controls=False)
+    small = table_factory.suite(repeats=1, models=("serial", "threads", "fork"), controls=False)
     for name in ("processes", "threads", "spans", "counters"):
         found = compute_all(with_frames(small, **{name: table_rules.empty(name)}))
         assert {row["metric"] for row in records(found)} == set(OF_ALL)
-    nothing = made_tables.Maker().tables()
+    nothing = table_factory.Maker().tables()
     assert len(compute_all(nothing)) == 0
 
 

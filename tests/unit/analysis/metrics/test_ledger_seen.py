@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.made_tables import MS, Maker
+from tests.table_factory import MS, Maker
 from tests.unit.analysis.metrics.asked import ends, one_row
 from tests.unit.analysis.metrics.watched import PART_NAMES, Program
-from tracekit.analysis.metrics.cells import records
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 THREADING = {"function": "Condition.wait", "file": "/usr/lib/python3.13/threading.py", "line": 359}
 OURS = {"function": "work", "file": "/app/app.py", "line": 3}

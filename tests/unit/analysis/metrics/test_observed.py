@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.made_tables import SECOND, Maker
-from tracekit.analysis.metrics.cells import records
-from tracekit.analysis.metrics.observed import compute
+from tests.table_factory import SECOND, Maker
+from tracekit.analysis.metrics.cells.observed import compute
+from tracekit.analysis.tables import records
 
 
 def observed(maker: Maker, run: dict[str, Any], name: str, value: float, unit: str = "count") -> None:

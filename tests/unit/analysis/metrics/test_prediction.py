@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.made_tables import MS, Maker
+from tests.table_factory import MS, Maker
 from tests.unit.analysis.metrics.asked import ends, one_row
-from tracekit.analysis.metrics import break_even
-from tracekit.analysis.metrics.prediction import pool_wall, serial_wall
-from tracekit.analysis.metrics.task_demand import Demand
-from tracekit.analysis.metrics.worker_costs import LARGE, LARGE_BYTES, Beside, Pool, costs_by_round
+from tracekit.analysis.metrics.predict import break_even
+from tracekit.analysis.metrics.predict.prediction import pool_wall, serial_wall
+from tracekit.analysis.metrics.predict.task_demand import Demand
+from tracekit.analysis.metrics.predict.worker_costs import LARGE, LARGE_BYTES, Beside, Pool, costs_by_round
 from tracekit.analysis.tables import Tables
 
 FREE = Beside(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)

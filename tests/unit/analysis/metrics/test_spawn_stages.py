@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.made_tables import SECOND, Maker
+from tests.table_factory import SECOND, Maker
 from tests.unit.analysis.metrics.asked import all_rows
-from tracekit.analysis.metrics.spawn_stages import LIFE, READY, RECORDING, lengths_of
+from tracekit.analysis.metrics.startup.stages import LIFE, READY, RECORDING, lengths_of
 from tracekit.analysis.tables import COLUMNS
 
 COLUMNS_OF_STAMPS = [name for name in COLUMNS["starts"] if name.endswith("_ns")]

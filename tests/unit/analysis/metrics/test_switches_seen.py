@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.made_tables import MS, Maker, full_run
+from tests.table_factory import MS, Maker, full_run
 from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
 from tests.unit.analysis.metrics.watched import Program
 

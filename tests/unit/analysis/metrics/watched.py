@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.made_tables import MS, Maker
+from tests.table_factory import MS, Maker
 from tracekit.analysis.tables import Tables
 
 PART_NAMES = (

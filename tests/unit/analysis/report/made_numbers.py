@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.made_tables import ENVIRONMENT, PROCESS_MODELS
+from tests.table_factory import ENVIRONMENT, PROCESS_MODELS
 from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.report.ledger import PARTS
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows

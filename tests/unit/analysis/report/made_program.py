@@ -17,12 +17,12 @@ import signal
 from functools import cache
 from typing import Any
 
-from tests.made_tables import BOOT_NS, ENVIRONMENT, MS
+from tests.table_factory import BOOT_NS, ENVIRONMENT, MS
 from tracekit.analysis import tables as schema
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.gil import SEEN
 from tracekit.analysis.report.ledger import PARTS, WHOLE
+from tracekit.analysis.report.sections.gil import SEEN
 from tracekit.analysis.report.views import ReportView, Section, TableView
 from tracekit.analysis.tables import Tables
 

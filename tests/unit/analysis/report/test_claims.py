@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.made_tables import MS, SECOND, Maker
+from tests.table_factory import MS, SECOND, Maker
 from tests.unit.analysis.metrics.test_observed import observed
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.claims import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings, judged
 from tracekit.analysis.report.grouping import groups
-from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.report.pages.claims.page import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings, judged
+from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.tables import Tables, from_rows
 
 TEXTS = [claim.text for claim in CLAIMS]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.made_tables import SECOND, Maker
+from tests.table_factory import SECOND, Maker
 from tests.unit.analysis.metrics.test_observed import observed
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.faults import OUTCOMES, Case, matrices
-from tracekit.analysis.report.figures import faults as figure
 from tracekit.analysis.report.grouping import groups
-from tracekit.analysis.report.observed import observed_table
-from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.report.pages.faults import matrix_figure as figure
+from tracekit.analysis.report.pages.faults.page import OUTCOMES, Case, matrices
+from tracekit.analysis.report.render.terminal import to_text
+from tracekit.analysis.report.sections.observed import observed_table
 from tracekit.analysis.tables import Tables
 from workloads.crash import QUIET_S
 from workloads.crash_subject import LIMIT_S

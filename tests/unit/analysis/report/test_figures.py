@@ -8,11 +8,15 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.lines import Line2D
 
 from tests.unit.analysis.report.made_numbers import MS, Suite, typical
-from tracekit.analysis.report import style
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.cells import Group
-from tracekit.analysis.report.figures import spawn, speedup, switches, thread_time, walls
+from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.pages.comparison import speedup_figure as speedup
+from tracekit.analysis.report.pages.comparison import switches_figure as switches
+from tracekit.analysis.report.pages.comparison import thread_time_figure as thread_time
+from tracekit.analysis.report.pages.comparison import walls_figure as walls
+from tracekit.analysis.report.pages.comparison import worker_start_figure as spawn
 from tracekit.analysis.report.views import FigureView, MissingFigure
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from matplotlib.container import BarContainer
 
-from tests.made_tables import MS as MS_INT
-from tests.made_tables import Maker, full_run
+from tests.table_factory import MS as MS_INT
+from tests.table_factory import Maker, full_run
 from tests.unit.analysis.report.made_numbers import MS, Interval, Suite, typical
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.report.build import build

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_tables import MS
+from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import (
     CHILD,
@@ -26,10 +26,10 @@ from tests.unit.analysis.report.made_program import (
 )
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.ledger import PARTS, UNATTRIBUTED
-from tracekit.analysis.report.markdown import coded, to_markdown
 from tracekit.analysis.report.names import names_of
-from tracekit.analysis.report.program import ended_text, program_of
-from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.report.pages.program.recorded_program import ended_text, program_of
+from tracekit.analysis.report.render.markdown import coded, to_markdown
+from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.write import write
 
 

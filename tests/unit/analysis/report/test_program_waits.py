@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.made_tables import MS
+from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, lines, loaded, rows, section, tables, view
-from tracekit.analysis.report.blame import blame_of
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.names import names_of
-from tracekit.analysis.report.sites import UNKNOWN, short_place, sites_of
+from tracekit.analysis.report.sections.contention_attribution import blame_of
+from tracekit.analysis.report.sections.wait_sites import UNKNOWN, short_place, sites_of
 
 
 def test_blame_says_who_held_the_gil_in_which_function() -> None:

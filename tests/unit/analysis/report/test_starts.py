@@ -11,15 +11,15 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from tests import made_tables
-from tests.made_tables import MS, SECOND, Maker, stamps_of
+from tests import table_factory
+from tests.table_factory import MS, SECOND, Maker, stamps_of
 from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.metrics.spawn_stages import CALL, LIFE, READY, RECORDING, STAGES
-from tracekit.analysis.report import style
+from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.markdown import escaped, to_markdown
-from tracekit.analysis.report.starts import DOUBTS, TITLES
-from tracekit.analysis.report.terminal import to_text
+from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.pages.starts.page import DOUBTS, TITLES
+from tracekit.analysis.report.render.markdown import escaped, to_markdown
+from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.views import FigureView, ReportView, Row, Section, TableView
 from tracekit.analysis.tables import Tables, from_rows
 from tracekit.core.units import format_ns
@@ -450,7 +450,7 @@ def test_the_report_is_about_starts_and_nothing_else(whole: ReportView) -> None:
 
 @pytest.mark.parametrize("followed", [False, True], ids=["not followed", "nothing recorded"])
 def test_another_workload_keeps_its_usual_report(followed: bool) -> None:
-    tables = made_tables.suite(models=("serial", "fork"), captures=(), controls=False)
+    tables = table_factory.suite(models=("serial", "fork"), captures=(), controls=False)
     if not followed:
         own = {"forked_ns": MS, "first_instruction_ns": MS, "first_task_ns": MS}
         rows = [

@@ -11,9 +11,9 @@ import pandas as pd
 
 from tests.unit.analysis.report.made_numbers import Suite, typical
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.html import keep_together, to_html, with_code
-from tracekit.analysis.report.markdown import escaped, to_markdown
-from tracekit.analysis.report.tabular import to_csv, to_json
+from tracekit.analysis.report.render.html import keep_together, to_html, with_code
+from tracekit.analysis.report.render.markdown import escaped, to_markdown
+from tracekit.analysis.report.render.tabular import to_csv, to_json
 
 HOSTILE = "<script>alert(1)</script>\"'|`[x](javascript:1)\n# {{ 7 * 7 }} &lt;"
 

@@ -11,15 +11,16 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.typing import ColorType
 
-from tests.made_tables import MS
+from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, loaded, rows, view
-from tracekit.analysis.report import style
-from tracekit.analysis.report.blame import blame_of
-from tracekit.analysis.report.figures import blame, flame, ledger
-from tracekit.analysis.report.figures.ledger import LedgerBar
+from tracekit.analysis.report.figures import attribution_matrix as blame
+from tracekit.analysis.report.figures import flame, style
+from tracekit.analysis.report.figures import ledger_bars as ledger
+from tracekit.analysis.report.figures.ledger_bars import LedgerBar
 from tracekit.analysis.report.ledger import NAMES, PARTS, Ledger
 from tracekit.analysis.report.names import names_of
+from tracekit.analysis.report.sections.contention_attribution import blame_of
 from tracekit.analysis.report.views import FigureView
 
 

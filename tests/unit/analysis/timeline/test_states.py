@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.made_tables import BOOT_NS, MS, Maker, full_run
+from tests.table_factory import BOOT_NS, MS, Maker, full_run
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, MAIN, RUN, Rows, loaded, rows, sched
 from tests.unit.analysis.timeline.test_trace import Event, events, names

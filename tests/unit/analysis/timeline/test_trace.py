@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.made_tables import MS, PROCESS_MODELS, Maker, full_run
+from tests.table_factory import MS, PROCESS_MODELS, Maker, full_run
 from tracekit.analysis.tables import Tables
 from tracekit.analysis.timeline import SuitePart, build_run, build_suite
 from tracekit.core.errors import NothingToDo, OutputUnwritable

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracekit.measure.inside import counters, stream_writer
-from tracekit.measure.inside.stream_writer import Recorder, encode, install, run_task
+from tracekit.measure.inside.stream_writer import StreamWriter, encode, install, run_task
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
 
@@ -26,9 +26,9 @@ def test_a_record_is_the_json_that_the_json_module_reads(record: dict[str, Any])
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StreamWriter:
     monkeypatch.setattr(stream_writer, "_current", None)
-    return install(Recorder(str(tmp_path), counters.choose("auto"), periodic=False))
+    return install(StreamWriter(str(tmp_path), counters.choose("auto"), periodic=False))
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_task_leaves_its_span_and_its_result(own: Recorder, tmp_path: Path) -> None:
+def test_a_task_leaves_its_span_and_its_result(own: StreamWriter, tmp_path: Path) -> None:
     assert run_task(lambda item: item * 2, 3, 21) == 42
     own.close(0)
     span, end = records(tmp_path)
@@ -45,7 +45,7 @@ def test_a_task_leaves_its_span_and_its_result(own: Recorder, tmp_path: Path) ->
     assert (end["kind"], end["count"], end["exit_code"]) == ("end", 1, 0)
 
 
-def test_a_task_that_raises_leaves_its_span_too(own: Recorder, tmp_path: Path) -> None:
+def test_a_task_that_raises_leaves_its_span_too(own: StreamWriter, tmp_path: Path) -> None:
     def fails(item: int) -> int:
         raise ZeroDivisionError(item)
 
@@ -55,7 +55,7 @@ def test_a_task_that_raises_leaves_its_span_too(own: Recorder, tmp_path: Path) -
     assert [record["kind"] for record in records(tmp_path)] == ["span", "end"]
 
 
-def test_threads_may_record_at_the_same_time(own: Recorder, tmp_path: Path) -> None:
+def test_threads_may_record_at_the_same_time(own: StreamWriter, tmp_path: Path) -> None:
     def many() -> None:
         for index in range(500):
             run_task(abs, index, -1)
@@ -71,7 +71,7 @@ def test_threads_may_record_at_the_same_time(own: Recorder, tmp_path: Path) -> N
     assert sum(record["kind"] == "span" for record in written) == 2000
 
 
-def test_outside_a_measured_process_there_is_no_recorder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_a_measured_process_there_is_no_writer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_writer, "_current", None)
     with pytest.raises(RuntimeError, match="not in a measured process"):
-        stream_writer.current()
+        stream_writer.current_writer()

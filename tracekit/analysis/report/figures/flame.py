@@ -9,8 +9,8 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tracekit.analysis.metrics.ledger_parts import GIL, PART_OF_KIND
-from tracekit.analysis.report import style
+from tracekit.analysis.metrics.ledger.parts import GIL, PART_OF_KIND
+from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.ledger import NAMES
 from tracekit.analysis.report.views import FigureView
 from tracekit.core.units import format_ns

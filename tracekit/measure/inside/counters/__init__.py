@@ -14,8 +14,6 @@ from tracekit.core.registry import Registry
 
 TYPE_CHECKING = False  # see tracekit/core/registry.py
 if TYPE_CHECKING:
-    from typing import Any
-
     TaskReading = tuple[int, int | None, int | None]
     """What the calling thread has used so far: CPU ns, voluntary and involuntary switches (None: not counted here)."""
 
@@ -72,19 +70,3 @@ def choose(name: str) -> CounterSource:
         name = "portable"
     source: CounterSource = COUNTERS.load(name)
     return source
-
-
-def as_record(reading: Reading, ts_ns: int, source: str, at: str) -> dict[str, Any]:
-    """The stream record of a reading, see docs/bundle.md."""
-    scope, tid, counter, value, unit = reading
-    return {
-        "kind": "counter",
-        "tid": tid,
-        "ts_ns": ts_ns,
-        "counter": counter,
-        "value": value,
-        "unit": unit,
-        "scope": scope,
-        "source": source,
-        "at": at,
-    }

@@ -1,7 +1,7 @@
 """HOW work runs: one model per file, each through the executor a user would use, inside the measured process.
 
-A model owns the start *and* the end of its workers and stamps both. It submits `recorder.run_task` with the bare task,
-collects the results in item order, calls `recorder.end_window` while every worker is alive and idle, and stamps the
+A model owns the start *and* the end of its workers and stamps both. It submits `run_task` with the bare task,
+collects the results in item order, calls `writer.end_window` while every worker is alive and idle, and stamps the
 span `shutdown` from its request until all workers are joined. It does so in each of `Work.rounds()`, with workers of
 its own; `end_window` belongs to the last, when `Work.window_ends` says so.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from tracekit.measure.inside.stream_writer import Recorder
+    from tracekit.measure.inside.stream_writer import StreamWriter
 
 
 class Round:
@@ -29,10 +29,10 @@ class Round:
 class Work:
     """What a model is given: the bare task, its items, how many workers, and where to record.
 
-    `worker_options` goes to every worker process: streams (folder), counters (source name), capture, raw (folder),
-    extra_path. `worker_per_item`: as of a workload. `warmup`: the run is not timed, and more may be looked at: what
-    items and results cost to pickle; and workers wait at the end until they are asked to go, where the model would let
-    them go by themselves, so that somebody can look at them while all are alive.
+    `worker_options` goes to every worker process: format (of the bundle), streams (folder), counters (source name),
+    capture, raw (folder), extra_path. `worker_per_item`: see Workload. `warmup`: the run is not timed, so that more can
+    be recorded: what items and results cost to pickle. Workers then stay until the model ends them, also where they
+    would end by themselves, so that their memory can be read while all are alive.
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class Work:
         task: Callable[[Any], Any],
         items: Sequence[Any],
         workers: int,
-        recorder: Recorder,
-        worker_options: dict[str, str],
+        writer: StreamWriter,
+        worker_options: dict[str, Any],
         worker_per_item: bool = False,
         warmup: bool = False,
     ) -> None:
         self.task = task
         self.items = items
         self.workers = workers
-        self.recorder = recorder
+        self.writer = writer
         self.worker_options = worker_options
         self.worker_per_item = worker_per_item
         self.warmup = warmup
@@ -120,17 +120,3 @@ MODELS = Registry(
         ),
     },
 )
-
-START_METHODS = {"fork": "fork", "spawn": "spawn", "forkserver": "forkserver"}
-"""The start method each model sets explicitly; the others start no process."""
-
-RAW_START_METHODS = {f"raw-{name}": method for name, method in START_METHODS.items()}
-"""The same of the models that use no executor."""
-
-EXECUTORS = tuple(name for name in MODELS if not name.startswith("raw-"))
-"""What is compared where nobody says otherwise: the way most programs use threads and processes."""
-
-
-def start_method_of(model: str) -> str:
-    """What that model tells multiprocessing; empty where it starts no process."""
-    return {**START_METHODS, **RAW_START_METHODS}.get(model, "")

@@ -36,17 +36,17 @@ class Processes(Model):
             results = _counted(pool, work, part) if work.warmup else _done(pool, work, part, submits)
             had_ns = time.monotonic_ns()
             if work.window_ends(part, joined=False):
-                work.recorder.end_window()
+                work.writer.end_window()
         finally:
             asked = time.monotonic_ns()
             # After a task raised, the rest is not worth waiting for.
             pool.shutdown(wait=True, cancel_futures=True)
             joined = time.monotonic_ns()
-            work.recorder.span("shutdown", asked, joined)
-            work.recorder.submits(submits)
+            work.writer.write_span("shutdown", asked, joined)
+            work.writer.write_submits(submits)
         stamped.record(part, had_ns, joined)
         if work.window_ends(part, joined=True):
-            work.recorder.end_window()
+            work.writer.end_window()
         return results
 
 
@@ -66,7 +66,7 @@ def _counted(pool: ProcessPoolExecutor, work: Work, part: Round) -> list[Any]:
     """The same, with what pickling costs."""
     from tracekit.measure.inside.pickling import Counting, run_packed  # noqa: PLC0415 - as above
 
-    counting = Counting(work.recorder)
+    counting = Counting(work.writer)
     futures = [
         (index, pool.submit(run_packed, work.task, index, counting.pack(index, item))) for index, item in part.items
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from tracekit.measure.inside.models import RAW_START_METHODS, Model, Round, Work
+from tracekit.measure.inside.models import Model, Round, Work
 from tracekit.measure.inside.models.stamped import StampedContext
 
 TYPE_CHECKING = False  # see tracekit/core/registry.py
@@ -39,9 +39,9 @@ def do_share(pipe: Connection, task: Callable[[Any], Any], share: Sequence[tuple
 class RawProcesses(Model):
     """See the module."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, start_method: str) -> None:
         self.name = name
-        self.start_method = RAW_START_METHODS[name]
+        self.start_method = start_method
 
     def run(self, work: Work) -> list[Any]:
         return [result for part in work.rounds() for result in self._round(work, part)]
@@ -63,16 +63,16 @@ class RawProcesses(Model):
                 results.update(_received(process, pipe))
             had_ns = time.monotonic_ns()
             if work.window_ends(part, joined=False):
-                work.recorder.end_window()
+                work.writer.end_window()
         finally:
             asked = time.monotonic_ns()
             for process, pipe in workers:
                 _end(process, pipe, killed=had_ns is None, stays=work.warmup)
             joined = time.monotonic_ns()
-            work.recorder.span("shutdown", asked, joined)
+            work.writer.write_span("shutdown", asked, joined)
         stamped.record(part, had_ns, joined)
         if work.window_ends(part, joined=True):
-            work.recorder.end_window()
+            work.writer.end_window()
         return [results[index] for index, _ in part.items]
 
 
@@ -103,6 +103,6 @@ def _end(process: Any, pipe: Connection, *, killed: bool, stays: bool) -> None:
     pipe.close()
 
 
-FORK = RawProcesses("raw-fork")
-SPAWN = RawProcesses("raw-spawn")
-FORKSERVER = RawProcesses("raw-forkserver")
+FORK = RawProcesses("raw-fork", "fork")
+SPAWN = RawProcesses("raw-spawn", "spawn")
+FORKSERVER = RawProcesses("raw-forkserver", "forkserver")

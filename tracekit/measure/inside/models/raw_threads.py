@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from tracekit.bundle.stream_schema import StartRecord, ThreadRecord
 from tracekit.core.clock import now_ns
 from tracekit.measure.inside.models import Model, Round, Work
 from tracekit.measure.inside.stream_writer import run_task
@@ -66,22 +67,22 @@ class RawThreads(Model):
         had_ns = None
         try:
             for share in filter(None, shares):
-                workers.append(_Worker(work.recorder.next_worker(), work, share))
+                workers.append(_Worker(work.writer.number_worker(), work, share))
                 workers[-1].start()
             for worker in workers:
                 worker.done.wait()
             had_ns = now_ns()
             if work.window_ends(part, joined=False):
-                cpu = work.recorder.end_window()
+                cpu = work.writer.end_window()
         finally:
             asked = now_ns()
             for worker in workers:
                 worker.end()
             joined = now_ns()
-            work.recorder.span("shutdown", asked, joined)
+            work.writer.write_span("shutdown", asked, joined)
         _record(work, part, workers, cpu, had_ns, joined)
         if work.window_ends(part, joined=True):
-            work.recorder.end_window()
+            work.writer.end_window()
         for worker in workers:
             if worker.error is not None:
                 raise worker.error
@@ -94,25 +95,29 @@ def _record(
 ) -> None:
     own = work.worker_per_item and len(part.items) == 1
     for worker in workers:
-        work.recorder.thread(
-            tid=worker.tid,
-            name=worker.name,
-            role="worker",
-            worker=worker.number,
-            spawn_requested_ns=worker.requested_ns,
-            start_ns=worker.started_ns,
-            end_ns=joined_ns,
-            cpu_ns=cpu.get(worker.tid),
+        work.writer.write(
+            ThreadRecord(
+                tid=worker.tid,
+                name=worker.name,
+                role="worker",
+                worker=worker.number,
+                spawn_requested_ns=worker.requested_ns,
+                start_ns=worker.started_ns,
+                end_ns=joined_ns,
+                cpu_ns=cpu.get(worker.tid),
+            )
         )
-        work.recorder.worker_start(
-            worker=worker.number,
-            pid=work.recorder.pid,
-            tid=worker.tid,
-            requested_ns=worker.requested_ns,
-            returned_ns=worker.returned_ns,
-            item=part.items[0][0] if own else None,
-            result_ns=had_ns if own else None,
-            joined_ns=joined_ns if own else None,
+        work.writer.write(
+            StartRecord(
+                worker=worker.number,
+                pid=work.writer.pid,
+                tid=worker.tid,
+                requested_ns=worker.requested_ns,
+                returned_ns=worker.returned_ns,
+                item=part.items[0][0] if own else None,
+                result_ns=had_ns if own else None,
+                joined_ns=joined_ns if own else None,
+            )
         )
 
 

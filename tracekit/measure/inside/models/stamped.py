@@ -86,23 +86,27 @@ class StampedContext:
     def process(self, *args: Any, **kwargs: Any) -> Any:
         """As `multiprocessing.Process(...)`."""
         process = self._process_class(*args, **kwargs)
-        process.worker_options = {**self._work.worker_options, "worker": self._work.recorder.next_worker()}
-        self._work.recorder.worker_processes += 1
+        process.worker_options = {**self._work.worker_options, "worker": self._work.writer.number_worker()}
+        self._work.writer.worker_processes += 1
         self._made.append(process)
         return process
 
     def record(self, part: Round, had_ns: int | None, joined_ns: int) -> None:
         """Record what the parent saw of each process: `had_ns` is when it had all results of the round, which is when
         it had a worker's only one where every item has its own worker."""
+        from tracekit.bundle.stream_schema import StartRecord  # noqa: PLC0415 - a spawned worker must not pay for it before its stamp
+
         own = self._work.worker_per_item and len(part.items) == 1
         for process in self._made:
-            self._work.recorder.worker_start(
-                worker=process.worker_options["worker"],
-                pid=process.pid,
-                tid=process.pid if sys.platform == "linux" else None,
-                requested_ns=process.worker_options.get("spawn_requested_ns"),
-                returned_ns=process.returned_ns,
-                item=part.items[0][0] if own else None,
-                result_ns=had_ns if own else None,
-                joined_ns=joined_ns if own else None,
+            self._work.writer.write(
+                StartRecord(
+                    worker=process.worker_options["worker"],
+                    pid=process.pid,
+                    tid=process.pid if sys.platform == "linux" else None,
+                    requested_ns=process.worker_options.get("spawn_requested_ns"),
+                    returned_ns=process.returned_ns,
+                    item=part.items[0][0] if own else None,
+                    result_ns=had_ns if own else None,
+                    joined_ns=joined_ns if own else None,
+                )
             )

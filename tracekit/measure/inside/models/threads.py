@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from tracekit.bundle.stream_schema import StartRecord, ThreadRecord
 from tracekit.core.clock import now_ns
 from tracekit.measure.inside.models import Model, Round, Work
 from tracekit.measure.inside.stream_writer import run_task
@@ -35,42 +36,46 @@ def _round(work: Work, part: Round) -> list[Any]:
         futures, requests, submits = _submit(pool, work, part)
         results = [future.result() for future in futures]
         had_ns = now_ns()
-        cpu = work.recorder.end_window() if work.window_ends(part, joined=False) else {}
+        cpu = work.writer.end_window() if work.window_ends(part, joined=False) else {}
         ended = now_ns()
     finally:
         asked = now_ns()
         # After a task raised, the rest is not worth waiting for.
         pool.shutdown(wait=True, cancel_futures=True)
         joined = now_ns()
-        work.recorder.span("shutdown", asked, joined)
-    work.recorder.submits(submits)
+        work.writer.write_span("shutdown", asked, joined)
+    work.writer.write_submits(submits)
     # A pool starts its threads one after another, so the k-th request is the k-th tid: Linux gives rising ids, and a
     # wrapped counter would at worst swap the stamps of two workers.
     own = work.worker_per_item and len(part.items) == 1
     for requested, (started, tid) in zip(requests, sorted(starts, key=lambda start: start[1])):
-        worker = work.recorder.next_worker()
-        work.recorder.thread(
-            tid=tid,
-            name=f"worker_{worker}",
-            role="worker",
-            worker=worker,
-            spawn_requested_ns=requested,
-            start_ns=started,
-            end_ns=ended,
-            cpu_ns=cpu.get(tid),
+        worker = work.writer.number_worker()
+        work.writer.write(
+            ThreadRecord(
+                tid=tid,
+                name=f"worker_{worker}",
+                role="worker",
+                worker=worker,
+                spawn_requested_ns=requested,
+                start_ns=started,
+                end_ns=ended,
+                cpu_ns=cpu.get(tid),
+            )
         )
-        work.recorder.worker_start(
-            worker=worker,
-            pid=work.recorder.pid,
-            tid=tid,
-            requested_ns=requested,
-            returned_ns=None,
-            item=part.items[0][0] if own else None,
-            result_ns=had_ns if own else None,
-            joined_ns=joined if own else None,
+        work.writer.write(
+            StartRecord(
+                worker=worker,
+                pid=work.writer.pid,
+                tid=tid,
+                requested_ns=requested,
+                returned_ns=None,
+                item=part.items[0][0] if own else None,
+                result_ns=had_ns if own else None,
+                joined_ns=joined if own else None,
+            )
         )
     if work.window_ends(part, joined=True):
-        work.recorder.end_window()
+        work.writer.end_window()
     if work.warmup:
         _count_pickling(work, part, results)
     return results
@@ -80,7 +85,7 @@ def _count_pickling(work: Work, part: Round, results: list[Any]) -> None:
     """What processes would pay."""
     from tracekit.measure.inside.pickling import Counting  # noqa: PLC0415 - pickle is nothing that threads need
 
-    counting = Counting(work.recorder)
+    counting = Counting(work.writer)
     for (index, item), result in zip(part.items, results):
         # One that cannot go is enough to know.
         if not counting.within(index, item, result):

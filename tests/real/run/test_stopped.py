@@ -1,0 +1,143 @@
+"""Ctrl-C, SIGTERM and SIGKILL in the middle of a suite: what was measured is kept, and nobody is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.real.leftovers import (
+    assert_nothing_left,
+    command_lines,
+    measured_processes,
+    processes_with,
+    shared_segments,
+)
+from tests.real.quick import QUICK
+from tests.recording import until
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_keeps_what_was_measured(faulty: Path, number: signal.Signals) -> None:
+    """Ctrl-C while the second cell runs: the first one is kept and reported, nobody is left, exit 130."""
+    command = ["run", "faulty:SLEEPS_A_LITTLE", "--size", "smoke", "--runs", "3", "--warmup", "0", "--no-controls"]
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tracekit",
+            *command,
+            "--capture",
+            "none",
+            "--models",
+            "threads,fork",
+            "--workers",
+            "40",
+        ],
+        cwd=faulty,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+    def second_run_started() -> bool:
+        started = any(faulty.glob(".tracekit/*/002-*/streams/*.jsonl"))
+        assert started or process.poll() is None
+        return started
+
+    until(second_run_started, "the second run starts")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGINT else 143), err
+    assert "Traceback" not in out + err
+    assert not measured_processes(faulty)
+    folder = next(faulty.glob(".tracekit/*/suite.json"))
+    assert json.loads(folder.read_text())["status"] == "interrupted"
+    again = subprocess.run(
+        [sys.executable, "-m", "tracekit", "report"], cwd=faulty, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert "The suite was interrupted after 2 of 6 runs." in " ".join(again.stdout.split())
+    assert "what was measured is kept" in err
+
+
+def test_nothing_is_left_when_tracekit_itself_is_killed(faulty: Path) -> None:
+    """SIGKILL leaves tracekit no chance; its guard ends the measured processes."""
+    before = shared_segments()
+    command = ["run", "faulty:HANGS", *QUICK, "--models", "spawn"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracekit", *command],
+        cwd=faulty,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    until(lambda: len(list(faulty.glob(".tracekit/*/001-*/streams/*.jsonl"))) >= 3, "the workers start")
+    assert len(measured_processes(faulty)) >= 3
+    process.kill()
+    process.wait()
+    until(lambda: not measured_processes(faulty), "the measured processes are gone")
+    assert_nothing_left(faulty, before)
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """For temporary files, with a path that has room for the names of sockets."""
+    with tempfile.TemporaryDirectory(prefix="t") as folder:
+        yield Path(folder)
+
+
+def running(folder: Path, temporary: Path, *words: str) -> tuple[subprocess.Popen[bytes], str]:
+    """A `tracekit run` in that folder, and the variable by which it and all that it starts are known."""
+    name = "TRACEKIT_TESTED_BY"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracekit", "run", *words],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, name: str(folder), "TMPDIR": str(temporary)},
+    )
+    return process, f"{name}={folder}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda item: item.name)
+def test_the_programs_of_crash_are_ended_as_well(tmp_path: Path, temporary: Path, number: signal.Signals) -> None:
+    """They lead process groups of their own, and a pool of one has workers when the signal comes."""
+    before = shared_segments()
+    process, mark = running(tmp_path, temporary, "crash", "--size", "smoke")
+
+    def a_pool_is_at_work() -> bool:
+        # Forked workers have the words of their program.
+        pools = [words for words in command_lines(mark) if {"ProcessPoolExecutor", "Pool"}.intersection(words)]
+        return len(pools) > len(set(map(tuple, pools)))
+
+    until(a_pool_is_at_work, "a pool has workers")
+    process.send_signal(number)
+    assert process.wait(60) == (130 if number == signal.SIGINT else -number)
+    until(lambda: not processes_with(mark), "all of them are gone")
+    assert_nothing_left(tmp_path, before)
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda item: item.name)
+def test_who_is_asked_about_a_module_is_ended_as_well(tmp_path: Path, temporary: Path, number: signal.Signals) -> None:
+    """Before anything is measured: an import that never ends."""
+    (tmp_path / "endless.py").write_text("import time, pathlib\npathlib.Path('begun').touch()\ntime.sleep(600)\n")
+    process, mark = running(tmp_path, temporary, "endless:work", "--items", "range(3)")
+    until((tmp_path / "begun").exists, "the module is imported")
+    process.send_signal(number)
+    assert process.wait(60) == (130 if number == signal.SIGINT else -number)
+    until(lambda: not processes_with(mark), "it is gone")
+    assert list(temporary.iterdir()) == []

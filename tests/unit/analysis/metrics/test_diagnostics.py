@@ -1,0 +1,175 @@
+"""When a doubt is voiced, and when not."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+import pandas as pd
+import pytest
+
+from tests import table_factory
+from tests.table_factory import ENVIRONMENT, MS, Maker, full_run
+from tests.unit.analysis.metrics.watched import Program
+from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.diagnostics import find_notices
+from tracekit.analysis.metrics.interval_timeline import Lanes
+from tracekit.analysis.tables import Tables
+
+
+def computed(tables: Tables) -> pd.DataFrame:
+    """Only what doubts look at: the whole table takes ten times as long."""
+    return compute_all(tables, ["wall_ns", "cpu_ns", "steal_ns", "ceiling_share", "uss_bytes", "pss_bytes"])
+
+
+def codes(tables: Tables) -> list[str]:
+    return [item.code for item in find_notices(tables, computed(tables))]
+
+
+def small(*, repeats: int = 5, task_ms: int = 100, **environment: Any) -> Maker:
+    """serial and fork with warm-ups and the spin control: nothing to complain about."""
+    maker = Maker()
+    maker.facts["environments"] = [{**ENVIRONMENT, **environment}]
+    for workload, control in (("matmul", False), ("spin", True)):
+        for repeat in range(repeats + 1):
+            for model in ("serial", "fork"):
+                values: dict[str, Any] = {"workload": workload, "control": control, "repeat": repeat}
+                full_run(maker, model, task_ns=task_ms * MS, warmup=repeat == 0, **values)
+    return maker
+
+
+def test_a_good_suite_has_no_notice() -> None:
+    assert codes(small().tables()) == []
+    assert codes(table_factory.suite()) == []
+
+
+def test_few_repeats_are_named_once_and_not_again_for_the_controls() -> None:
+    tables = small(repeats=4).tables()
+    found = [item for item in find_notices(tables, computed(tables)) if item.code == "few-repeats"]
+    assert len(found) == 1
+    assert found[0].text.startswith("matmul (2 of 2 cells) has too few usable repeats (4)")
+    assert "needs at least 5" in found[0].text
+
+
+@pytest.mark.parametrize(("stolen_ms", "expected"), [(100, []), (400, ["steal"])])
+def test_steal_is_worth_a_word_beyond_2_percent(stolen_ms: int, expected: list[str]) -> None:
+    tables = small().tables()
+    # The runs used 20 times 800 ms; all the steal comes in one of them.
+    first = tables.runs.loc[~tables.runs["warmup"], "run_id"].iloc[0]
+    hit = (tables.counters["run_id"] == first) & (tables.counters["counter"] == "steal_ns")
+    tables.counters.loc[hit & (tables.counters["at"] == "end"), "value"] = stolen_ms * MS
+    assert codes(tables) == expected
+
+
+def test_steal_has_another_effect_and_remedy_of_a_program() -> None:
+    """It has one run, and no option that would give it more."""
+    program = Program()
+    program.maker.counter(program.run, program.pid, "cpu_ns", 0, 80 * MS)
+    program.steal(20)
+    tables = program.tables()
+    (found,) = [item for item in find_notices(tables, computed(tables)) if item.code == "steal"]
+    assert "during the run (25 % of what" in found.text
+    assert "interval" not in found.text
+    assert "--runs" not in found.remedy
+
+
+def test_throttling_is_always_worth_a_word() -> None:
+    tables = small().tables()
+    hit = (tables.counters["counter"] == "throttled_ns") & (tables.counters["at"] == "end")
+    tables.counters.loc[hit, "value"] = 3 * MS
+    assert codes(tables) == ["throttled"]
+
+
+@pytest.mark.parametrize(("load", "expected"), [(0.4, []), (1.6, ["load"])])
+def test_a_busy_machine(load: float, expected: list[str]) -> None:
+    assert codes(small(load_before=load).tables()) == expected
+
+
+def test_a_busy_machine_has_another_effect_on_a_program() -> None:
+    """It has no speed-up and no interval."""
+    program = Program()
+    program.maker.facts["environments"] = [{**ENVIRONMENT, "load_before": 1.6}]
+    for tables, what in ((program.tables(), "program"), (small(load_before=1.6).tables(), "suite")):
+        (found,) = [item for item in find_notices(tables, computed(tables)) if item.code == "load"]
+        assert f"when the {what} began" in found.text
+        assert ("speed-ups" in found.text) == (what == "suite")
+
+
+@pytest.mark.parametrize("load", [pytest.param(10**400, id="huge"), float("inf"), float("nan"), "3.0", None])
+def test_a_load_that_is_no_number_is_absent(load: Any) -> None:
+    assert codes(small(load_before=load).tables()) == []
+    assert codes(small(load_before=3.0, usable_cpus=load).tables()) == []
+
+
+def test_short_serial_runs() -> None:
+    tables = small(task_ms=10).tables()
+    # The control is short as well, but the suite's own size mends both.
+    assert codes(tables) == ["short-runs"]
+    [short] = find_notices(tables, compute_all(tables))
+    assert short.remedy == "tracekit run matmul --size large", "what is asked for is not what was run"
+
+
+def test_a_remedy_asks_for_the_same_work_once_more() -> None:
+    """With all that was said, parameters and items, but for what has to be another."""
+    tables = small(task_ms=10, repeats=4).tables()
+    said = ["tracekit", "run", "matmul", "--parameter", "n=a b", "--size", "small", "--runs", "4"]
+    tables.suite = {**tables.suite, "command": said, "size": "small"}
+    remedies = {item.code: item.remedy for item in find_notices(tables, compute_all(tables))}
+    assert remedies == {
+        "few-repeats": "tracekit run matmul --parameter 'n=a b' --size small --runs 7",
+        "short-runs": "tracekit run matmul --parameter 'n=a b' --runs 4 --size default",
+    }
+
+
+def test_no_control() -> None:
+    tables = small().tables()
+    tables.runs = tables.runs[tables.runs["workload"] == "matmul"].reset_index(drop=True)
+    found = find_notices(tables, computed(tables))
+    assert [item.code for item in found] == ["no-control"]
+    assert "no spin control at 2 workers" in found[0].text
+
+
+def test_no_schedstat_names_the_source() -> None:
+    tables = small().tables()
+    tables.counters = tables.counters[tables.counters["counter"] != "run_queue_wait_ns"].assign(source="portable")
+    found = find_notices(tables, computed(tables))
+    assert [item.code for item in found] == ["no-schedstat"]
+    assert "source portable" in found[0].text
+
+
+def test_no_memory() -> None:
+    tables = small().tables()
+    tables.counters = tables.counters[~tables.counters["counter"].isin(["uss_bytes", "pss_bytes"])]
+    assert codes(tables) == ["no-memory"]
+    one_left = small().tables()
+    one_left.counters = one_left.counters[one_left.counters["counter"] != "pss_bytes"]
+    assert codes(one_left) == []
+
+
+def test_what_all_threads_ask_for_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing two methods thread by thread asks each time which waits lie in tasks."""
+    maker = Maker()
+    for repeat in range(1, 6):
+        run = full_run(maker, "threads", task_ns=200 * MS, cpu_share=0.5, capture="waits", repeat=repeat)
+        for tid in (1, 2):
+            maker.wait(run, run["main_pid"], run["main_pid"] + tid, "gil", run["start_ns"] + MS, 80 * MS)
+    tables = maker.tables()
+    metrics = compute_all(tables, ["gil_wait_ns"])
+    lay = mock.Mock(side_effect=Lanes.lay)
+    monkeypatch.setattr(Lanes, "lay", lambda *given: lay(*given))
+    find_notices(tables, metrics)
+    # The waits and the tasks.
+    assert lay.call_count == 2
+
+
+def test_a_fork_beside_other_threads_is_worth_a_word() -> None:
+    maker = small()
+    assert "forked-with-threads" not in codes(maker.tables())
+    for model, threads in (("fork", 4), ("fork", 6), ("spawn", 6)):
+        run = maker.run(model, 100 * MS)
+        maker.counter(run, run["main_pid"], "threads", threads, threads)
+    tables = maker.tables()
+    (found,) = [item for item in find_notices(tables, computed(tables)) if item.code == "forked-with-threads"]
+    # Once, with the most; what spawn does is no matter.
+    assert "fork forked workers from a process that had 6 threads" in found.text
+    assert "forkserver" in found.remedy

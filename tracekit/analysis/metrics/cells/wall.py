@@ -1,0 +1,43 @@
+"""wall_ns: how long the work took.
+
+    run-span       a run of a suite: the span `run` of its main process, from before the first worker is started until
+                   the last one is joined
+    program-span   a recorded program: from the start to the end of its main process, as the captures saw them, else as
+                   its parent did
+
+CLOCK_MONOTONIC in nanoseconds. Over the repeats of a cell: the median, with the 95 % bootstrap interval of
+the median.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tracekit.analysis.metrics.cells.cell_runs import is_program, usable_runs
+from tracekit.analysis.metrics.estimate import measured
+from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
+from tracekit.analysis.metrics.rows import from_runs
+from tracekit.analysis.tables import Tables
+
+
+def compute(tables: Tables) -> pd.DataFrame:
+    """Rows of scope run and cell."""
+    walls = {
+        run["run_id"]: measured(float(run["wall_ns"]), "program-span" if is_program(run) else "run-span")
+        for run in usable_runs(tables)
+        if run["wall_ns"] is not None
+    }
+    return from_runs(tables, METRIC.name, METRIC.unit, walls)
+
+
+METRIC = Metric(
+    name="wall_ns",
+    unit="ns",
+    better="lower",
+    needs=("runs",),
+    valid_on=EVERYWHERE,
+    summary="How long the work, or the program, took.",
+    method="run-span: from before the first worker is started until the last one is joined. program-span: from the "
+    "start to the end of the main process. Cell: median of the repeats, 95 % bootstrap interval of the median.",
+    compute=compute,
+)

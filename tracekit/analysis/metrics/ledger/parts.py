@@ -1,0 +1,118 @@
+"""A ledger: the lives of threads, cut into named parts that add up to them exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from tracekit.analysis.metrics.estimate import Estimate, unavailable
+from tracekit.analysis.metrics.interval_timeline import Bools, Ints
+from tracekit.analysis.metrics.rows import Place
+from tracekit.analysis.metrics.thread_sums import summed, summed_bounds
+
+WALL = "thread_wall_ns"
+ON_CPU = "thread_on_cpu_ns"
+GIL = "thread_gil_wait_ns"
+LOCK = "thread_lock_wait_ns"
+IO = "thread_io_wait_ns"
+POLL = "thread_poll_ns"
+SLEEP = "thread_sleep_ns"
+CHILD = "thread_child_wait_ns"
+RUN_QUEUE = "thread_run_queue_ns"
+STEAL = "thread_steal_ns"
+BLOCKED = "thread_task_blocked_ns"
+IDLE = "thread_idle_ns"
+UNATTRIBUTED = "unattributed_ns"
+
+PARTS = (ON_CPU, GIL, LOCK, IO, POLL, SLEEP, CHILD, RUN_QUEUE, STEAL, BLOCKED, IDLE, UNATTRIBUTED)
+"""What WALL is the sum of. A part that is unavailable is in none of the others but UNATTRIBUTED or BLOCKED."""
+
+WAIT_PARTS = (GIL, LOCK, IO, POLL, SLEEP, CHILD)
+PART_OF_KIND = {
+    "gil": GIL,
+    "gil-switch": GIL,
+    "lock": LOCK,
+    "io-read": IO,
+    "io-write": IO,
+    "poll": POLL,
+    "sleep": SLEEP,
+    "child-wait": CHILD,
+}
+"""Kind of a wait -> the part that it belongs to."""
+
+_LACKS = unavailable("the life or the CPU time of a worker thread is not known")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """`runs`: those it is about; `threads`: rows of `lives`; `parts`: ns of each of them, in the order of the rows;
+    `ends`: lower and upper end of the parts that are bounds; `methods` and `reasons`: how a part came about and what
+    is to be said of it.
+    """
+
+    runs: frozenset[str]
+    threads: pd.DataFrame
+    parts: dict[str, Ints]
+    methods: dict[str, str]
+    ends: dict[str, tuple[Ints, Ints]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    lacking: frozenset[Place] = frozenset()
+    """Runs and processes that lack a thread that counts, because its life or CPU time is not known."""
+
+    def numbers(self, part: str) -> dict[Place, Estimate]:
+        """One part of every thread, process and run; nothing for a part that this ledger does not tell."""
+        if part not in self.parts:
+            return {}
+        values, method, reason = self.parts[part], self.methods[part], self.reasons.get(part)
+        if part in self.ends:
+            lower, upper = self.ends[part]
+            found = summed_bounds(self.threads, (lower, values, upper), method, reason=reason)
+        else:
+            found = summed(self.threads, values, np.ones(len(values), np.int64), method, reason=reason)
+        # A sum that silently lacks a worker would be wrong. Of a program the threads that are known are all that
+        # there is to say: a process that was killed leaves some of which nobody knows the CPU time.
+        return found | dict.fromkeys(self.lacking, _LACKS)
+
+
+def lacking(threads: pd.DataFrame, usable: Bools) -> frozenset[Place]:
+    """Processes and runs of suites whose sums lack one of these threads (rows of `lives`)."""
+    missing = threads[~usable & threads["counts"].to_numpy(bool) & ~threads["program"].to_numpy(bool)]
+    pairs = list(zip(missing["run_id"].tolist(), missing["pid"].tolist(), strict=True))
+    return frozenset(pairs) | frozenset((run_id,) for run_id, _ in pairs)
+
+
+def shared_out(rests: Ints, budgets: Ints, groups: Ints) -> Ints:
+    """What each gets of its group's budget: all of its rest where the budget is enough for the group, else in
+    proportion to it. Integers that never exceed a rest nor, added up, a budget. `budgets` is per row, equal in a group.
+    """
+    given = np.zeros(len(rests), np.int64)
+    for group in np.unique(groups).tolist():
+        rows = np.flatnonzero(groups == group)
+        wanted = rests[rows]
+        total = int(wanted.sum())
+        budget = max(0, int(budgets[rows[0]]))
+        if total <= budget:
+            given[rows] = wanted
+            continue
+        # Shares of the running total: each is rounded down and none of the budget is lost on the way.
+        running = 0
+        before = 0
+        for row, want in zip(rows.tolist(), wanted.tolist(), strict=True):
+            running += want
+            after = running * budget // total
+            given[row] = after - before
+            before = after
+    return given
+
+
+def fitted(amounts: dict[str, Ints], room: Ints, order: tuple[str, ...]) -> dict[str, Ints]:
+    """The amounts, cut so that they fit into the room, in this order until they do; room is at least 0."""
+    over = np.maximum(sum(amounts.values(), start=np.zeros(len(room), np.int64)) - room, 0)
+    left = dict(amounts)
+    for part in order:
+        cut = np.minimum(left[part], over)
+        left[part] = left[part] - cut
+        over = over - cut
+    return left

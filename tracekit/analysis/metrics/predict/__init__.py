@@ -1,0 +1,1 @@
+"""How long the work would take under another model, from what one model showed and what workers cost here."""

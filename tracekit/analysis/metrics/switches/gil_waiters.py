@@ -1,0 +1,79 @@
+"""Which voluntary switches are waiting for the GIL, and which are something else.
+
+A thread that waits for the GIL blocks, wakes when the switch interval is over to ask for it, and blocks again: two
+spinners make some 130 such switches a second each. To the kernel they are voluntary like those of I/O. Taken off the
+voluntary switches they leave what the program itself waited for: locks, I/O, sleep.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tracekit.analysis.metrics.estimate import Estimate, unavailable
+from tracekit.analysis.metrics.methods import KERNEL_SCHED, WAITS_PROBE, family
+from tracekit.analysis.metrics.metric import LINUX, Metric
+from tracekit.analysis.metrics.rows import Numbers, Place, from_methods
+from tracekit.analysis.metrics.switches.by_thread import waiting_for_gil
+from tracekit.analysis.metrics.switches.switches import voluntary
+from tracekit.analysis.metrics.thread_sums import joined
+from tracekit.analysis.tables import Tables
+
+_NOT_WATCHED = unavailable("needs capture waits or kernel, which see who waits for the GIL")
+
+
+def compute(tables: Tables) -> pd.DataFrame:
+    """Rows of gil_waiter_switches of scope thread, process, run and cell."""
+    return from_methods(tables, WAITERS.name, WAITERS.unit, _waiters(tables), missing=_NOT_WATCHED)
+
+
+def compute_others(tables: Tables) -> pd.DataFrame:
+    """Rows of other_voluntary_switches of scope thread, process, run and cell."""
+    waiters, all_of_them = _waiters(tables), voluntary(tables)
+    found: dict[Place, list[Estimate]] = {}
+    for place, estimates in waiters.items():
+        for waiting in estimates:
+            # Counts of one watcher where it has both; the probe's thread ends are the kernel's counts as well.
+            counts = [item for item in all_of_them.get(place, ()) if item.available]
+            same = [item for item in counts if family(item.method) == family(waiting.method)]
+            if counts:
+                found.setdefault(place, []).append(_less((same or counts)[0], waiting))
+    return from_methods(tables, OTHERS.name, OTHERS.unit, found, missing=_NOT_WATCHED)
+
+
+def _waiters(tables: Tables) -> Numbers:
+    return joined(waiting_for_gil(tables, KERNEL_SCHED), waiting_for_gil(tables, WAITS_PROBE))
+
+
+def _less(count: Estimate, waiting: Estimate) -> Estimate:
+    value = max(0.0, count.value - waiting.value)
+    return Estimate(
+        value=value, lower=value, upper=value, method=waiting.method, quality=waiting.quality, n=round(count.value)
+    )
+
+
+WAITERS = Metric(
+    name="gil_waiter_switches",
+    unit="count",
+    better="lower",
+    needs=("waits", "sched", "threads"),
+    valid_on=f"{LINUX}, with capture waits or kernel",
+    summary="How often a thread gave up its CPU because it waited for the GIL, each wake-up to ask for it included.",
+    method=(
+        "kernel-sched: voluntary switches inside GIL waits. waits-probe: ceil(wait / switch interval), summed over GIL "
+        "waits. Run: sum over its threads. Cell: median."
+    ),
+    compute=compute,
+)
+OTHERS = Metric(
+    name="other_voluntary_switches",
+    unit="count",
+    better="neither",
+    needs=("waits", "sched", "threads", "counters"),
+    valid_on=f"{LINUX}, with capture waits or kernel",
+    summary="Voluntary context switches that were no wait for the GIL: locks, I/O, sleep.",
+    method=(
+        "voluntary_switches - gil_waiter_switches of the same place, at least 0, by one watcher where it counts both. "
+        "Cell: median."
+    ),
+    compute=compute_others,
+)

@@ -1,0 +1,1 @@
+"""The page of the claims about threads and processes. Open `page.py` first."""

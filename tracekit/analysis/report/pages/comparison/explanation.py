@@ -1,0 +1,78 @@
+"""One subject of a suite by itself, for `tracekit explain`: what follows, in words and as a table, and how it
+was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracekit.analysis.metrics.once import remembering
+from tracekit.analysis.metrics.predict import break_even, prediction
+from tracekit.analysis.metrics.predict.task_demand import NO_WARMUP
+from tracekit.analysis.report.cells import Group
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.pages.comparison import what_if as follows
+from tracekit.analysis.report.views import TableView
+from tracekit.analysis.tables import Tables
+from tracekit.bundle.names import UNTRACED
+from tracekit.core.errors import NothingToDo, UsageError
+
+NO_THREADS = "threads were not run, which predictions are made from"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """`metrics`: the rows of the metrics table that it is made of."""
+
+    title: str
+    sentences: tuple[str, ...]
+    table: TableView
+    how: str
+    metrics: list[dict[str, Any]]
+
+
+def explain(tables: Tables, topic: str) -> Explanation:
+    """Raises UsageError for an unknown topic, NothingToDo where the suite says nothing of it."""
+    if topic not in follows.TOPICS:
+        raise UsageError(f"unknown topic {topic!r}: known are {', '.join(follows.TOPICS)}", "tracekit explain --help")
+    with remembering():
+        found = groups(tables)
+        table = follows.by_topic(tables, found).get(topic)
+    suite_id, workload = tables.suite.get("suite_id"), tables.suite.get("workload")
+    if table is None:
+        why = _why(found)
+        again = why == prediction.NO_COSTS.reason or why in (NO_THREADS, NO_WARMUP)
+        remedy = f"tracekit run {workload} --models threads" if again else f"tracekit report {suite_id}"
+        raise NothingToDo(f"{suite_id} says nothing of it: {why}", remedy)
+    names = _metrics(topic)
+    of_cells = tables.metrics[(tables.metrics["scope"] == "cell") & tables.metrics["metric"].isin(names)]
+    # Those of the controls are not what the table is about.
+    of_cells = of_cells[(of_cells["workload"] == workload) & (of_cells["capture"] == UNTRACED)]
+    told = of_cells[of_cells["quality"] != "unavailable"]
+    return Explanation(
+        title=table.title,
+        sentences=follows.sentences(tables, found) if topic == follows.BREAK_EVEN else (),
+        table=table,
+        how=follows.HOW[topic],
+        metrics=json.loads(told.to_json(orient="records", double_precision=15)),
+    )
+
+
+def _metrics(topic: str) -> list[str]:
+    if topic == follows.BREAK_EVEN:
+        kinds = (break_even.LENGTH, break_even.COUNT)
+        return [break_even.metric_name(model, kind) for kind in kinds for model in prediction.POOLS]
+    if topic == follows.PREDICTION:
+        return [prediction.metric_name(model) for model in prediction.PREDICTED]
+    return ["wall_ns", *(prediction.metric_name(model) for model in prediction.POOLS)]
+
+
+def _why(found: Sequence[Group]) -> str:
+    """Why nothing could be predicted."""
+    for group in found:
+        for cell in group.cells:
+            if cell.model == prediction.BASE:
+                return cell.number(prediction.metric_name("fork")).reason or "nothing was predicted"
+    return NO_THREADS

@@ -1,0 +1,333 @@
+"""What follows from the numbers: how long the work would take under the other models, from which task on processes
+pay, and what another start method would cost."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from tracekit.analysis.metrics.cells.speedup import SAME_WORK
+from tracekit.analysis.metrics.predict import break_even, prediction
+from tracekit.analysis.report.cells import Cell, Group, Number
+from tracekit.analysis.report.environment import environments
+from tracekit.analysis.report.pages.comparison import break_even_figure as regions
+from tracekit.analysis.report.views import Field, FigureGroup, FigureView, LegendItem, Row, RowGroup, Section, TableView
+from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
+from tracekit.analysis.tables import CELL, Tables
+from tracekit.core.units import format_ns
+
+SLUG = "follows"
+PREDICTION, BREAK_EVEN, START_METHODS = "prediction", "break-even", "start-methods"
+TOPICS = {
+    BREAK_EVEN: "From which task on processes pay",
+    PREDICTION: "Predicted from what threads did",
+    START_METHODS: "The same under another start method",
+}
+"""What `tracekit explain` explains, and the titles of the tables."""
+
+HOW = {
+    BREAK_EVEN: "Equal tasks that compute and wait as this workload's do are played through: start of the workers, "
+    "handing out, bytes on their way and the end as the controls of each round have them, against threads that are as "
+    "much faster than one after another as they were here. The shortest length, and the least number, from which on "
+    "the pool is faster for every greater one; where a round has none there is no number. Median of the rounds, with "
+    "the interval of what went in.",
+    PREDICTION: "The CPU time of each task and its waits for the outside, of each round, played through task by task "
+    "with what workers, bytes and computing beside others cost in the controls of the same round. Median of the "
+    "rounds, with the interval of what went in.",
+    START_METHODS: "Measured where the suite has that model at as many workers, else predicted. The difference is that "
+    "of two measured walls, or of two predicted ones.",
+}
+
+_NONE = "none"
+_WAYS = {"fork": "forked processes", "forkserver": "those of a fork server", "spawn": "spawned ones"}
+_DEFAULT_OF = {
+    "fork": "Linux up to Python 3.13",
+    "forkserver": "Linux from Python 3.14 on",
+    "spawn": "macOS, Windows",
+}
+
+
+def section(tables: Tables, groups: Sequence[Group]) -> Section | None:
+    """None where there was nothing to predict from, and for programs."""
+    with_base = [(group, base) for group in groups if (base := _base(group)) is not None and _told(base)]
+    if not with_base:
+        return None
+    drawn = [regions.figure(base, terms) for _, base in with_base if (terms := _terms(tables, base))]
+    figures = [item for item in drawn if item is not None]
+    return Section(
+        slug=SLUG,
+        title="What follows",
+        sentences=sentences(tables, groups),
+        lead=len(with_base),
+        figures=FigureGroup(label="", figures=_numbered(figures), missing=()) if figures else None,
+        tables=tuple(by_topic(tables, groups).values()),
+    )
+
+
+def by_topic(tables: Tables, groups: Sequence[Group]) -> dict[str, TableView]:
+    """Topic -> its table, of those that there is something to say about."""
+    made = {
+        PREDICTION: _predictions(groups),
+        BREAK_EVEN: _break_evens(groups),
+        START_METHODS: _start_methods(tables, groups),
+    }
+    return {topic: table for topic, table in made.items() if table is not None}
+
+
+def sentences(tables: Tables, groups: Sequence[Group]) -> tuple[str, ...]:
+    """One per group that there is something to predict from."""
+    several = len(groups) > 1
+    found = [(group, base) for group in groups if (base := _base(group)) is not None and _told(base)]
+    return tuple(
+        f"{f'{group.label}: ' if several else ''}{_sentence(base, _terms(tables, base))}" for group, base in found
+    )
+
+
+def _sentence(base: Cell, terms: Sequence[break_even.Terms]) -> str:
+    """From which task on processes pay, in words."""
+    known = [
+        (model, number)
+        for model in prediction.POOLS
+        if (number := base.number(break_even.metric_name(model, break_even.LENGTH))).available
+    ]
+    if not known:
+        reason = base.number(break_even.metric_name("fork", break_even.LENGTH)).reason
+        return f"From which task on processes would pay is not known: {reason}."
+    each = listed([f"{_WAYS[model]} from {_with_interval(number)}" for model, number in known])
+    length = f" One takes {format_ns(statistics.median(item.task_ns for item in terms))} here." if terms else ""
+    return (
+        f"With as many tasks of this payload, {plural(base.workers, 'worker')} are faster than threads and serial when "
+        f"a task takes long enough: {each}.{length}"
+    )
+
+
+def _with_interval(number: Number) -> str:
+    between = interval_text(number)
+    return f"{value_text(number)} ({between})" if between else value_text(number)
+
+
+def _base(group: Group) -> Cell | None:
+    """Threads at the most workers, which all of this is told from."""
+    found = [cell for cell in group.cells if cell.model == prediction.BASE]
+    return max(found, key=lambda cell: cell.workers) if found else None
+
+
+def _told(base: Cell) -> bool:
+    return any(base.number(prediction.metric_name(model)).available for model in prediction.PREDICTED)
+
+
+def _terms(tables: Tables, base: Cell) -> tuple[break_even.Terms, ...]:
+    key = tuple(getattr(base, name) for name in CELL)
+    found = break_even.terms_by_round(tables).get(key, ())
+    return () if isinstance(found, str) else found
+
+
+def _numbered(figures: list[FigureView]) -> tuple[FigureView, ...]:
+    if len(figures) == 1:
+        return tuple(figures)
+    return tuple(replace(figure, slug=f"{figure.slug}-{number}") for number, figure in enumerate(figures, start=1))
+
+
+def _measured(group: Group, base: Cell, model: str) -> Number | None:
+    """The wall of the same work under that model with as many workers, where it was measured as well."""
+    for cell in group.cells:
+        same = all(getattr(cell, name) == getattr(base, name) for name in SAME_WORK)
+        if same and cell.model == model and (model == "serial" or cell.workers == base.workers):
+            wall = cell.number("wall_ns")
+            return wall if wall.available else None
+    return None
+
+
+def _blocks(groups: Sequence[Group], rows_of: Mapping[str, tuple[Row, ...]]) -> tuple[RowGroup, ...]:
+    several = len(groups) > 1
+    return tuple(
+        RowGroup(label=group.label if several else "", rows=rows)
+        for group in groups
+        if (rows := rows_of.get(group.label))
+    )
+
+
+def _predictions(groups: Sequence[Group]) -> TableView | None:
+    rows: dict[str, tuple[Row, ...]] = {}
+    for group in groups:
+        base = _base(group)
+        if base is None:
+            continue
+        found = []
+        for model in prediction.PREDICTED:
+            number = base.number(prediction.metric_name(model))
+            if number.available:
+                found.append(_predicted_row(model, base, number, _measured(group, base, model)))
+        rows[group.label] = tuple(found)
+    blocks = _blocks(groups, rows)
+    if not blocks:
+        return None
+    return TableView(
+        title=TOPICS[PREDICTION],
+        caption="The CPU time of each task and its waits for the outside under threads, played through with what "
+        "workers, bytes and computing beside others cost in the controls of the same rounds. The interval says how "
+        "sure these are; how good such predictions are is told in docs/metrics.md.",
+        columns=(
+            ("Model", "workers"),
+            ("Predicted wall", "95 % interval"),
+            ("Measured wall", "95 % interval"),
+            ("Predicted / measured", "at most"),
+        ),
+        groups=blocks,
+        legend=(),
+    )
+
+
+def _predicted_row(model: str, base: Cell, number: Number, wall: Number | None) -> Row:
+    ratio = Field(main="–")
+    if wall is not None and wall.value:
+        between = ""
+        if number.interval and wall.interval and min(wall.interval) > 0:
+            ends = (number.interval[0] / wall.interval[1], number.interval[1] / wall.interval[0])
+            between = range_text(*ends, "ratio")
+        ratio = Field(main=times((number.value or 0.0) / wall.value), sub=between)
+    return Row(
+        family="serial" if model == "serial" else "processes",
+        label=_label(model),
+        detail="one thread" if model == "serial" else plural(base.workers, "worker"),
+        fields=(
+            Field(main=value_text(number), sub=interval_text(number)),
+            Field(main="not measured") if wall is None else Field(main=value_text(wall), sub=interval_text(wall)),
+            ratio,
+        ),
+    )
+
+
+def _label(model: str) -> str:
+    return model if model == "serial" else f"processes ({model})"
+
+
+def _break_evens(groups: Sequence[Group]) -> TableView | None:
+    rows: dict[str, tuple[Row, ...]] = {}
+    for group in groups:
+        base = _base(group)
+        if base is not None and _told(base):
+            rows[group.label] = tuple(
+                Row(
+                    family="processes",
+                    label=_label(model),
+                    detail=plural(base.workers, "worker"),
+                    fields=tuple(
+                        _even_field(base.number(break_even.metric_name(model, metric)))
+                        for metric in (break_even.LENGTH, break_even.COUNT)
+                    ),
+                )
+                for model in prediction.POOLS
+            )
+    blocks = _blocks(groups, rows)
+    if not blocks:
+        return None
+    return TableView(
+        title=TOPICS[BREAK_EVEN],
+        caption="Above these a pool of processes is faster than threads and than serial, for tasks that compute and "
+        "wait as these do and whose items and results are as large.",
+        columns=(
+            ("Model", "workers"),
+            ("Task length", "with as many tasks"),
+            ("Number of tasks", "as long as these"),
+        ),
+        groups=blocks,
+        legend=_why_none(groups),
+    )
+
+
+def _even_field(number: Number) -> Field:
+    return Field(main=value_text(number) if number.available else _NONE, sub=interval_text(number))
+
+
+def _why_none(groups: Sequence[Group]) -> tuple[LegendItem, ...]:
+    """What `none` stands for, each reason once."""
+    numbers = [
+        base.number(break_even.metric_name(model, metric))
+        for group in groups
+        if (base := _base(group)) is not None and _told(base)
+        for metric in (break_even.LENGTH, break_even.COUNT)
+        for model in prediction.POOLS
+    ]
+    reasons = dict.fromkeys(number.reason for number in numbers if not number.available and number.reason)
+    return (LegendItem(mark=_NONE, text="; ".join(reasons)),) if reasons else ()
+
+
+def _start_methods(tables: Tables, groups: Sequence[Group]) -> TableView | None:
+    rows: dict[str, tuple[Row, ...]] = {}
+    for group in groups:
+        base = _base(group)
+        if base is None:
+            continue
+        walls = {model: _wall(group, base, model) for model in prediction.POOLS}
+        default = _default(tables, group)
+        rows[group.label] = tuple(
+            _method_row(model, base, wall, _more(group, base, model, default))
+            for model, wall in walls.items()
+            if wall is not None
+        )
+    blocks = _blocks(groups, rows)
+    if not blocks:
+        return None
+    return TableView(
+        title=TOPICS[START_METHODS],
+        caption="As this machine does it: what a start method costs on another system, only a run there tells.",
+        columns=(
+            ("Start method", "workers"),
+            ("Default of", ""),
+            ("Wall", "95 % interval"),
+            ("Against the default here", ""),
+        ),
+        groups=blocks,
+        legend=(),
+    )
+
+
+def _wall(group: Group, base: Cell, model: str) -> tuple[Number, bool] | None:
+    """The wall under that start method and whether it was measured."""
+    wall = _measured(group, base, model)
+    if wall is not None:
+        return wall, True
+    number = base.number(prediction.metric_name(model))
+    return (number, False) if number.available else None
+
+
+def _more(group: Group, base: Cell, model: str, default: str) -> str:
+    """How much longer it takes than under the default: of two measured walls, else of two predicted ones, whose errors
+    have much in common."""
+    if model == default:
+        return "is the default"
+    pairs = (
+        (_measured(group, base, model), _measured(group, base, default)),
+        tuple(base.number(prediction.metric_name(name)) for name in (model, default) if name in prediction.POOLS),
+    )
+    for pair in pairs:
+        values = [number.value for number in pair if number is not None and number.value is not None]
+        if len(values) == 2:
+            more = values[0] - values[1]
+            return f"{'+' if more >= 0 else '-'}{format_ns(abs(more))}"
+    return "–"
+
+
+def _method_row(model: str, base: Cell, wall: tuple[Number, bool], more: str) -> Row:
+    number, was_measured = wall
+    return Row(
+        family="processes",
+        label=model,
+        detail=plural(base.workers, "worker"),
+        fields=(
+            Field(main=_DEFAULT_OF[model], words=True),
+            Field(main=value_text(number), sub=interval_text(number), tag="measured" if was_measured else "predicted"),
+            Field(main=more),
+        ),
+    )
+
+
+def _default(tables: Tables, group: Group) -> str:
+    """What multiprocessing does in that interpreter where nobody says otherwise."""
+    for item in environments(tables.suite):
+        python = item.get("python")
+        if item.get("python_label") in (None, group.python) and isinstance(python, dict):
+            return str(python.get("start_method_default") or "")
+    return ""

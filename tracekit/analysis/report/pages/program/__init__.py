@@ -1,0 +1,1 @@
+"""The page of a recorded program: its processes, threads and waits."""

@@ -1,0 +1,298 @@
+"""What is told of a recorded program: how long it took, how it ended, and where the time of its threads went.
+
+It was run once and nothing is compared: no speed-up, no ceiling, no interval.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+from tracekit.analysis.metrics.ledger import parts as ledger_parts
+from tracekit.analysis.report.cells import Number
+from tracekit.analysis.report.fields import GIL_WAIT_AS_PART, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
+from tracekit.analysis.report.ledger import NAMES, Ledger, amount_text, ledger_of, unattributed_text
+from tracekit.analysis.report.names import Names, names_of
+from tracekit.analysis.report.places import Numbers, Place, number_at, places_of
+from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView, Verdict
+from tracekit.analysis.report.wording import percent, plural, value_text
+from tracekit.analysis.tables import Tables, records
+from tracekit.bundle.names import PROGRAM
+from tracekit.core.units import format_ns
+
+COLUMNS = (
+    ("Process", "threads"),
+    ("Life", "how it ended"),
+    ("On-CPU", "of thread time"),
+    ("GIL wait", "of thread time"),
+    ("Other waits", "the largest"),
+    ("Idle", "of thread time"),
+    ("Context switches", "voluntary / involuntary"),
+)
+WAITS = (
+    ledger_parts.LOCK,
+    ledger_parts.IO,
+    ledger_parts.POLL,
+    ledger_parts.SLEEP,
+    ledger_parts.CHILD,
+    ledger_parts.BLOCKED,
+)
+"""Parts of a ledger that are waits on something else than the GIL or a CPU."""
+
+_MOST_PROCESSES = 12
+_STARTS = ("spawn_requested_ns", "exec_ns", "interpreter_ready_ns")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """The one run of a recorded program, with everything the report tells of it.
+
+    `processes` are rows of that table, main first, then by the time their threads lived; `numbers` by place.
+    """
+
+    run: Mapping[str, Any]
+    processes: tuple[Mapping[str, Any], ...]
+    threads: Mapping[int, int]
+    """How many threads each process had."""
+    numbers: Mapping[Place, Numbers]
+    names: Names
+
+    @property
+    def run_id(self) -> str:
+        return str(self.run["run_id"])
+
+    @property
+    def name(self) -> str:
+        return str(self.run["workload"] or "the program")
+
+    def ledger(self, pid: int | None = None, tid: int | None = None) -> Ledger | None:
+        """Of the run, a process or a thread; None where its life is not known."""
+        return ledger_of(self.numbers.get((pid, tid), {}))
+
+    def number(self, metric: str, pid: int | None = None, tid: int | None = None) -> Number:
+        return number_at(self.numbers.get((pid, tid), {}), metric)
+
+
+def program_of(tables: Tables) -> Program | None:
+    """The recorded program of a suite; None when it is a suite of models, or has no run at all."""
+    runs = records(tables.runs)
+    if not runs or any(run["model"] != PROGRAM for run in runs):
+        return None
+    run = runs[0]
+    run_id = str(run["run_id"])
+    numbers = places_of(tables, run_id)
+    threads: dict[int, int] = {}
+    for row in records(tables.threads[tables.threads["run_id"] == run_id]):
+        threads[row["pid"]] = threads.get(row["pid"], 0) + 1
+
+    def weight(row: Mapping[str, Any]) -> tuple[bool, float, int]:
+        lived = number_at(numbers.get((row["pid"], None), {}), "thread_wall_ns").centre or 0.0
+        return (row["role"] != "main", -lived, row["pid"])
+
+    processes = sorted(records(tables.processes[tables.processes["run_id"] == run_id]), key=weight)
+    return Program(
+        run=run,
+        processes=tuple(processes),
+        threads=threads,
+        numbers=numbers,
+        names=names_of(tables, run_id),
+    )
+
+
+def headline(program: Program) -> Verdict:
+    """What it took, how it ended, and where the time of its threads went."""
+    wall, cpu = program.run["wall_ns"], program.number("cpu_ns")
+    if wall is None:
+        lead = f"{program.name} was not recorded to its end"
+        return Verdict(label="", outcome="none", lead=lead, rest=f": its run is {program.run['status']}.")
+    lead = f"{program.name} took {format_ns(wall)}"
+    ledger = program.ledger()
+    used = cpu.centre
+    if cpu.available and used is not None:
+        lead += f" and {value_text(cpu)} of CPU time"
+    elif ledger is not None:
+        used = ledger.parts.get(ledger_parts.ON_CPU)
+    busy = f" ({used / wall:.2f} CPUs busy)" if used is not None and wall else ""
+    return Verdict(label="", outcome=PROGRAM, lead=lead, rest=f"{busy}; {_end_of(program)}.{_where(program)}")
+
+
+def ended_text(process: Mapping[str, Any]) -> str:
+    """How a process ended: `exit code 3`, `os._exit, code 0`, `SIGKILL`, `not known`."""
+    ended, code = process.get("ended"), process.get("exit_code")
+    if code is not None and code < 0:
+        return _signal(-code)
+    if ended == "signal":
+        return "a signal"
+    if ended == "_exit" and _is_python(process):
+        return "os._exit" if code is None else f"os._exit, code {code}"
+    if code is not None:
+        return f"exit code {code}"
+    return "exit" if ended in ("exit", "_exit") else "not known"
+
+
+def _is_python(process: Mapping[str, Any]) -> bool:
+    """Whether leaving without clean-up is worth a word: a shell always ends so."""
+    return PurePath(process.get("executable") or "python").name.startswith(("python", "pypy"))
+
+
+def processes_table(program: Program) -> TableView:
+    """The whole program, then its processes if there are several, main first."""
+    notes = Footnotes()
+    several = len(program.processes) > 1
+    shown, rest = program.processes[:_MOST_PROCESSES], program.processes[_MOST_PROCESSES:]
+    rows = [_row(program, notes, None)]
+    if several:
+        rows += [_row(program, notes, process) for process in shown]
+    if rest:
+        rows.append(
+            Row(
+                family="plain",
+                label=plural(len(rest), "other process"),
+                detail="in metrics.csv",
+                fields=tuple(Field(main="–") for _ in COLUMNS[1:]),
+            )
+        )
+    return TableView(
+        title=f"{program.name} and its processes",
+        caption="Times of a process are sums over its Python threads, so they can exceed its life.",
+        columns=COLUMNS,
+        groups=(RowGroup(label="", rows=tuple(rows)),),
+        legend=(*_gil_note(program), *_tags(rows), *notes.legend()),
+    )
+
+
+def _row(program: Program, notes: Footnotes, process: Mapping[str, Any] | None) -> Row:
+    pid = None if process is None else int(process["pid"])
+    ledger = program.ledger(pid)
+    switches = tuple(program.number(name, pid) for name in ("voluntary_switches", "involuntary_switches"))
+    return Row(
+        family="plain",
+        label=program.name if pid is None else program.names.process(pid),
+        detail=_people(program) if pid is None else _threads(program, pid),
+        fields=(
+            _life(program, process),
+            _part(ledger, ledger_parts.ON_CPU, notes),
+            _gil_wait(program, pid, notes),
+            _other(ledger, notes),
+            _part(ledger, ledger_parts.IDLE, notes),
+            _switches(switches, notes),
+        ),
+    )
+
+
+def _people(program: Program) -> str:
+    counts = ((len(program.processes), "process"), (sum(program.threads.values()), "thread"))
+    # Nobody counted what nobody saw.
+    return ", ".join(plural(count, word) for count, word in counts if count) or "one run"
+
+
+def _threads(program: Program, pid: int) -> str:
+    count = program.threads.get(pid, 0)
+    named = "main" if program.names.process(pid) == "main" else ""
+    counted = plural(count, "thread") if count else ""
+    return " · ".join(part for part in (f"pid {pid}" if named else "", counted) if part)
+
+
+def _life(program: Program, process: Mapping[str, Any] | None) -> Field:
+    if process is None:
+        wall = program.run["wall_ns"]
+        return Field(main="n/a" if wall is None else format_ns(wall), sub=_ended_of_run(program))
+    starts = [process[name] for name in _STARTS if process[name] is not None]
+    if not starts and process["role"] == "main" and program.run["start_ns"] is not None:
+        starts = [program.run["start_ns"]]
+    if not starts or process["exit_ns"] is None:
+        return Field(main="n/a", sub=ended_text(process))
+    return Field(main=format_ns(max(0, process["exit_ns"] - min(starts))), sub=ended_text(process))
+
+
+def _part(ledger: Ledger | None, part: str, notes: Footnotes) -> Field:
+    if ledger is None:
+        return Field(main="n/a", mark=notes.mark("no Python thread with a known life"))
+    if part not in ledger.parts:
+        return Field(main="n/a", mark=notes.mark(f"{NAMES[part]} is not told apart by {ledger.method}"))
+    return Field(main=format_ns(ledger.parts[part]), sub=percent(ledger.share(part)))
+
+
+def _other(ledger: Ledger | None, notes: Footnotes) -> Field:
+    if ledger is None:
+        return _part(ledger, ledger_parts.LOCK, notes)
+    known = {part: ledger.parts[part] for part in WAITS if ledger.parts.get(part, 0) > 0}
+    if not known:
+        return Field(main="0 s")
+    largest = max(known, key=lambda part: known[part])
+    alone = f"all {NAMES[largest]}" if len(known) == 1 else f"{NAMES[largest]} {format_ns(known[largest])}"
+    return Field(main=format_ns(sum(known.values())), sub=alone)
+
+
+def _gil_wait(program: Program, pid: int | None, notes: Footnotes) -> Field:
+    """The ledger's part, as in the headline and the bars, where it is told; else the bound of gil_wait_ns."""
+    number, ledger = program.number("gil_wait_ns", pid), program.ledger(pid)
+    if number.method != "no-gil" and ledger is not None and ledger_parts.GIL in ledger.parts:
+        return replace(_part(ledger, ledger_parts.GIL, notes), tag=how(number) if number.available else "")
+    if not number.available:
+        # A process without Python lacks it for the same reason as the rest of its ledger.
+        return field_of(number, "", notes) if ledger is not None else _part(None, ledger_parts.GIL, notes)
+    if number.method == "no-gil":
+        return Field(main="0 s", sub="no GIL")
+    centre = number.centre or 0.0
+    share = percent(centre / ledger.whole) if ledger is not None and number.quality != "bound" else ""
+    return Field(main=value_text(number), sub=share, tag=how(number))
+
+
+def _switches(numbers: tuple[Number, ...], notes: Footnotes) -> Field:
+    if not any(number.available for number in numbers):
+        return field_of(numbers[0], "", notes)
+    return Field(main=" / ".join(f"{number.centre:,.0f}" if number.centre is not None else "n/a" for number in numbers))
+
+
+def _gil_note(program: Program) -> tuple[LegendItem, ...]:
+    """Why it is not the GIL wait of the GIL's own table, where there is one."""
+    ledger, number = program.ledger(), program.number("gil_wait_ns")
+    if ledger is None or not ledger.parts.get(ledger_parts.GIL) or not number.available:
+        return ()
+    return (LegendItem(mark="GIL wait", text=GIL_WAIT_AS_PART),)
+
+
+def _tags(rows: list[Row]) -> tuple[LegendItem, ...]:
+    """What the tags of the GIL wait mean."""
+    used = {field.tag for row in rows for field in row.fields}
+    return tuple(LegendItem(mark=tag, text=text) for tag, text in TAG_TEXT_OF_PROGRAM.items() if tag in used)
+
+
+def _end_of(program: Program) -> str:
+    ended = _ended_of_run(program)
+    if ended == "not known":
+        return "how it ended is not known"
+    if ended.startswith("SIG") or "signal" in ended:
+        return f"it was ended by {ended}"
+    return f"it ended with {ended}"
+
+
+def _ended_of_run(program: Program) -> str:
+    code = program.run["exit_code"]
+    main = next((row for row in program.processes if row["role"] == "main"), {})
+    return ended_text({**main, "exit_code": main.get("exit_code") if code is None else code})
+
+
+def _where(program: Program) -> str:
+    ledger = program.ledger()
+    if ledger is None:
+        return ""
+    # Not those of a shell, say, which the ledger is not about.
+    count = sum(1 for pid, tid in program.numbers if tid is not None and program.ledger(pid, tid) is not None)
+    who = "Its one thread" if count == 1 else f"Its {count} threads"
+    parts = [part for part in ledger.largest if ledger.share(part) >= 0.01][:5]
+    spent = [f"{NAMES[part]} {amount_text(ledger, part)}" for part in parts]
+    rest = unattributed_text(ledger)
+    unexplained = f"; {rest} is unattributed" if rest != "0 %" else ""
+    return f" {who} lived {format_ns(ledger.whole)} in all: {', '.join(spent)}{unexplained}."
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

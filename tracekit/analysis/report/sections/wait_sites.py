@@ -1,0 +1,183 @@
+"""Wait sites: in which Python functions the threads of a run blocked, on what, how often and how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tracekit.analysis.metrics.ledger.idle import idle_waits
+from tracekit.analysis.metrics.methods import WAITS_PROBE
+from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
+from tracekit.analysis.report.wording import percent, plural
+from tracekit.analysis.tables import Tables
+from tracekit.core.units import format_ns
+
+COLUMNS = (
+    ("Function", "where it begins"),
+    ("Waits for", "threads"),
+    ("Total", "of all waiting"),
+    ("Waits", "mean"),
+    ("Longest", ""),
+)
+KINDS = {
+    "gil": "the GIL",
+    "gil-switch": "the next thread to take the GIL",
+    "lock": "a lock",
+    "io-read": "a read",
+    "io-write": "a write",
+    "poll": "poll",
+    "sleep": "sleep",
+    "child-wait": "a child process",
+}
+"""What a reader calls each kind of wait."""
+
+UNKNOWN = "(no Python function)"
+_MOST, _MOST_IDLE = 12, 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """All waits of one kind in one function; the file and line where the function begins. Times in ns."""
+
+    function: str
+    file: str
+    line: int | None
+    kind: str
+    idle: bool
+    total: int
+    count: int
+    longest: int
+    threads: int
+
+    @property
+    def place(self) -> str:
+        """`queue.py:154`, with the folder it is in."""
+        return short_place(self.file, self.line)
+
+
+def sites_of(tables: Tables, run_id: str) -> tuple[Site, ...]:
+    """The sites of a run, the longest waiting first. The probe's waits; only without any the kernel's, which have no
+    functions.
+    """
+    waits = tables.waits[(tables.waits["run_id"] == run_id) & tables.waits["dur_ns"].notna()]
+    by_probe = waits[waits["method"] == WAITS_PROBE]
+    waits = by_probe if len(by_probe) else waits
+    if waits.empty:
+        return ()
+    texts = {name: waits[name].astype("str") for name in ("function", "file", "kind")}
+    waits = waits.assign(**texts, idle=_idle(waits), length=waits["dur_ns"].to_numpy(np.int64))
+    keys = ["function", "file", "line", "kind", "idle"]
+    # A thread id is one of a process: two processes may have had the same.
+    waits = waits.assign(thread=waits["pid"].astype("int64") * 2**32 + waits["tid"].astype("int64"))
+    found = waits.groupby(keys, dropna=False, sort=False).agg(
+        total=("length", "sum"), count=("length", "size"), longest=("length", "max"), threads=("thread", "nunique")
+    )
+    rows = found.sort_values("total", ascending=False, kind="stable").reset_index()
+    return tuple(
+        Site(
+            function="" if pd.isna(function) else str(function),
+            file="" if pd.isna(file) else str(file),
+            line=None if pd.isna(line) else int(line),
+            kind=str(kind),
+            idle=bool(idle),
+            total=int(total),
+            count=int(count),
+            longest=int(longest),
+            threads=int(threads),
+        )
+        for function, file, line, kind, idle, total, count, longest, threads in rows.itertuples(index=False, name=None)
+    )
+
+
+def sites_table(sites: tuple[Site, ...]) -> TableView | None:
+    """The top sites: waits that hold work up, and apart from them those for something to do; None without any."""
+    if not sites:
+        return None
+    whole = sum(site.total for site in sites)
+    blocks = [
+        _block("Waits", [site for site in sites if not site.idle], _MOST, whole),
+        _block("Idle: waits for something to do", [site for site in sites if site.idle], _MOST_IDLE, whole),
+    ]
+    blocks = [block for block in blocks if block.rows]
+    if len(blocks) == 1 and not any(site.idle for site in sites):
+        blocks = [RowGroup(label="", rows=blocks[0].rows)]
+    return TableView(
+        title="Wait sites",
+        caption="The Python functions in which threads blocked, and on what; the sum over all threads.",
+        columns=COLUMNS,
+        groups=tuple(blocks),
+        legend=(
+            LegendItem(
+                mark="function",
+                text="the innermost Python function at that moment; waits before the first or after the last one have "
+                "none",
+            ),
+        ),
+    )
+
+
+def sites_csv(sites: tuple[Site, ...]) -> str:
+    """Every site, for other programs; files as short as in the report, which is given to others."""
+    columns = {
+        name: [getattr(site, name) for site in sites]
+        for name in ("function", "file", "line", "kind", "idle", "total", "count", "longest", "threads")
+    }
+    columns["file"] = [short_place(site.file, None) for site in sites]
+    frame = pd.DataFrame(columns).astype({"line": "Int64"})
+    names = {"total": "total_ns", "longest": "longest_ns"}
+    return frame.rename(columns=names).to_csv(index=False, lineterminator="\n")
+
+
+def short_place(file: str, line: int | None) -> str:
+    """`threading.py:1000`, `futures/thread.py:69`: two parts of the path at most; empty for an unknown file."""
+    if not file:
+        return ""
+    parts = file.replace("\\", "/").split("/")
+    return "/".join(parts[-2:] if len(parts) > 2 else parts[-1:]) + ("" if line is None else f":{line}")
+
+
+def _block(label: str, sites: list[Site], most: int, whole: int) -> RowGroup:
+    shown, rest = sites[:most], sites[most:]
+    rows = [_row(site, whole) for site in shown]
+    if rest:
+        rows.append(
+            Row(
+                family="plain",
+                label=f"{plural(len(rest), 'other site')}",
+                detail="in wait-sites.csv",
+                fields=(
+                    Field(main="–"),
+                    _total(sum(site.total for site in rest), whole),
+                    Field(main=f"{sum(site.count for site in rest):,}"),
+                    Field(main=format_ns(max(site.longest for site in rest))),
+                ),
+            )
+        )
+    return RowGroup(label=label, rows=tuple(rows))
+
+
+def _row(site: Site, whole: int) -> Row:
+    return Row(
+        family="plain",
+        label=site.function or UNKNOWN,
+        detail=site.place,
+        fields=(
+            Field(main=KINDS.get(site.kind, site.kind), sub=plural(site.threads, "thread"), words=True),
+            _total(site.total, whole),
+            Field(main=f"{site.count:,}", sub=f"mean {format_ns(site.total / site.count)}"),
+            Field(main=format_ns(site.longest)),
+        ),
+    )
+
+
+def _total(total: int, whole: int) -> Field:
+    return Field(main=format_ns(total), sub=percent(total / whole) if whole else "")
+
+
+def _idle(waits: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Waits that the ledger books as idle; a wait for the GIL never is one."""
+    of_gil = waits["kind"].isin(("gil", "gil-switch")).to_numpy(bool)
+    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = idle_waits(waits) & ~of_gil
+    return found

@@ -54,7 +54,9 @@ doctor: setup ## say what this machine can measure, and what would enable the re
 
 test: setup-dev ## run the tests [ARGS: more for pytest]
 	@$(VENV_PYTHON) -I bootstrap/browser.py $(REQUIRE_BROWSER)
-	@$(VENV_PYTHON) -m pytest $(ARGS)
+	@$(VENV_PYTHON) -m pytest -m 'not measures' --numprocesses logical --dist worksteal $(ARGS); parallel=$$?; \
+	$(VENV_PYTHON) -m pytest -m measures $(ARGS); alone=$$?; \
+	case $$parallel,$$alone in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac
 
 lint: setup-dev ## check format, rules, types, imports and the generated docs
 	@echo 'lint: format'

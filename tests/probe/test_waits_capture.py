@@ -65,18 +65,37 @@ def refused(python: Interpreter | None = None) -> CaptureUnavailable:
     return caught.value
 
 
-def test_without_a_library_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty cache folder, and no installed library."""
     monkeypatch.setattr(probe, "LIBRARIES", tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tracekit" / "probes"
+
+
+def test_without_a_library_and_a_compiler_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setenv("CC", "/nonexistent/cc")
     error = refused()
+    assert not cache.exists()
     assert "is not compiled" in str(error)
     assert "gcc" in error.hint
 
 
-def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch, library: Path, tmp_path: Path) -> None:
+def test_without_a_library_one_is_compiled_and_kept(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, spec: RunSpec, bundle: Bundle
+) -> None:
+    CAPTURE.preflight(interpreters.own(), Provision())
+    [kept] = cache.glob("*.so")
+    with CAPTURE.around(spec, bundle) as variables:
+        assert variables["LD_PRELOAD"].split(":")[0] == str(kept)
+    monkeypatch.setenv("CC", "/nonexistent/cc")
+    CAPTURE.preflight(interpreters.own(), Provision())
+
+
+def test_a_library_of_other_sources_is_not_used(library: Path, tmp_path: Path, cache: Path) -> None:
     old = tmp_path / "waits.so"
-    old.write_bytes(library.read_bytes().replace(probe.digest().encode(), b"0" * 64))
-    monkeypatch.setattr(probe, "LIBRARIES", tmp_path)
-    assert "compiled from other sources" in str(refused())
+    old.write_bytes(library.read_bytes().replace(probe.compute_digest().encode(), b"0" * 64))
+    assert probe.find_library(probe.WAITS).parent == cache
 
 
 def test_a_setuid_interpreter_is_refused(tmp_path: Path) -> None:
@@ -100,7 +119,7 @@ def test_a_program_that_the_loader_does_not_load_is_refused(tmp_path: Path) -> N
 
 def test_a_library_for_another_machine_is_noticed_by_trying(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "waits.so"
-    broken.write_bytes(f"no library {probe.digest()}".replace("no library ", probe.WAITS.mark).encode())
+    broken.write_bytes(f"no library {probe.compute_digest()}".replace("no library ", probe.WAITS.mark).encode())
     monkeypatch.setattr(probe, "LIBRARIES", tmp_path)
     assert "cannot be preloaded" in str(refused())
 

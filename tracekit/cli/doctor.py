@@ -15,8 +15,8 @@ _COLOURS = {
     "ok": "green",
     "limited": "yellow",
     "missing": "red",
-    "off": "red",
-    "unclear": "yellow",
+    "fail": "red",
+    "inconclusive": "yellow",
     "unavailable": "yellow",
 }
 GATE_FAILED = 1
@@ -64,9 +64,9 @@ def doctor(ctx: click.Context, /, as_json: bool, clean: bool, self_test: bool, s
 
 def _prove(*, as_json: bool) -> None:
     """Print the self-test's checks, or with `as_json` every comparison; exit code 1 when one is off."""
-    from tracekit.accuracy.rows import CHECKS
-    from tracekit.accuracy.selftest import self_test
-    from tracekit.accuracy.table import line, verdict_of
+    from tracekit.accuracy.comparison import CHECKS
+    from tracekit.accuracy.runner import self_test
+    from tracekit.accuracy.table import format_comparison, summarize_verdicts
     from tracekit.cli.saying import colour
 
     terminal = sys.stderr.isatty()
@@ -79,11 +79,11 @@ def _prove(*, as_json: bool) -> None:
         for check, title in CHECKS.items():
             of_check = [row for row in rows if row.check == check]
             if of_check:
-                state, detail = verdict_of(of_check)
+                state, detail = summarize_verdicts(of_check)
                 shown = click.style(f"{state:<11}", fg=_COLOURS[state])
                 click.echo(f"{shown} {title}: {detail}", color=colour(sys.stdout))
         for row in rows:
-            if row.verdict in ("off", "unclear"):
-                click.echo(line(row))
-    if any(row.verdict == "off" for row in rows):
+            if row.verdict in ("fail", "inconclusive"):
+                click.echo(format_comparison(row))
+    if any(row.verdict == "fail" for row in rows):
         sys.exit(GATE_FAILED)

@@ -266,7 +266,7 @@ def _exit_code(outcome: object) -> int:
     if not failed:
         return 0
     first = failed[0]
-    log = outcome.folder.bundle(first.spec.run_id).root / "stderr.log"
+    log = outcome.folder.bundle(first.spec.run_id).stderr_log
     fail(
         f"{len(failed)} of {len(outcome.outcomes)} runs gave no result; "
         f"{first.spec.workload} under {first.spec.model} {first.reason}",

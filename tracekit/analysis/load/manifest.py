@@ -55,7 +55,7 @@ class Manifest(Struct, kw_only=True):
 
 def read_spec(bundle: Bundle) -> RunSpec:
     """Read what the run was asked to be. Raises BundleCorrupt or BundleTooNew."""
-    path = bundle.root / "spec.json"
+    path = bundle.spec_path
     data = read_json(path)
     spec = convert(data, RunSpec, path)
     if spec.run_id != bundle.root.name:

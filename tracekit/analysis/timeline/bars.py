@@ -9,7 +9,7 @@ import pandas as pd
 
 from tracekit.analysis.tables import Tables
 from tracekit.analysis.timeline.events import Bar
-from tracekit.analysis.timeline.people import Cast, rows_of, whole
+from tracekit.analysis.timeline.process_tracks import Cast, rows_of, whole
 
 Tracks = dict[tuple[int, str], list[Bar]]
 """Bars by process id and name of the track."""

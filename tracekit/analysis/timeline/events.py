@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tracekit.analysis.timeline.lanes import Ints, lanes, nested_durations, nesting_order
-from tracekit.analysis.timeline.people import Person
+from tracekit.analysis.timeline.process_tracks import Person
 from tracekit.analysis.timeline.text import micros, quoted, short_place
 
 _CHUNK = 50_000

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.timeline.people import Cast
+from tracekit.analysis.timeline.process_tracks import Cast
 
 SCHED_LIMIT = 1_000_000
 """How many scheduling intervals a trace may hold; the rest, from some moment on, is left out. Each is 150 bytes."""

@@ -14,7 +14,7 @@ from tracekit.analysis.tables import COLUMNS, Tables
 from tracekit.analysis.timeline.bars import bars_of
 from tracekit.analysis.timeline.events import calls, integers, process_metadata, readings, thread_metadata, track
 from tracekit.analysis.timeline.file import TraceFile
-from tracekit.analysis.timeline.people import Cast, Person, cast_of, whole
+from tracekit.analysis.timeline.process_tracks import Cast, Person, cast_of, whole
 from tracekit.analysis.timeline.scheduling import NOT_RECORDED, Scheduling, chunks, cpus, scheduling
 from tracekit.analysis.timeline.states import state_tracks, written
 from tracekit.analysis.timeline.text import visible

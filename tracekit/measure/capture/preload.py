@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.probe import compile as probe
-from tracekit.measure.probe.compile import Probe
+from tracekit.measure.probe.compile import ProbeLibrary
 from tracekit.measure.process.scratch import own_prefix
 from tracekit.system.interpreters import Interpreter
 
@@ -25,19 +25,15 @@ _SEPARATORS = " :;\t\n"
 """What the loader takes for the end of a name in LD_PRELOAD."""
 
 
-def library_of(wanted: Probe, instead: str) -> Path:
+def find_library(wanted: ProbeLibrary, instead: str) -> Path:
     """The compiled probe. Raises CaptureUnavailable; `instead` is the hint where nothing can be done."""
-    reason = probe.supported()
+    reason = probe.explain_unsupported()
     if reason:
         raise CaptureUnavailable(reason, instead)
-    if not wanted.library.is_file():
-        raise CaptureUnavailable(
-            f"the {wanted.title} is not compiled: there was no C compiler when tracekit was installed",
-            "install one (sudo apt install gcc libc6-dev), then: make distclean setup, or pip install again",
-        )
-    if not probe.is_current(wanted.library, wanted):
-        raise CaptureUnavailable(f"{wanted.library} was compiled from other sources than those beside it", "make setup")
-    return wanted.library
+    try:
+        return probe.find_library(wanted)
+    except probe.CannotCompile as error:
+        raise CaptureUnavailable(f"the {wanted.title} is not compiled: {error}", error.hint) from error
 
 
 def tried(library: Path, interpreter: Interpreter, code: str, variables: Mapping[str, str], instead: str) -> str:
@@ -65,7 +61,7 @@ def tried(library: Path, interpreter: Interpreter, code: str, variables: Mapping
     return done.stderr
 
 
-def refused(wanted: Probe, interpreter: Interpreter, said: str, instead: str) -> CaptureUnavailable:
+def refused(wanted: ProbeLibrary, interpreter: Interpreter, said: str, instead: str) -> CaptureUnavailable:
     """The error for a trial that left nothing of the probe's; `said` is what the interpreter printed."""
     first = (said.strip().splitlines() or ["it is static, or made for another libc"])[0]
     return CaptureUnavailable(

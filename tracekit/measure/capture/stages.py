@@ -30,9 +30,9 @@ class StagesCapture(Capture):
     name = "stages"
 
     def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
-        library = preload.library_of(STAGES, _OTHERS)
+        library = preload.find_library(STAGES, _OTHERS)
         with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
-            path = Path(folder) / "stages.bin"
+            path = Bundle(Path(folder)).stages
             path.touch()
             said = preload.tried(library, interpreter, "pass", {"TRACEKIT_STAGES": str(path)}, _OTHERS)
             if all(kind != SITE for _, kind in read_kinds(path)):
@@ -48,7 +48,7 @@ class StagesCapture(Capture):
         with explained_os_errors(bundle.root):
             recording.touch()
         try:
-            with preload.preloaded(preload.library_of(STAGES, _OTHERS)) as variables:
+            with preload.preloaded(preload.find_library(STAGES, _OTHERS)) as variables:
                 yield {**variables, "TRACEKIT_STAGES": str(recording)}
         finally:
             with explained_os_errors(bundle.root):

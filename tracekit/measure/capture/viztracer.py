@@ -16,6 +16,7 @@ from tracekit.core.errors import CaptureUnavailable, EnvironmentLacks
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision, Ready
 from tracekit.measure.capture.viztracer_program import gather, traced_program
+from tracekit.measure.inside.viztracer import DRAFT
 from tracekit.system.interpreters import Interpreter, has_module
 from tracekit.system.interpreters import provision as provide
 
@@ -54,8 +55,8 @@ class VizTracerCapture(Capture):
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
         if spec.program:
             return gather(spec, bundle)
-        missing = [pid for pid in pids if not (bundle.raw / f"viztracer-{pid}.json").is_file()]
-        for part in bundle.raw.glob("*.part.json"):
+        missing = [pid for pid in pids if not bundle.viztracer_trace(pid).is_file()]
+        for part in bundle.raw.glob(f"*{DRAFT}"):
             # The process died while it was writing; half a trace is no trace.
             part.unlink()
         if not missing:

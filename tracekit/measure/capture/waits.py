@@ -37,7 +37,7 @@ class WaitsCapture(Capture):
     name = "waits"
 
     def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
-        library = preload.library_of(WAITS, _OTHERS)
+        library = preload.find_library(WAITS, _OTHERS)
         with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
             said = preload.tried(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": folder}, _OTHERS)
             if not _slept(Path(folder)):
@@ -53,7 +53,7 @@ class WaitsCapture(Capture):
         with explained_os_errors(bundle.root):
             recording.mkdir()
         try:
-            with preload.preloaded(preload.library_of(WAITS, _OTHERS)) as variables:
+            with preload.preloaded(preload.find_library(WAITS, _OTHERS)) as variables:
                 yield {**variables, "TRACEKIT_WAITS": str(recording)}
         finally:
             with explained_os_errors(bundle.root):

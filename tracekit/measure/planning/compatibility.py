@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import tracekit
 from tracekit.bundle.names import start_method_of
+from tracekit.bundle.store import STDERR_LOG
 from tracekit.core.errors import EnvironmentLacks, UsageError
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.inside.compatibility_probe import EVERYWHERE, Problem
@@ -134,7 +135,7 @@ def _ask(request: Request, interpreter: Interpreter) -> _Answer:
         try:
             said = json.loads(answer.read_bytes())
         except (OSError, ValueError):
-            complaints = (scratch / "stderr.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            complaints = (scratch / STDERR_LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
             last = complaints[-1] if complaints else f"exit code {ended.exit_code}"
             module = WORKLOADS.target(request.workload).split(":")[0]
             raise UsageError(

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from tracekit.bundle.store import STDERR_LOG, STDOUT_LOG
 from tracekit.core.errors import EnvironmentLacks
 from tracekit.measure.process.process_session import end_session
 from tracekit.measure.process.scratch import own_prefix
@@ -95,8 +96,8 @@ def launch(
     happens, Ctrl-C included, no process of the family is left. Raises EnvironmentLacks when it cannot be started.
     """
     with (
-        (folder / "stdout.log").open("wb") as out,
-        (folder / "stderr.log").open("wb") as err,
+        (folder / STDOUT_LOG).open("wb") as out,
+        (folder / STDERR_LOG).open("wb") as err,
         tempfile.TemporaryDirectory(prefix=own_prefix(), ignore_cleanup_errors=True) as scratch,
     ):
         process = None

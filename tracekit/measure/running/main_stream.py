@@ -23,7 +23,7 @@ def read_main_stream(bundle: Bundle) -> MainFacts:
     """Read the streams' few facts that decide the run's status; the numbers are left to `load`."""
     facts = MainFacts()
     pids = []
-    for path in sorted(bundle.streams.glob("[0-9]*.jsonl")):
+    for path in bundle.process_streams():
         pids.append(int(path.stem))
         with path.open(encoding="utf-8", errors="replace") as file:
             first = file.readline()

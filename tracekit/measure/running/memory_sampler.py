@@ -23,15 +23,14 @@ class MemoryReader:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        """For one warm-up run; what is read goes to streams/parent.jsonl of its bundle."""
-        self._root = bundle.root
-        self._stream = bundle.streams / "parent.jsonl"
+        """For one warm-up run; what is read goes to its bundle's `parent_stream`."""
+        self._bundle = bundle
         self._waiting_since: float | None = None
 
     def __call__(self, pid: int) -> bool:
         """Look at the run whose leader is `pid`; whether to be called again. Raises OSError."""
         try:
-            workers = int((self._root / "handshake.ready").read_text(encoding="ascii"))
+            workers = int(self._bundle.workers_ready.read_text(encoding="ascii"))
         except FileNotFoundError:
             return True
         if self._workers_seen() < workers and time.monotonic() < self._limit():
@@ -45,13 +44,15 @@ class MemoryReader:
         for member in family:
             records += _memory_records(member)
         records.append(EndRecord(count=len(records)))
-        self._stream.write_text("".join(encode_record(record) + "\n" for record in records), encoding="utf-8")
-        (self._root / "handshake.go").touch()
+        self._bundle.parent_stream.write_text(
+            "".join(encode_record(record) + "\n" for record in records), encoding="utf-8"
+        )
+        self._bundle.memory_read.touch()
         return False
 
     def _workers_seen(self) -> int:
         """Workers that have begun their stream, in which they do their first own work."""
-        return len(list(self._stream.parent.glob("[0-9]*.jsonl"))) - 1
+        return len(self._bundle.process_streams()) - 1
 
     def _limit(self) -> float:
         """Until when to wait for workers that are still starting: less than the child's own patience."""

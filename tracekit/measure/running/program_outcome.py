@@ -16,9 +16,6 @@ from tracekit.measure.capture import Capture
 from tracekit.measure.process.foreground import Lived
 from tracekit.measure.running.manifest import Machine, seal
 
-TOOL_LOG = "capture.log"
-"""What a capture's tool that starts the program printed."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
@@ -140,7 +137,7 @@ def _wall_ns(processes: list[dict[str, Any]], lived: Lived) -> int:
 
 
 def _log_command(bundle: Bundle) -> str:
-    return f"cat {shlex.quote(str(bundle.root / TOOL_LOG))}"
+    return f"cat {shlex.quote(str(bundle.tool_log))}"
 
 
 def _ending(code: int) -> str:

@@ -31,7 +31,7 @@ from tracekit.measure.process.foreground import Held, Lived, Streams
 from tracekit.measure.process.watchdog import guarded
 from tracekit.measure.running import surviving_processes
 from tracekit.measure.running.manifest import Machine
-from tracekit.measure.running.program_outcome import TOOL_LOG, Recorded, end, shell_code
+from tracekit.measure.running.program_outcome import Recorded, end, shell_code
 from tracekit.system import interpreters
 from tracekit.system.machine import describe as describe_machine
 
@@ -237,7 +237,7 @@ def _live(
         apart(
             setting(changes(place.env, variables), argv),
             lambda command: capture.wrap(command, spec, bundle),
-            bundle.root / TOOL_LOG,
+            bundle.tool_log,
         ),
         env=place.env,
         folder=place.folder,

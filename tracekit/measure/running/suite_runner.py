@@ -82,7 +82,7 @@ def run_suite(
     was measured so far is kept, the suite is marked, and the interrupt goes on.
     """
     folder.create(suite)
-    import_folder = folder.root / "import"
+    import_folder = folder.imports
     package = Path(tracekit.__file__).resolve().parent
     with explained_os_errors(import_folder):
         link_packages(import_folder, {name: package.parent / name for name in ("tracekit", "workloads")})
@@ -124,7 +124,7 @@ def run_suite(
         first = outcomes[0]
         raise RunFailed(
             f"no run succeeded; the first ({first.spec.model}) {first.reason}",
-            f"cat {shlex.quote(str(folder.bundle(first.spec.run_id).root / 'stderr.log'))}",
+            f"cat {shlex.quote(str(folder.bundle(first.spec.run_id).stderr_log))}",
         )
     return SuiteOutcome(folder=folder, status=status, outcomes=tuple(outcomes), notices=tuple(found))
 
@@ -238,7 +238,7 @@ def _seal_unmeasured(bundle: Bundle, spec: RunSpec, machine: Machine, *, status:
 
 
 def _clear_markers(bundle: Bundle) -> None:
-    for marker in bundle.root.glob("handshake.*"):
+    for marker in bundle.root.glob(f"{bundle.workers_ready.stem}.*"):
         marker.unlink()
 
 
@@ -260,7 +260,7 @@ def _judge(spec: RunSpec, capture: Capture, ended: Ended, facts: MainFacts) -> t
 
 def _gil_notices(bundle: Bundle, spec: RunSpec) -> list[Notice]:
     """CPython says on stderr which extension switched the GIL on in a free-threaded build."""
-    log = (bundle.root / "stderr.log").read_text(encoding="utf-8", errors="replace")
+    log = bundle.stderr_log.read_text(encoding="utf-8", errors="replace")
     match = _GIL_SWITCHED.search(log)
     return [] if match is None else [notice("gil-switched", run_id=spec.run_id, module=match.group(1))]
 

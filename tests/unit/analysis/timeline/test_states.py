@@ -15,7 +15,7 @@ from tests.unit.analysis.report.made_program import FEEDER, HOG, MAIN, RUN, Rows
 from tests.unit.analysis.timeline.test_trace import Event, events, names
 from tracekit.analysis.metrics.names import process_name, processes_of
 from tracekit.analysis.timeline import SuitePart, TraceFacts, build_run, build_suite
-from tracekit.analysis.timeline.people import cast_of
+from tracekit.analysis.timeline.process_tracks import cast_of
 from tracekit.analysis.timeline.scheduling import scheduling
 from tracekit.analysis.timeline.states import state_tracks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,10 @@ ROOT = Path(__file__).resolve().parents[4]
 
 @pytest.fixture(autouse=True)
 def can_compile() -> None:
-    if probe.supported():
-        pytest.skip(probe.supported())
+    if probe.explain_unsupported():
+        pytest.skip(probe.explain_unsupported())
     try:
-        probe.compiler()
+        probe.find_compiler()
     except probe.CannotCompile as error:
         pytest.skip(f"{error}; try: sudo apt install gcc libc6-dev")
 
@@ -36,13 +37,14 @@ def test_a_library_is_current_until_its_sources_change(tmp_path: Path, monkeypat
     library = probe.compile_probe(tmp_path / "waits.so")
     assert probe.is_current(library)
     assert not probe.is_current(tmp_path / "other.so")
-    for name in probe.WAITS.sources:
-        shutil.copy(probe.HERE / name, tmp_path)
-    monkeypatch.setattr(probe, "HERE", tmp_path)
-    assert probe.is_current(library)
-    with (tmp_path / "waits.h").open("a") as header:
-        header.write("/* */\n")
-    assert not probe.is_current(library)
+    sources = shutil.copytree(probe.HERE, tmp_path / "sources", ignore=shutil.ignore_patterns("*.so"))
+    monkeypatch.setattr(probe, "HERE", sources)
+    for name in ("waits.c", "waits.h", "waits/gil.h"):
+        assert probe.is_current(library)
+        text = (sources / name).read_text()
+        (sources / name).write_text(text + "/* */\n")
+        assert not probe.is_current(library)
+        (sources / name).write_text(text)
 
 
 def test_what_the_compiler_said_is_told_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,9 +66,9 @@ def test_a_failed_build_leaves_the_library_that_was_there(tmp_path: Path, monkey
 
 
 def test_cc_may_hold_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = probe.compiler()[0]
+    plain = probe.find_compiler()[0]
     monkeypatch.setenv("CC", f"{plain} -pipe")
-    assert probe.compiler() == [plain, "-pipe"]
+    assert probe.find_compiler() == [plain, "-pipe"]
     assert probe.compile_probe(tmp_path / "waits.so").is_file()
 
 
@@ -79,6 +81,22 @@ def test_it_exports_nothing_but_names_of_libc(tmp_path: Path) -> None:
     libc = ctypes.CDLL(None)
     assert len(exported) > 50
     assert [name for name in exported if not hasattr(libc, name)] == []
+
+
+def undefined_symbols(library: Path) -> set[str]:
+    with library.open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".dynsym")
+        return {symbol.name for symbol in symbols.iter_symbols() if symbol["st_shndx"] == "SHN_UNDEF"}
+
+
+@pytest.mark.parametrize("wanted", probe.PROBES, ids=lambda wanted: wanted.stem)
+def test_a_hook_in_a_signal_handler_calls_nothing_that_may_lock(tmp_path: Path, wanted: probe.ProbeLibrary) -> None:
+    """No formatting, scanning, streams or heap of libc: none of them is async-signal-safe."""
+    undefined = undefined_symbols(probe.compile_probe(tmp_path / "probe.so", wanted=wanted))
+    assert "memcpy" in undefined or "strlen" in undefined
+    assert not {
+        name for name in undefined if re.search(r"printf|scanf|strto|alloc|free|^f(open|write|read|puts)", name)
+    }
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Pairs of runs of the same work, one with a capture and one without.
 
-The two runs take turns on the machine (turns.py), or, where the capture would also slow down the run without it, follow
-one another in an order that turns round from pair to pair (A B, B A).
+The two runs alternate on the machine every few milliseconds (interleaving.py). Where the capture would also slow down
+the run without it, one follows the other, in an order that changes from pair to pair (A B, B A).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import tracekit
-from tracekit.accuracy.turns import Started, Turns, take_turns
+from tracekit.accuracy.interleaving import Interleaver, Started, interleave
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.cells import cpu
 from tracekit.analysis.tables import records
@@ -33,7 +33,7 @@ WITHOUT, WITH = 0, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class PairedWork:
     """A workload, where it is (`module:attribute`), and the model that it runs under.
 
     one_cpu   both sides of a pair may use one CPU, the same one, a different one from pair to pair: what one thread
@@ -51,7 +51,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class RunCost:
     """What one run took. The wall is that of its own turns."""
 
     wall_ns: float
@@ -59,7 +59,7 @@ class Cost:
 
 
 def make_pairs(
-    work: Work,
+    work: PairedWork,
     interpreter: Interpreter,
     *,
     capture: str,
@@ -68,7 +68,7 @@ def make_pairs(
     size: str,
     at_once: bool,
     folder: Path,
-) -> list[tuple[Cost, Cost]]:
+) -> list[tuple[RunCost, RunCost]]:
     """(with, without) of each pair; one pair more is made first, to warm up. Raises MeasurementError and RunFailed."""
 
     def spec(number: int, side: int) -> RunSpec:
@@ -93,10 +93,10 @@ def make_pairs(
     suite = SuiteFolder(folder / "pairs")
     suite.create(Suite(suite_id="pairs", workload=work.name, size=size, specs=tuple(itertools.chain(*specs))))
     package = Path(tracekit.__file__).resolve().parent
-    imports = suite.root / "import"
+    imports = suite.imports
     link_packages(imports, {name: package.parent / name for name in ("tracekit", "workloads")})
     cpus = sorted(os.sched_getaffinity(0))
-    shared: list[Turns | None] = []
+    shared: list[Interleaver | None] = []
     with guarded() as one, guarded() as other:
         runner = _Runner(suite, imports, machine.describe(), (one, other))
         for number, pair in enumerate(specs):
@@ -121,9 +121,9 @@ class _Runner:
         self._facts = facts
         self._guards = guards
 
-    def at_once(self, pair: tuple[RunSpec, RunSpec], first: int, cpu: int | None) -> Turns:
+    def at_once(self, pair: tuple[RunSpec, RunSpec], first: int, cpu: int | None) -> Interleaver:
         without, with_ = (partial(self._run, pair[side], self._guards[side]) for side in (WITHOUT, WITH))
-        _, turns = take_turns([without, with_], first=first, cpu=cpu)
+        _, turns = interleave([without, with_], first=first, cpu=cpu)
         return turns
 
     def one_by_one(self, pair: tuple[RunSpec, RunSpec], first: int) -> None:
@@ -144,7 +144,7 @@ class _Runner:
             )
 
 
-def _costs(suite: SuiteFolder, shared: list[Turns | None]) -> dict[str, Cost]:
+def _costs(suite: SuiteFolder, shared: list[Interleaver | None]) -> dict[str, RunCost]:
     tables = load_suite(suite)
     times = cpu.compute(tables)
     cpus = {row["run_id"]: row["value"] for row in records(times[times["scope"] == "run"])}
@@ -156,5 +156,5 @@ def _costs(suite: SuiteFolder, shared: list[Turns | None]) -> dict[str, Cost]:
         cpu_ns = cpus.get(run["run_id"])
         if cpu_ns is None:
             raise MeasurementError(f"the CPU time of {run['workload']} was not read", "tracekit doctor")
-        costs[run["run_id"]] = Cost(wall_ns=float(wall), cpu_ns=float(cpu_ns))
+        costs[run["run_id"]] = RunCost(wall_ns=float(wall), cpu_ns=float(cpu_ns))
     return costs

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def fail(message: str, hint: str, code: int) -> None:
+def fail(message: str, hint: str, code: int) -> NoReturn:
     """Two lines on stderr, and out."""
     say(f"{click.style('error:', fg='red', bold=True)} {message}")
     say(f"  try: {hint}")

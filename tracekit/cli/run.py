@@ -31,7 +31,7 @@ from tracekit.core.errors import MeasurementError, UsageError
 from tracekit.measure.inside.models import MODELS
 from tracekit.measure.planning.request import Request, check, default_captures, default_workers
 from tracekit.measure.planning.workload_registry import WORKLOADS, meant, usual
-from tracekit.system.machine import usable_cpus
+from tracekit.system.machine import count_usable_cpus
 from tracekit.workload import SIZES
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _make_request(params: dict[str, Any], given: set[str]) -> Request:
     request = Request(
         workload=meant(params["workload"]),
         models=params["models"],
-        workers=params["workers"] or default_workers(usable_cpus()),
+        workers=params["workers"] or default_workers(count_usable_cpus()),
         size=params["size"],
         **_combine_parameters(params["parameters"]),
         items=params["items"],

@@ -10,8 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from tracekit.bundle.names import PY_SPY, STAGES, split_capture
-from tracekit.cli.saying import say
-from tracekit.cli.words import CommaList, complete_captures, store_of, store_words
+from tracekit.cli import write_stderr
+from tracekit.cli.options import CommaList, complete_captures, format_store_option, get_store
 
 if TYPE_CHECKING:
     from tracekit.measure.running.program_outcome import Recorded
@@ -88,7 +88,7 @@ def record(
 
     recorded = record_program(
         program,
-        store=store_of(ctx),
+        store=get_store(ctx),
         captures=captures,
         name=name,
         duration_s=duration,
@@ -97,7 +97,7 @@ def record(
         command=_spoken(program, captures, duration, name),
     )
     if as_json:
-        say(_document(recorded))
+        write_stderr(_document(recorded))
     else:
         _tell(recorded, quiet, store)
     return _exit_code(recorded)
@@ -108,16 +108,16 @@ def _tell(recorded: Recorded, quiet: bool, store: Path | None) -> None:
 
     spec = recorded.folder.bundle(recorded.run_id).spec()
     if recorded.status == "failed":
-        say(f"error: {spec.workload} was not recorded: {recorded.reason}")
+        write_stderr(f"error: {spec.workload} was not recorded: {recorded.reason}")
     elif recorded.reason:
-        say(f"{spec.workload} {recorded.reason}")
+        write_stderr(f"{spec.workload} {recorded.reason}")
     if quiet:
         return
     for item in recorded.notices:
-        say(f"{item.severity}: {item.text}\n  try: {item.remedy}")
-    suite = recorded.folder.suite_id + store_words(store)
+        write_stderr(f"{item.severity}: {item.text}\n  try: {item.remedy}")
+    suite = recorded.folder.suite_id + format_store_option(store)
     view = "" if NOT_SHOWN.issuperset(split_capture(spec.capture)) else f", or tracekit view {suite}"
-    say(f"{spec.workload} took {format_ns(recorded.wall_ns)}; next: tracekit report {suite}{view}")
+    write_stderr(f"{spec.workload} took {format_ns(recorded.wall_ns)}; next: tracekit report {suite}{view}")
 
 
 def _document(recorded: Recorded) -> str:

@@ -14,18 +14,18 @@ import click
 
 from tracekit.bundle.names import EXECUTORS, split_capture
 from tracekit.bundle.spec import CLAIMS
-from tracekit.cli.words import (
-    NAMED,
+from tracekit.cli.options import (
+    WORKLOAD_KEY,
     CommaList,
     NameValue,
-    check_with,
+    check_with_option,
     complete_captures,
     complete_workloads,
+    format_store_option,
+    get_store,
+    list_parameters,
     others_option,
-    parameter_rows,
-    store_of,
     store_option,
-    store_words,
 )
 from tracekit.core.errors import UsageError
 from tracekit.measure.inside.models import MODELS
@@ -39,13 +39,13 @@ class _Run(click.Command):
     """Its help ends with the parameters of the workload that is named beside `--help`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[NAMED] = next((word for word in args if word in WORKLOADS), None)
+        ctx.meta[WORKLOAD_KEY] = next((word for word in args if word in WORKLOADS), None)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)
-        named = ctx.meta.get(NAMED)
-        rows = parameter_rows(named) if named else []
+        named = ctx.meta.get(WORKLOAD_KEY)
+        rows = list_parameters(named) if named else []
         if rows:
             with formatter.section(f"Parameters of {named}, set with -P"):
                 formatter.write_dl(rows)
@@ -162,18 +162,18 @@ def run(
         request = None
     else:
         if others:
-            check_with(workload)
+            check_with_option(workload)
         request = _request(ctx.params, given)
         # A misspelt word is answered before pandas and matplotlib are imported.
         check(request)
     from tracekit import api
     from tracekit.analysis.report.render.terminal import to_text
-    from tracekit.cli import Terminated, dry
-    from tracekit.cli.progress import progress
-    from tracekit.cli.saying import colour
+    from tracekit.cli import Terminated, use_colour
+    from tracekit.cli.dry_run import format_json, format_text
+    from tracekit.cli.progress import show_progress
 
     api.check_writable(reports)
-    home = store_of(ctx)
+    home = get_store(ctx)
     command = ("tracekit", *_spoken(ctx))
     if request is None:
         prepared = api.prepare_claims(store=home, pythons=pythons or (), timeout_s=timeout, command=command)
@@ -183,15 +183,15 @@ def run(
     beside = api.load_others([home.suite(name) for name in others or ()], api.places_of(prepared.suite))
     estimate = api.estimate(prepared.suite, home)
     if dry_run:
-        click.echo(dry.document(prepared, estimate) if as_json else dry.text(prepared, estimate))
+        click.echo(format_json(prepared, estimate) if as_json else format_text(prepared, estimate))
         return 0
     for item in prepared.notices:
         click.echo(f"{item.severity}: {item.text}\n  try: {item.remedy}", err=True)
-    with progress(prepared.suite, estimate, sys.stderr, fancy=colour(sys.stderr)) as shown:
+    with show_progress(prepared.suite, estimate, sys.stderr, fancy=use_colour(sys.stderr)) as shown:
         try:
             outcome = api.measure(prepared, shown.start, shown.end)
         except (KeyboardInterrupt, Terminated):
-            again = f"tracekit report {prepared.suite.suite_id}{store_words(store)}"
+            again = f"tracekit report {prepared.suite.suite_id}{format_store_option(store)}"
             shown.say(f"what was measured is kept: {again}")
             raise
         shown.say("computing the report")
@@ -277,7 +277,7 @@ def _exit_code(outcome: object) -> int:
 
 
 def _view_command(suite_id: str, store: Path | None) -> str:
-    return f"tracekit view {suite_id}{store_words(store)}"
+    return f"tracekit view {suite_id}{format_store_option(store)}"
 
 
 def _spoken(ctx: click.Context) -> list[str]:

@@ -35,17 +35,17 @@ from tracekit.measure.planning.compatibility import fitted
 from tracekit.measure.planning.duration_estimate import Estimate, estimate
 from tracekit.measure.planning.request import Request, check, default_workers
 from tracekit.measure.planning.workload_registry import meant
-from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.program_recorder import record
-from tracekit.measure.running.suite_runner import Outcome, SuiteOutcome, run_suite
+from tracekit.measure.running.suite_runner import SuiteOutcome, run_suite
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
 __all__ = [
     "Estimate",
     "Prepared",
-    "Recorded",
     "Request",
+    "RunOutcome",
     "analyse",
     "check_writable",
     "default_workers",
@@ -132,7 +132,7 @@ def check_writable(folder: Path) -> None:
 def measure(
     prepared: Prepared,
     on_start: Callable[[int, RunSpec], None] | None = None,
-    on_end: Callable[[int, Outcome], None] | None = None,
+    on_end: Callable[[int, RunOutcome], None] | None = None,
 ) -> SuiteOutcome:
     """Make the runs of a prepared suite; see run.run_suite for the callbacks and errors."""
     return run_suite(prepared.suite, prepared.folder, prepared.notices, on_start, on_end)

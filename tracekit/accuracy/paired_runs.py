@@ -23,7 +23,7 @@ from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import SuiteFolder
 from tracekit.core.errors import MeasurementError
 from tracekit.measure.process.launch import link_packages
-from tracekit.measure.process.watchdog import Guard, guarded
+from tracekit.measure.process.watchdog import Watchdog, start_watchdog
 from tracekit.measure.running.suite_runner import run_one
 from tracekit.system import machine
 from tracekit.system.interpreters import Interpreter
@@ -97,7 +97,7 @@ def make_pairs(
     link_packages(imports, {name: package.parent / name for name in ("tracekit", "workloads")})
     cpus = sorted(os.sched_getaffinity(0))
     shared: list[Interleaver | None] = []
-    with guarded() as one, guarded() as other:
+    with start_watchdog() as one, start_watchdog() as other:
         runner = _Runner(suite, imports, machine.describe(), (one, other))
         for number, pair in enumerate(specs):
             first = number % 2
@@ -113,30 +113,32 @@ def make_pairs(
 
 
 class _Runner:
-    """Makes the runs of one suite. Each side has a guard, which watches one process at a time."""
+    """Makes the runs of one suite. Each side has a watchdog, which watches one process at a time."""
 
-    def __init__(self, suite: SuiteFolder, imports: Path, facts: dict[str, Any], guards: tuple[Guard, Guard]) -> None:
+    def __init__(
+        self, suite: SuiteFolder, imports: Path, facts: dict[str, Any], watchdogs: tuple[Watchdog, Watchdog]
+    ) -> None:
         self._suite = suite
         self._imports = imports
         self._facts = facts
-        self._guards = guards
+        self._watchdogs = watchdogs
 
     def at_once(self, pair: tuple[RunSpec, RunSpec], first: int, cpu: int | None) -> Interleaver:
-        without, with_ = (partial(self._run, pair[side], self._guards[side]) for side in (WITHOUT, WITH))
+        without, with_ = (partial(self._run, pair[side], self._watchdogs[side]) for side in (WITHOUT, WITH))
         _, turns = interleave([without, with_], first=first, cpu=cpu)
         return turns
 
     def one_by_one(self, pair: tuple[RunSpec, RunSpec], first: int) -> None:
         for side in (first, 1 - first):
-            self._run(pair[side], self._guards[side], lambda leader: None)
+            self._run(pair[side], self._watchdogs[side], lambda leader: None)
 
-    def _run(self, spec: RunSpec, guard: Guard, started: Started) -> None:
+    def _run(self, spec: RunSpec, watchdog: Watchdog, started: Started) -> None:
         def told(leader: int) -> None:
             started(leader)
-            guard.watch(leader)
+            watchdog.watch(leader)
 
         outcome = run_one(spec, self._suite.bundle(spec.run_id), self._imports, self._facts, told)
-        guard.rest()
+        watchdog.rest()
         if outcome.status != "ok":
             raise MeasurementError(
                 f"{spec.workload} under {spec.capture} {outcome.reason}",

@@ -26,7 +26,7 @@ from tracekit.bundle.names import EXECUTORS
 from tracekit.bundle.store import Store, explained_os_errors
 from tracekit.core.errors import BundleCorrupt, TracekitError
 from tracekit.core.units import format_ns
-from tracekit.measure.process import scratch
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system import machine
 
 WORKLOADS = (
@@ -203,7 +203,7 @@ def main(workloads: tuple[str, ...], size: str, runs: int, workers: int | None, 
     """
     count = workers or max(2, machine.usable_cpus())
     pairs: list[PredictionPair] = []
-    with TemporaryDirectory(prefix=scratch.own_prefix()) as folder:
+    with TemporaryDirectory(prefix=scratch_prefix()) as folder:
         for workload in workloads or WORKLOADS:
             click.echo(f"{workload}, size {size}, {count} workers", err=True)
             of_workload = _run(workload, size, runs, count, Store(Path(folder)))

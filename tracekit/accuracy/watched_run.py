@@ -19,7 +19,7 @@ from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.store import Store
 from tracekit.core.errors import CaptureUnavailable, RunFailed
-from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.program_recorder import record
 from tracekit.system.interpreters import Interpreter
 
@@ -64,7 +64,7 @@ def watch_case(case: Case, interpreter: Interpreter, capture: str, folder: Path)
     )
 
 
-def record_case(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> tuple[Recorded, KnownAnswers]:
+def record_case(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> tuple[RunOutcome, KnownAnswers]:
     """Record the case; its suite stays in `folder`. Raises as watch_case, and KeyboardInterrupt on a signal."""
     answer, log = folder / f"{case.name}.json", folder / f"{case.name}.log"
     answer.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def fail(message: str, hint: str, code: int) -> None:
+def fail(message: str, hint: str, code: int) -> NoReturn:
     """Print an error as two lines on stderr, and exit."""
     write_stderr(f"{click.style('error:', fg='red', bold=True)} {message}")
     write_stderr(f"  try: {hint}")

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from tracekit.api import Estimate
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.core.units import format_ns
-from tracekit.measure.running.suite_runner import Outcome
+from tracekit.measure.running.captured_run import RunOutcome
 
 _INTERVAL_S = 5.0
 
@@ -27,7 +27,7 @@ class ProgressLine:
     def start(self, number: int, spec: RunSpec) -> None:
         self.show(f"run {number + 1} of {len(self._specs)}  {_describe_run(spec)}  {self._left(number)} left")
 
-    def end(self, number: int, outcome: Outcome) -> None:
+    def end(self, number: int, outcome: RunOutcome) -> None:
         self._took[outcome.spec.cell] = outcome.took_ns
         if outcome.failed:
             self._skipped.add(outcome.spec.cell)

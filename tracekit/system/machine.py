@@ -9,9 +9,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tracekit.core import clock
+from tracekit.system.process_table import read_steal_ns
 
 _TOOLS = ("viztracer", "py-spy", "pandas", "matplotlib", "psutil")
 
@@ -46,12 +45,11 @@ def usable_cpus() -> int:
 
 def busy() -> dict[str, Any]:
     """Load average over one minute and steal so far (ns, all CPUs); None where the system has no such number."""
-    steal = getattr(psutil.cpu_times(), "steal", None)
     try:
         load = os.getloadavg()[0]
     except (OSError, AttributeError):
         load = None
-    return {"load": load, "steal_ns": None if steal is None else int(steal * 1e9)}
+    return {"load": load, "steal_ns": read_steal_ns()}
 
 
 def _version(name: str) -> str | None:

@@ -3,7 +3,7 @@
     <tracefs>/instances/tracekit-<pid>-<start_ticks>-<n>       one run's buffers and settings
     <tracefs>/uprobe_events: group tracekit_<pid>_<start_ticks>_<n>   its probes
 
-A process id comes round again; with its start time it does not. So a stranger (the guard, `tracekit doctor`, another
+A process id comes round again; with its start time it does not. So a stranger (the watchdog, `tracekit doctor`, another
 tracekit) can tell whose an instance is and whether that owner lives. Only processes of the initial pid namespace make
 and remove them: in any other, the same number is another process.
 """
@@ -16,6 +16,8 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from tracekit.system.process_table import read_start_ticks
 
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _NAME = re.compile(r"tracekit[-_](\d+)[-_](\d+)[-_](\d+)")
@@ -47,7 +49,7 @@ class Owner:
     @property
     def alive(self) -> bool:
         """Whether that very process still runs; a zombie does nothing any more."""
-        return start_ticks(self.pid) == self.start_ticks
+        return read_start_ticks(self.pid) == self.start_ticks
 
 
 def place() -> Path | None:
@@ -67,17 +69,6 @@ def in_initial_pid_namespace() -> bool:
         return Path("/proc/self/ns/pid").stat().st_ino == _INITIAL_PID_NAMESPACE
     except OSError:
         return False
-
-
-def start_ticks(pid: int) -> int | None:
-    """When that process started, in clock ticks since boot; None when it does not run."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The name in parentheses may hold anything, also a parenthesis.
-    fields = stat.rpartition(b")")[2].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def owners(root: Path) -> list[Owner]:

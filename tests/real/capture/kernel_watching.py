@@ -20,7 +20,7 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice
 from tracekit.measure.capture import kernel, named
-from tracekit.measure.process.launch import Ended, launch
+from tracekit.measure.process.launch import ProcessResult, launch
 from tracekit.system import tracefs
 
 
@@ -47,7 +47,7 @@ def leaving_nothing() -> Iterator[Path]:
 class Watched:
     """One program under the capture: how it ended, what it printed, and the tables that came of it."""
 
-    ended: Ended
+    ended: ProcessResult
     words: list[str]
     told: list[KernelProcessRows]
     notices: list[Notice]

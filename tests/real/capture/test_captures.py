@@ -18,7 +18,8 @@ from tracekit.bundle.store import Bundle
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.capture import CAPTURES, Provision
 from tracekit.measure.process.launch import link_packages
-from tracekit.measure.running.suite_runner import Outcome, run_one
+from tracekit.measure.running.captured_run import RunOutcome
+from tracekit.measure.running.suite_runner import run_one
 from tracekit.system import interpreters, machine
 
 
@@ -31,7 +32,7 @@ def import_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def make_run(import_folder: Path, target: str, **facts: Any) -> tuple[Outcome, dict[str, Any], Bundle]:
+def make_run(import_folder: Path, target: str, **facts: Any) -> tuple[RunOutcome, dict[str, Any], Bundle]:
     """One run outside any suite: its outcome, manifest and bundle."""
     spec = RunSpec(
         **{

@@ -59,7 +59,7 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     add_waits(columns, probed, spec, window)
     add_kernel_lifetimes(lifetimes, kernel)
     lifetimes.add_to(columns, spec.run_id)
-    found = measure_program(lifetimes, probed, manifest) if spec.program else _measure_workload(spec, manifest, streams)
+    found = measure_program(probed, manifest) if spec.program else _measure_workload(spec, manifest, streams)
     _add_row(columns, spec, manifest, found)
     _add_notices(columns, bundle, spec, manifest, streams)
     add_samples(bundle, spec, columns)

@@ -33,6 +33,7 @@ from tracekit.measure.capture.gil_symbols import GilSymbols, find, function_of
 from tracekit.measure.capture.page_reader import PageReader
 from tracekit.system import tracefs
 from tracekit.system.interpreters import Interpreter
+from tracekit.system.process_table import read_start_ticks
 
 _BUFFER_KB = 8192
 """Of each CPU: some 120,000 context switches. Read when half of it is full."""
@@ -93,7 +94,7 @@ def _make(stack: ExitStack, symbols: GilSymbols | None) -> tuple[Path, tracefs.O
     """An instance that is switched off, with its uprobes; `stack` removes both. Raises CaptureUnavailable."""
     root = _root()
     pid = os.getpid()
-    owner = tracefs.Owner(pid, tracefs.start_ticks(pid) or 0, next(_numbers))
+    owner = tracefs.Owner(pid, read_start_ticks(pid) or 0, next(_numbers))
     instance = root / "instances" / owner.instance
     stack.callback(_remove, owner)
     with _explained(f"make {instance}"):

@@ -18,7 +18,7 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.inside.viztracer import DRAFT, PID, TRACING
-from tracekit.system.tracefs import start_ticks
+from tracekit.system.process_table import read_start_ticks
 
 _OPEN, _CLOSED = "tracing", "traced"
 _WITHOUT = ".without"
@@ -73,5 +73,5 @@ def _is_ending(marker: Path, bundle: Bundle, since_s: float) -> bool:
     draft = bundle.viztracer_trace(marker.stem).name + DRAFT
     return (
         since_s < (_SAVING_S if marker.with_name(draft).exists() else _SETTLE_S)
-        and start_ticks(int(marker.stem)) is not None
+        and read_start_ticks(int(marker.stem)) is not None
     )

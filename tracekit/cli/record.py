@@ -10,8 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from tracekit.bundle.names import PY_SPY, STAGES, split_capture
-from tracekit.cli.saying import say
-from tracekit.cli.words import CommaList, complete_captures, store_of, store_words
+from tracekit.cli import write_stderr
+from tracekit.cli.options import CommaList, complete_captures, format_store_option, get_store
 from tracekit.core.errors import MeasurementError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def record(
 
     outcome = record_program(
         program,
-        store=store_of(ctx),
+        store=get_store(ctx),
         captures=captures,
         name=name,
         duration_s=duration,
@@ -100,7 +100,7 @@ def record(
         command=_command_words(program, captures, duration, name),
     )
     if as_json:
-        say(_make_document(outcome))
+        write_stderr(_make_document(outcome))
     else:
         _print_outcome(outcome, quiet, store)
     own_code = MeasurementError.exit_code if outcome.status == "failed" else 0
@@ -112,16 +112,16 @@ def _print_outcome(outcome: RunOutcome, quiet: bool, store: Path | None) -> None
 
     spec = outcome.spec
     if outcome.status == "failed":
-        say(f"error: {spec.workload} was not recorded: {outcome.reason}")
+        write_stderr(f"error: {spec.workload} was not recorded: {outcome.reason}")
     elif outcome.reason:
-        say(f"{spec.workload} {outcome.reason}")
+        write_stderr(f"{spec.workload} {outcome.reason}")
     if quiet:
         return
     for item in outcome.notices:
-        say(f"{item.severity}: {item.text}\n  try: {item.remedy}")
-    suite = outcome.folder.suite_id + store_words(store)
+        write_stderr(f"{item.severity}: {item.text}\n  try: {item.remedy}")
+    suite = outcome.folder.suite_id + format_store_option(store)
     view = "" if NOT_SHOWN.issuperset(split_capture(spec.capture)) else f", or tracekit view {suite}"
-    say(f"{spec.workload} took {format_ns(outcome.wall_ns or 0)}; next: tracekit report {suite}{view}")
+    write_stderr(f"{spec.workload} took {format_ns(outcome.wall_ns or 0)}; next: tracekit report {suite}{view}")
 
 
 def _make_document(outcome: RunOutcome) -> str:

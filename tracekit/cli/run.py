@@ -14,18 +14,18 @@ import click
 
 from tracekit.bundle.names import EXECUTORS, split_capture
 from tracekit.bundle.spec import CLAIMS
-from tracekit.cli.words import (
-    NAMED,
+from tracekit.cli.options import (
+    WORKLOAD_KEY,
     CommaList,
     NameValue,
-    check_with,
+    check_with_option,
     complete_captures,
     complete_workloads,
+    format_store_option,
+    get_store,
+    list_parameters,
     others_option,
-    parameter_rows,
-    store_of,
     store_option,
-    store_words,
 )
 from tracekit.core.errors import MeasurementError, UsageError
 from tracekit.measure.inside.models import MODELS
@@ -45,13 +45,13 @@ class _RunCommand(click.Command):
     """A command whose help ends with the parameters of the workload that is named beside `--help`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[NAMED] = next((word for word in args if word in WORKLOADS), None)
+        ctx.meta[WORKLOAD_KEY] = next((word for word in args if word in WORKLOADS), None)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)
-        named = ctx.meta.get(NAMED)
-        rows = parameter_rows(named) if named else []
+        named = ctx.meta.get(WORKLOAD_KEY)
+        rows = list_parameters(named) if named else []
         if rows:
             with formatter.section(f"Parameters of {named}, set with -P"):
                 formatter.write_dl(rows)
@@ -166,13 +166,13 @@ def run(
     # A misspelt word is reported before pandas and matplotlib are imported.
     request = _read_request(ctx)
     from tracekit import api
-    from tracekit.cli import dry
+    from tracekit.cli.dry_run import format_json, format_text
 
     api.check_writable(reports)
     prepared, beside = _plan(ctx, request)
-    estimate = api.estimate(prepared.suite, store_of(ctx))
+    estimate = api.estimate(prepared.suite, get_store(ctx))
     if dry_run:
-        click.echo(dry.document(prepared, estimate) if as_json else dry.text(prepared, estimate))
+        click.echo(format_json(prepared, estimate) if as_json else format_text(prepared, estimate))
         return 0
     for item in prepared.notices:
         click.echo(f"{item.severity}: {item.text}\n  try: {item.remedy}", err=True)
@@ -192,7 +192,7 @@ def _read_request(ctx: click.Context) -> Request | None:
         _check_claims(ctx, given)
         return None
     if ctx.params["others"]:
-        check_with(ctx.params["workload"])
+        check_with_option(ctx.params["workload"])
     request = _make_request(ctx.params, given)
     check(request)
     return request
@@ -202,7 +202,7 @@ def _plan(ctx: click.Context, request: Request | None) -> tuple[Prepared, list[T
     """The suite to measure, and the tables of the suites that are judged together with it (`--with`)."""
     from tracekit import api
 
-    home = store_of(ctx)
+    home = get_store(ctx)
     pythons, command = ctx.params["pythons"] or (), ("tracekit", *_command_words(ctx))
     if request is None:
         prepared = api.prepare_claims(store=home, pythons=pythons, timeout_s=ctx.params["timeout"], command=command)
@@ -218,15 +218,14 @@ def _measure(
 ) -> tuple[SuiteOutcome, Tables, ReportFiles]:
     """Measure the suite and write its report, with progress on stderr."""
     from tracekit import api
-    from tracekit.cli import Terminated
-    from tracekit.cli.progress import progress
-    from tracekit.cli.saying import colour
+    from tracekit.cli import Terminated, use_colour
+    from tracekit.cli.progress import show_progress
 
-    with progress(prepared.suite, estimate, sys.stderr, fancy=colour(sys.stderr)) as shown:
+    with show_progress(prepared.suite, estimate, sys.stderr, fancy=use_colour(sys.stderr)) as shown:
         try:
             outcome = api.measure(prepared, shown.start, shown.end)
         except (KeyboardInterrupt, Terminated):
-            again = f"tracekit report {prepared.suite.suite_id}{store_words(store)}"
+            again = f"tracekit report {prepared.suite.suite_id}{format_store_option(store)}"
             shown.say(f"what was measured is kept: {again}")
             raise
         shown.say("computing the report")
@@ -243,7 +242,7 @@ def _print_report(outcome: SuiteOutcome, files: ReportFiles, store: Path | None)
     click.echo("")
     click.echo(f"report  {files.html}")
     if any(item.status == "ok" and SHOWN & split_capture(item.spec.capture) for item in outcome.outcomes):
-        click.echo(f"view    tracekit view {outcome.folder.suite_id}{store_words(store)}")
+        click.echo(f"view    tracekit view {outcome.folder.suite_id}{format_store_option(store)}")
 
 
 def _make_request(params: dict[str, Any], given: set[str]) -> Request:

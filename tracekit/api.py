@@ -52,10 +52,10 @@ __all__ = [
     "estimate",
     "explain",
     "export",
+    "list_places",
     "load_others",
+    "make_outcome_document",
     "measure",
-    "outcome_document",
-    "places_of",
     "prepare",
     "prepare_claims",
     "record",
@@ -76,7 +76,7 @@ class Prepared:
     suite: Suite
     folder: SuiteFolder
     notices: tuple[Notice, ...]
-    """What the preflights found missing."""
+    """What the preflights of the captures found missing."""
 
 
 def prepare(
@@ -134,12 +134,15 @@ def measure(
     on_start: Callable[[int, RunSpec], None] | None = None,
     on_end: Callable[[int, RunOutcome], None] | None = None,
 ) -> SuiteOutcome:
-    """Make the runs of a prepared suite; see run.run_suite for the callbacks and errors."""
+    """Make the runs of a prepared suite; see suite_runner.run_suite for the callbacks and errors."""
     return run_suite(prepared.suite, prepared.folder, prepared.notices, on_start, on_end)
 
 
 def analyse(folder: SuiteFolder) -> Tables:
-    """The suite's tables, metrics and notices included. Raises BundleUnfinished, BundleCorrupt, BundleTooNew."""
+    """Load the suite's tables, and compute its metrics and notices.
+
+    Raises BundleUnfinished, BundleCorrupt, BundleTooNew.
+    """
     tables = load_suite(folder)
     tables.metrics = compute_all(tables)
     found = [item._asdict() for item in find_notices(tables, tables.metrics)]
@@ -149,9 +152,9 @@ def analyse(folder: SuiteFolder) -> Tables:
 
 
 def load_others(folders: Sequence[SuiteFolder], measured: Iterable[tuple[str, str]]) -> list[Tables]:
-    """Suites of `claims` that are to be judged together with one of `measured` (see `places_of`).
+    """Load suites of `claims` that are to be judged together with one of the places `measured` (see `list_places`).
 
-    Raises UsageError for one that does not fit, and as `analyse`.
+    Raises UsageError for a suite of another workload or from a place that another one is from, and as `analyse`.
     """
     found, known = [], set(measured)
     for folder in folders:
@@ -162,7 +165,7 @@ def load_others(folders: Sequence[SuiteFolder], measured: Iterable[tuple[str, st
                 f"{other.suite.get('workload')}",
                 "tracekit list suites",
             )
-        places = places_of(other)
+        places = list_places(other)
         if twice := places & known:
             raise UsageError(
                 f"{folder.suite_id} is from {' and '.join(sorted(twice)[0])} as well: a claim is judged by one suite "
@@ -174,8 +177,8 @@ def load_others(folders: Sequence[SuiteFolder], measured: Iterable[tuple[str, st
     return found
 
 
-def places_of(suite: Suite | Tables) -> set[tuple[str, str]]:
-    """(system, Python) of each run, of those that are planned as of those that were made."""
+def list_places(suite: Suite | Tables) -> set[tuple[str, str]]:
+    """The (system, Python) of a suite's runs, planned or made."""
     if isinstance(suite, Suite):
         return {(platform.system(), f"Python {spec.python_label}") for spec in suite.specs}
     runs = suite.runs
@@ -191,9 +194,9 @@ def write_report(tables: Tables, folder: Path) -> ReportFiles:
 
 
 def explain(folder: SuiteFolder, topic: str) -> Explanation:
-    """What follows from the suite about one of report.follows.TOPICS.
+    """What follows from the suite about one of report.pages.comparison.what_if.TOPICS.
 
-    Raises UsageError for another one, NothingToDo where the suite says nothing of it, and as `analyse`.
+    Raises UsageError for another topic, NothingToDo where the suite has no numbers about it, and as `analyse`.
     """
     from tracekit.analysis.report.pages.comparison.explanation import explain as explained  # noqa: PLC0415 - matplotlib takes half a second
 
@@ -229,9 +232,9 @@ def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
     )
 
 
-def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) -> str:
-    """What `tracekit run --json` prints: one JSON document with the suite, its cells' metrics, its notices and, of
-    `claims`, the verdicts."""
+def make_outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) -> str:
+    """The JSON document that `tracekit run --json` prints: the suite, its runs, the metrics of its cells, its notices
+    and, of `claims`, the verdicts."""
     from tracekit.analysis.report.grouping import groups  # noqa: PLC0415 - the same
     from tracekit.analysis.report.pages.claims.page import judged  # noqa: PLC0415 - `tracekit export` has no use for it
 
@@ -260,7 +263,7 @@ def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) 
 
 
 def _preflight(name: str, interpreter: Interpreter, request: Request, provision: bool) -> str | Notice:
-    """The extra path that the capture needs for this interpreter, or why it cannot be used there."""
+    """The folder of packages that the capture needs for this interpreter, or a notice why it cannot be used there."""
     capture = named(name)
     rules = Provision(allowed=provision, cache=interpreters.packages_folder())
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from tracekit.bundle.names import PY_SPY, STAGES, split_capture
+from tracekit.bundle.names import PY_SPY, STAGES, UNTRACED, split_capture
 from tracekit.cli import write_stderr
 from tracekit.cli.options import CommaList, complete_captures, format_store_option, get_store
 from tracekit.core.errors import MeasurementError
@@ -17,7 +17,7 @@ from tracekit.core.errors import MeasurementError
 if TYPE_CHECKING:
     from tracekit.measure.running.captured_run import RunOutcome
 
-NOT_SHOWN = frozenset({PY_SPY, STAGES})
+NOT_SHOWN = frozenset({UNTRACED, PY_SPY, STAGES})
 """Captures that leave nothing for the viewer. Those that do are `view.items.SHOWN`, whose import takes a second."""
 
 

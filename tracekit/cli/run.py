@@ -178,7 +178,7 @@ def run(
         click.echo(f"{item.severity}: {item.text}\n  try: {item.remedy}", err=True)
     outcome, tables, files = _measure(prepared, estimate, beside, reports, store)
     if as_json:
-        click.echo(api.outcome_document(outcome, tables, files))
+        click.echo(api.make_outcome_document(outcome, tables, files))
     else:
         _print_report(outcome, files, store)
     _check_timed_runs(outcome)
@@ -210,7 +210,7 @@ def _plan(ctx: click.Context, request: Request | None) -> tuple[Prepared, list[T
         prepared = api.prepare(request, store=home, pythons=pythons, provision=ctx.params["provision"], command=command)
     folders = [home.suite(name) for name in ctx.params["others"] or ()]
     # Checked now, and not after minutes of measuring.
-    return prepared, api.load_others(folders, api.places_of(prepared.suite))
+    return prepared, api.load_others(folders, api.list_places(prepared.suite))
 
 
 def _measure(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from tracekit.api import Estimate
+from tracekit.api import DurationEstimate
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.core.units import format_ns
 from tracekit.measure.running.captured_run import RunOutcome
@@ -18,7 +18,7 @@ _PLAIN_EVERY_S = 5.0
 class Progress:
     """Counts runs and estimates the time left from how long each cell took so far."""
 
-    def __init__(self, suite: Suite, estimate: Estimate) -> None:
+    def __init__(self, suite: Suite, estimate: DurationEstimate) -> None:
         self._specs = suite.specs
         self._took = dict(estimate.per_run_ns)
         self._default = estimate.default_ns
@@ -51,7 +51,7 @@ class Progress:
 
 
 class _Plain(Progress):
-    def __init__(self, suite: Suite, estimate: Estimate, stream: TextIO) -> None:
+    def __init__(self, suite: Suite, estimate: DurationEstimate, stream: TextIO) -> None:
         super().__init__(suite, estimate)
         self._stream = stream
         self._last = 0.0
@@ -67,7 +67,7 @@ class _Plain(Progress):
 
 
 class _Live(Progress):
-    def __init__(self, suite: Suite, estimate: Estimate, status: Any) -> None:
+    def __init__(self, suite: Suite, estimate: DurationEstimate, status: Any) -> None:
         super().__init__(suite, estimate)
         self._status = status
 
@@ -79,7 +79,7 @@ class _Live(Progress):
 
 
 @contextlib.contextmanager
-def progress(suite: Suite, estimate: Estimate, stream: TextIO, *, fancy: bool) -> Iterator[Progress]:
+def progress(suite: Suite, estimate: DurationEstimate, stream: TextIO, *, fancy: bool) -> Iterator[Progress]:
     """The progress that fits `stream`; `fancy` means a terminal that may be coloured and rewritten."""
     if not fancy:
         yield _Plain(suite, estimate, stream)

@@ -6,14 +6,12 @@ import itertools
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tracekit.bundle.names import EXECUTORS, split_capture
-from tracekit.bundle.spec import CLAIMS
+from tracekit.bundle.names import split_capture
 from tracekit.cli.words import (
     NAMED,
     CommaList,
@@ -29,9 +27,8 @@ from tracekit.cli.words import (
 )
 from tracekit.core.errors import UsageError
 from tracekit.measure.inside.models import MODELS
-from tracekit.measure.planning.request import Request, check, default_captures, default_workers
-from tracekit.measure.planning.workload_registry import WORKLOADS, meant, usual
-from tracekit.system.machine import usable_cpus
+from tracekit.measure.planning.request import DEFAULTS, Request, resolve_request
+from tracekit.measure.planning.workload_registry import SUITES, WORKLOADS
 from tracekit.workload import SIZES
 
 
@@ -56,7 +53,7 @@ class _Run(click.Command):
 @click.option(
     "--models",
     type=CommaList("A,B,...", lambda: MODELS),
-    default=",".join(EXECUTORS),
+    default=",".join(DEFAULTS["models"]),
     show_default=True,
     help="Concurrency models to compare.",
 )
@@ -65,7 +62,7 @@ class _Run(click.Command):
     type=CommaList("N,M,...", integers=True),
     help="Worker counts.  [default: 1, 2, 4 ... up to the usable CPUs]",
 )
-@click.option("--size", default="default", show_default=True, help=f"Size of the work: {', '.join(SIZES)}.")
+@click.option("--size", default=DEFAULTS["size"], show_default=True, help=f"Size of the work: {', '.join(SIZES)}.")
 @click.option("--items", default="", metavar="EXPR", help="Python expression: the items to call a function with.")
 @click.option(
     "-P",
@@ -79,12 +76,18 @@ class _Run(click.Command):
     "--capture",
     "captures",
     type=CommaList("A,B,...", complete_captures),
-    default=",".join(default_captures()),
+    default=",".join(DEFAULTS["captures"]),
     show_default=True,
     help="How the traced runs are watched, `waits+kernel` by both at once; none makes timings only.",
 )
-@click.option("--runs", type=int, default=5, show_default=True, help="Timed repeats of each cell.")
-@click.option("--warmup", type=click.IntRange(0, 10), default=1, show_default=True, help="Warm-up rounds, not counted.")
+@click.option("--runs", type=int, default=DEFAULTS["runs"], show_default=True, help="Timed repeats of each cell.")
+@click.option(
+    "--warmup",
+    type=click.IntRange(0, 10),
+    default=DEFAULTS["warmup"],
+    show_default=True,
+    help="Warm-up rounds, not counted.",
+)
 @click.option(
     "--python",
     "pythons",
@@ -95,20 +98,26 @@ class _Run(click.Command):
 @click.option("--provision", is_flag=True, help="Install VizTracer for interpreters that lack it, in a cache.")
 @click.option(
     "--controls/--no-controls",
-    default=True,
+    default=DEFAULTS["controls"],
     help="Run spin, sleep and worker-costs as well: for the ceiling, and for predictions.",
 )
-@click.option("--counters", default="auto", show_default=True, help="Counter source: auto, linux or portable.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the work items.")
+@click.option(
+    "--counters", default=DEFAULTS["counters"], show_default=True, help="Counter source: auto, linux or portable."
+)
+@click.option("--seed", type=int, default=DEFAULTS["seed"], show_default=True, help="Seed of the work items.")
 @click.option(
     "--timeout",
     type=float,
-    default=120.0,
+    default=DEFAULTS["timeout_s"],
     show_default=True,
     help="Seconds after which a run is ended and its processes are reaped.",
 )
 @click.option(
-    "--rate", type=click.IntRange(1, 1000), default=100, show_default=True, help="Samples per second of py-spy."
+    "--rate",
+    type=click.IntRange(1, 1000),
+    default=DEFAULTS["rate_hz"],
+    show_default=True,
+    help="Samples per second of py-spy.",
 )
 @click.option(
     "--reports",
@@ -157,15 +166,14 @@ def run(
       tracekit run mypackage.mymodule:function --items 'range(100)'
     """
     given = {name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name != "DEFAULT"}
-    if workload == CLAIMS:
-        _check_claims(ctx, given)
+    if others:
+        check_with(workload)
+    if workload in SUITES:
+        _check_options_of_suite(ctx, given)
         request = None
     else:
-        if others:
-            check_with(workload)
-        request = _request(ctx.params, given)
         # A misspelt word is answered before pandas and matplotlib are imported.
-        check(request)
+        request = resolve_request(_request(ctx.params, given))
     from tracekit import api
     from tracekit.analysis.report.render.terminal import to_text
     from tracekit.cli import Terminated, dry
@@ -176,12 +184,12 @@ def run(
     home = store_of(ctx)
     command = ("tracekit", *_spoken(ctx))
     if request is None:
-        prepared = api.prepare_claims(store=home, pythons=pythons or (), timeout_s=timeout, command=command)
+        prepared = api.prepare_suite(workload, store=home, pythons=pythons or (), timeout_s=timeout, command=command)
     else:
         prepared = api.prepare(request, store=home, pythons=pythons or (), provision=provision, command=command)
     # Before a minute is spent on what they do not fit.
     beside = api.load_others([home.suite(name) for name in others or ()], api.places_of(prepared.suite))
-    estimate = api.estimate(prepared.suite, home)
+    estimate = api.estimate_duration(prepared.suite, home)
     if dry_run:
         click.echo(dry.document(prepared, estimate) if as_json else dry.text(prepared, estimate))
         return 0
@@ -212,27 +220,19 @@ def run(
     return _exit_code(outcome)
 
 
+_NAMES = {"timeout": "timeout_s", "rate": "rate_hz"}
+"""An option whose name says no unit -> the attribute of Request that does."""
+
+
 def _request(params: dict[str, Any], given: set[str]) -> Request:
-    """What was asked for; what nobody said is as the workload usually has it."""
-    request = Request(
-        workload=meant(params["workload"]),
-        models=params["models"],
-        workers=params["workers"] or default_workers(usable_cpus()),
-        size=params["size"],
-        **_parameters(params["parameters"]),
+    """What the command line asks for; the options that are not given are left to the workload and the defaults."""
+    settings = {_NAMES.get(name, name): params[name] for name in given}
+    return Request(
+        workload=params["workload"],
         items=params["items"],
-        captures=params["captures"],
-        runs=params["runs"],
-        warmup=params["warmup"],
-        controls=params["controls"],
-        seed=params["seed"],
-        timeout_s=params["timeout"],
-        rate_hz=params["rate"],
-        counters=params["counters"],
+        **_parameters(params["parameters"]),
+        **{name: value for name, value in settings.items() if name in DEFAULTS},
     )
-    # An option whose name says no unit is of the request's attribute that does.
-    said = given | {"timeout_s" for name in given if name == "timeout"}
-    return replace(request, **{name: value for name, value in usual(request.workload).items() if name not in said})
 
 
 def _parameters(given: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -244,16 +244,17 @@ def _parameters(given: Sequence[tuple[str, str]]) -> dict[str, Any]:
     return {"parameters": sets[0], "variants": tuple(sets[1:])}
 
 
-_OF_CLAIMS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store"}
-"""The options that mean something to experiments which choose everything else themselves."""
+_OPTIONS_OF_SUITES = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store"}
+"""The parameters of the command that fit a suite whose experiments choose everything else themselves."""
 
 
-def _check_claims(ctx: click.Context, given: set[str]) -> None:
-    others = [max(item.opts, key=len) for item in ctx.command.params if item.name in given - _OF_CLAIMS]
+def _check_options_of_suite(ctx: click.Context, given: set[str]) -> None:
+    others = [max(item.opts, key=len) for item in ctx.command.params if item.name in given - _OPTIONS_OF_SUITES]
     if others:
+        name = ctx.params["workload"]
         raise UsageError(
-            f"the experiments of claims choose their own models, sizes and repeats: {', '.join(others)} cannot be set",
-            "tracekit run claims",
+            f"the experiments of {name} choose their own models, sizes and repeats: {', '.join(others)} cannot be set",
+            f"tracekit run {name}",
         )
 
 

@@ -120,7 +120,7 @@ def prepare_suite(
 
 
 def _choose_interpreters(pythons: Sequence[str]) -> list[Interpreter]:
-    return interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
+    return interpreters.choose(list(pythons)) if pythons else [interpreters.inspect_own()]
 
 
 def check_writable(folder: Path) -> None:
@@ -264,7 +264,7 @@ def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) 
 def _preflight(name: str, interpreter: Interpreter, request: ResolvedRequest, provision: bool) -> str | Notice:
     """The extra path that the capture needs for this interpreter, or why it cannot be used there."""
     capture = named(name)
-    rules = Provision(allowed=provision, cache=interpreters.cache_folder() / "packages")
+    rules = Provision(allowed=provision, cache=interpreters.packages_folder())
     try:
         return capture.preflight(interpreter, rules).extra_path
     except CaptureUnavailable as error:

@@ -26,7 +26,7 @@ from tracekit.system import interpreters
         (["inconclusive,ok", "fail,ok", "ok,ok"], 2, ["fail", "ok"]),
     ],
 )
-def test_a_run_is_made_again_for_what_is_unclear_and_never_for_what_fails(
+def test_a_run_is_repeated_for_what_is_inconclusive_and_never_for_what_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verdicts: list[str], runs: int, last: list[str]
 ) -> None:
     watch_case = mock.Mock(return_value=made())
@@ -38,7 +38,7 @@ def test_a_run_is_made_again_for_what_is_unclear_and_never_for_what_fails(
         ]
 
     case = Case(name="made", program="made")
-    rows = runner._checked(case, interpreters.own(), "waits", [compare], tmp_path)
+    rows = runner._checked(case, interpreters.inspect_own(), "waits", [compare], tmp_path)
     assert watch_case.call_count == runs
     assert [row.verdict for row in rows] == ["ok", *last]
 

@@ -15,7 +15,7 @@ from tracekit.measure.planning.request import Request, resolve_request
 from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.program_recorder import record
 from tracekit.measure.running.suite_runner import run_suite
-from tracekit.system.interpreters import own
+from tracekit.system.interpreters import inspect_own
 
 PLACE = "tests.faulty_captures:"
 
@@ -32,7 +32,7 @@ def test_a_run_fails_with_its_captures_reason_and_the_suite_goes_on(tmp_path: Pa
     request = Request(
         workload="spin", models=("serial", "threads"), workers=(1,), size="smoke", runs=1, warmup=0, controls=False
     )
-    python = own()
+    python = inspect_own()
     allowed = {(PLACE + capture, python.label): "", ("viztracer", python.label): ""}
     suite = plan_suite(resolve_request(request), [python], "s", allowed, ())
     outcome = run_suite(suite, SuiteFolder(tmp_path / "s"))

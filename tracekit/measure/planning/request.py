@@ -18,7 +18,7 @@ from tracekit.measure.capture import CAPTURES
 from tracekit.measure.inside.counters import COUNTERS
 from tracekit.measure.inside.models import MODELS
 from tracekit.measure.planning.workload_registry import SUITES, WORKLOADS, find_announced
-from tracekit.system.machine import usable_cpus
+from tracekit.system.machine import count_usable_cpus
 from tracekit.workload import SIZES
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def default_workers(cpus: int) -> tuple[int, ...]:
 
 DEFAULTS: Mapping[str, Any] = {
     "models": EXECUTORS,
-    "workers": default_workers(usable_cpus()),
+    "workers": default_workers(count_usable_cpus()),
     "size": "default",
     "captures": default_captures(),
     "runs": 5,

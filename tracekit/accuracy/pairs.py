@@ -16,6 +16,7 @@ from typing import Any
 import tracekit
 from tracekit.accuracy.turns import Started, Turns, take_turns
 from tracekit.analysis.load import load_suite
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells import cpu
 from tracekit.analysis.tables import records
 from tracekit.bundle.names import start_method_of
@@ -146,7 +147,7 @@ class _Runner:
 
 def _costs(suite: SuiteFolder, shared: list[Turns | None]) -> dict[str, Cost]:
     tables = load_suite(suite)
-    times = cpu.compute(tables)
+    times = cpu.compute(Analysis(tables))
     cpus = {row["run_id"]: row["value"] for row in records(times[times["scope"] == "run"])}
     costs = {}
     for run in records(tables.runs):

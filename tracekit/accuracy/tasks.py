@@ -15,7 +15,8 @@ import pandas as pd
 from tracekit.accuracy.kernel import no_truth, saw
 from tracekit.accuracy.rows import Place, Row, wait_tolerance, within
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, family
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.spec import RunSpec, Suite
@@ -47,7 +48,7 @@ def accounting(workload: str, interpreter: Interpreter, scratch: Path | None = N
         suite = SuiteFolder(Path(folder) / "tasks")
         run_suite(Suite(suite_id="tasks", workload=workload, size="small", specs=(spec,)), suite)
         tables, kernel = load_suite(suite), saw(suite.bundle(spec.run_id))
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     steal = tables.metrics[(tables.metrics["metric"] == "steal_ns") & (tables.metrics["scope"] == "run")]["value"]
     stolen = None if steal.isna().all() else int(steal.iloc[0])
     place = Place(program=f"{workload}, threads", python=interpreter.label, steal_ns=stolen)

@@ -15,7 +15,8 @@ from tracekit.accuracy.cases import Case
 from tracekit.accuracy.kernel import KernelSaw, saw
 from tracekit.accuracy.rows import Place
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.store import Store
 from tracekit.core.errors import CaptureUnavailable, RunFailed
@@ -51,7 +52,7 @@ def watch(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> S
     manifest, kernel = bundle.manifest(), saw(bundle)
     # What api.analyse does, with the samples: py-spy's share of the GIL wait is made of them.
     tables = load_suite(recorded.folder, traces=True)
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     shutil.rmtree(recorded.folder.root)
     return Seen(
         case=case,

@@ -25,7 +25,7 @@ unexport PYTHONHOME
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace claims report view doctor test lint check bench accuracy predictions golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test lint check wheel offsets bench accuracy predictions golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -58,7 +58,7 @@ test: setup-dev ## run the tests [ARGS: more for pytest]
 	$(VENV_PYTHON) -m pytest -m measures $(ARGS); alone=$$?; \
 	case $$parallel,$$alone in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac
 
-lint: setup-dev ## check format, rules, types, imports and the generated docs
+lint: setup-dev ## check format, rules, types, imports, the generated docs and what the wheel needs
 	@echo 'lint: format'
 	@.venv/bin/ruff format --check . || { echo '  .venv/bin/ruff format . writes them'; exit 1; }
 	@echo 'lint: rules'
@@ -69,8 +69,16 @@ lint: setup-dev ## check format, rules, types, imports and the generated docs
 	@.venv/bin/lint-imports --no-logo
 	@echo 'lint: docs'
 	@$(VENV_PYTHON) docs/generate.py --check
+	@echo 'lint: wheel'
+	@$(VENV_PYTHON) -I bootstrap/wheel.py --check
 
 check: lint test ## everything that has to hold before a commit: lint, then test
+
+wheel: setup-dev ## build the two wheels for the index into dist/, and check them
+	@$(VENV_PYTHON) -I bootstrap/wheel.py
+
+offsets: setup-dev ## write where CPython keeps what the wait probe reads, from the installed Pythons' headers
+	@$(VENV_PYTHON) -m tracekit.measure.probe.write_offsets
 
 bench: setup-dev ## measure tracekit itself
 	@$(VENV_PYTHON) tests/bench/run.py $(ARGS)
@@ -96,4 +104,4 @@ clean: ## remove runs, reports and caches
 	@find bootstrap docs tests tracekit workloads -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv
-	@rm -rf .venv .venv.lock
+	@rm -rf .venv .venv.lock .venv-wheel

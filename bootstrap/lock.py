@@ -1,4 +1,4 @@
-"""Writes requirements.lock and requirements-dev.lock from pyproject.toml; --upgrade takes newer versions.
+"""Writes the locks (requirements*.lock) from pyproject.toml; --upgrade takes newer versions.
 
 The locks hold for CPython 3.11 and newer on every platform and are made from the public index alone: the
 machine's own index settings are left out, so that no name of a host or a folder gets into a committed file.
@@ -26,8 +26,10 @@ COMMON = (
 )
 # The dev lock is held to the runtime lock: a set-up goes from one to the other by adding packages only.
 LOCKS = {
-    "requirements.lock": ("--extra=build",),
-    "requirements-dev.lock": ("--extra=build", "--extra=dev", "--constraint=requirements.lock"),
+    "requirements.lock": ("pyproject.toml", "--extra=build"),
+    "requirements-dev.lock": ("pyproject.toml", "--extra=build", "--extra=dev", "--constraint=requirements.lock"),
+    # What builds and checks the wheels, without tracekit and its dependencies.
+    "requirements-wheel.lock": ("--group=wheel",),
 }
 
 
@@ -46,7 +48,7 @@ def main() -> int:
         subprocess.run([str(tools / "python"), "-m", "pip", "install", "--quiet", UV], check=True)
         for name, options in LOCKS.items():
             sys.stderr.write(f"lock: {name}\n")
-            command = [str(tools / "uv"), "pip", "compile", "pyproject.toml", "--output-file", name]
+            command = [str(tools / "uv"), "pip", "compile", "--output-file", name]
             subprocess.run([*command, *COMMON, *options, *upgrade], cwd=ROOT, env=plain_environment(), check=True)
     return 0
 

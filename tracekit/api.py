@@ -35,17 +35,17 @@ from tracekit.measure.planning.compatibility import fitted
 from tracekit.measure.planning.duration_estimate import Estimate, estimate
 from tracekit.measure.planning.request import Request, check, default_workers
 from tracekit.measure.planning.workload_registry import meant
-from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.program_recorder import record
-from tracekit.measure.running.suite_runner import Outcome, SuiteOutcome, run_suite
+from tracekit.measure.running.suite_runner import SuiteOutcome, run_suite
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
 __all__ = [
     "Estimate",
     "Prepared",
-    "Recorded",
     "Request",
+    "RunOutcome",
     "analyse",
     "check_writable",
     "default_workers",
@@ -94,7 +94,7 @@ def prepare(
     """
     request = replace(request, workload=meant(request.workload))
     check(request)
-    chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
+    chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.inspect_own()]
     request, notices = fitted(request, chosen)
     allowed: dict[tuple[str, str], str] = {}
     for name in dict.fromkeys(request.captures):
@@ -115,7 +115,7 @@ def prepare_claims(
     *, store: Store, pythons: Sequence[str] = (), timeout_s: float = 120.0, command: Sequence[str] = ()
 ) -> Prepared:
     """Plan the experiments of `tracekit run claims`; nothing is measured or written. Raises UsageError."""
-    chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
+    chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.inspect_own()]
     suite_id = plan.new_suite_id(CLAIMS, store)
     suite = claims.plan_claims(chosen, suite_id, timeout_s, command)
     return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=())
@@ -132,7 +132,7 @@ def check_writable(folder: Path) -> None:
 def measure(
     prepared: Prepared,
     on_start: Callable[[int, RunSpec], None] | None = None,
-    on_end: Callable[[int, Outcome], None] | None = None,
+    on_end: Callable[[int, RunOutcome], None] | None = None,
 ) -> SuiteOutcome:
     """Make the runs of a prepared suite; see run.run_suite for the callbacks and errors."""
     return run_suite(prepared.suite, prepared.folder, prepared.notices, on_start, on_end)
@@ -262,7 +262,7 @@ def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) 
 def _preflight(name: str, interpreter: Interpreter, request: Request, provision: bool) -> str | Notice:
     """The extra path that the capture needs for this interpreter, or why it cannot be used there."""
     capture = named(name)
-    rules = Provision(allowed=provision, cache=interpreters.cache_folder() / "packages")
+    rules = Provision(allowed=provision, cache=interpreters.packages_folder())
     try:
         return capture.preflight(interpreter, rules).extra_path
     except CaptureUnavailable as error:

@@ -1,4 +1,4 @@
-"""Runs whose answers are known, made by hand: what a truth program would have told, and what was seen of it."""
+"""Runs whose answers are known, made by hand: what a reference program would have told, and what was seen of it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import numpy as np
 
 from tests.table_factory import MS
 from tracekit.accuracy.cases import Case
-from tracekit.accuracy.comparison import Place
-from tracekit.accuracy.kernel_reference import KernelSaw
-from tracekit.accuracy.known_answers import Known, KnownThread
-from tracekit.accuracy.watched_run import Seen
+from tracekit.accuracy.comparison import ComparedRun
+from tracekit.accuracy.kernel_reference import KernelReference
+from tracekit.accuracy.known_answers import KnownAnswers, KnownThread
+from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis import tables
 from tracekit.analysis.tables import Tables
 
 PID, TID = 100, 101
 T0 = 1_000_000 * MS
 BLOCKED_AT_ONCE = (np.array([T0]), np.array([], dtype=np.int64))
-WATCHED = KernelSaw(gil=True, switches={TID: BLOCKED_AT_ONCE, TID + 1: BLOCKED_AT_ONCE})
-PLACE = Place(program="made", python="3.13.0", steal_ns=0)
+WATCHED = KernelReference(gil=True, switches={TID: BLOCKED_AT_ONCE, TID + 1: BLOCKED_AT_ONCE})
+PLACE = ComparedRun(program="made", python="3.13.0", steal_ns=0)
 
 
 def made(
     *,
-    known: Known | None = None,
-    kernel: KernelSaw | None = WATCHED,
+    known: KnownAnswers | None = None,
+    kernel: KernelReference | None = WATCHED,
     manifest: Sequence[Mapping[str, Any]] = (),
-    place: Place = PLACE,
+    place: ComparedRun = PLACE,
     **rows: Sequence[Mapping[str, Any]],
-) -> Seen:
+) -> WatchedRun:
     """A run with those rows; a table that is not given has none."""
     frames = {
         name: tables.from_rows(name, [{"run_id": "r", "pid": PID, "tid": TID, **row} for row in rows[name]])
@@ -38,7 +38,7 @@ def made(
         else tables.empty(name)
         for name in tables.COLUMNS
     }
-    return Seen(
+    return WatchedRun(
         case=Case(name="made", program="made"),
         place=place,
         capture="",
@@ -49,8 +49,8 @@ def made(
     )
 
 
-def answers(*threads: KnownThread, **more: Any) -> Known:
-    return Known(**{"program": "made", "python": (3, 13, 0), "gil": True, "threads": threads, **more})
+def answers(*threads: KnownThread, **more: Any) -> KnownAnswers:
+    return KnownAnswers(**{"program": "made", "python": (3, 13, 0), "gil": True, "threads": threads, **more})
 
 
 def thread(**more: Any) -> KnownThread:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tracekit.accuracy.interleaving import Started, Turns, take_turns
+from tracekit.accuracy.interleaving import Interleaver, Started, interleave
 
 BUSY = """
 import time
@@ -38,7 +38,7 @@ def running(code: str, pids: list[int]) -> Callable[[Started], tuple[int, str]]:
 
 def test_only_one_of_the_two_runs_at_a_time() -> None:
     begin_ns = time.monotonic_ns()
-    results, turns = take_turns([running(BUSY, []), running(BUSY, [])])
+    results, turns = interleave([running(BUSY, []), running(BUSY, [])])
     end_ns = time.monotonic_ns()
     own = [turns.own_ns(side, begin_ns, end_ns) for side in (0, 1)]
     for side, (code, out) in enumerate(results):
@@ -49,7 +49,7 @@ def test_only_one_of_the_two_runs_at_a_time() -> None:
 
 
 def test_turns_are_cut_to_the_time_span_that_is_asked_for() -> None:
-    _, turns = take_turns([running("pass", []), running("pass", [])], first=1)
+    _, turns = interleave([running("pass", []), running("pass", [])], first=1)
     assert turns.own_ns(0, 0, 1) == 0
     begin_ns = time.monotonic_ns()
     assert turns.own_ns(1, begin_ns, begin_ns + 10**9) == 0
@@ -58,7 +58,7 @@ def test_turns_are_cut_to_the_time_span_that_is_asked_for() -> None:
 def test_both_may_use_the_same_cpu() -> None:
     cpu = max(os.sched_getaffinity(0))
     ask = "import os, time; time.sleep(0.1); print(*os.sched_getaffinity(0))"
-    results, _ = take_turns([running(ask, []), running(ask, [])], cpu=cpu)
+    results, _ = interleave([running(ask, []), running(ask, [])], cpu=cpu)
     assert [out.split() for _, out in results] == [[str(cpu)]] * 2
 
 
@@ -69,18 +69,18 @@ def test_a_side_that_cannot_start_does_not_hold_up_the_other() -> None:
         raise OSError("no")
 
     with pytest.raises(OSError, match="no"):
-        take_turns([refuses, running("pass", pids)])
+        interleave([refuses, running("pass", pids)])
     assert len(pids) == 1
 
 
 def test_who_stops_it_leaves_no_stopped_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(self: Turns, first: int) -> None:
+    def interrupted(self: Interleaver, first: int) -> None:
         raise KeyboardInterrupt
 
     pids: list[int] = []
-    monkeypatch.setattr(Turns, "alternate", interrupted)
+    monkeypatch.setattr(Interleaver, "alternate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        take_turns([running("import time; time.sleep(60)", pids)] * 2)
+        interleave([running("import time; time.sleep(60)", pids)] * 2)
     assert len(pids) == 2
     for pid in pids:
         with pytest.raises(ProcessLookupError):

@@ -8,13 +8,13 @@ import pytest
 
 from tests.accuracy.run_factory import PLACE
 from tracekit.accuracy import capture_cost
-from tracekit.accuracy.comparison import Row
-from tracekit.accuracy.runner import Wanted, prove
-from tracekit.accuracy.saved_progress import Progress
+from tracekit.accuracy.comparison import Comparison
+from tracekit.accuracy.runner import AccuracyRequest, run_comparisons
+from tracekit.accuracy.saved_progress import SavedProgress
 from tracekit.core.errors import NothingToDo
 from tracekit.system import interpreters
 
-ROWS = [PLACE.row("effect", "waits", "ok", unit="ratio", measured=1.004, lower=0.999, upper=1.01)]
+ROWS = [PLACE.compare("effect", "waits", "ok", unit="ratio", measured=1.004, lower=0.999, upper=1.01)]
 
 
 @pytest.fixture
@@ -27,55 +27,55 @@ def unfinished(output: Path) -> Path:
 
 
 def test_finished_steps_are_not_made_again(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     first, second = capture_cost.SUBJECTS[:2]
-    wanted = Wanted(cases=(), pythons=(), checks=("effect",), subjects=(first, second), cost_pythons=(own,))
+    wanted = AccuracyRequest(cases=(), pythons=(), checks=("effect",), subjects=(first, second), cost_pythons=(own,))
     made: list[str] = []
 
-    def measure(subject: capture_cost.Subject, *_: object, **__: object) -> list[Row]:
+    def measure(subject: capture_cost.Subject, *_: object, **__: object) -> list[Comparison]:
         made.append(subject.name)
         if len(made) == 2:
             raise KeyboardInterrupt
         return ROWS
 
-    monkeypatch.setattr(capture_cost, "measure", measure)
+    monkeypatch.setattr(capture_cost, "measure_cost", measure)
     with pytest.raises(KeyboardInterrupt):
-        list(prove(wanted, progress=Progress(output, "all", go_on=False)))
+        list(run_comparisons(wanted, progress=SavedProgress(output, "all", go_on=False)))
     shown: list[str] = []
-    progress = Progress(output, "all", go_on=True)
-    assert list(prove(wanted, shown.append, progress)) == ROWS * 2
+    progress = SavedProgress(output, "all", go_on=True)
+    assert list(run_comparisons(wanted, shown.append, progress)) == ROWS * 2
     assert made == [first.name, second.name, second.name]
     assert len(shown) == 1
     assert second.name in shown[0]
-    progress.over()
+    progress.remove()
     assert list(output.parent.iterdir()) == []
 
 
 def test_a_step_that_was_not_written_whole_is_made_again(output: Path) -> None:
-    progress = Progress(output, "all", go_on=False)
-    progress.keep("one", ROWS)
-    progress.keep("two", ROWS)
+    progress = SavedProgress(output, "all", go_on=False)
+    progress.save("one", ROWS)
+    progress.save("two", ROWS)
     with unfinished(output).open("r+b") as file:
         file.truncate(unfinished(output).stat().st_size - 9)
-    again = Progress(output, "all", go_on=True)
-    assert (again.rows("one"), again.rows("two")) == (ROWS, None)
-    again.keep("two", [])
-    assert Progress(output, "all", go_on=True).rows("two") == []
+    again = SavedProgress(output, "all", go_on=True)
+    assert (again.find("one"), again.find("two")) == (ROWS, None)
+    again.save("two", [])
+    assert SavedProgress(output, "all", go_on=True).find("two") == []
 
 
 @pytest.mark.parametrize("damage", ["not JSON", '["three", 4]', '["three", [{"colour": "blue"}]]', "[]", "null"])
 def test_what_cannot_be_read_is_made_again(output: Path, damage: str) -> None:
-    Progress(output, "all", go_on=False).keep("one", ROWS)
+    SavedProgress(output, "all", go_on=False).save("one", ROWS)
     with unfinished(output).open("a") as file:
         file.write(damage + "\n")
-    again = Progress(output, "all", go_on=True)
-    assert (len(again), again.rows("three")) == (1, None)
+    again = SavedProgress(output, "all", go_on=True)
+    assert (len(again), again.find("three")) == (1, None)
 
 
-def test_another_proof_is_not_gone_on_with(output: Path) -> None:
-    with pytest.raises(NothingToDo, match="is not there"):
-        Progress(output, "all", go_on=True)
-    Progress(output, "all", go_on=False).keep("one", ROWS)
-    with pytest.raises(NothingToDo, match="of another proof"):
-        Progress(output, "a part", go_on=True)
-    assert Progress(output, "all", go_on=False).rows("one") is None
+def test_another_request_is_not_continued(output: Path) -> None:
+    with pytest.raises(NothingToDo, match="does not exist"):
+        SavedProgress(output, "all", go_on=True)
+    SavedProgress(output, "all", go_on=False).save("one", ROWS)
+    with pytest.raises(NothingToDo, match="of another request"):
+        SavedProgress(output, "a part", go_on=True)
+    assert SavedProgress(output, "all", go_on=False).find("one") is None

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tracekit.accuracy.comparison import COSTS, Place, Row
-from tracekit.accuracy.paired_runs import Cost, Work, make_pairs
+from tracekit.accuracy.comparison import COSTS, ComparedRun, Comparison
+from tracekit.accuracy.paired_runs import PairedWork, RunCost, make_pairs
 from tracekit.analysis.metrics import bootstrap
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.capture import Provision, named
@@ -38,7 +38,7 @@ MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
 class Subject:
     """One piece of work, the capture that is judged by it, and the most that it may cost: 0.01 is 1 %."""
 
-    work: Work
+    work: PairedWork
     capture: str
     most: float
     at_once: bool = True
@@ -49,54 +49,54 @@ class Subject:
         return f"{self.work.name}, {self.work.model}"
 
 
-def offered(name: str, model: str) -> Work:
+def make_workload(name: str, model: str) -> PairedWork:
     """A workload that users have."""
-    return Work(name=name, target=WORKLOADS.target(name), model=model, one_cpu=model == "serial")
+    return PairedWork(name=name, target=WORKLOADS.target(name), model=model, one_cpu=model == "serial")
 
 
-def storm(name: str, attribute: str, model: str) -> Work:
+def make_storm(name: str, attribute: str, model: str) -> PairedWork:
     """See storm_workloads.py. On two CPUs how threads meet makes more of a difference than anything else."""
-    return Work(name=name, target=f"tracekit.accuracy.storm_workloads:{attribute}", model=model, one_cpu=True)
+    return PairedWork(name=name, target=f"tracekit.accuracy.storm_workloads:{attribute}", model=model, one_cpu=True)
 
 
 SUBJECTS = (
     *(
-        Subject(work=offered(workload, model), capture="waits", most=0.01)
+        Subject(work=make_workload(workload, model), capture="waits", most=0.01)
         for workload in ("matmul", "spin", "hashing")
         for model in MODELS
     ),
-    Subject(work=storm("read-storm", "READ", "serial"), capture="waits", most=0.03),
-    Subject(work=storm("lock-storm", "LOCK", "serial"), capture="waits", most=0.03),
-    Subject(work=storm("shared-lock-storm", "SHARED_LOCK", "threads"), capture="waits", most=0.03),
+    Subject(work=make_storm("read-storm", "READ", "serial"), capture="waits", most=0.03),
+    Subject(work=make_storm("lock-storm", "LOCK", "serial"), capture="waits", most=0.03),
+    Subject(work=make_storm("shared-lock-storm", "SHARED_LOCK", "threads"), capture="waits", most=0.03),
     # The worst there is: every few microseconds a wait for a lock and one for the GIL, and nothing else. No program of
     # use does that; it is measured so that its cost is known.
-    Subject(work=storm("handover-storm", "HANDOVER", "threads"), capture="waits", most=0.03),
+    Subject(work=make_storm("handover-storm", "HANDOVER", "threads"), capture="waits", most=0.03),
     *(
-        Subject(work=offered("matmul", model), capture="kernel", most=0.03, at_once=False)
+        Subject(work=make_workload("matmul", model), capture="kernel", most=0.03, at_once=False)
         for model in ("serial", "threads", "fork")
     ),
 )
 
 
-def measure(
+def measure_cost(
     subject: Subject, interpreter: Interpreter, *, pairs: int, size: str = "default", scratch: Path | None = None
-) -> list[Row]:
+) -> list[Comparison]:
     """Two rows, CPU time and wall; or one that says why there are none. `pairs` is a batch that decides about 1 %.
 
     Raises RunFailed and EnvironmentLacks.
     """
-    place = Place(program=subject.name, python=interpreter.label, steal_ns=None)
+    place = ComparedRun(program=subject.name, python=interpreter.label, steal_ns=None)
     try:
         extra = named(subject.capture).preflight(interpreter, Provision()).extra_path
     except CaptureUnavailable as error:
-        return [place.unavailable("effect", str(error), subject.capture)]
+        return [place.mark_unavailable("effect", str(error), subject.capture)]
     batch = pairs if subject.most <= 0.01 else max(bootstrap.LEAST, pairs // 2)
     one_cpu = replace(subject.work, one_cpu=True) if subject.at_once else subject.work
-    rows: dict[str, Row] = {}
+    rows: dict[str, Comparison] = {}
     for work, checks in _measured_together(subject.work, one_cpu):
-        made: list[tuple[Cost, Cost]] = []
-        before = machine.busy()["steal_ns"]
-        while len(made) < BATCHES * batch and not all(check in rows and decided(rows[check]) for check in checks):
+        made: list[tuple[RunCost, RunCost]] = []
+        before = machine.read_busy()["steal_ns"]
+        while len(made) < BATCHES * batch and not all(check in rows and is_decided(rows[check]) for check in checks):
             with tempfile.TemporaryDirectory(dir=scratch, prefix="tk-pairs-") as folder:
                 made += make_pairs(
                     work,
@@ -108,33 +108,33 @@ def measure(
                     at_once=subject.at_once,
                     folder=Path(folder),
                 )
-            after = machine.busy()["steal_ns"]
+            after = machine.read_busy()["steal_ns"]
             place = replace(place, steal_ns=None if before is None or after is None else after - before)
             for check in checks:
-                row = judged(place, check, subject, _of(check, made))
+                row = judge_pairs(place, check, subject, _of(check, made))
                 rows[check] = replace(row, reason=f"{row.reason}{' on one CPU' if work.one_cpu else ''}")
     return [rows[check] for check in COSTS]
 
 
-def _measured_together(cpu_time: Work, wall: Work) -> list[tuple[Work, tuple[str, ...]]]:
+def _measured_together(cpu_time: PairedWork, wall: PairedWork) -> list[tuple[PairedWork, tuple[str, ...]]]:
     """The work that is run, and the checks that are made of it."""
     return [(cpu_time, COSTS)] if cpu_time == wall else [(cpu_time, COSTS[:1]), (wall, COSTS[1:])]
 
 
-def _of(check: str, pairs: Sequence[tuple[Cost, Cost]]) -> list[tuple[float, float]]:
+def _of(check: str, pairs: Sequence[tuple[RunCost, RunCost]]) -> list[tuple[float, float]]:
     if check == "effect":
         return [(with_.cpu_ns, without.cpu_ns) for with_, without in pairs]
     return [(with_.wall_ns, without.wall_ns) for with_, without in pairs]
 
 
-def decided(row: Row) -> bool:
+def is_decided(row: Comparison) -> bool:
     """Whether more pairs would hardly tell otherwise: the limit lies outside the interval, or that is narrow."""
     if row.lower is None or row.upper is None or row.tolerance is None:
         return False
     return not row.lower <= 1 + row.tolerance < row.upper or row.upper - row.lower <= row.tolerance
 
 
-def judged(place: Place, check: str, subject: Subject, pairs: Sequence[tuple[float, float]]) -> Row:
+def judge_pairs(place: ComparedRun, check: str, subject: Subject, pairs: Sequence[tuple[float, float]]) -> Comparison:
     """The row of pairs (with, without).
 
     off: even the lower end of the interval is above the limit. ok: the ratio is within the limit, and so is the upper
@@ -142,17 +142,17 @@ def judged(place: Place, check: str, subject: Subject, pairs: Sequence[tuple[flo
     """
     ratios = [with_ / without for with_, without in pairs if with_ > 0 and without > 0]
     if len(ratios) < bootstrap.LEAST:
-        return place.unavailable(check, f"{len(ratios)} pairs are too few", subject.capture)
+        return place.mark_unavailable(check, f"{len(ratios)} pairs are too few", subject.capture)
     ratio, (lower, upper) = bootstrap.interquartile_mean(ratios), bootstrap.interquartile_interval(ratios)
     limit = 1 + subject.most
     narrow = upper - lower <= 2 * subject.most
     if lower > limit:
-        verdict = "off"
+        verdict = "fail"
     elif ratio <= limit and (upper <= limit or narrow):
         verdict = "ok"
     else:
-        verdict = "unclear"
-    return place.row(
+        verdict = "inconclusive"
+    return place.compare(
         check,
         subject.capture,
         verdict,
@@ -160,7 +160,7 @@ def judged(place: Place, check: str, subject: Subject, pairs: Sequence[tuple[flo
         measured=ratio,
         lower=lower,
         upper=upper,
-        truth=1.0,
+        reference=1.0,
         difference=ratio - 1,
         tolerance=subject.most,
         reason=f"{len(ratios)} pairs",

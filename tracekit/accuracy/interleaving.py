@@ -19,14 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
-TURN_S = 0.01
+SLICE_S = 0.01
 
 T = TypeVar("T")
 Started: TypeAlias = Callable[[int], None]
 """Told the id of the process, the leader of its process group, as soon as there is one."""
 
 
-class Turns:
+class Interleaver:
     """Whose turn it is, and whose it was. Two sides, 0 and 1."""
 
     def __init__(self, cpu: int | None) -> None:
@@ -72,7 +72,7 @@ class Turns:
         _signal(self._leaders.get(1 - side), signal.SIGSTOP)
         _signal(self._leaders[side], signal.SIGCONT)
         begin_ns = time.monotonic_ns()
-        self._changed.wait_for(lambda: side not in self._leaders, TURN_S)
+        self._changed.wait_for(lambda: side not in self._leaders, SLICE_S)
         self._taken.append((side, begin_ns, time.monotonic_ns()))
 
     def end(self) -> None:
@@ -91,15 +91,15 @@ class Turns:
         )
 
 
-def take_turns(
+def interleave(
     sides: Sequence[Callable[[Started], T]], *, first: int = 0, cpu: int | None = None
-) -> tuple[list[T], Turns]:
+) -> tuple[list[T], Interleaver]:
     """What both sides return, each called in a thread of its own, and who had the machine when.
 
     A side starts one process, tells its id at once, waits for its end and returns. `cpu` is the CPU that both may
     use, for work of one thread: two CPUs are seldom equally fast. Raises what a side raises.
     """
-    turns = Turns(cpu)
+    turns = Interleaver(cpu)
 
     def run(side: int) -> T:
         try:

@@ -1,4 +1,4 @@
-"""What a program said of itself, as programs/known.py writes it."""
+"""Reads the known answers that a reference program wrote (programs/known.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tracekit.core.errors import MeasurementError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownThread:
-    """One thread's answers; they are about what happened between `start_ns` and `end_ns`."""
+    """One thread's answers, for the time from `start_ns` to `end_ns`."""
 
     pid: int
     tid: int
@@ -28,7 +28,7 @@ class KnownThread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownChild:
-    """One child and how it ended; `exit_code` is negative for a signal."""
+    """One child process and how it ended; `exit_code` is negative for a signal."""
 
     pid: int
     ended: str
@@ -36,8 +36,8 @@ class KnownChild:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Active:
-    """The one generated function that a thread ran between two stamps."""
+class ActiveFunction:
+    """A generated function, the only one that the thread ran between two stamps."""
 
     tid: int
     start_ns: int
@@ -46,7 +46,7 @@ class Active:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownAnswers:
     """All answers of one run of a program."""
 
     program: str
@@ -55,14 +55,14 @@ class Known:
     unavailable: str = ""
     threads: tuple[KnownThread, ...] = ()
     children: tuple[KnownChild, ...] = ()
-    active: tuple[Active, ...] = ()
+    active: tuple[ActiveFunction, ...] = ()
 
 
-def read_known(path: Path) -> Known:
-    """The answers in that file. Raises MeasurementError when the program did not write them."""
+def read_answers(path: Path) -> KnownAnswers:
+    """Read the answers. Raises MeasurementError when the program did not write them."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Known(
+        return KnownAnswers(
             program=data["program"],
             python=tuple(data["python"]),
             gil=data["gil"],
@@ -70,11 +70,12 @@ def read_known(path: Path) -> Known:
             threads=tuple(KnownThread(**thread) for thread in data["threads"]),
             children=tuple(KnownChild(**child) for child in data["children"]),
             active=tuple(
-                Active(tid=tid, start_ns=start, end_ns=end, name=name) for tid, start, end, name in data["active"]
+                ActiveFunction(tid=tid, start_ns=start, end_ns=end, name=name)
+                for tid, start, end, name in data["active"]
             ),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MeasurementError(
-            f"the truth program left no answers in {path}: {error}",
+            f"the reference program left no answers in {path}: {error}",
             f"python -m tracekit.accuracy.programs {path.stem}",
         ) from error

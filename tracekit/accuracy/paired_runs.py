@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import tracekit
-from tracekit.accuracy.interleaving import Started, Turns, take_turns
+from tracekit.accuracy.interleaving import Interleaver, Started, interleave
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.cells import cpu
 from tracekit.analysis.tables import records
@@ -23,7 +23,7 @@ from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import SuiteFolder
 from tracekit.core.errors import MeasurementError
 from tracekit.measure.process.launch import link_packages
-from tracekit.measure.process.watchdog import Guard, guarded
+from tracekit.measure.process.watchdog import Watchdog, start_watchdog
 from tracekit.measure.running.suite_runner import run_one
 from tracekit.system import machine
 from tracekit.system.interpreters import Interpreter
@@ -33,7 +33,7 @@ WITHOUT, WITH = 0, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class PairedWork:
     """A workload, where it is (`module:attribute`), and the model that it runs under.
 
     one_cpu   both sides of a pair may use one CPU, the same one, a different one from pair to pair: what one thread
@@ -51,7 +51,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class RunCost:
     """What one run took. The wall is that of its own turns."""
 
     wall_ns: float
@@ -59,7 +59,7 @@ class Cost:
 
 
 def make_pairs(
-    work: Work,
+    work: PairedWork,
     interpreter: Interpreter,
     *,
     capture: str,
@@ -68,7 +68,7 @@ def make_pairs(
     size: str,
     at_once: bool,
     folder: Path,
-) -> list[tuple[Cost, Cost]]:
+) -> list[tuple[RunCost, RunCost]]:
     """(with, without) of each pair; one pair more is made first, to warm up. Raises MeasurementError and RunFailed."""
 
     def spec(number: int, side: int) -> RunSpec:
@@ -93,11 +93,11 @@ def make_pairs(
     suite = SuiteFolder(folder / "pairs")
     suite.create(Suite(suite_id="pairs", workload=work.name, size=size, specs=tuple(itertools.chain(*specs))))
     package = Path(tracekit.__file__).resolve().parent
-    imports = suite.root / "import"
+    imports = suite.imports
     link_packages(imports, {name: package.parent / name for name in ("tracekit", "workloads")})
     cpus = sorted(os.sched_getaffinity(0))
-    shared: list[Turns | None] = []
-    with guarded() as one, guarded() as other:
+    shared: list[Interleaver | None] = []
+    with start_watchdog() as one, start_watchdog() as other:
         runner = _Runner(suite, imports, machine.describe(), (one, other))
         for number, pair in enumerate(specs):
             first = number % 2
@@ -113,30 +113,32 @@ def make_pairs(
 
 
 class _Runner:
-    """Makes the runs of one suite. Each side has a guard, which watches one process at a time."""
+    """Makes the runs of one suite. Each side has a watchdog, which watches one process at a time."""
 
-    def __init__(self, suite: SuiteFolder, imports: Path, facts: dict[str, Any], guards: tuple[Guard, Guard]) -> None:
+    def __init__(
+        self, suite: SuiteFolder, imports: Path, facts: dict[str, Any], watchdogs: tuple[Watchdog, Watchdog]
+    ) -> None:
         self._suite = suite
         self._imports = imports
         self._facts = facts
-        self._guards = guards
+        self._watchdogs = watchdogs
 
-    def at_once(self, pair: tuple[RunSpec, RunSpec], first: int, cpu: int | None) -> Turns:
-        without, with_ = (partial(self._run, pair[side], self._guards[side]) for side in (WITHOUT, WITH))
-        _, turns = take_turns([without, with_], first=first, cpu=cpu)
+    def at_once(self, pair: tuple[RunSpec, RunSpec], first: int, cpu: int | None) -> Interleaver:
+        without, with_ = (partial(self._run, pair[side], self._watchdogs[side]) for side in (WITHOUT, WITH))
+        _, turns = interleave([without, with_], first=first, cpu=cpu)
         return turns
 
     def one_by_one(self, pair: tuple[RunSpec, RunSpec], first: int) -> None:
         for side in (first, 1 - first):
-            self._run(pair[side], self._guards[side], lambda leader: None)
+            self._run(pair[side], self._watchdogs[side], lambda leader: None)
 
-    def _run(self, spec: RunSpec, guard: Guard, started: Started) -> None:
+    def _run(self, spec: RunSpec, watchdog: Watchdog, started: Started) -> None:
         def told(leader: int) -> None:
             started(leader)
-            guard.watch(leader)
+            watchdog.watch(leader)
 
         outcome = run_one(spec, self._suite.bundle(spec.run_id), self._imports, self._facts, told)
-        guard.rest()
+        watchdog.rest()
         if outcome.status != "ok":
             raise MeasurementError(
                 f"{spec.workload} under {spec.capture} {outcome.reason}",
@@ -144,7 +146,7 @@ class _Runner:
             )
 
 
-def _costs(suite: SuiteFolder, shared: list[Turns | None]) -> dict[str, Cost]:
+def _costs(suite: SuiteFolder, shared: list[Interleaver | None]) -> dict[str, RunCost]:
     tables = load_suite(suite)
     times = cpu.compute(tables)
     cpus = {row["run_id"]: row["value"] for row in records(times[times["scope"] == "run"])}
@@ -156,5 +158,5 @@ def _costs(suite: SuiteFolder, shared: list[Turns | None]) -> dict[str, Cost]:
         cpu_ns = cpus.get(run["run_id"])
         if cpu_ns is None:
             raise MeasurementError(f"the CPU time of {run['workload']} was not read", "tracekit doctor")
-        costs[run["run_id"]] = Cost(wall_ns=float(wall), cpu_ns=float(cpu_ns))
+        costs[run["run_id"]] = RunCost(wall_ns=float(wall), cpu_ns=float(cpu_ns))
     return costs

@@ -1,4 +1,4 @@
-"""The whole proof: every program on every Python under every capture, and what capturing costs."""
+"""Runs all comparisons: every reference program on every Python under every capture, and what capturing costs."""
 
 from __future__ import annotations
 
@@ -10,40 +10,43 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tracekit.accuracy import capture_cost, task_accounting
-from tracekit.accuracy.cases import Case
+from tracekit.accuracy.cases import Case, choose_cases
 from tracekit.accuracy.checks import endings, gil, ledger, sites, switches, waits
-from tracekit.accuracy.comparison import CHECKS, COSTS, Place, Row
-from tracekit.accuracy.saved_progress import Progress
-from tracekit.accuracy.watched_run import Seen, watch
+from tracekit.accuracy.comparison import CHECKS, COSTS, ComparedRun, Comparison
+from tracekit.accuracy.saved_progress import SavedProgress
+from tracekit.accuracy.watched_run import WatchedRun, watch_case
 from tracekit.core.errors import CaptureUnavailable, TracekitError, UsageError
 from tracekit.measure.capture import Provision, named
+from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
 KERNEL, WAITS, PY_SPY = "kernel", "waits", "py-spy"
 
 ATTEMPTS = 3
-"""A run whose difference a busy machine may explain is made again: it says nothing either way."""
+"""How often a run is repeated while its difference may come from a busy machine: such a run decides nothing."""
 
-Compare: TypeAlias = Callable[[Seen], list[Row]]
-Step: TypeAlias = tuple[str, Callable[[], list[Row]]]
-"""What is run, as a user reads it and as it is known again, and how."""
+Compare: TypeAlias = Callable[[WatchedRun], list[Comparison]]
+Step: TypeAlias = tuple[str, Callable[[], list[Comparison]]]
+"""The name of a step, which the user sees and saved progress knows it by, and the function that runs it."""
 
 _OF_WATCHED: dict[str, Compare] = {
-    "gil-kernel": gil.against_kernel,
-    "gil-schedstat": gil.accounting,
-    "gil-known": gil.against_known,
-    "waits-known": waits.against_known,
-    "switches": switches.against_kernel,
-    "unattributed": ledger.unattributed,
-    "sites": sites.named,
-    "names-move": sites.moving,
-    "processes": endings.children,
+    "gil-kernel": gil.compare_with_kernel,
+    "gil-schedstat": gil.compare_accounting,
+    "gil-known": gil.compare_with_known,
+    "waits-known": waits.compare_with_known,
+    "switches": switches.compare_with_kernel,
+    "unattributed": ledger.compare_unattributed,
+    "sites": sites.compare_sites,
+    "names-move": sites.compare_changing_code,
+    "processes": endings.compare_children,
 }
+
+SELF_TEST_CHECKS = ("runs", *(check for check in _OF_WATCHED if check != "gil-schedstat"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is to be proved. `pairs` is how many pairs of runs a cost is found from."""
+class AccuracyRequest:
+    """What to compare. `pairs` is the number of pairs of runs per cost."""
 
     cases: tuple[Case, ...]
     pythons: tuple[Interpreter, ...]
@@ -51,7 +54,7 @@ class Wanted:
     subjects: tuple[capture_cost.Subject, ...] = capture_cost.SUBJECTS
     cost_pythons: tuple[Interpreter, ...] = ()
     thorough: bool = False
-    """Whether the ledger is also judged without the kernel capture, and the accounting by the tasks of workloads."""
+    """Also judge the ledger without the kernel capture, and the accounting of workloads' tasks."""
     pairs: int = 80
     scratch: Path | None = None
 
@@ -61,24 +64,25 @@ class Wanted:
                 raise UsageError(f"unknown check {check!r}: known are {', '.join(CHECKS)}", "make accuracy")
 
 
-def prove(
-    wanted: Wanted, on_step: Callable[[str], None] = lambda step: None, progress: Progress | None = None
-) -> Iterator[Row]:
-    """The rows, as they come; `on_step` is told what is being run. A program that cannot be run gives a row as well.
+def run_comparisons(
+    wanted: AccuracyRequest, on_step: Callable[[str], None] = lambda step: None, progress: SavedProgress | None = None
+) -> Iterator[Comparison]:
+    """Yield the comparisons as they are made; a program that cannot be run gives one, too.
 
-    Of a step that is finished in `progress` the rows are those; the others are kept there. Raises OutputUnwritable.
+    `on_step` gets the name of each step before it runs. Steps that `progress` has are not run again; the others are
+    saved there. Raises OutputUnwritable.
     """
     for step, make in _steps(wanted):
-        rows = None if progress is None else progress.rows(step)
+        rows = None if progress is None else progress.find(step)
         if rows is None:
             on_step(step)
             rows = make()
             if progress is not None:
-                progress.keep(step, rows)
+                progress.save(step, rows)
         yield from rows
 
 
-def _steps(wanted: Wanted) -> Iterator[Step]:
+def _steps(wanted: AccuracyRequest) -> Iterator[Step]:
     for interpreter in wanted.pythons:
         yield from _programs(wanted, interpreter)
     if any(check in COSTS for check in wanted.checks):
@@ -88,7 +92,7 @@ def _steps(wanted: Wanted) -> Iterator[Step]:
                 yield step, partial(_cost, wanted, subject, interpreter)
 
 
-def _programs(wanted: Wanted, interpreter: Interpreter) -> Iterator[Step]:
+def _programs(wanted: AccuracyRequest, interpreter: Interpreter) -> Iterator[Step]:
     reasons = {name: _lacks(name, interpreter) for name in (WAITS, KERNEL, PY_SPY)}
     lacking = {name: reason for name, reason in reasons.items() if reason}
     if wanted.thorough and "gil-schedstat" in wanted.checks and KERNEL not in lacking:
@@ -100,25 +104,25 @@ def _programs(wanted: Wanted, interpreter: Interpreter) -> Iterator[Step]:
             step = f"{interpreter.label}: {case.name} under {capture}"
             yield step, partial(_checked, case, interpreter, capture, compare, wanted.scratch)
         if cannot := list(_cannot(wanted, case, lacking)):
-            place = Place(program=case.name, python=interpreter.label, steal_ns=None)
-            rows = [place.unavailable(check, reason) for check, reason in cannot]
+            place = ComparedRun(program=case.name, python=interpreter.label, steal_ns=None)
+            rows = [place.mark_unavailable(check, reason) for check, reason in cannot]
             yield f"{interpreter.label}: {case.name}, what cannot be compared", partial(list, rows)
 
 
-def _runs(wanted: Wanted, case: Case, lacking: Mapping[str, str]) -> Iterator[tuple[str, list[Compare]]]:
-    """The captures that one case is run under, and what is compared then."""
+def _runs(wanted: AccuracyRequest, case: Case, lacking: Mapping[str, str]) -> Iterator[tuple[str, list[Compare]]]:
+    """The captures that one case is run under, and the comparisons to make of each run."""
     watched = [_OF_WATCHED[check] for check in _OF_WATCHED if check in wanted.checks]
     if watched and WAITS not in lacking:
         yield WAITS if KERNEL in lacking else f"{WAITS}+{KERNEL}", watched
         again = wanted.thorough and not case.long and KERNEL not in lacking
         if again and "unattributed" in wanted.checks:
-            yield WAITS, [ledger.unattributed]
+            yield WAITS, [ledger.compare_unattributed]
     if case.sampled and "gil-py-spy" in wanted.checks and not {PY_SPY, KERNEL} & lacking.keys():
-        yield f"{PY_SPY}+{KERNEL}", [gil.py_spy]
+        yield f"{PY_SPY}+{KERNEL}", [gil.compare_pyspy]
 
 
-def _cannot(wanted: Wanted, case: Case, lacking: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The checks that cannot be made of one case, and why."""
+def _cannot(wanted: AccuracyRequest, case: Case, lacking: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The checks that are not possible for one case, and why."""
     if WAITS in lacking:
         yield from ((check, lacking[WAITS]) for check in _OF_WATCHED if check in wanted.checks)
     if case.sampled and "gil-py-spy" in wanted.checks and {PY_SPY, KERNEL} & lacking.keys():
@@ -131,47 +135,59 @@ def _checked(
     capture: str,
     compare: Sequence[Compare],
     scratch: Path | None,
-) -> list[Row]:
-    """The rows of one case, made again while a busy machine leaves some of them unclear."""
-    rows: list[Row] = []
+) -> list[Comparison]:
+    """The comparisons of one case; it is repeated while a busy machine leaves some of them inconclusive."""
+    rows: list[Comparison] = []
     for _ in range(ATTEMPTS):
-        with tempfile.TemporaryDirectory(dir=scratch, prefix="tk-truth-") as folder:
+        with tempfile.TemporaryDirectory(dir=scratch, prefix="tk-accuracy-") as folder:
             try:
-                seen = watch(case, interpreter, capture, Path(folder))
+                seen = watch_case(case, interpreter, capture, Path(folder))
             except TracekitError as error:
-                place = Place(program=case.name, python=interpreter.label, steal_ns=None)
-                return [place.row("runs", capture, "off", reason=str(error))]
+                place = ComparedRun(program=case.name, python=interpreter.label, steal_ns=None)
+                return [place.compare("runs", capture, "fail", reason=str(error))]
         if seen.known.unavailable:
-            return [seen.place.unavailable("runs", seen.known.unavailable, capture)]
-        rows = [seen.place.row("runs", capture, "ok"), *(row for each in compare for row in each(seen))]
+            return [seen.place.mark_unavailable("runs", seen.known.unavailable, capture)]
+        rows = [seen.place.compare("runs", capture, "ok"), *(row for each in compare for row in each(seen))]
         verdicts = {row.verdict for row in rows}
-        # What is off stays off: another row's doubt is no reason to try again until it is not.
-        if "off" in verdicts or "unclear" not in verdicts:
+        # A failure stays: an inconclusive row beside it is no reason to repeat until it passes.
+        if "fail" in verdicts or "inconclusive" not in verdicts:
             break
     return rows
 
 
-def _tasks(workload: str, interpreter: Interpreter, scratch: Path | None) -> list[Row]:
+def _tasks(workload: str, interpreter: Interpreter, scratch: Path | None) -> list[Comparison]:
     try:
-        return task_accounting.accounting(workload, interpreter, scratch)
+        return task_accounting.measure_task_accounting(workload, interpreter, scratch)
     except TracekitError as error:
-        place = Place(program=f"{workload}, threads", python=interpreter.label, steal_ns=None)
-        return [place.row("runs", KERNEL, "off", reason=str(error))]
+        place = ComparedRun(program=f"{workload}, threads", python=interpreter.label, steal_ns=None)
+        return [place.compare("runs", KERNEL, "fail", reason=str(error))]
 
 
-def _cost(wanted: Wanted, subject: capture_cost.Subject, interpreter: Interpreter) -> list[Row]:
+def _cost(wanted: AccuracyRequest, subject: capture_cost.Subject, interpreter: Interpreter) -> list[Comparison]:
     try:
-        rows = capture_cost.measure(subject, interpreter, pairs=wanted.pairs, scratch=wanted.scratch)
+        rows = capture_cost.measure_cost(subject, interpreter, pairs=wanted.pairs, scratch=wanted.scratch)
     except TracekitError as error:
-        place = Place(program=subject.name, python=interpreter.label, steal_ns=None)
-        return [place.row("runs", subject.capture, "off", reason=str(error))]
+        place = ComparedRun(program=subject.name, python=interpreter.label, steal_ns=None)
+        return [place.compare("runs", subject.capture, "fail", reason=str(error))]
     return [row for row in rows if row.check in wanted.checks]
 
 
 def _lacks(name: str, interpreter: Interpreter) -> str:
-    """Why that capture does not work for the interpreter; empty when it does."""
+    """Why a capture does not work for the interpreter; empty when it does."""
     try:
         named(name).preflight(interpreter, Provision())
     except (CaptureUnavailable, UsageError) as error:
         return str(error)
     return ""
+
+
+def self_test(on_step: Callable[[str], None] = lambda step: None) -> Iterator[Comparison]:
+    """Run a quick subset with tracekit's own Python, in about half a minute, for `tracekit doctor --self-test`.
+
+    Where the kernel capture does not work, the probe is compared with what the programs know of themselves only. Raises
+    CaptureUnavailable without a wait probe.
+    """
+    interpreter = interpreters.inspect_own()
+    named(WAITS).preflight(interpreter, Provision())
+    wanted = AccuracyRequest(cases=choose_cases((), quick=True), pythons=(interpreter,), checks=SELF_TEST_CHECKS)
+    yield from run_comparisons(wanted, on_step)

@@ -51,10 +51,10 @@ def make_counters(times: int, seed: int) -> list[int]:
 
 def count(times: int) -> int:
     """Count up what another thread counts up as well, as programs do. The GIL now and then changes hands inside."""
-    lock, counted = _COUNTING, _COUNT
+    lock, count_switches = _COUNTING, _COUNT
     for _ in range(times):
         with lock:
-            counted[0] += 1
+            count_switches[0] += 1
     return times
 
 

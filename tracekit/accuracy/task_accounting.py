@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tracekit.accuracy.comparison import Place, Row, wait_tolerance, within
-from tracekit.accuracy.kernel_reference import no_truth, saw
+from tracekit.accuracy.comparison import ComparedRun, Comparison, compute_wait_tolerance, judge_difference
+from tracekit.accuracy.kernel_reference import explain_missing_reference, read_reference
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, family
@@ -28,7 +28,7 @@ WORK = ("matmul", "spin", "hashing")
 WORKERS = 2
 
 
-def accounting(workload: str, interpreter: Interpreter, scratch: Path | None = None) -> list[Row]:
+def measure_task_accounting(workload: str, interpreter: Interpreter, scratch: Path | None = None) -> list[Comparison]:
     """A row per worker thread. Raises RunFailed and CaptureUnavailable."""
     spec = RunSpec(
         suite_id="tasks",
@@ -43,49 +43,49 @@ def accounting(workload: str, interpreter: Interpreter, scratch: Path | None = N
         python=interpreter.executable,
         python_label=interpreter.label,
     )
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="tk-truth-") as folder:
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="tk-accuracy-") as folder:
         suite = SuiteFolder(Path(folder) / "tasks")
         run_suite(Suite(suite_id="tasks", workload=workload, size="small", specs=(spec,)), suite)
-        tables, kernel = load_suite(suite), saw(suite.bundle(spec.run_id))
+        tables, kernel = load_suite(suite), read_reference(suite.bundle(spec.run_id))
     tables.metrics = compute_all(tables)
     steal = tables.metrics[(tables.metrics["metric"] == "steal_ns") & (tables.metrics["scope"] == "run")]["value"]
     stolen = None if steal.isna().all() else int(steal.iloc[0])
-    place = Place(program=f"{workload}, threads", python=interpreter.label, steal_ns=stolen)
-    if silent := no_truth(kernel):
-        return [place.unavailable("gil-schedstat", silent)]
-    return compared(tables, place)
+    place = ComparedRun(program=f"{workload}, threads", python=interpreter.label, steal_ns=stolen)
+    if silent := explain_missing_reference(kernel):
+        return [place.mark_unavailable("gil-schedstat", silent)]
+    return compare_intervals(tables, place)
 
 
-def compared(tables: Tables, place: Place) -> list[Row]:
+def compare_intervals(tables: Tables, place: ComparedRun) -> list[Comparison]:
     """A row per thread whose tasks have an interval."""
     check = "gil-schedstat"
-    truths = in_tasks(tables)
+    references = sum_task_waits(tables)
     rows = []
     for row in records(tables.metrics):
         narrow = row["metric"] == "gil_wait_ns" and row["scope"] == "thread" and row["quality"] == "bound"
         if not narrow or family(row["method"]) != ACCOUNTING or row["method"] == "single-thread":
             continue
-        wanted = truths.get((row["pid"], row["tid"]), 0.0)
+        wanted = references.get((row["pid"], row["tid"]), 0.0)
         outside = max(row["lower"] - wanted, wanted - row["upper"], 0.0)
-        tolerance = wait_tolerance(wanted)
+        tolerance = compute_wait_tolerance(wanted)
         rows.append(
-            place.row(
+            place.compare(
                 check,
                 f"tasks of thread {row['tid']}",
-                within(outside, tolerance),
+                judge_difference(outside, tolerance),
                 unit="ns",
                 measured=row["value"],
                 lower=row["lower"],
                 upper=row["upper"],
-                truth=wanted,
+                reference=wanted,
                 difference=outside,
                 tolerance=tolerance,
             )
         )
-    return rows or [place.unavailable(check, "no thread's tasks have an interval")]
+    return rows or [place.mark_unavailable(check, "no thread's tasks have an interval")]
 
 
-def in_tasks(tables: Tables) -> dict[tuple[int, int], float]:
+def sum_task_waits(tables: Tables) -> dict[tuple[int, int], float]:
     """ns per pid and tid in take_gil, by the kernel, within the thread's task spans."""
     waits = tables.waits[(tables.waits["kind"] == "gil") & (tables.waits["method"] == KERNEL_UPROBE)]
     tasks = tables.spans[tables.spans["name"] == "task"]

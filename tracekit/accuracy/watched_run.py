@@ -1,4 +1,4 @@
-"""Running one truth program under captures, and what is then known of the run from both sides."""
+"""Runs one reference program under captures and reads both sides: its own answers and what tracekit measured."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from tracekit.accuracy.cases import Case
-from tracekit.accuracy.comparison import Place
-from tracekit.accuracy.kernel_reference import KernelSaw, saw
-from tracekit.accuracy.known_answers import Known, read_known
+from tracekit.accuracy.comparison import ComparedRun
+from tracekit.accuracy.kernel_reference import KernelReference, read_reference
+from tracekit.accuracy.known_answers import KnownAnswers, read_answers
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.compute import compute_all
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.store import Store
 from tracekit.core.errors import CaptureUnavailable, RunFailed
-from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.program_recorder import record
 from tracekit.system.interpreters import Interpreter
 
@@ -27,35 +27,35 @@ PROGRAMS = Path(__file__).resolve().parent / "programs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """One run of a case: what the program said, and what tracekit measured."""
+class WatchedRun:
+    """One run of a case: the program's answers and what tracekit measured."""
 
     case: Case
-    place: Place
+    place: ComparedRun
     capture: str
-    known: Known
+    known: KnownAnswers
     tables: Tables
     processes: tuple[dict[str, Any], ...] = ()
-    """The manifest's lines."""
-    kernel: KernelSaw | None = None
+    """The processes in the manifest."""
+    kernel: KernelReference | None = None
     """None where the kernel capture did not run."""
 
 
-def watch(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> Seen:
+def watch_case(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> WatchedRun:
     """Run the case under the capture and read the suite that it leaves in `folder`, which is removed again.
 
     Raises RunFailed when the program fails, CaptureUnavailable when the capture does not work here.
     """
-    recorded, known = run(case, interpreter, capture, folder)
+    recorded, known = record_case(case, interpreter, capture, folder)
     bundle = recorded.folder.bundle(recorded.run_id)
-    manifest, kernel = bundle.manifest(), saw(bundle)
-    # What api.analyse does, with the samples: py-spy's share of the GIL wait is made of them.
+    manifest, kernel = bundle.manifest(), read_reference(bundle)
+    # As api.analyse, but with the samples, which py-spy's share of the GIL wait needs.
     tables = load_suite(recorded.folder, traces=True)
     tables.metrics = compute_all(tables)
     shutil.rmtree(recorded.folder.root)
-    return Seen(
+    return WatchedRun(
         case=case,
-        place=Place(program=case.name, python=interpreter.label, steal_ns=_steal(manifest["environment"])),
+        place=ComparedRun(program=case.name, python=interpreter.label, steal_ns=_steal(manifest["environment"])),
         capture=capture,
         known=known,
         tables=tables,
@@ -64,8 +64,8 @@ def watch(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> S
     )
 
 
-def run(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> tuple[Recorded, Known]:
-    """Record the case; its suite stays in `folder`. Raises as `watch`, and KeyboardInterrupt when somebody ended it."""
+def record_case(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> tuple[RunOutcome, KnownAnswers]:
+    """Record the case; its suite stays in `folder`. Raises as watch_case, and KeyboardInterrupt on a signal."""
     answer, log = folder / f"{case.name}.json", folder / f"{case.name}.log"
     answer.unlink(missing_ok=True)
     argv = [interpreter.executable, str(PROGRAMS), case.program, *case.options, "--answer", str(answer)]
@@ -83,20 +83,20 @@ def run(case: Case, interpreter: Interpreter, capture: str, folder: Path) -> tup
     used = recorded.folder.bundle(recorded.run_id).spec().capture
     if set(used.split("+")) != set(capture.split("+")):
         raise CaptureUnavailable(
-            f"truth program {case.name} on Python {interpreter.label} was watched by {used}, not by {capture}",
+            f"reference program {case.name} on Python {interpreter.label} was recorded under {used}, not {capture}",
             "tracekit doctor",
         )
     if recorded.exit_code in (-signal.SIGINT, -signal.SIGTERM):
-        # record held the signal back for us as well, and passed it on.
+        # `record` blocks the signal in tracekit, too, and passed it on to the program.
         raise KeyboardInterrupt
     if recorded.exit_code not in (0, None) or not answer.exists():
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise RunFailed(
-            f"truth program {case.name} on Python {interpreter.label} under {capture} ended with "
-            f"{recorded.exit_code}: {said[-1] if said else recorded.reason or 'it said nothing'}",
+            f"reference program {case.name} on Python {interpreter.label} under {capture} ended with "
+            f"{recorded.exit_code}: {said[-1] if said else recorded.reason or 'no output'}",
             shlex.join([interpreter.executable, str(PROGRAMS), case.program, *case.options]),
         )
-    return recorded, read_known(answer)
+    return recorded, read_answers(answer)
 
 
 def _steal(facts: dict[str, Any]) -> int | None:

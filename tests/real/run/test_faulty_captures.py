@@ -12,10 +12,10 @@ from tracekit.bundle.store import Store, SuiteFolder
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.planning.plan import plan
 from tracekit.measure.planning.request import Request
-from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.program_recorder import record
 from tracekit.measure.running.suite_runner import run_suite
-from tracekit.system.interpreters import own
+from tracekit.system.interpreters import inspect_own
 
 PLACE = "tests.faulty_captures:"
 
@@ -32,7 +32,7 @@ def test_a_run_fails_with_its_captures_reason_and_the_suite_goes_on(tmp_path: Pa
     request = Request(
         workload="spin", models=("serial", "threads"), workers=(1,), size="smoke", runs=1, warmup=0, controls=False
     )
-    python = own()
+    python = inspect_own()
     suite = plan(request, [python], "s", {(PLACE + capture, python.label): "", ("viztracer", python.label): ""}, ())
     outcome = run_suite(suite, SuiteFolder(tmp_path / "s"))
     assert outcome.status == "ok"
@@ -47,7 +47,7 @@ def test_a_run_fails_with_its_captures_reason_and_the_suite_goes_on(tmp_path: Pa
         assert manifest["reason"] == (reason if item.status == "failed" else "")
 
 
-def recorded(folder: Path, capture: str) -> Recorded:
+def recorded(folder: Path, capture: str) -> RunOutcome:
     return record(
         [sys.executable, "-c", "open('ran', 'w').close(); raise SystemExit(3)"],
         store=Store(folder / "store"),

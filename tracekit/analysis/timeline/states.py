@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import WAITS_PROBE, Tables
 from tracekit.analysis.timeline.lanes import Ints
 from tracekit.analysis.timeline.process_tracks import Cast, Person
 from tracekit.analysis.timeline.text import micros, quoted, short_file, visible
@@ -121,7 +121,7 @@ def _holds(tables: Tables, cast: Cast, origin: int) -> pd.DataFrame:
 def _best(frame: pd.DataFrame) -> pd.DataFrame:
     """Of two watchers the probe's rows, which know functions."""
     methods = frame["method"].astype("str")
-    return frame[methods == "waits-probe"] if (methods == "waits-probe").any() else frame
+    return frame[methods == WAITS_PROBE] if (methods == WAITS_PROBE).any() else frame
 
 
 def _places(frame: pd.DataFrame, cast: Cast) -> pd.DataFrame:

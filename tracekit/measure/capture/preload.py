@@ -14,7 +14,7 @@ from pathlib import Path
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.probe import compile as probe
 from tracekit.measure.probe.compile import ProbeLibrary
-from tracekit.measure.process.scratch import own_prefix
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
 
 PRELOAD = "LD_PRELOAD"
@@ -83,7 +83,7 @@ def _nameable(library: Path) -> Iterator[str]:
     if not any(char in str(library) for char in _SEPARATORS):
         yield str(library)
         return
-    folder = tempfile.mkdtemp(prefix=own_prefix())
+    folder = tempfile.mkdtemp(prefix=scratch_prefix())
     try:
         link = Path(folder) / library.name
         if any(char in str(link) for char in _SEPARATORS):

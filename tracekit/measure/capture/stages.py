@@ -17,7 +17,7 @@ from tracekit.bundle.store import Bundle, explained_os_errors
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision, Ready, preload
 from tracekit.measure.probe.compile import STAGES
-from tracekit.measure.process.scratch import own_prefix
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
 
 _OTHERS = "tracekit run ... --capture none, which gives the start of a worker without its first stages"
@@ -31,8 +31,8 @@ class StagesCapture(Capture):
 
     def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
         library = preload.find_library(STAGES, _OTHERS)
-        with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
-            path = Path(folder) / "stages.bin"
+        with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
+            path = Bundle(Path(folder)).stages
             path.touch()
             said = preload.tried(library, interpreter, "pass", {"TRACEKIT_STAGES": str(path)}, _OTHERS)
             if all(kind != SITE for _, kind in read_kinds(path)):

@@ -22,7 +22,7 @@ from tracekit.core.errors import TracekitError
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision, Ready, preload
 from tracekit.measure.probe.compile import WAITS
-from tracekit.measure.process.scratch import own_prefix
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
 
 _TRIAL = "import time; time.sleep(0.01)"
@@ -38,7 +38,7 @@ class WaitsCapture(Capture):
 
     def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
         library = preload.find_library(WAITS, _OTHERS)
-        with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
+        with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
             said = preload.tried(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": folder}, _OTHERS)
             if not _slept(Path(folder)):
                 raise preload.refused(WAITS, interpreter, said, _OTHERS)

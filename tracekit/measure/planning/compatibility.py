@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import tracekit
 from tracekit.bundle.names import start_method_of
+from tracekit.bundle.store import STDERR_LOG
 from tracekit.core.errors import EnvironmentLacks, UsageError
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.inside.compatibility_probe import EVERYWHERE, Problem
 from tracekit.measure.planning.request import Request
 from tracekit.measure.planning.workload_registry import WORKLOADS
 from tracekit.measure.process.launch import launch, link_packages, measured_environment
-from tracekit.measure.process.scratch import own_prefix
-from tracekit.measure.process.watchdog import guarded
+from tracekit.measure.process.watchdog import scratch_prefix, start_watchdog
 from tracekit.system.interpreters import Interpreter
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _ask(request: Request, interpreter: Interpreter) -> _Answer:
         "given": dict(request.parameters),
     }
     package = Path(tracekit.__file__).resolve().parent
-    with guarded() as guard, tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
+    with start_watchdog() as watchdog, tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
         scratch = Path(folder)
         asked, answer, imports = scratch / "question", scratch / "answer", scratch / "import"
         asked.write_text(json.dumps(question), encoding="utf-8")
@@ -123,9 +123,9 @@ def _ask(request: Request, interpreter: Interpreter) -> _Answer:
             cwd=scratch,
             folder=scratch,
             timeout_s=_TIMEOUT_S,
-            started=guard.watch,
+            started=watchdog.watch,
         )
-        guard.rest()
+        watchdog.rest()
         if ended.timed_out:
             raise UsageError(
                 f"importing {request.workload} and making its items did not end within {_TIMEOUT_S} s",
@@ -134,7 +134,7 @@ def _ask(request: Request, interpreter: Interpreter) -> _Answer:
         try:
             said = json.loads(answer.read_bytes())
         except (OSError, ValueError):
-            complaints = (scratch / "stderr.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            complaints = (scratch / STDERR_LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
             last = complaints[-1] if complaints else f"exit code {ended.exit_code}"
             module = WORKLOADS.target(request.workload).split(":")[0]
             raise UsageError(

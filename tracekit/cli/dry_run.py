@@ -1,4 +1,4 @@
-"""What `tracekit run --dry-run` shows: the matrix and how long it would take."""
+"""Formats what `tracekit run --dry-run` prints: the planned cells and the estimated time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tracekit.api import Estimate, Prepared
 from tracekit.core.units import format_ns
 
 
-def text(prepared: Prepared, estimate: Estimate) -> str:
-    """The cells as a table, the captures, and the estimate with its basis."""
+def format_text(prepared: Prepared, estimate: Estimate) -> str:
+    """Format the cells as a table, then the captures, and the estimate with its basis."""
     specs = prepared.suite.specs
     timed = Counter(spec.cell for spec in specs if spec.capture == "none" and not spec.warmup)
     rows = [("workload", "model", "workers", "python", "timed runs")]
@@ -32,8 +32,8 @@ def text(prepared: Prepared, estimate: Estimate) -> str:
     return "\n".join(lines)
 
 
-def document(prepared: Prepared, estimate: Estimate) -> str:
-    """The same as one JSON document."""
+def format_json(prepared: Prepared, estimate: Estimate) -> str:
+    """Format the plan as one JSON document."""
     return json.dumps(
         {
             "format": 1,

@@ -1,4 +1,4 @@
-"""Parameter types that know the project's names: comma lists, workloads, suites; with shell completion."""
+"""Options and parameter types that commands share: comma lists, NAME=VALUE, suites, --store; with shell completion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class CommaList(click.ParamType[Any, Any]):
-    """`a,b,c` as a tuple. `known` gives the names for completion; whether they exist is checked by the api."""
+    """`a,b,c` as a tuple. `known` gives the names for completion; the api checks whether they exist."""
 
     name = "list"
 
@@ -46,7 +46,7 @@ class CommaList(click.ParamType[Any, Any]):
             self.fail(f"{value!r} is not a list of whole numbers like 1,2,4", param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        # `a+b` is one word of the list, made of two names.
+        # `a+b` is one element of the list that combines two names.
         before = max(incomplete.rfind(","), incomplete.rfind("+")) + 1
         done, last = incomplete[:before], incomplete[before:]
         names = self._known() if self._known is not None else ()
@@ -54,12 +54,12 @@ class CommaList(click.ParamType[Any, Any]):
         return [CompletionItem(f"{done}{name}") for name in names if name.startswith(last) and name not in taken]
 
 
-NAMED = "tracekit.cli.words.named"
-"""Where `tracekit run` keeps which workload the words name, which is known before its options are read."""
+WORKLOAD_KEY = "tracekit.cli.options.named"
+"""Key of the click context's `meta` under which `tracekit run` stores the workload before it parses the options."""
 
 
 class NameValue(click.ParamType[Any, Any]):
-    """`name=value` as a pair of texts. Whether the workload has such a parameter is checked by the api."""
+    """`name=value` as a pair of texts. The api checks whether the workload has such a parameter."""
 
     name = "parameter"
 
@@ -75,41 +75,41 @@ class NameValue(click.ParamType[Any, Any]):
         return name.strip(), text.strip()
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        workload = ctx.meta.get(NAMED)
-        rows = parameter_rows(workload) if workload else []
+        workload = ctx.meta.get(WORKLOAD_KEY)
+        rows = list_parameters(workload) if workload else []
         return [CompletionItem(f"{name}=", help=text) for name, text in rows if name.startswith(incomplete)]
 
 
-def parameter_rows(workload: str) -> list[tuple[str, str]]:
-    """(name, what it is) of each parameter of one of tracekit's own workloads. Others are not imported just to be
-    asked: whatever their module does, it would do it here."""
+def list_parameters(workload: str) -> list[tuple[str, str]]:
+    """(name, description) of each parameter of one of tracekit's own workloads; empty for a workload of another
+    package, whose module is not imported for help and completion."""
     from tracekit.measure.planning.workload_registry import WORKLOADS
 
     if workload not in WORKLOADS:
         return []
     return [
-        (item.name, f"{item.summary}; {item.allowed()}{_of(item.unit)}  {_default(item)}")
+        (item.name, f"{item.summary}; {item.allowed()}{_format_unit(item.unit)}  {_format_default(item)}")
         for item in WORKLOADS.load(workload).parameters
     ]
 
 
-def _of(unit: str) -> str:
+def _format_unit(unit: str) -> str:
     return f", {unit}" if unit else ""
 
 
-def _default(parameter: Parameter) -> str:
+def _format_default(parameter: Parameter) -> str:
     return f"[default: {value_text(parameter.default)}]"
 
 
 def complete_captures() -> Iterable[str]:
-    """The captures' names."""
+    """The names of the captures."""
     from tracekit.measure.capture import CAPTURES
 
     return CAPTURES
 
 
 def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of workloads with their summaries."""
+    """The names of the workloads with their summaries."""
     from tracekit.measure.planning.claims import SUMMARY
     from tracekit.measure.planning.workload_registry import summaries
 
@@ -119,36 +119,36 @@ def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: s
 
 def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """`latest` and the ids of the suites in the store, newest first."""
-    names = ["latest", *(suite.suite_id for suite in reversed(store_of(ctx).suites()))]
+    names = ["latest", *(suite.suite_id for suite in reversed(get_store(ctx).suites()))]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-def store_of(ctx: click.Context) -> Store:
-    """The store that `--store` names, else the default one."""
+def get_store(ctx: click.Context) -> Store:
+    """The store that `--store` names, or the default one."""
     folder = ctx.params.get("store")
     return Store(folder if folder is not None else default_store())
 
 
 def others_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--with`, of the commands that report."""
+    """Add `--with` to a command that reports."""
     return click.option(
         "--with",
         "others",
         type=CommaList("SUITE,..."),
         default=None,
         shell_complete=complete_suites,
-        help="Of claims: judge by these suites as well, from other systems or Pythons; ids or folders.",
+        help="For claims: judge by these suites, too, from other systems or Pythons; ids or folders.",
     )(command)
 
 
-def check_with(workload: str) -> None:
-    """Raise UsageError where `--with` means nothing."""
+def check_with_option(workload: str) -> None:
+    """Raise UsageError where `--with` does not apply."""
     if workload != CLAIMS:
         raise UsageError(f"--with is for suites of claims, not of {workload}", "tracekit run claims --with SUITE")
 
 
-def store_words(store: Path | None) -> str:
-    """What a command that is shown needs to find the same store."""
+def format_store_option(store: Path | None) -> str:
+    """The --store option to print in a suggested command, with a leading blank; empty for the default."""
     return "" if store is None else f" --store {shlex.quote(str(store))}"
 
 

@@ -64,10 +64,12 @@ def check_libraries() -> None:
     os.environ["CC"] = compiler_command()
     with tempfile.TemporaryDirectory() as folder:
         for each in probe.PROBES:
+            library = Path(folder) / each.installed.name
             try:
-                needed = read_needed_glibc(probe.compile_probe(Path(folder) / each.installed.name, wanted=each))
+                probe.compile_probe(library, wanted=each)
             except probe.CannotCompile as error:
                 raise WheelFailed(str(error)) from error
+            needed = read_needed_glibc(library)
             if needed > MANYLINUX_GLIBC:
                 raise WheelFailed(f"the {each.title} needs glibc {'.'.join(map(str, needed))}")
 

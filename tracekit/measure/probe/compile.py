@@ -135,6 +135,8 @@ def compile_probe(library: Path, extra: tuple[str, ...] = (), wanted: ProbeLibra
                 lines = done.stderr.splitlines()
                 first = next((line for line in lines if "error" in line), done.stderr.strip()[:200])
                 raise CannotCompile(f"{compiler[0]} refused {wanted.source.name}: {first}", "CC=<another compiler>")
+            if not is_current(unfinished, wanted):
+                raise CannotCompile(f"{compiler[0]} left the digest out of {library.name}", "CC=<another compiler>")
             unfinished.chmod(0o755)
             unfinished.replace(library)
     except subprocess.SubprocessError as error:

@@ -106,7 +106,7 @@ enum {
 #ifndef WAITS_SOURCES
 #define WAITS_SOURCES "tracekit-waits-sources: unknown"
 #endif
-__attribute__((used)) static const char sources[] = WAITS_SOURCES;
+static const char sources[] = WAITS_SOURCES;
 
 #include "waits/hooks.h"
 #include "waits/proc_files.h"

@@ -37,13 +37,13 @@ def diagnose(store: Store) -> list[Finding]:
 def clean() -> list[str]:
     """Remove what killed tracekits left in tracefs; return the names. Raises EnvironmentLacks."""
     removed = []
-    for owner in tracefs.leftovers():
+    for owner in tracefs.list_leftovers():
         try:
-            tracefs.remove(owner)
+            tracefs.remove_traces(owner)
         except OSError as error:
             raise EnvironmentLacks(
                 f"{owner.instance} cannot be removed from tracefs: {error.strerror}",
-                f"sudo fuser -v {tracefs.place()}/instances/{owner.instance}/per_cpu/*/trace_pipe_raw",
+                f"sudo fuser -v {tracefs.find_tracefs()}/instances/{owner.instance}/per_cpu/*/trace_pipe_raw",
             ) from error
         removed.append(owner.instance)
     return removed
@@ -51,7 +51,7 @@ def clean() -> list[str]:
 
 def _find_leftovers() -> list[Finding]:
     """A finding when there is something to remove, else none."""
-    left = tracefs.leftovers()
+    left = tracefs.list_leftovers()
     if not left:
         return []
     names = ", ".join(owner.instance for owner in left)
@@ -97,7 +97,7 @@ def _check_counters(name: str) -> Finding:
 def _check_capture(name: str) -> Finding:
     capture: Capture = CAPTURES.load(name)
     try:
-        capture.preflight(interpreters.own(), Provision())
+        capture.preflight(interpreters.inspect_own(), Provision())
     except TracekitError as error:
         return Finding(name=f"capture {name}", state="missing", detail=str(error), remedy=error.hint)
     return Finding(name=f"capture {name}", state="ok", detail=CAPTURES.summary(name))

@@ -35,7 +35,7 @@ NEED_KERNEL = ("gil-kernel", "switches")
 
 @pytest.fixture(scope="module")
 def self_test(tmp_path_factory: pytest.TempPathFactory) -> Said:
-    need("waits", interpreters.own())
+    need("waits", interpreters.inspect_own())
     return run_tracekit("doctor", "--self-test", "--json", cwd=tmp_path_factory.mktemp("self test"))
 
 
@@ -44,7 +44,7 @@ def test_the_self_test_compares_and_nothing_fails(self_test: Said, check: str) -
     rows = [Comparison(**row) for row in self_test.rows() if row["check"] == check]
     compared = [row for row in rows if row.verdict != "unavailable"]
     if not compared and check in NEED_KERNEL:
-        need("kernel", interpreters.own())
+        need("kernel", interpreters.inspect_own())
         pytest.skip(rows[0].reason)
     assert compared, rows
     assert any(row.verdict == "ok" for row in compared), "\n".join(map(format_comparison, compared))
@@ -58,7 +58,7 @@ def test_the_self_test_s_exit_code_and_words_are_for_people(self_test: Said) -> 
 
 
 PYTHONS = {item.version: item for item in interpreters.discover()}
-OTHERS = [item for version, item in PYTHONS.items() if version != interpreters.own().version]
+OTHERS = [item for version, item in PYTHONS.items() if version != interpreters.inspect_own().version]
 
 
 @pytest.mark.parametrize("python", OTHERS, ids=lambda item: item.label)
@@ -117,7 +117,7 @@ def test_a_program_runs_alone_by_its_path(python: Interpreter, tmp_path: Path) -
     ids=lambda item: f"{item.name} {'at once' if item.at_once else 'one by one'}",
 )
 def test_a_cost_is_a_ratio_of_pairs_with_an_interval(subject: capture_cost.Subject, tmp_path: Path) -> None:
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     need("waits", own)
     rows = capture_cost.measure_cost(subject, own, pairs=5, size="small", scratch=short(tmp_path))
     assert [row.check for row in rows] == list(COSTS)
@@ -140,7 +140,7 @@ def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_the_kernel_what_programs_know_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     need("waits", own)
     without_kernel(monkeypatch)
     rows = list(
@@ -160,7 +160,7 @@ def test_without_the_kernel_what_programs_know_is_compared(tmp_path: Path, monke
 
 def test_a_program_that_a_capture_does_not_watch_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """record goes on without a capture that does not work; a proof must not."""
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     need("waits", own)
     without_kernel(monkeypatch)
     with pytest.raises(CaptureUnavailable, match="was recorded under waits, not waits"):
@@ -179,7 +179,7 @@ def test_make_accuracy_says_what_it_does_not_know(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda item: item.name)
 def test_a_proof_can_be_stopped_while_a_program_runs(number: signal.Signals, tmp_path: Path) -> None:
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     need("waits", own)
     words = ["--programs", "sleepers,lock", "--pythons", own.executable, "--checks", "runs,waits-known"]
     with subprocess.Popen(

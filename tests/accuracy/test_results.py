@@ -71,7 +71,7 @@ def test_pairs_are_added_while_the_limit_is_within_the_interval(
     monkeypatch.setattr(capture_cost, "make_pairs", pairs_of)
     monkeypatch.setattr(capture_cost, "named", lambda _name: _Always())
     subject = capture_cost.Subject(work=capture_cost.make_workload("spin", work), capture="waits", most=0.01)
-    rows = capture_cost.measure_cost(subject, interpreters.own(), pairs=20)
+    rows = capture_cost.measure_cost(subject, interpreters.inspect_own(), pairs=20)
     assert len(made) == runs
     assert [row.check for row in rows] == list(COSTS)
     # Walls are those of one CPU, whatever the model.

@@ -27,7 +27,7 @@ def unfinished(output: Path) -> Path:
 
 
 def test_finished_steps_are_not_made_again(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     first, second = capture_cost.SUBJECTS[:2]
     wanted = AccuracyRequest(cases=(), pythons=(), checks=("effect",), subjects=(first, second), cost_pythons=(own,))
     made: list[str] = []

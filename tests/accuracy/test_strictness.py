@@ -38,7 +38,7 @@ def test_a_run_is_repeated_for_what_is_inconclusive_and_never_for_what_fails(
         ]
 
     case = Case(name="made", program="made")
-    rows = runner._checked(case, interpreters.own(), "waits", [compare], tmp_path)
+    rows = runner._checked(case, interpreters.inspect_own(), "waits", [compare], tmp_path)
     assert watch_case.call_count == runs
     assert [row.verdict for row in rows] == ["ok", *last]
 

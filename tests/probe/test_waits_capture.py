@@ -60,7 +60,7 @@ def test_every_python_found_here_can_be_watched(python: Interpreter) -> None:
 
 def refused(python: Interpreter | None = None) -> CaptureUnavailable:
     with pytest.raises(CaptureUnavailable) as caught:
-        CAPTURE.preflight(python or interpreters.own(), Provision())
+        CAPTURE.preflight(python or interpreters.inspect_own(), Provision())
     assert caught.value.hint
     return caught.value
 
@@ -84,12 +84,12 @@ def test_without_a_library_and_a_compiler_it_says_how_to_get_one(monkeypatch: py
 def test_without_a_library_one_is_compiled_and_kept(
     monkeypatch: pytest.MonkeyPatch, cache: Path, spec: RunSpec, bundle: Bundle
 ) -> None:
-    CAPTURE.preflight(interpreters.own(), Provision())
+    CAPTURE.preflight(interpreters.inspect_own(), Provision())
     [kept] = cache.glob("*.so")
     with CAPTURE.around(spec, bundle) as variables:
         assert variables["LD_PRELOAD"].split(":")[0] == str(kept)
     monkeypatch.setenv("CC", "/nonexistent/cc")
-    CAPTURE.preflight(interpreters.own(), Provision())
+    CAPTURE.preflight(interpreters.inspect_own(), Provision())
 
 
 def test_a_library_of_other_sources_is_not_used(library: Path, tmp_path: Path, cache: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_setuid_interpreter_is_refused(tmp_path: Path) -> None:
     python = tmp_path / "python"
     shutil.copy(Path(sys.executable).resolve(), python)
     python.chmod(0o4755)
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     error = refused(Interpreter(**{name: getattr(own, name) for name in own.__slots__} | {"executable": str(python)}))
     assert "setuid" in str(error)
 
@@ -112,7 +112,7 @@ def test_a_program_that_the_loader_does_not_load_is_refused(tmp_path: Path) -> N
     source, program = tmp_path / "static.c", tmp_path / "python"
     source.write_text("#include <unistd.h>\nint main(void) { return usleep(10000); }\n")
     build(["-static", "-o", str(program), str(source)])
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     static = {name: getattr(own, name) for name in own.__slots__} | {"executable": str(program)}
     assert "does not let the wait probe be preloaded" in str(refused(Interpreter(**static)))
 
@@ -132,7 +132,7 @@ def test_the_library_may_lie_anywhere(
     folder.mkdir()
     shutil.copy(library, folder)
     monkeypatch.setattr(probe, "LIBRARIES", folder)
-    CAPTURE.preflight(interpreters.own(), Provision())
+    CAPTURE.preflight(interpreters.inspect_own(), Provision())
     with CAPTURE.around(spec, bundle) as variables:
         subprocess.run([sys.executable, "-c", SLEEPS], env=variables, check=True)
         linked = Path(variables["LD_PRELOAD"])

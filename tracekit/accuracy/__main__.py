@@ -64,14 +64,16 @@ def main(
         raise click.UsageError("--continue needs --output, beside which the finished steps are")
     wanted = AccuracyRequest(
         cases=choose_cases(programs, quick=quick),
-        pythons=_pythons(pythons, [interpreters.own()] if quick else interpreters.discover()),
+        pythons=_pythons(pythons, [interpreters.inspect_own()] if quick else interpreters.discover()),
         checks=checks or tuple(CHECKS),
         subjects=tuple(
             subject
             for subject in capture_cost.SUBJECTS
             if not costs_of or any(word in f"{subject.name} {subject.capture}" for word in costs_of)
         ),
-        cost_pythons=_pythons(cost_pythons, [interpreters.own()]) if costs_of or not (quick or programs) else (),
+        cost_pythons=_pythons(cost_pythons, [interpreters.inspect_own()])
+        if costs_of or not (quick or programs)
+        else (),
         thorough=not quick,
         pairs=pairs,
     )

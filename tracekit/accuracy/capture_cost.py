@@ -95,7 +95,7 @@ def measure_cost(
     rows: dict[str, Comparison] = {}
     for work, checks in _measured_together(subject.work, one_cpu):
         made: list[tuple[RunCost, RunCost]] = []
-        before = machine.busy()["steal_ns"]
+        before = machine.read_busy()["steal_ns"]
         while len(made) < BATCHES * batch and not all(check in rows and is_decided(rows[check]) for check in checks):
             with tempfile.TemporaryDirectory(dir=scratch, prefix="tk-pairs-") as folder:
                 made += make_pairs(
@@ -108,7 +108,7 @@ def measure_cost(
                     at_once=subject.at_once,
                     folder=Path(folder),
                 )
-            after = machine.busy()["steal_ns"]
+            after = machine.read_busy()["steal_ns"]
             place = replace(place, steal_ns=None if before is None or after is None else after - before)
             for check in checks:
                 row = judge_pairs(place, check, subject, _of(check, made))

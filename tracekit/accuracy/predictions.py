@@ -201,7 +201,7 @@ def main(workloads: tuple[str, ...], size: str, runs: int, workers: int | None, 
 
     Exit code 1 when the median error is larger than 15 %.
     """
-    count = workers or max(2, machine.usable_cpus())
+    count = workers or max(2, machine.count_usable_cpus())
     pairs: list[PredictionPair] = []
     with TemporaryDirectory(prefix=scratch_prefix()) as folder:
         for workload in workloads or WORKLOADS:

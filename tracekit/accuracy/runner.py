@@ -187,7 +187,7 @@ def self_test(on_step: Callable[[str], None] = lambda step: None) -> Iterator[Co
     Where the kernel capture does not work, the probe is compared with what the programs know of themselves only. Raises
     CaptureUnavailable without a wait probe.
     """
-    interpreter = interpreters.own()
+    interpreter = interpreters.inspect_own()
     named(WAITS).preflight(interpreter, Provision())
     wanted = AccuracyRequest(cases=choose_cases((), quick=True), pythons=(interpreter,), checks=SELF_TEST_CHECKS)
     yield from run_comparisons(wanted, on_step)

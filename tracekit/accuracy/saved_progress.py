@@ -15,7 +15,7 @@ import tracekit
 from tracekit.accuracy.comparison import Comparison
 from tracekit.bundle.store import explained_os_errors
 from tracekit.core.errors import NothingToDo
-from tracekit.system.machine import describe as describe_machine
+from tracekit.system.machine import describe
 
 
 class SavedProgress:
@@ -86,6 +86,6 @@ def _about(asked: str) -> str:
     for path in sorted([*package.rglob("*.py"), *package.rglob("*.[ch]"), *package.parent.glob("workloads/*.py")]):
         sources.update(f"{path.relative_to(package.parent)}\n".encode())
         sources.update(path.read_bytes())
-    facts = describe_machine()
+    facts = describe()
     machine = [facts[name] for name in ("kernel", "cpu_model", "logical_cpus")]
     return json.dumps({"asked": asked, "sources": sources.hexdigest(), "machine": machine})

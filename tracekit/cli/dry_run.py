@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from tracekit.api import Estimate, Prepared
+from tracekit.api import DurationEstimate, Prepared
 from tracekit.core.units import format_ns
 
 
-def format_text(prepared: Prepared, estimate: Estimate) -> str:
+def format_text(prepared: Prepared, estimate: DurationEstimate) -> str:
     """Format the cells as a table, then the captures, and the estimate with its basis."""
     specs = prepared.suite.specs
     timed = Counter(spec.cell for spec in specs if spec.capture == "none" and not spec.warmup)
@@ -32,7 +32,7 @@ def format_text(prepared: Prepared, estimate: Estimate) -> str:
     return "\n".join(lines)
 
 
-def format_json(prepared: Prepared, estimate: Estimate) -> str:
+def format_json(prepared: Prepared, estimate: DurationEstimate) -> str:
     """Format the plan as one JSON document."""
     return json.dumps(
         {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from tracekit.bundle.spec import CLAIMS, value_text
+from tracekit.bundle.spec import value_text
 from tracekit.bundle.store import Store, default_store
 from tracekit.core.errors import UsageError
 
@@ -110,10 +110,9 @@ def complete_captures() -> Iterable[str]:
 
 def complete_workloads(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The names of the workloads with their summaries."""
-    from tracekit.measure.planning.claims import SUMMARY
-    from tracekit.measure.planning.workload_registry import summaries
+    from tracekit.measure.planning.workload_registry import SUITES, summaries
 
-    known = {**summaries(), CLAIMS: SUMMARY}
+    known = {**summaries(), **{name: SUITES.summary(name) for name in SUITES}}
     return [CompletionItem(name, help=text) for name, text in known.items() if name.startswith(incomplete)]
 
 
@@ -143,8 +142,11 @@ def others_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def check_with_option(workload: str) -> None:
     """Raise UsageError where `--with` does not apply."""
-    if workload != CLAIMS:
-        raise UsageError(f"--with is for suites of claims, not of {workload}", "tracekit run claims --with SUITE")
+    from tracekit.measure.planning.workload_registry import SUITES
+
+    if workload not in SUITES:
+        known = ", ".join(SUITES)
+        raise UsageError(f"--with is for suites of {known}, not of {workload}", f"tracekit run {known} --with SUITE")
 
 
 def format_store_option(store: Path | None) -> str:

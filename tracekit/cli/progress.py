@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from tracekit.api import Estimate
+from tracekit.api import DurationEstimate
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.core.units import format_ns
 from tracekit.measure.running.captured_run import RunOutcome
@@ -18,7 +18,7 @@ _INTERVAL_S = 5.0
 class ProgressLine:
     """The current run, and the time left as estimated from the runs so far."""
 
-    def __init__(self, suite: Suite, estimate: Estimate) -> None:
+    def __init__(self, suite: Suite, estimate: DurationEstimate) -> None:
         self._specs = suite.specs
         self._took = dict(estimate.per_run_ns)
         self._default = estimate.default_ns
@@ -51,7 +51,7 @@ class ProgressLine:
 
 
 class PlainProgress(ProgressLine):
-    def __init__(self, suite: Suite, estimate: Estimate, stream: TextIO) -> None:
+    def __init__(self, suite: Suite, estimate: DurationEstimate, stream: TextIO) -> None:
         super().__init__(suite, estimate)
         self._stream = stream
         self._last = 0.0
@@ -67,7 +67,7 @@ class PlainProgress(ProgressLine):
 
 
 class LiveProgress(ProgressLine):
-    def __init__(self, suite: Suite, estimate: Estimate, status: Any) -> None:
+    def __init__(self, suite: Suite, estimate: DurationEstimate, status: Any) -> None:
         super().__init__(suite, estimate)
         self._status = status
 
@@ -79,7 +79,7 @@ class LiveProgress(ProgressLine):
 
 
 @contextlib.contextmanager
-def show_progress(suite: Suite, estimate: Estimate, stream: TextIO, *, fancy: bool) -> Iterator[ProgressLine]:
+def show_progress(suite: Suite, estimate: DurationEstimate, stream: TextIO, *, fancy: bool) -> Iterator[ProgressLine]:
     """Show progress on `stream`; `fancy` means a terminal whose line may be coloured and replaced."""
     if not fancy:
         yield PlainProgress(suite, estimate, stream)

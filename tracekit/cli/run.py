@@ -6,14 +6,12 @@ import itertools
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracekit.bundle.names import EXECUTORS, split_capture
-from tracekit.bundle.spec import CLAIMS
+from tracekit.bundle.names import split_capture
 from tracekit.cli.options import (
     WORKLOAD_KEY,
     CommaList,
@@ -29,15 +27,14 @@ from tracekit.cli.options import (
 )
 from tracekit.core.errors import MeasurementError, UsageError
 from tracekit.measure.inside.models import MODELS
-from tracekit.measure.planning.request import Request, check, default_captures, default_workers
-from tracekit.measure.planning.workload_registry import WORKLOADS, meant, usual
-from tracekit.system.machine import usable_cpus
+from tracekit.measure.planning.request import DEFAULTS, Request, ResolvedRequest, resolve_request
+from tracekit.measure.planning.workload_registry import SUITES, WORKLOADS
 from tracekit.workload import SIZES
 
 if TYPE_CHECKING:
     from tracekit.analysis.report.write import ReportFiles
     from tracekit.analysis.tables import Tables
-    from tracekit.api import Estimate, Prepared
+    from tracekit.api import DurationEstimate, Prepared
     from tracekit.measure.running.suite_runner import SuiteOutcome
 
 
@@ -62,7 +59,7 @@ class _RunCommand(click.Command):
 @click.option(
     "--models",
     type=CommaList("A,B,...", lambda: MODELS),
-    default=",".join(EXECUTORS),
+    default=",".join(DEFAULTS["models"]),
     show_default=True,
     help="Concurrency models to compare.",
 )
@@ -71,7 +68,7 @@ class _RunCommand(click.Command):
     type=CommaList("N,M,...", integers=True),
     help="Worker counts.  [default: 1, 2, 4 ... up to the usable CPUs]",
 )
-@click.option("--size", default="default", show_default=True, help=f"Size of the work: {', '.join(SIZES)}.")
+@click.option("--size", default=DEFAULTS["size"], show_default=True, help=f"Size of the work: {', '.join(SIZES)}.")
 @click.option("--items", default="", metavar="EXPR", help="Python expression: the items to call a function with.")
 @click.option(
     "-P",
@@ -85,12 +82,18 @@ class _RunCommand(click.Command):
     "--capture",
     "captures",
     type=CommaList("A,B,...", complete_captures),
-    default=",".join(default_captures()),
+    default=",".join(DEFAULTS["captures"]),
     show_default=True,
     help="Captures of the traced runs, `waits+kernel` for both in one run; none makes timed runs only.",
 )
-@click.option("--runs", type=int, default=5, show_default=True, help="Timed repeats of each cell.")
-@click.option("--warmup", type=click.IntRange(0, 10), default=1, show_default=True, help="Warm-up rounds, not counted.")
+@click.option("--runs", type=int, default=DEFAULTS["runs"], show_default=True, help="Timed repeats of each cell.")
+@click.option(
+    "--warmup",
+    type=click.IntRange(0, 10),
+    default=DEFAULTS["warmup"],
+    show_default=True,
+    help="Warm-up rounds, not counted.",
+)
 @click.option(
     "--python",
     "pythons",
@@ -101,20 +104,29 @@ class _RunCommand(click.Command):
 @click.option("--provision", is_flag=True, help="Install VizTracer for interpreters that lack it, in a cache.")
 @click.option(
     "--controls/--no-controls",
-    default=True,
+    default=DEFAULTS["controls"],
     help="Run spin, sleep and worker-costs as well: for the ceiling, and for predictions.",
 )
-@click.option("--counters", default="auto", show_default=True, help="Counter source: auto, linux or portable.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the work items.")
+@click.option(
+    "--counters",
+    default=DEFAULTS["counters"],
+    show_default=True,
+    help="Counter source: auto, linux or portable.",
+)
+@click.option("--seed", type=int, default=DEFAULTS["seed"], show_default=True, help="Seed of the work items.")
 @click.option(
     "--timeout",
     type=float,
-    default=120.0,
+    default=DEFAULTS["timeout_s"],
     show_default=True,
     help="Seconds after which a run and all its processes are ended.",
 )
 @click.option(
-    "--rate", type=click.IntRange(1, 1000), default=100, show_default=True, help="Samples per second of py-spy."
+    "--rate",
+    type=click.IntRange(1, 1000),
+    default=DEFAULTS["rate_hz"],
+    show_default=True,
+    help="Samples per second of py-spy.",
 )
 @click.option(
     "--reports",
@@ -170,7 +182,7 @@ def run(
 
     api.check_writable(reports)
     prepared, beside = _plan(ctx, request)
-    estimate = api.estimate(prepared.suite, get_store(ctx))
+    estimate = api.estimate_duration(prepared.suite, get_store(ctx))
     if dry_run:
         click.echo(format_json(prepared, estimate) if as_json else format_text(prepared, estimate))
         return 0
@@ -185,27 +197,26 @@ def run(
     return 0
 
 
-def _read_request(ctx: click.Context) -> Request | None:
-    """The request that the options make; None for the experiments of claims. Raises UsageError."""
+def _read_request(ctx: click.Context) -> ResolvedRequest | None:
+    """The request that the options make; None for a suite of experiments. Raises UsageError."""
     given = {name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name != "DEFAULT"}
-    if ctx.params["workload"] == CLAIMS:
-        _check_claims(ctx, given)
+    if ctx.params["workload"] in SUITES:
+        _check_options_of_suite(ctx, given)
         return None
     if ctx.params["others"]:
         check_with_option(ctx.params["workload"])
-    request = _make_request(ctx.params, given)
-    check(request)
-    return request
+    return resolve_request(_make_request(ctx.params, given))
 
 
-def _plan(ctx: click.Context, request: Request | None) -> tuple[Prepared, list[Tables]]:
+def _plan(ctx: click.Context, request: ResolvedRequest | None) -> tuple[Prepared, list[Tables]]:
     """The suite to measure, and the tables of the suites that are judged together with it (`--with`)."""
     from tracekit import api
 
     home = get_store(ctx)
     pythons, command = ctx.params["pythons"] or (), ("tracekit", *_command_words(ctx))
     if request is None:
-        prepared = api.prepare_claims(store=home, pythons=pythons, timeout_s=ctx.params["timeout"], command=command)
+        name, timeout_s = ctx.params["workload"], ctx.params["timeout"]
+        prepared = api.prepare_suite(name, store=home, pythons=pythons, timeout_s=timeout_s, command=command)
     else:
         prepared = api.prepare(request, store=home, pythons=pythons, provision=ctx.params["provision"], command=command)
     folders = [home.suite(name) for name in ctx.params["others"] or ()]
@@ -214,7 +225,7 @@ def _plan(ctx: click.Context, request: Request | None) -> tuple[Prepared, list[T
 
 
 def _measure(
-    prepared: Prepared, estimate: Estimate, beside: list[Tables], reports: Path, store: Path | None
+    prepared: Prepared, estimate: DurationEstimate, beside: list[Tables], reports: Path, store: Path | None
 ) -> tuple[SuiteOutcome, Tables, ReportFiles]:
     """Measure the suite and write its report, with progress on stderr."""
     from tracekit import api
@@ -245,27 +256,19 @@ def _print_report(outcome: SuiteOutcome, files: ReportFiles, store: Path | None)
         click.echo(f"view    tracekit view {outcome.folder.suite_id}{format_store_option(store)}")
 
 
+_ATTRIBUTES = {"timeout": "timeout_s", "rate": "rate_hz"}
+"""An option whose name has no unit -> the attribute of Request that has one."""
+
+
 def _make_request(params: dict[str, Any], given: set[str]) -> Request:
-    """The request; options that are not `given` have the workload's usual values, if it has any."""
-    request = Request(
-        workload=meant(params["workload"]),
-        models=params["models"],
-        workers=params["workers"] or default_workers(usable_cpus()),
-        size=params["size"],
-        **_combine_parameters(params["parameters"]),
+    """The request; options that are not `given` are left to the workload and the defaults."""
+    settings = {_ATTRIBUTES.get(name, name): params[name] for name in given}
+    return Request(
+        workload=params["workload"],
         items=params["items"],
-        captures=params["captures"],
-        runs=params["runs"],
-        warmup=params["warmup"],
-        controls=params["controls"],
-        seed=params["seed"],
-        timeout_s=params["timeout"],
-        rate_hz=params["rate"],
-        counters=params["counters"],
+        **_combine_parameters(params["parameters"]),
+        **{name: value for name, value in settings.items() if name in DEFAULTS},
     )
-    # The option is called `timeout`, the request's attribute has its unit in its name.
-    given = given | {"timeout_s" for name in given if name == "timeout"}
-    return replace(request, **{name: value for name, value in usual(request.workload).items() if name not in given})
 
 
 def _combine_parameters(assignments: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -277,16 +280,17 @@ def _combine_parameters(assignments: Sequence[tuple[str, str]]) -> dict[str, Any
     return {"parameters": sets[0], "variants": tuple(sets[1:])}
 
 
-_CLAIMS_OPTIONS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store"}
-"""The options that apply to the experiments of claims, which choose everything else themselves."""
+_SUITE_OPTIONS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store"}
+"""The options that apply to a suite whose experiments choose everything else themselves."""
 
 
-def _check_claims(ctx: click.Context, given: set[str]) -> None:
-    others = [max(item.opts, key=len) for item in ctx.command.params if item.name in given - _CLAIMS_OPTIONS]
+def _check_options_of_suite(ctx: click.Context, given: set[str]) -> None:
+    others = [max(item.opts, key=len) for item in ctx.command.params if item.name in given - _SUITE_OPTIONS]
     if others:
+        name = ctx.params["workload"]
         raise UsageError(
-            f"the experiments of claims choose their own models, sizes and repeats: {', '.join(others)} cannot be set",
-            "tracekit run claims",
+            f"the experiments of {name} choose their own models, sizes and repeats: {', '.join(others)} cannot be set",
+            f"tracekit run {name}",
         )
 
 

@@ -32,12 +32,12 @@ def needs_symbols() -> None:
 
 def mine(root: Path, pid: int | None = None) -> list[tracefs.Owner]:
     """What a process, this one unless said otherwise, has in tracefs."""
-    return [owner for owner in tracefs.owners(root) if owner.pid == (pid or os.getpid())]
+    return [owner for owner in tracefs.list_owners(root) if owner.pid == (pid or os.getpid())]
 
 
 def leaving_nothing() -> Iterator[Path]:
     """Where tracefs is; afterwards nothing of this process may be left in it."""
-    root = tracefs.place()
+    root = tracefs.find_tracefs()
     assert root is not None
     yield root
     assert mine(root) == []

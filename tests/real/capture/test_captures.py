@@ -55,7 +55,7 @@ def make_run(import_folder: Path, target: str, **facts: Any) -> tuple[RunOutcome
 
 def py_spy_or_skip() -> None:
     try:
-        CAPTURES.load("py-spy").preflight(interpreters.own(), Provision())
+        CAPTURES.load("py-spy").preflight(interpreters.inspect_own(), Provision())
     except CaptureUnavailable as error:
         pytest.skip(f"{error}; try: {error.hint}")
 

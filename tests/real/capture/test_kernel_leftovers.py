@@ -98,17 +98,17 @@ def test_doctor_finds_and_removes_what_is_left(tmp_path: Path, tracefs_root: Pat
     needs_symbols()
     owner = start_owner(tmp_path / "run", "unwatched")
     (left,) = mine(tracefs_root, owner.pid)
-    assert left not in tracefs.leftovers()
+    assert left not in tracefs.list_leftovers()
     # Somebody who looks at the same probes keeps the kernel from removing them.
     stranger = tracefs_root / "instances" / f"stranger-{os.getpid()}"
     stranger.mkdir()
     program = int(next(iter(Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split())))
     try:
-        tracefs.write(stranger / "events" / left.group / "enable", "1")
+        tracefs.write_setting(stranger / "events" / left.group / "enable", "1")
         owner.kill()
         owner.wait()
         assert (tracefs_root / "instances" / left.instance / "tracing_on").read_text().strip() == "1"
-        assert left in tracefs.leftovers()
+        assert left in tracefs.list_leftovers()
         (finding,) = [item for item in diagnose(Store(tmp_path)) if item.name == "leftovers"]
         assert left.instance in finding.detail
         assert finding.remedy == "tracekit doctor --clean"
@@ -124,12 +124,12 @@ def test_the_dead_are_told_from_the_living() -> None:
     pid = os.getpid()
     ticks = read_start_ticks(pid)
     assert ticks is not None
-    assert tracefs.Owner(pid, ticks, 0).alive
+    assert tracefs.Owner(pid, ticks, 0).is_alive
     # The same id at another time is another process.
-    assert not tracefs.Owner(pid, ticks - 1, 0).alive
+    assert not tracefs.Owner(pid, ticks - 1, 0).is_alive
     gone = subprocess.Popen(["/bin/true"])
     until(lambda: read_start_ticks(gone.pid) is None, "the program ended")
     # Dead already, though nobody has reaped it.
     assert Path(f"/proc/{gone.pid}").exists()
     gone.wait()
-    assert not tracefs.Owner(gone.pid, 1, 0).alive
+    assert not tracefs.Owner(gone.pid, 1, 0).is_alive

@@ -251,7 +251,7 @@ def test_a_killed_tracekit_leaves_nothing_in_the_kernel(tmp_path: Path) -> None:
     needs("kernel")
     with in_the_background(tmp_path, "--capture", "kernel", "--", "sleep", "600") as process:
         (sleeper,) = until(lambda: sleepers(tmp_path), "sleep runs")
-        root = tracefs.place()
+        root = tracefs.find_tracefs()
         assert root is not None
         own = f"tracekit-{process.pid}-*"
         assert len(list((root / "instances").glob(own))) == 1

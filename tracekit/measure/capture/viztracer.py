@@ -17,8 +17,7 @@ from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision, Ready
 from tracekit.measure.capture.viztracer_program import gather, traced_program
 from tracekit.measure.inside.viztracer import DRAFT
-from tracekit.system.interpreters import Interpreter, has_module
-from tracekit.system.interpreters import provision as provide
+from tracekit.system.interpreters import Interpreter, has_module, provision_packages
 
 
 class VizTracerCapture(Capture):
@@ -36,7 +35,7 @@ class VizTracerCapture(Capture):
             )
         requirement = f"viztracer=={importlib.metadata.version('viztracer')}"
         try:
-            site = provide(interpreter, requirement, provision.cache)
+            site = provision_packages(interpreter, requirement, provision.cache)
         except EnvironmentLacks as error:
             raise CaptureUnavailable(str(error), error.hint) from error
         if not has_module(interpreter, "viztracer", site):

@@ -95,9 +95,9 @@ def _remove_scratch_folders(pid: int) -> None:
 def _clean_tracefs(tracekit: int) -> None:
     """Remove the tracing instances of `tracekit`, which has closed its end of the pipe: it is dying, or has made its
     last run."""
-    for owner in tracefs.leftovers(of=tracekit):
+    for owner in tracefs.list_leftovers(of=tracekit):
         with suppress(OSError):
-            tracefs.remove(owner)
+            tracefs.remove_traces(owner)
 
 
 def main(tracekit: int, lines: TextIO) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice
-from tracekit.system.machine import busy as read_busy
+from tracekit.system.machine import read_busy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineBefore:
-    """The machine before a run: `facts` from machine.describe, `busy` from machine.busy."""
+    """The machine before a run: `facts` from system.machine.describe, `busy` from read_busy."""
 
     facts: dict[str, Any]
     busy: dict[str, Any] = field(default_factory=read_busy)

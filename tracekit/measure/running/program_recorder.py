@@ -134,7 +134,7 @@ def _current_folder() -> Path:
 
 
 def _cache() -> Path:
-    return interpreters.cache_folder() / "packages"
+    return interpreters.packages_folder()
 
 
 def _preflight(
@@ -145,7 +145,7 @@ def _preflight(
     Raises CaptureUnavailable when captures are wanted and none works.
     """
     usable, extra_path, notices, refused = [], "", [], None
-    interpreter = found.interpreter or (interpreters.own() if names else None)
+    interpreter = found.interpreter or (interpreters.inspect_own() if names else None)
     for name in names:
         assert interpreter is not None
         try:

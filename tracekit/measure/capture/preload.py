@@ -36,9 +36,13 @@ def find_library(wanted: ProbeLibrary, instead: str) -> Path:
         raise CaptureUnavailable(f"the {wanted.title} is not compiled: {error}", error.hint) from error
 
 
-def tried(library: Path, interpreter: Interpreter, code: str, variables: Mapping[str, str], instead: str) -> str:
-    """Run `code` in that Python with the library preloaded; returns what it said on stderr. Raises CaptureUnavailable
-    for a Python into which nothing is preloaded, or that does not run."""
+def run_preloaded(
+    library: Path, interpreter: Interpreter, code: str, variables: Mapping[str, str], instead: str
+) -> str:
+    """Run `code` in that Python with the library preloaded; returns its stderr.
+
+    Raises CaptureUnavailable for a Python into which nothing is preloaded, or that does not run.
+    """
     if Path(interpreter.executable).stat().st_mode & (stat.S_ISUID | stat.S_ISGID):
         raise CaptureUnavailable(
             f"{interpreter.executable} is setuid or setgid: the loader preloads nothing into it",
@@ -61,9 +65,9 @@ def tried(library: Path, interpreter: Interpreter, code: str, variables: Mapping
     return done.stderr
 
 
-def refused(wanted: ProbeLibrary, interpreter: Interpreter, said: str, instead: str) -> CaptureUnavailable:
-    """The error for a trial that left nothing of the probe's; `said` is what the interpreter printed."""
-    first = (said.strip().splitlines() or ["it is static, or made for another libc"])[0]
+def make_refusal(wanted: ProbeLibrary, interpreter: Interpreter, stderr: str, instead: str) -> CaptureUnavailable:
+    """The error for a trial in which the probe recorded nothing; `stderr` is the interpreter's."""
+    first = (stderr.strip().splitlines() or ["it is static, or made for another libc"])[0]
     return CaptureUnavailable(
         f"{interpreter.executable} does not let the {wanted.title} be preloaded: {first}", instead
     )

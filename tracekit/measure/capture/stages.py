@@ -1,7 +1,7 @@
 """stages: the stage probe, preloaded into the measured process and all its children (tracekit/measure/probe/stages.c).
 
-It writes to one file of the run, which is moved to its place in the bundle when the run is over: a process that lives
-on finds it no more and writes nothing.
+It writes to one file of the run, which is moved to its place in the bundle when the run is over. A process that
+outlives the run does not find it any more and writes nothing.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class StagesCapture(Capture):
         with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
             path = Bundle(Path(folder)).stages
             path.touch()
-            said = preload.tried(library, interpreter, "pass", {"TRACEKIT_STAGES": str(path)}, _OTHERS)
+            stderr = preload.run_preloaded(library, interpreter, "pass", {"TRACEKIT_STAGES": str(path)}, _OTHERS)
             if all(kind != SITE for _, kind in read_kinds(path)):
-                raise preload.refused(STAGES, interpreter, said, _OTHERS)
+                raise preload.make_refusal(STAGES, interpreter, stderr, _OTHERS)
         return Ready()
 
     def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:

@@ -170,7 +170,7 @@ def find_library(wanted: ProbeLibrary) -> Path:
 
 
 def _build_digest(compiler: list[str]) -> str:
-    """Tells libraries apart that were built differently: the compiler's command and file, the flags, machine, libc."""
+    """A digest of what a build depends on beside the sources: compiler, flags, machine and libc."""
     program = Path(shutil.which(compiler[0]) or compiler[0]).resolve()
     about = program.stat()
     facts = [*compiler, program, about.st_size, about.st_mtime_ns, FLAGS, platform.machine(), platform.libc_ver()]

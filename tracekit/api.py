@@ -15,7 +15,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,31 +26,31 @@ from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows
+from tracekit.bundle.names import UNTRACED
 from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
-from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors
+from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors, make_output_folder
 from tracekit.core.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Provision, named
-from tracekit.measure.planning import claims, plan
-from tracekit.measure.planning.compatibility import fitted
-from tracekit.measure.planning.duration_estimate import Estimate, estimate
-from tracekit.measure.planning.request import Request, check, default_workers
-from tracekit.measure.planning.workload_registry import meant
-from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.planning import plan
+from tracekit.measure.planning.compatibility import fit_request
+from tracekit.measure.planning.duration_estimate import DurationEstimate, estimate_duration
+from tracekit.measure.planning.request import Request, ResolvedRequest, resolve_request, resolve_suite
+from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.program_recorder import record
-from tracekit.measure.running.suite_runner import Outcome, SuiteOutcome, run_suite
+from tracekit.measure.running.suite_runner import SuiteOutcome, run_suite
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
 __all__ = [
-    "Estimate",
+    "DurationEstimate",
     "Prepared",
-    "Recorded",
     "Request",
+    "ResolvedRequest",
+    "RunOutcome",
     "analyse",
     "check_writable",
-    "default_workers",
-    "estimate",
+    "estimate_duration",
     "explain",
     "export",
     "load_others",
@@ -58,7 +58,7 @@ __all__ = [
     "outcome_document",
     "places_of",
     "prepare",
-    "prepare_claims",
+    "prepare_suite",
     "record",
     "write_report",
 ]
@@ -81,51 +81,53 @@ class Prepared:
 
 
 def prepare(
-    request: Request,
+    request: Request | ResolvedRequest,
     *,
     store: Store,
     pythons: Sequence[str] = (),
     provision: bool = False,
     command: Sequence[str] = (),
 ) -> Prepared:
-    """Check the request, find out which captures work here, and plan the runs; nothing is measured or written.
+    """Resolve the request, find out which captures work here, and plan the runs; nothing is measured or written.
 
     `pythons` are paths of the interpreters to measure, none meaning tracekit's own. Raises UsageError,
     EnvironmentLacks.
     """
-    request = replace(request, workload=meant(request.workload))
-    check(request)
-    chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
-    request, notices = fitted(request, chosen)
+    chosen = _choose_interpreters(pythons)
+    resolved, notices = fit_request(resolve_request(request) if isinstance(request, Request) else request, chosen)
     allowed: dict[tuple[str, str], str] = {}
-    for name in dict.fromkeys(request.captures):
-        if name == "none":
+    for name in dict.fromkeys(resolved.captures):
+        if name == UNTRACED:
             continue
         for interpreter in chosen:
-            ready = _preflight(name, interpreter, request, provision)
+            ready = _preflight(name, interpreter, resolved, provision)
             if isinstance(ready, Notice):
                 notices.append(ready)
             else:
                 allowed[name, interpreter.label] = ready
-    suite_id = plan.new_suite_id(plan.safe_name(request.workload), store)
-    suite = plan.plan(request, chosen, suite_id, allowed, tuple(command))
+    suite_id = plan.new_suite_id(plan.safe_name(resolved.workload), store)
+    suite = plan.plan_suite(resolved, chosen, suite_id, allowed, command)
     return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=tuple(notices))
 
 
-def prepare_claims(
-    *, store: Store, pythons: Sequence[str] = (), timeout_s: float = 120.0, command: Sequence[str] = ()
+def prepare_suite(
+    name: str, *, store: Store, pythons: Sequence[str] = (), timeout_s: float = 120.0, command: Sequence[str] = ()
 ) -> Prepared:
-    """Plan the experiments of `tracekit run claims`; nothing is measured or written. Raises UsageError."""
-    chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
-    suite_id = plan.new_suite_id(CLAIMS, store)
-    suite = claims.plan_claims(chosen, suite_id, timeout_s, command)
+    """Plan a suite that has a name, `claims`; nothing is measured or written. Raises UsageError."""
+    chosen = _choose_interpreters(pythons)
+    suite_id = plan.new_suite_id(name, store)
+    suite = plan.plan_experiments(name, resolve_suite(name, timeout_s), chosen, suite_id, command)
     return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=())
+
+
+def _choose_interpreters(pythons: Sequence[str]) -> list[Interpreter]:
+    return interpreters.choose(list(pythons)) if pythons else [interpreters.inspect_own()]
 
 
 def check_writable(folder: Path) -> None:
     """Make sure that a result can be written to `folder` before minutes are spent. Raises OutputUnwritable."""
     with explained_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_output_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputUnwritable(f"cannot write to {folder}: permission denied", f"ls -ld {folder}")
 
@@ -133,7 +135,7 @@ def check_writable(folder: Path) -> None:
 def measure(
     prepared: Prepared,
     on_start: Callable[[int, RunSpec], None] | None = None,
-    on_end: Callable[[int, Outcome], None] | None = None,
+    on_end: Callable[[int, RunOutcome], None] | None = None,
 ) -> SuiteOutcome:
     """Make the runs of a prepared suite; see run.run_suite for the callbacks and errors."""
     return run_suite(prepared.suite, prepared.folder, prepared.notices, on_start, on_end)
@@ -261,10 +263,10 @@ def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) 
     return json.dumps(document, indent=1)
 
 
-def _preflight(name: str, interpreter: Interpreter, request: Request, provision: bool) -> str | Notice:
+def _preflight(name: str, interpreter: Interpreter, request: ResolvedRequest, provision: bool) -> str | Notice:
     """The extra path that the capture needs for this interpreter, or why it cannot be used there."""
     capture = named(name)
-    rules = Provision(allowed=provision, cache=interpreters.cache_folder() / "packages")
+    rules = Provision(allowed=provision, cache=interpreters.packages_folder())
     try:
         return capture.preflight(interpreter, rules).extra_path
     except CaptureUnavailable as error:

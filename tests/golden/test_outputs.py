@@ -93,9 +93,9 @@ def test_dry_run_json(tracekit: Tracekit, golden: Golden) -> None:
     assert said.code == 0, said.err
     document = json.loads(said.out)
     assert re.fullmatch(r"\d{8}-\d{6}-matmul", document["suite_id"])
-    assert {run["python"] for run in document["runs"]} == {interpreters.own().executable}
+    assert {run["python"] for run in document["runs"]} == {interpreters.inspect_own().executable}
     text = said.out.replace(document["suite_id"], "SUITE").replace(
-        json.dumps(interpreters.own().executable), '"PYTHON"'
+        json.dumps(interpreters.inspect_own().executable), '"PYTHON"'
     )
     golden("dry-run.json", re.sub(r"-py\d[^-\"]*", "-pyVERSION", text))
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
-from tracekit.accuracy import effect
-from tracekit.accuracy.cases import choose
-from tracekit.accuracy.progress import Progress
-from tracekit.accuracy.proof import Wanted, prove
-from tracekit.accuracy.result import result_of, write
-from tracekit.accuracy.rows import CHECKS, Row
-from tracekit.accuracy.table import line, summary
+from tracekit.accuracy import capture_cost
+from tracekit.accuracy.cases import choose_cases
+from tracekit.accuracy.comparison import CHECKS, Comparison
+from tracekit.accuracy.result import make_result, write_result
+from tracekit.accuracy.runner import AccuracyRequest, run_comparisons
+from tracekit.accuracy.saved_progress import SavedProgress
+from tracekit.accuracy.table import format_comparison, format_summary
 from tracekit.core.errors import TracekitError
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
@@ -37,8 +37,8 @@ def _words(_context: click.Context, _option: click.Parameter, value: str | None)
     type=click.IntRange(5, 1000),
     default=40,
     show_default=True,
-    help=f"Pairs of runs per cost, up to {effect.BATCHES} times as many while it is near its limit; half of them where "
-    "more than 1 % is allowed.",
+    help=f"Pairs of runs per cost; up to {capture_cost.BATCHES} times as many while it is near its limit, and half as "
+    "many where more than 1 % is allowed.",
 )
 @click.option("--quick", is_flag=True, help="A few programs on tracekit's own Python, no costs.")
 @click.option("--all", "every", is_flag=True, help="Print every comparison, not only those that are not ok.")
@@ -62,37 +62,39 @@ def main(
     """
     if go_on and output is None:
         raise click.UsageError("--continue needs --output, beside which the finished steps are")
-    wanted = Wanted(
-        cases=choose(programs, quick=quick),
-        pythons=_pythons(pythons, [interpreters.own()] if quick else interpreters.discover()),
+    wanted = AccuracyRequest(
+        cases=choose_cases(programs, quick=quick),
+        pythons=_pythons(pythons, [interpreters.inspect_own()] if quick else interpreters.discover()),
         checks=checks or tuple(CHECKS),
         subjects=tuple(
             subject
-            for subject in effect.SUBJECTS
+            for subject in capture_cost.SUBJECTS
             if not costs_of or any(word in f"{subject.name} {subject.capture}" for word in costs_of)
         ),
-        cost_pythons=_pythons(cost_pythons, [interpreters.own()]) if costs_of or not (quick or programs) else (),
+        cost_pythons=_pythons(cost_pythons, [interpreters.inspect_own()])
+        if costs_of or not (quick or programs)
+        else (),
         thorough=not quick,
         pairs=pairs,
     )
-    progress = None if output is None else Progress(output, _asked(wanted), go_on=go_on)
+    progress = None if output is None else SavedProgress(output, _asked(wanted), go_on=go_on)
     if go_on and progress is not None:
         click.echo(f"{len(progress)} steps are finished", err=True)
-    rows: list[Row] = []
-    for row in prove(wanted, _show, progress):
+    rows: list[Comparison] = []
+    for row in run_comparisons(wanted, _show, progress):
         rows.append(row)
-        if every or row.verdict in ("off", "unclear"):
-            click.echo(line(row))
-    click.echo("\n" + summary(rows))
+        if every or row.verdict in ("fail", "inconclusive"):
+            click.echo(format_comparison(row))
+    click.echo("\n" + format_summary(rows))
     if output is not None:
-        write(result_of(rows, f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"), output)
+        write_result(make_result(rows, f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"), output)
         click.echo(f"\n{output}: {len(rows)} comparisons", err=True)
     if progress is not None:
-        progress.over()
-    sys.exit(1 if any(row.verdict == "off" for row in rows) else 0)
+        progress.remove()
+    sys.exit(1 if any(row.verdict == "fail" for row in rows) else 0)
 
 
-def _asked(wanted: Wanted) -> str:
+def _asked(wanted: AccuracyRequest) -> str:
     """What a proof that goes on with another must have been asked for, too."""
     pythons = [[f"{item.label} {item.executable}" for item in some] for some in (wanted.pythons, wanted.cost_pythons)]
     subjects = [f"{subject.name} {subject.capture}" for subject in wanted.subjects]

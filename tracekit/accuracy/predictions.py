@@ -26,10 +26,10 @@ from tracekit.bundle.names import EXECUTORS
 from tracekit.bundle.store import Store, explained_os_errors
 from tracekit.core.errors import BundleCorrupt, TracekitError
 from tracekit.core.units import format_ns
-from tracekit.measure.process import scratch
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system import machine
 
-ASKED = (
+WORKLOADS = (
     "matmul",
     "nbody",
     "json",
@@ -52,7 +52,7 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class PredictionPair:
     """One prediction with what was measured, ns; or the reason why there is none."""
 
     workload: str
@@ -70,7 +70,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class PredictionReport:
     """All pairs, and where they were made."""
 
     made: str
@@ -79,10 +79,10 @@ class Comparison:
     python: str
     size: str
     workers: int
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PredictionPair, ...]
 
 
-def pairs_of(tables: Tables, workload: str) -> list[Pair]:
+def pairs_of(tables: Tables, workload: str) -> list[PredictionPair]:
     """The pairs of one analysed suite, at the most workers."""
     metrics = tables.metrics
     own = metrics[(metrics["scope"] == "cell") & (metrics["workload"] == workload) & (metrics["capture"] == "none")]
@@ -93,7 +93,7 @@ def pairs_of(tables: Tables, workload: str) -> list[Pair]:
         reason = "not measured" if predicted is None or wall is None else str(predicted["reason"] or "")
         available = predicted is not None and predicted["quality"] != "unavailable"
         found.append(
-            Pair(
+            PredictionPair(
                 workload=workload,
                 model=model,
                 predicted=_ends(predicted),
@@ -108,14 +108,14 @@ def _ends(row: dict[str, Any] | None) -> tuple[float | None, float | None, float
     return (None, None, None) if row is None else (row["lower"], row["value"], row["upper"])
 
 
-def errors(pairs: Iterable[Pair]) -> list[float]:
+def errors(pairs: Iterable[PredictionPair]) -> list[float]:
     """The size of each error."""
     return [abs(pair.error) for pair in pairs if pair.error is not None]
 
 
-def markdown(found: Comparison) -> str:
+def markdown(found: PredictionReport) -> str:
     """The table in docs/metrics.md."""
-    by_workload: dict[str, list[Pair]] = {}
+    by_workload: dict[str, list[PredictionPair]] = {}
     for pair in found.pairs:
         by_workload.setdefault(pair.workload, []).append(pair)
     sizes = errors(found.pairs)
@@ -132,7 +132,7 @@ def markdown(found: Comparison) -> str:
     )
 
 
-def _cell(pair: Pair) -> str:
+def _cell(pair: PredictionPair) -> str:
     if pair.error is None:
         return "–"
     return f"{format_ns(pair.predicted[1] or 0)} / {format_ns(pair.measured[1] or 0)}, {pair.error:+.0%}"
@@ -148,7 +148,7 @@ def _sentence(sizes: Sequence[float]) -> str:
     )
 
 
-def _reasons(pairs: Iterable[Pair]) -> str:
+def _reasons(pairs: Iterable[PredictionPair]) -> str:
     reasons: dict[str, list[str]] = {}
     for pair in pairs:
         if pair.reason:
@@ -156,28 +156,28 @@ def _reasons(pairs: Iterable[Pair]) -> str:
     return " ".join(f"Not predicted: {', '.join(dict.fromkeys(names))} ({why})." for why, names in reasons.items())
 
 
-def write(found: Comparison, path: Path) -> None:
+def write(found: PredictionReport, path: Path) -> None:
     """Raises OutputUnwritable."""
     with explained_os_errors(path):
         path.write_text(json.dumps({"format": _FORMAT, **asdict(found)}, indent=1) + "\n", encoding="utf-8")
 
 
-def read(path: Path) -> Comparison:
+def read(path: Path) -> PredictionReport:
     """Raises BundleCorrupt for a file that `write` did not write."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data.pop("format") != _FORMAT:
             raise ValueError("another format")
         pairs = tuple(
-            Pair(**{**pair, "predicted": tuple(pair["predicted"]), "measured": tuple(pair["measured"])})
+            PredictionPair(**{**pair, "predicted": tuple(pair["predicted"]), "measured": tuple(pair["measured"])})
             for pair in data.pop("pairs")
         )
-        return Comparison(**data, pairs=pairs)
+        return PredictionReport(**data, pairs=pairs)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BundleCorrupt(f"{path} is not what make predictions writes: {error}", "make predictions") from error
 
 
-def _run(workload: str, size: str, runs: int, workers: int, store: Store) -> list[Pair]:
+def _run(workload: str, size: str, runs: int, workers: int, store: Store) -> list[PredictionPair]:
     request = api.Request(
         workload=workload, models=EXECUTORS, workers=(workers,), size=size, captures=("waits",), runs=runs
     )
@@ -201,17 +201,17 @@ def main(workloads: tuple[str, ...], size: str, runs: int, workers: int | None, 
 
     Exit code 1 when the median error is larger than 15 %.
     """
-    count = workers or max(2, machine.usable_cpus())
-    pairs: list[Pair] = []
-    with TemporaryDirectory(prefix=scratch.own_prefix()) as folder:
-        for workload in workloads or ASKED:
+    count = workers or max(2, machine.count_usable_cpus())
+    pairs: list[PredictionPair] = []
+    with TemporaryDirectory(prefix=scratch_prefix()) as folder:
+        for workload in workloads or WORKLOADS:
             click.echo(f"{workload}, size {size}, {count} workers", err=True)
             of_workload = _run(workload, size, runs, count, Store(Path(folder)))
             pairs += of_workload
             for pair in of_workload:
                 click.echo(f"{workload:18} {pair.model:11} {pair.reason or _cell(pair)}")
     facts = machine.describe()
-    found = Comparison(
+    found = PredictionReport(
         made=f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}",
         machine={name: facts[name] for name in ("os_release", "kernel", "machine", "cpu_model", "logical_cpus")},
         python=".".join(map(str, sys.version_info[:3])),

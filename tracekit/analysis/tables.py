@@ -237,7 +237,8 @@ that the metric gives; bound: only lower..upper is known; unavailable: not known
 WAIT_KINDS = ("gil", "gil-switch", "lock", "io-read", "io-write", "poll", "sleep", "child-wait")
 """Kinds of rows in `waits`. gil: take_gil blocked; gil-switch: drop_gil waited until another thread had taken it."""
 
-WAIT_METHODS = ("waits-probe", "kernel-uprobe")
+WAITS_PROBE, KERNEL_UPROBE = "waits-probe", "kernel-uprobe"
+WAIT_METHODS = (WAITS_PROBE, KERNEL_UPROBE)
 """Who saw a wait or a hold. A run may have both, so a sum is over one of them."""
 
 SCHED_STATES = ("running", "runnable", "sleeping", "disk")

@@ -35,6 +35,11 @@ else:
             self.__dict__.update(values)
 
 
+def stream_name(process: int | str) -> str:
+    """The name of a process's stream: `123.jsonl`, `parent.jsonl`."""
+    return f"{process}.jsonl"
+
+
 class MetaRecord(StreamRecord):
     """The first record of a stream: which process it is, and when it came to run its own code."""
 

@@ -92,7 +92,7 @@ ENDS = {0: "", 1: "exit", 2: "_exit"}
 """How the process said that it would end; nothing: it was killed, or runs still."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class Header:
     """What the file says of its process. Stamps are CLOCK_MONOTONIC ns."""
 

@@ -20,7 +20,7 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice
 from tracekit.measure.capture import kernel, named
-from tracekit.measure.process.launch import Ended, launch
+from tracekit.measure.process.launch import ProcessResult, launch
 from tracekit.system import tracefs
 
 
@@ -32,12 +32,12 @@ def needs_symbols() -> None:
 
 def mine(root: Path, pid: int | None = None) -> list[tracefs.Owner]:
     """What a process, this one unless said otherwise, has in tracefs."""
-    return [owner for owner in tracefs.owners(root) if owner.pid == (pid or os.getpid())]
+    return [owner for owner in tracefs.list_owners(root) if owner.pid == (pid or os.getpid())]
 
 
 def leaving_nothing() -> Iterator[Path]:
     """Where tracefs is; afterwards nothing of this process may be left in it."""
-    root = tracefs.place()
+    root = tracefs.find_tracefs()
     assert root is not None
     yield root
     assert mine(root) == []
@@ -47,7 +47,7 @@ def leaving_nothing() -> Iterator[Path]:
 class Watched:
     """One program under the capture: how it ended, what it printed, and the tables that came of it."""
 
-    ended: Ended
+    ended: ProcessResult
     words: list[str]
     told: list[KernelProcessRows]
     notices: list[Notice]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tracekit.accuracy.rows import Row
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import Comparison
+from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis.tables import records
 
 
-def children(seen: Seen) -> list[Row]:
+def compare_children(seen: WatchedRun) -> list[Comparison]:
     """A row per kind of ending: how many of the children are known to have ended so."""
     if not seen.known.children:
         return []
@@ -26,13 +26,13 @@ def children(seen: Seen) -> list[Row]:
         ]
         right = sum(table.get(pid) == ending and manifest.get(pid) == ending for pid in pids)
         rows.append(
-            seen.place.row(
+            seen.place.compare(
                 "processes",
                 _words(ending),
-                "off" if wrong else "ok",
+                "fail" if wrong else "ok",
                 unit="count",
                 measured=float(right),
-                truth=float(len(pids)),
+                reference=float(len(pids)),
                 difference=float(right - len(pids)),
                 tolerance=0.0,
                 reason="; ".join(wrong[:3]),

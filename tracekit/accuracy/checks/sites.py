@@ -11,10 +11,10 @@ from bisect import bisect_right
 from pathlib import PurePath
 from typing import Any
 
-from tracekit.accuracy.answers import Active, Known, KnownThread
-from tracekit.accuracy.rows import Row
-from tracekit.accuracy.summing import in_window
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import Comparison
+from tracekit.accuracy.known_answers import ActiveFunction, KnownAnswers, KnownThread
+from tracekit.accuracy.thread_sums import select_window
+from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.tables import records
 
@@ -27,23 +27,23 @@ OWN = "known.py:"
 GENERATED = ("executed_", "generated_", "reloaded_")
 
 
-def named(seen: Seen) -> list[Row]:
+def compare_sites(seen: WatchedRun) -> list[Comparison]:
     """A row per thread and kind whose places are known."""
     rows = []
     for thread in seen.known.threads:
         window = (thread.start_ns, thread.end_ns)
         for kind, places in thread.sites.items():
-            frame = in_window(seen.tables.waits, thread.pid, thread.tid, window, "start_ns")
+            frame = select_window(seen.tables.waits, thread.pid, thread.tid, window, "start_ns")
             frame = frame[(frame["kind"] == kind) & (frame["method"] == WAITS_PROBE)]
             rows += _judged(seen, f"{thread.name}, {kind}", thread, records(frame), places, weight="dur_ns")
         if thread.holds:
-            frame = in_window(seen.tables.holds, thread.pid, thread.tid, window, "end_ns")
+            frame = select_window(seen.tables.holds, thread.pid, thread.tid, window, "end_ns")
             frame = frame[frame["method"] == WAITS_PROBE]
             rows += _judged(seen, f"{thread.name}, holding the GIL", thread, records(frame), thread.holds, weight="")
     return rows
 
 
-def moving(seen: Seen) -> list[Row]:
+def compare_changing_code(seen: WatchedRun) -> list[Comparison]:
     """Where code comes and goes: waits and holds that are booked to a generated function which did not run then."""
     if not seen.known.active:
         return []
@@ -68,13 +68,13 @@ def moving(seen: Seen) -> list[Row]:
     # Without a GIL they wait for nothing but a lock now and then.
     enough = right >= expected / 2 or not seen.known.gil
     return [
-        seen.place.row(
+        seen.place.compare(
             "names-move",
             "generated functions",
-            "ok" if enough and not wrong else "off",
+            "ok" if enough and not wrong else "fail",
             unit="count",
             measured=float(len(wrong)),
-            truth=0.0,
+            reference=0.0,
             difference=float(len(wrong)),
             tolerance=0.0,
             reason=reason,
@@ -83,8 +83,8 @@ def moving(seen: Seen) -> list[Row]:
 
 
 def _judged(
-    seen: Seen, what: str, thread: KnownThread, found: list[dict[str, Any]], places: list[str], *, weight: str
-) -> list[Row]:
+    seen: WatchedRun, what: str, thread: KnownThread, found: list[dict[str, Any]], places: list[str], *, weight: str
+) -> list[Comparison]:
     """The row of one thread and kind; none where it did not wait so. `weight` is a column, empty: each counts 1."""
     weights = [float(row[weight]) if weight else 1.0 for row in found]
     total = sum(weights)
@@ -102,20 +102,20 @@ def _judged(
         if name not in wanted and not name.startswith(OWN):
             wrong[name] = wrong.get(name, 0.0) + amount
     if unnamed == total:
-        return [seen.place.unavailable("sites", "functions are not read in this Python", what)]
+        return [seen.place.mark_unavailable("sites", "functions are not read in this Python", what)]
     right = 1 - (sum(wrong.values()) + unnamed) / total
     good = not wrong and unnamed / total <= MOST_UNNAMED
     reason = "; ".join(f"{name} {amount / total:.1%}" for name, amount in sorted(wrong.items()))
     if unnamed / total > MOST_UNNAMED:
         reason = "; ".join(filter(None, [reason, f"no name {unnamed / total:.1%}"]))
     return [
-        seen.place.row(
+        seen.place.compare(
             "sites",
             what,
-            "ok" if good else "off",
+            "ok" if good else "fail",
             unit="share",
             measured=right,
-            truth=1.0,
+            reference=1.0,
             difference=right - 1,
             tolerance=MOST_UNNAMED,
             reason=reason,
@@ -137,13 +137,13 @@ def _file_fits(name: str, file: str | None) -> bool:
 class _Runs:
     """Which generated function ran in a thread at some time."""
 
-    def __init__(self, known: Known) -> None:
-        self._by_tid: dict[int, list[Active]] = {}
+    def __init__(self, known: KnownAnswers) -> None:
+        self._by_tid: dict[int, list[ActiveFunction]] = {}
         for active in sorted(known.active, key=lambda active: active.start_ns):
             self._by_tid.setdefault(active.tid, []).append(active)
         self._starts = {tid: [each.start_ns for each in runs] for tid, runs in self._by_tid.items()}
 
-    def at(self, tid: int, ns: int) -> Active | None:
+    def at(self, tid: int, ns: int) -> ActiveFunction | None:
         index = bisect_right(self._starts.get(tid, []), ns) - 1
         if index < 0:
             return None

@@ -7,13 +7,13 @@ that is `unclear`, and is measured again.
 
 from __future__ import annotations
 
-from tracekit.accuracy.rows import Row, wait_tolerance, within
-from tracekit.accuracy.summing import excuse, waited
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import Comparison, compute_wait_tolerance, judge_difference
+from tracekit.accuracy.thread_sums import estimate_error, sum_waits
+from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 
 
-def against_known(seen: Seen) -> list[Row]:
+def compare_with_known(seen: WatchedRun) -> list[Comparison]:
     """A row per thread and kind of wait that its program knows; not the GIL's, which has checks of its own."""
     rows = []
     for thread in seen.known.threads:
@@ -21,16 +21,16 @@ def against_known(seen: Seen) -> list[Row]:
         for kind, wanted in thread.waits.items():
             if kind == "gil":
                 continue
-            found = waited(seen.tables, kind, WAITS_PROBE, window=window).get((thread.pid, thread.tid), 0.0)
-            tolerance = wait_tolerance(wanted)
+            found = sum_waits(seen.tables, kind, WAITS_PROBE, window=window).get((thread.pid, thread.tid), 0.0)
+            tolerance = compute_wait_tolerance(wanted)
             rows.append(
-                seen.place.row(
+                seen.place.compare(
                     "waits-known",
                     f"{thread.name}, {kind}",
-                    within(found - wanted, tolerance, excuse(seen, (thread.pid, thread.tid))),
+                    judge_difference(found - wanted, tolerance, estimate_error(seen, (thread.pid, thread.tid))),
                     unit="ns",
                     measured=found,
-                    truth=float(wanted),
+                    reference=float(wanted),
                     difference=found - wanted,
                     tolerance=tolerance,
                 )

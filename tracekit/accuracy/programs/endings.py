@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tracekit.accuracy.programs.known import Known, Thread
+from tracekit.accuracy.programs.known import Known, ThreadRecorder
 
 REAP = "endings.py:reap"
 
@@ -72,7 +72,7 @@ def run(known: Known, options: argparse.Namespace) -> None:
     me.end()
 
 
-def reap(known: Known, me: Thread, pid: int, ended: str, exit_code: int) -> None:
+def reap(known: Known, me: ThreadRecorder, pid: int, ended: str, exit_code: int) -> None:
     """Wait for its end, which is checked here already: a program that does not do what it says proves nothing."""
     with me.blocked("child-wait"):
         _, status = os.waitpid(pid, 0)
@@ -82,7 +82,7 @@ def reap(known: Known, me: Thread, pid: int, ended: str, exit_code: int) -> None
     known.child(pid, ended, exit_code)
 
 
-def killed_asleep(known: Known, me: Thread, after: float) -> None:
+def killed_asleep(known: Known, me: ThreadRecorder, after: float) -> None:
     """A child that is killed while it sleeps: the wait that it never came back from is known here."""
     source, sink = os.pipe()
     pid = fork(lambda: doze(sink))

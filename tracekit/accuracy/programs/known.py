@@ -42,9 +42,9 @@ class Known:
         self.children: list[dict[str, Any]] = []
         self.active: list[tuple[int, int, int, str]] = []
 
-    def thread(self, name: str) -> Thread:
+    def thread(self, name: str) -> ThreadRecorder:
         """The calling thread, whose window begins now."""
-        return Thread(self, name)
+        return ThreadRecorder(self, name)
 
     def child(self, pid: int, ended: str, exit_code: int) -> None:
         """A child that was reaped, and how it ended."""
@@ -72,7 +72,7 @@ class Known:
         )
 
 
-class Thread:
+class ThreadRecorder:
     """What one thread knows; made and ended by that thread."""
 
     def __init__(self, known: Known, name: str) -> None:
@@ -130,11 +130,11 @@ class Thread:
 
 
 class Blocked:
-    """The time between entering and leaving, see Thread.blocked."""
+    """The time between entering and leaving, see ThreadRecorder.blocked."""
 
     __slots__ = ("_kind", "_start_ns", "_thread")
 
-    def __init__(self, thread: Thread, kind: str) -> None:
+    def __init__(self, thread: ThreadRecorder, kind: str) -> None:
         self._thread = thread
         self._kind = kind
 

@@ -38,7 +38,7 @@ class Import(NamedTuple):
 
 def add_imports(bundle: Bundle, spec: RunSpec, columns: Columns) -> None:
     """Add the imports of the last worker that a warm-up run spawned; nothing where none printed any. Raises OSError."""
-    path = bundle.root / "stderr.log"
+    path = bundle.stderr_log
     if not (spec.warmup and spec.start_method == "spawn" and path.is_file()):
         return
     with path.open("rb") as file:

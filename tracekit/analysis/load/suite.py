@@ -39,7 +39,7 @@ def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
     run is finished, BundleCorrupt when a file is not what was sealed, BundleTooNew when a newer tracekit
     wrote it; each names the file.
     """
-    path = folder.root / "suite.json"
+    path = folder.suite_path
     facts = convert(folder.facts(), _Facts, path)
     columns = Columns()
     for item in facts.notices:

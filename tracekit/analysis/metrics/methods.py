@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 
 from tracekit.analysis.metrics.estimate import Estimate
 from tracekit.analysis.tables import CELL
+from tracekit.analysis.tables import KERNEL_UPROBE as KERNEL_UPROBE
+from tracekit.analysis.tables import WAITS_PROBE as WAITS_PROBE
 
-KERNEL_UPROBE = "kernel-uprobe"
 KERNEL_SCHED = "kernel-sched"
-WAITS_PROBE = "waits-probe"
 PYSPY_NATIVE = "py-spy-native"
 ACCOUNTING = "accounting"
 PORTABLE = "portable"

@@ -33,6 +33,7 @@ from tracekit.measure.capture.gil_symbols import GilSymbols, find, function_of
 from tracekit.measure.capture.page_reader import PageReader
 from tracekit.system import tracefs
 from tracekit.system.interpreters import Interpreter
+from tracekit.system.process_table import read_start_ticks
 
 _BUFFER_KB = 8192
 """Of each CPU: some 120,000 context switches. Read when half of it is full."""
@@ -93,13 +94,13 @@ def _make(stack: ExitStack, symbols: GilSymbols | None) -> tuple[Path, tracefs.O
     """An instance that is switched off, with its uprobes; `stack` removes both. Raises CaptureUnavailable."""
     root = _root()
     pid = os.getpid()
-    owner = tracefs.Owner(pid, tracefs.start_ticks(pid) or 0, next(_numbers))
+    owner = tracefs.Owner(pid, read_start_ticks(pid) or 0, next(_numbers))
     instance = root / "instances" / owner.instance
     stack.callback(_remove, owner)
     with _explained(f"make {instance}"):
         instance.mkdir()
-        tracefs.write(instance / "tracing_on", "0")
-        tracefs.write(instance / "trace_clock", "mono")
+        tracefs.write_setting(instance / "tracing_on", "0")
+        tracefs.write_setting(instance / "trace_clock", "mono")
     if symbols is not None:
         if not (root / "uprobe_events").exists():
             raise CaptureUnavailable("this kernel has no uprobes (CONFIG_UPROBE_EVENTS)", _OTHER)
@@ -111,14 +112,14 @@ def _make(stack: ExitStack, symbols: GilSymbols | None) -> tuple[Path, tracefs.O
 
 def _root() -> Path:
     """Where tracefs is. Raises CaptureUnavailable."""
-    root = tracefs.place()
+    root = tracefs.find_tracefs()
     if root is None:
         if os.geteuid() != 0:
             raise CaptureUnavailable("the kernel capture needs root to use tracefs", "sudo tracekit run ...")
         raise CaptureUnavailable(
             "tracefs is not mounted on /sys/kernel/tracing", "sudo mount -t tracefs nodev /sys/kernel/tracing"
         )
-    if not tracefs.in_initial_pid_namespace():
+    if not tracefs.is_in_initial_pid_namespace():
         raise CaptureUnavailable(
             "process ids here are those of a container, and the kernel traces by the host's",
             "docker run --privileged --pid=host -v /sys/kernel/tracing:/sys/kernel/tracing ...",
@@ -143,7 +144,7 @@ def _explained(action: str, hint: str = _OTHER) -> Iterator[None]:
 
 def _remove(owner: tracefs.Owner) -> None:
     with _explained(f"remove {owner.instance}", "tracekit doctor --clean"):
-        tracefs.remove(owner)
+        tracefs.remove_traces(owner)
 
 
 def _probe_names(symbols: GilSymbols) -> dict[str, tuple[str, str]]:
@@ -205,14 +206,14 @@ def _switch_on(instance: Path, owner: tracefs.Owner, symbols: GilSymbols | None)
     with _explained(f"trace in {instance.name}"):
         _size_buffers(instance)
         # The oldest are overwritten when the reader is late: then the pages say where events are missing.
-        tracefs.write(instance / "options" / "overwrite", "1")
-        tracefs.write(instance / "options" / "event-fork", "1")
-        tracefs.write(instance / "set_event_pid", str(threading.get_native_id()))
+        tracefs.write_setting(instance / "options" / "overwrite", "1")
+        tracefs.write_setting(instance / "options" / "event-fork", "1")
+        tracefs.write_setting(instance / "set_event_pid", str(threading.get_native_id()))
         for name in EVENTS:
-            tracefs.write(instance / "events" / name / "enable", "1")
+            tracefs.write_setting(instance / "events" / name / "enable", "1")
         if symbols is not None:
-            tracefs.write(instance / "events" / owner.group / "enable", "1")
-        tracefs.write(instance / "tracing_on", "1")
+            tracefs.write_setting(instance / "events" / owner.group / "enable", "1")
+        tracefs.write_setting(instance / "tracing_on", "1")
 
 
 def _size_buffers(instance: Path) -> None:
@@ -221,7 +222,7 @@ def _size_buffers(instance: Path) -> None:
     size = max(_LEAST_BUFFER_KB, min(_BUFFER_KB, _BUFFERS_KB // max(cpus, 1)))
     while True:
         try:
-            tracefs.write(instance / "buffer_size_kb", str(size))
+            tracefs.write_setting(instance / "buffer_size_kb", str(size))
         except OSError as error:
             if error.errno != errno.ENOMEM or size <= _LEAST_BUFFER_KB:
                 raise
@@ -234,7 +235,7 @@ def _finish(instance: Path, reader: PageReader, folder: Path, meta: dict[str, An
     """Switch off, take the rest, and write down what was lost. Raises OSError where the bundle cannot be written."""
     try:
         with _explained(f"end tracing in {instance.name}"):
-            tracefs.write(instance / "tracing_on", "0")
+            tracefs.write_setting(instance / "tracing_on", "0")
             meta["cpus"] = {path.name: _stats(path) for path in sorted(instance.glob("per_cpu/cpu[0-9]*"))}
     finally:
         reader.finish()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.probe import compile as probe
-from tracekit.measure.probe.compile import Probe
-from tracekit.measure.process.scratch import own_prefix
+from tracekit.measure.probe.compile import ProbeLibrary
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
 
 PRELOAD = "LD_PRELOAD"
@@ -25,24 +25,24 @@ _SEPARATORS = " :;\t\n"
 """What the loader takes for the end of a name in LD_PRELOAD."""
 
 
-def library_of(wanted: Probe, instead: str) -> Path:
+def find_library(wanted: ProbeLibrary, instead: str) -> Path:
     """The compiled probe. Raises CaptureUnavailable; `instead` is the hint where nothing can be done."""
-    reason = probe.supported()
+    reason = probe.explain_unsupported()
     if reason:
         raise CaptureUnavailable(reason, instead)
-    if not wanted.library.is_file():
-        raise CaptureUnavailable(
-            f"the {wanted.title} is not compiled: there was no C compiler when tracekit was installed",
-            "install one (sudo apt install gcc libc6-dev), then: make distclean setup, or pip install again",
-        )
-    if not probe.is_current(wanted.library, wanted):
-        raise CaptureUnavailable(f"{wanted.library} was compiled from other sources than those beside it", "make setup")
-    return wanted.library
+    try:
+        return probe.find_library(wanted)
+    except probe.CannotCompile as error:
+        raise CaptureUnavailable(f"the {wanted.title} is not compiled: {error}", error.hint) from error
 
 
-def tried(library: Path, interpreter: Interpreter, code: str, variables: Mapping[str, str], instead: str) -> str:
-    """Run `code` in that Python with the library preloaded; returns what it said on stderr. Raises CaptureUnavailable
-    for a Python into which nothing is preloaded, or that does not run."""
+def run_preloaded(
+    library: Path, interpreter: Interpreter, code: str, variables: Mapping[str, str], instead: str
+) -> str:
+    """Run `code` in that Python with the library preloaded; returns its stderr.
+
+    Raises CaptureUnavailable for a Python into which nothing is preloaded, or that does not run.
+    """
     if Path(interpreter.executable).stat().st_mode & (stat.S_ISUID | stat.S_ISGID):
         raise CaptureUnavailable(
             f"{interpreter.executable} is setuid or setgid: the loader preloads nothing into it",
@@ -65,9 +65,9 @@ def tried(library: Path, interpreter: Interpreter, code: str, variables: Mapping
     return done.stderr
 
 
-def refused(wanted: Probe, interpreter: Interpreter, said: str, instead: str) -> CaptureUnavailable:
-    """The error for a trial that left nothing of the probe's; `said` is what the interpreter printed."""
-    first = (said.strip().splitlines() or ["it is static, or made for another libc"])[0]
+def make_refusal(wanted: ProbeLibrary, interpreter: Interpreter, stderr: str, instead: str) -> CaptureUnavailable:
+    """The error for a trial in which the probe recorded nothing; `stderr` is the interpreter's."""
+    first = (stderr.strip().splitlines() or ["it is static, or made for another libc"])[0]
     return CaptureUnavailable(
         f"{interpreter.executable} does not let the {wanted.title} be preloaded: {first}", instead
     )
@@ -87,7 +87,7 @@ def _nameable(library: Path) -> Iterator[str]:
     if not any(char in str(library) for char in _SEPARATORS):
         yield str(library)
         return
-    folder = tempfile.mkdtemp(prefix=own_prefix())
+    folder = tempfile.mkdtemp(prefix=scratch_prefix())
     try:
         link = Path(folder) / library.name
         if any(char in str(link) for char in _SEPARATORS):

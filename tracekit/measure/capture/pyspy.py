@@ -21,7 +21,6 @@ from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision, Ready
 from tracekit.system.interpreters import Interpreter
 
-OUTPUT = "pyspy.speedscope.json"
 _TRIAL_S = 30
 
 
@@ -82,7 +81,7 @@ class PySpyCapture(Capture):
             "--format",
             "speedscope",
             "--output",
-            str(bundle.raw.resolve() / OUTPUT),
+            str(bundle.pyspy_profile.absolute()),
             "--subprocesses",
             "--idle",
             "--threads",
@@ -92,7 +91,7 @@ class PySpyCapture(Capture):
         ]
 
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
-        output = bundle.raw / OUTPUT
+        output = bundle.pyspy_profile
         if output.is_file() and output.stat().st_size > 0:
             return []
         return [notice("capture-incomplete", capture=self.name, missing="the whole run", run_id=spec.run_id)]

@@ -1,7 +1,7 @@
 """stages: the stage probe, preloaded into the measured process and all its children (tracekit/measure/probe/stages.c).
 
-It writes to one file of the run, which is moved to its place in the bundle when the run is over: a process that lives
-on finds it no more and writes nothing.
+It writes to one file of the run, which is moved to its place in the bundle when the run is over. A process that
+outlives the run does not find it any more and writes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tracekit.bundle.store import Bundle, explained_os_errors
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision, Ready, preload
 from tracekit.measure.probe.compile import STAGES
-from tracekit.measure.process.scratch import own_prefix
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
 
 _OTHERS = "tracekit run ... --capture none, which gives the start of a worker without its first stages"
@@ -30,13 +30,13 @@ class StagesCapture(Capture):
     name = "stages"
 
     def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
-        library = preload.library_of(STAGES, _OTHERS)
-        with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
-            path = Path(folder) / "stages.bin"
+        library = preload.find_library(STAGES, _OTHERS)
+        with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
+            path = Bundle(Path(folder)).stages
             path.touch()
-            said = preload.tried(library, interpreter, "pass", {"TRACEKIT_STAGES": str(path)}, _OTHERS)
+            stderr = preload.run_preloaded(library, interpreter, "pass", {"TRACEKIT_STAGES": str(path)}, _OTHERS)
             if all(kind != SITE for _, kind in read_kinds(path)):
-                raise preload.refused(STAGES, interpreter, said, _OTHERS)
+                raise preload.make_refusal(STAGES, interpreter, stderr, _OTHERS)
         return Ready()
 
     def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
@@ -48,7 +48,7 @@ class StagesCapture(Capture):
         with explained_os_errors(bundle.root):
             recording.touch()
         try:
-            with preload.preloaded(preload.library_of(STAGES, _OTHERS)) as variables:
+            with preload.preloaded(preload.find_library(STAGES, _OTHERS)) as variables:
                 yield {**variables, "TRACEKIT_STAGES": str(recording)}
         finally:
             with explained_os_errors(bundle.root):

@@ -16,8 +16,8 @@ from tracekit.core.errors import CaptureUnavailable, EnvironmentLacks
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision, Ready
 from tracekit.measure.capture.viztracer_program import gather, traced_program
-from tracekit.system.interpreters import Interpreter, has_module
-from tracekit.system.interpreters import provision as provide
+from tracekit.measure.inside.viztracer import DRAFT
+from tracekit.system.interpreters import Interpreter, has_module, provision_packages
 
 
 class VizTracerCapture(Capture):
@@ -35,7 +35,7 @@ class VizTracerCapture(Capture):
             )
         requirement = f"viztracer=={importlib.metadata.version('viztracer')}"
         try:
-            site = provide(interpreter, requirement, provision.cache)
+            site = provision_packages(interpreter, requirement, provision.cache)
         except EnvironmentLacks as error:
             raise CaptureUnavailable(str(error), error.hint) from error
         if not has_module(interpreter, "viztracer", site):
@@ -54,8 +54,8 @@ class VizTracerCapture(Capture):
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
         if spec.program:
             return gather(spec, bundle)
-        missing = [pid for pid in pids if not (bundle.raw / f"viztracer-{pid}.json").is_file()]
-        for part in bundle.raw.glob("*.part.json"):
+        missing = [pid for pid in pids if not bundle.viztracer_trace(pid).is_file()]
+        for part in bundle.raw.glob(f"*{DRAFT}"):
             # The process died while it was writing; half a trace is no trace.
             part.unlink()
         if not missing:

@@ -11,15 +11,17 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice, notice
-from tracekit.system.tracefs import start_ticks
+from tracekit.measure.inside.viztracer import DRAFT, PID, TRACING
+from tracekit.system.process_table import read_start_ticks
 
 _OPEN, _CLOSED = "tracing", "traced"
-_BEGUN, _WITHOUT = ".tracing", ".without"
+_WITHOUT = ".without"
 _SAVING_S = 5.0
 """A full ring takes about three seconds to write, which processes that outlive the program may just be doing."""
 
@@ -38,11 +40,11 @@ def traced_program(spec: RunSpec, bundle: Bundle) -> Iterator[dict[str, str]]:
     try:
         yield {
             "PYTHONPATH": str(site),
-            "TRACEKIT_VIZTRACER": str(folder),
+            "TRACEKIT_VIZTRACER": str(folder / bundle.viztracer_trace(PID).name),
             "TRACEKIT_VIZTRACER_PACKAGES": spec.extra_path,
         }
         ended = time.monotonic()
-        while any(_is_ending(path, time.monotonic() - ended) for path in folder.glob(f"*{_BEGUN}")):
+        while any(_is_ending(path, bundle, time.monotonic() - ended) for path in folder.glob(f"*{TRACING}")):
             time.sleep(_POLL_S)
     finally:
         folder.rename(folder.with_name(_CLOSED))
@@ -50,23 +52,26 @@ def traced_program(spec: RunSpec, bundle: Bundle) -> Iterator[dict[str, str]]:
 
 def gather(spec: RunSpec, bundle: Bundle) -> list[Notice]:
     """Move the traces to `raw/`, and say of which processes there is none. Raises OSError."""
-    folder = bundle.root / _CLOSED
+    folder, traces = bundle.root / _CLOSED, bundle.viztracer_trace("*").name
     missing = []
     for path in sorted(folder.iterdir()):
-        if path.suffix == _BEGUN:
+        if path.suffix == TRACING:
             missing.append(f"process {path.stem}")
         elif path.suffix == _WITHOUT:
             missing.append(f"process {path.stem} ({path.read_text(errors='replace')} has no working viztracer)")
-        elif path.name.startswith("viztracer-") and not path.name.endswith(".part.json"):
+        elif fnmatch(path.name, traces) and not path.name.endswith(DRAFT):
             path.rename(bundle.raw / path.name)
     shutil.rmtree(folder)
-    if not missing and any(bundle.raw.glob("viztracer-*.json")):
+    if not missing and bundle.viztracer_traces():
         return []
     named = ", ".join(missing) or "the whole program: no Python of it read PYTHONPATH"
     return [notice("capture-incomplete", capture="viztracer", missing=named, run_id=spec.run_id)]
 
 
-def _is_ending(marker: Path, since_s: float) -> bool:
+def _is_ending(marker: Path, bundle: Bundle, since_s: float) -> bool:
     """Whether to wait for this process's trace, that long after the program's end: it writes it, or may just begin."""
-    draft = marker.with_name(f"viztracer-{marker.stem}.json.part.json")
-    return since_s < (_SAVING_S if draft.exists() else _SETTLE_S) and start_ticks(int(marker.stem)) is not None
+    draft = bundle.viztracer_trace(marker.stem).name + DRAFT
+    return (
+        since_s < (_SAVING_S if marker.with_name(draft).exists() else _SETTLE_S)
+        and read_start_ticks(int(marker.stem)) is not None
+    )

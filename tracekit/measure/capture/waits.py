@@ -1,8 +1,8 @@
 """waits: the wait probe, preloaded into the measured process and all its children (tracekit/measure/probe/waits.c).
 
 The probe writes into `recording/` in the bundle while the run lasts; when it is over the files are moved to `waits/`
-and cut to what was used. A process that lives on keeps a file that nobody sees any more, and its later children, whose
-folder is gone, record nothing.
+and cut to what was used. A process that outlives the run keeps a file that nothing reads any more, and its later
+children, whose folder is gone, record nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tracekit.core.errors import TracekitError
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision, Ready, preload
 from tracekit.measure.probe.compile import WAITS
-from tracekit.measure.process.scratch import own_prefix
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
 
 _TRIAL = "import time; time.sleep(0.01)"
@@ -37,11 +37,11 @@ class WaitsCapture(Capture):
     name = "waits"
 
     def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
-        library = preload.library_of(WAITS, _OTHERS)
-        with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
-            said = preload.tried(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": folder}, _OTHERS)
+        library = preload.find_library(WAITS, _OTHERS)
+        with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
+            stderr = preload.run_preloaded(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": folder}, _OTHERS)
             if not _slept(Path(folder)):
-                raise preload.refused(WAITS, interpreter, said, _OTHERS)
+                raise preload.make_refusal(WAITS, interpreter, stderr, _OTHERS)
         return Ready()
 
     def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
@@ -53,7 +53,7 @@ class WaitsCapture(Capture):
         with explained_os_errors(bundle.root):
             recording.mkdir()
         try:
-            with preload.preloaded(preload.library_of(WAITS, _OTHERS)) as variables:
+            with preload.preloaded(preload.find_library(WAITS, _OTHERS)) as variables:
                 yield {**variables, "TRACEKIT_WAITS": str(recording)}
         finally:
             with explained_os_errors(bundle.root):
@@ -112,10 +112,10 @@ def _keep(recording: Path, kept: Path) -> None:
 
 
 def _cut(path: Path, length: int) -> bool:
-    """Cut the file, unless a process has it mapped still: it would get SIGBUS at its next record.
+    """Cut the file, unless a process still has it mapped: it would get SIGBUS at its next record.
 
-    The kernel grants a write lease only on a file that nobody else has open or mapped for writing. A file system
-    without leases, or a file of another user, says no.
+    The kernel grants a write lease only on a file that no other process has open or mapped for writing. It refuses one
+    on a file system without leases and on a file of another user.
     """
     # Not on Windows, where this module is loaded to say that there is no probe.
     import fcntl  # noqa: PLC0415
@@ -131,21 +131,24 @@ def _cut(path: Path, length: int) -> bool:
 
 
 def _copy(path: Path, length: int) -> None:
-    """Put a copy of the first `length` bytes in the place of the file; who has it mapped writes on into the old one,
-    whose room on the disk nobody sees: it must not grow for as long as a daemon lives."""
+    """Replace the file by a copy of its first `length` bytes.
+
+    A process that has it mapped goes on writing to the old one, which has no name and must not grow as long as a daemon
+    runs.
+    """
     copied = path.with_name(f".{path.name}")
     with path.open("rb") as source, copied.open("wb") as target:
         while length > 0 and (data := source.read(min(length, _CHUNK))):
             target.write(data)
             length -= len(data)
-    # Another user's file is not ours to write.
+    # Another user's file cannot be written.
     with suppress(OSError):
         waits_file.give_no_more_room(path)
     copied.replace(path)
 
 
 def _row(header: waits_file.Header, status: int | None) -> dict[str, Any]:
-    """How one process ended: as its parent was told when it reaped it, else as it said itself."""
+    """How one process ended: by the status its parent got when it reaped it, else by its own record."""
     ended, code = header.ended or "unknown", header.exit_code
     if status is not None:
         code = os.waitstatus_to_exitcode(status)

@@ -17,6 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from tracekit.bundle.names import VIZTRACER, split_capture
 from tracekit.bundle.spec import FORMAT, RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.bundle.stream_schema import FailureRecord, GilRecord, MetaRecord, ResultRecord, ThreadRecord
@@ -24,7 +25,7 @@ from tracekit.core import clock
 from tracekit.measure.inside import counters, stream_writer, worker_process
 from tracekit.measure.inside.models import MODELS, Model, Work
 from tracekit.measure.inside.target import as_workload, find
-from tracekit.measure.inside.viztracer import InsideTracer
+from tracekit.measure.inside.viztracer import PID, InsideTracer
 from tracekit.workload import Workload
 
 _HANDSHAKE_LIMIT_S = 10.0
@@ -42,7 +43,9 @@ def main(folder: str) -> int:
     gil_before = stream_writer.gil_enabled()
     own.write(_meta(own, gil_before))
     own.flush()
-    tracer = InsideTracer(str(bundle.raw), spec.extra_path) if "viztracer" in spec.capture.split("+") else None
+    tracer = None
+    if VIZTRACER in split_capture(spec.capture):
+        tracer = InsideTracer(str(bundle.viztracer_trace(PID).absolute()), spec.extra_path)
     try:
         _measure(spec, bundle, own, tracer)
         exit_code = 0
@@ -84,7 +87,7 @@ def _work(
     """Do all items under the spec's model, which is what is timed. Returns their results."""
     model: Model = MODELS.load(spec.model)
     if spec.warmup:
-        own.window_ended = _Handshake(bundle.root, own)
+        own.window_ended = _Handshake(bundle, own)
         if workload.worker_per_item:
             # Not timed, and one worker at a time: each may print how long its imports take, in stderr.log.
             os.environ["PYTHONPROFILEIMPORTTIME"] = "1"
@@ -96,9 +99,8 @@ def _work(
         worker_options={
             "format": FORMAT,
             "streams": str(bundle.streams.resolve()),
-            "raw": str(bundle.raw.resolve()),
             "counters": own.source.name,
-            "capture": spec.capture,
+            "trace": "" if tracer is None else tracer.trace,
             "extra_path": spec.extra_path,
         },
         worker_per_item=workload.worker_per_item,
@@ -128,10 +130,10 @@ class _Handshake:
     Two marker files, because that works the same on every system; it is polled here, not in a run that is timed.
     """
 
-    def __init__(self, root: Path, own: stream_writer.StreamWriter) -> None:
+    def __init__(self, bundle: Bundle, own: stream_writer.StreamWriter) -> None:
         self._own = own
-        self._ready = root / "handshake.ready"
-        self._go = root / "handshake.go"
+        self._ready = bundle.workers_ready
+        self._go = bundle.memory_read
 
     def __call__(self) -> None:
         self._ready.with_suffix(".part").write_text(str(self._own.worker_processes), encoding="ascii")

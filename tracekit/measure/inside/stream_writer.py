@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 
-from tracekit.bundle.stream_schema import CounterRecord, EndRecord, SpanRecord
+from tracekit.bundle.stream_schema import CounterRecord, EndRecord, SpanRecord, stream_name
 from tracekit.core.clock import now_ns
 
 TYPE_CHECKING = False  # see tracekit/core/registry.py
@@ -46,7 +46,7 @@ class StreamWriter:
         self.pid = os.getpid()
         self._periodic = periodic
         self._fd = os.open(
-            os.path.join(folder, f"{self.pid}.jsonl"),  # noqa: PTH118 - pathlib costs a worker 3 ms
+            os.path.join(folder, stream_name(self.pid)),  # noqa: PTH118 - pathlib costs a worker 3 ms
             os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND,
             0o644,
         )

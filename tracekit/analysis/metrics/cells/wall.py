@@ -2,8 +2,8 @@
 
     run-span       a run of a suite: the span `run` of its main process, from before the first worker is started until
                    the last one is joined
-    program-span   a recorded program: from the start to the end of its main process, as the captures saw them, else as
-                   its parent did
+    program-span   a recorded program: from the start of its process, exec and loading included, until its parent
+                   reaped it; of a program that a capture's tool started (py-spy), as another capture saw its process
 
 CLOCK_MONOTONIC in nanoseconds. Over the repeats of a cell: the median, with the 95 % bootstrap interval of
 the median.
@@ -38,6 +38,7 @@ METRIC = Metric(
     valid_on=EVERYWHERE,
     summary="How long the work, or the program, took.",
     method="run-span: from before the first worker is started until the last one is joined. program-span: from the "
-    "start to the end of the main process. Cell: median of the repeats, 95 % bootstrap interval of the median.",
+    "start of the program's process, exec and loading included, until it was reaped. Cell: "
+    "median of the repeats, 95 % bootstrap interval of the median.",
     compute=compute,
 )

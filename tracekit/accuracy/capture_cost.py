@@ -1,0 +1,167 @@
+"""What a capture costs: the same work with it and without it, in pairs (pairs.py), and the verdict.
+
+The ratio is the interquartile mean of the pairs' ratios, the mean of their middle half, and its interval a bootstrap
+over the pairs: a burst of steal that hits one run of one pair is one outlier, where a ratio of sums would be that
+burst.
+
+CPU time (user and system) does not count what the hypervisor gives to others, so it decides more closely than the wall.
+It is measured on all CPUs. The wall is not: on which CPU a thread goes on when it is its turn, and whether another is
+already there, moves the wall of two workers by 3 % from pair to pair. On one CPU, the same for both sides, it does not.
+Where the runs follow one another there are no turns, and both are of the same runs.
+
+There are up to `BATCHES` times as many pairs while the limit lies within the interval and that is wider than the limit
+is far from 1: what costs half of it is told apart soon, what is close to it late.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tracekit.accuracy.comparison import COSTS, ComparedRun, Comparison
+from tracekit.accuracy.paired_runs import PairedWork, RunCost, make_pairs
+from tracekit.analysis.metrics import bootstrap
+from tracekit.core.errors import CaptureUnavailable
+from tracekit.measure.capture import Provision, named
+from tracekit.measure.planning.workload_registry import WORKLOADS
+from tracekit.system import machine
+from tracekit.system.interpreters import Interpreter
+
+BATCHES = 3
+
+MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One piece of work, the capture that is judged by it, and the most that it may cost: 0.01 is 1 %."""
+
+    work: PairedWork
+    capture: str
+    most: float
+    at_once: bool = True
+    """Whether the runs of a pair take turns. Uprobes slow down every process that uses the same libpython."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.work.name}, {self.work.model}"
+
+
+def make_workload(name: str, model: str) -> PairedWork:
+    """A workload that users have."""
+    return PairedWork(name=name, target=WORKLOADS.target(name), model=model, one_cpu=model == "serial")
+
+
+def make_storm(name: str, attribute: str, model: str) -> PairedWork:
+    """See storm_workloads.py. On two CPUs how threads meet makes more of a difference than anything else."""
+    return PairedWork(name=name, target=f"tracekit.accuracy.storm_workloads:{attribute}", model=model, one_cpu=True)
+
+
+SUBJECTS = (
+    *(
+        Subject(work=make_workload(workload, model), capture="waits", most=0.01)
+        for workload in ("matmul", "spin", "hashing")
+        for model in MODELS
+    ),
+    Subject(work=make_storm("read-storm", "READ", "serial"), capture="waits", most=0.03),
+    Subject(work=make_storm("lock-storm", "LOCK", "serial"), capture="waits", most=0.03),
+    Subject(work=make_storm("shared-lock-storm", "SHARED_LOCK", "threads"), capture="waits", most=0.03),
+    # The worst there is: every few microseconds a wait for a lock and one for the GIL, and nothing else. No program of
+    # use does that; it is measured so that its cost is known.
+    Subject(work=make_storm("handover-storm", "HANDOVER", "threads"), capture="waits", most=0.03),
+    *(
+        Subject(work=make_workload("matmul", model), capture="kernel", most=0.03, at_once=False)
+        for model in ("serial", "threads", "fork")
+    ),
+)
+
+
+def measure_cost(
+    subject: Subject, interpreter: Interpreter, *, pairs: int, size: str = "default", scratch: Path | None = None
+) -> list[Comparison]:
+    """Two rows, CPU time and wall; or one that says why there are none. `pairs` is a batch that decides about 1 %.
+
+    Raises RunFailed and EnvironmentLacks.
+    """
+    place = ComparedRun(program=subject.name, python=interpreter.label, steal_ns=None)
+    try:
+        extra = named(subject.capture).preflight(interpreter, Provision()).extra_path
+    except CaptureUnavailable as error:
+        return [place.mark_unavailable("effect", str(error), subject.capture)]
+    batch = pairs if subject.most <= 0.01 else max(bootstrap.LEAST, pairs // 2)
+    one_cpu = replace(subject.work, one_cpu=True) if subject.at_once else subject.work
+    rows: dict[str, Comparison] = {}
+    for work, checks in _measured_together(subject.work, one_cpu):
+        made: list[tuple[RunCost, RunCost]] = []
+        before = machine.read_busy()["steal_ns"]
+        while len(made) < BATCHES * batch and not all(check in rows and is_decided(rows[check]) for check in checks):
+            with tempfile.TemporaryDirectory(dir=scratch, prefix="tk-pairs-") as folder:
+                made += make_pairs(
+                    work,
+                    interpreter,
+                    capture=subject.capture,
+                    extra_path=extra,
+                    pairs=batch,
+                    size=size,
+                    at_once=subject.at_once,
+                    folder=Path(folder),
+                )
+            after = machine.read_busy()["steal_ns"]
+            place = replace(place, steal_ns=None if before is None or after is None else after - before)
+            for check in checks:
+                row = judge_pairs(place, check, subject, _of(check, made))
+                rows[check] = replace(row, reason=f"{row.reason}{' on one CPU' if work.one_cpu else ''}")
+    return [rows[check] for check in COSTS]
+
+
+def _measured_together(cpu_time: PairedWork, wall: PairedWork) -> list[tuple[PairedWork, tuple[str, ...]]]:
+    """The work that is run, and the checks that are made of it."""
+    return [(cpu_time, COSTS)] if cpu_time == wall else [(cpu_time, COSTS[:1]), (wall, COSTS[1:])]
+
+
+def _of(check: str, pairs: Sequence[tuple[RunCost, RunCost]]) -> list[tuple[float, float]]:
+    if check == "effect":
+        return [(with_.cpu_ns, without.cpu_ns) for with_, without in pairs]
+    return [(with_.wall_ns, without.wall_ns) for with_, without in pairs]
+
+
+def is_decided(row: Comparison) -> bool:
+    """Whether more pairs would hardly tell otherwise: the limit lies outside the interval, or that is narrow."""
+    if row.lower is None or row.upper is None or row.tolerance is None:
+        return False
+    return not row.lower <= 1 + row.tolerance < row.upper or row.upper - row.lower <= row.tolerance
+
+
+def judge_pairs(place: ComparedRun, check: str, subject: Subject, pairs: Sequence[tuple[float, float]]) -> Comparison:
+    """The row of pairs (with, without).
+
+    off: even the lower end of the interval is above the limit. ok: the ratio is within the limit, and so is the upper
+    end or the interval is at most twice as wide as the limit is far from 1. unclear: everything between.
+    """
+    ratios = [with_ / without for with_, without in pairs if with_ > 0 and without > 0]
+    if len(ratios) < bootstrap.LEAST:
+        return place.mark_unavailable(check, f"{len(ratios)} pairs are too few", subject.capture)
+    ratio, (lower, upper) = bootstrap.interquartile_mean(ratios), bootstrap.interquartile_interval(ratios)
+    limit = 1 + subject.most
+    narrow = upper - lower <= 2 * subject.most
+    if lower > limit:
+        verdict = "fail"
+    elif ratio <= limit and (upper <= limit or narrow):
+        verdict = "ok"
+    else:
+        verdict = "inconclusive"
+    return place.compare(
+        check,
+        subject.capture,
+        verdict,
+        unit="ratio",
+        measured=ratio,
+        lower=lower,
+        upper=upper,
+        reference=1.0,
+        difference=ratio - 1,
+        tolerance=subject.most,
+        reason=f"{len(ratios)} pairs",
+    )

@@ -16,8 +16,8 @@ from tracekit.accuracy.comparison import ComparedRun, Comparison, compute_wait_t
 from tracekit.accuracy.kernel_reference import explain_missing_reference, read_reference
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, family
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import SuiteFolder

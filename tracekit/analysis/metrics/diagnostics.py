@@ -11,12 +11,11 @@ import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.bootstrap import LEAST
-from tracekit.analysis.metrics.cells.ceiling import NO_CONTROL, control_for
+from tracekit.analysis.metrics.cells.ceiling import NO_CONTROL, choose_control
 from tracekit.analysis.metrics.cells.cell_runs import CellRuns, is_program
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, Difference, differences, family
 from tracekit.analysis.tables import records
-from tracekit.bundle.names import split_capture
-from tracekit.bundle.names import SERIAL
+from tracekit.bundle.names import SERIAL, split_capture
 from tracekit.core.notices import Notice, notice
 from tracekit.core.units import format_ns, format_value
 
@@ -164,7 +163,7 @@ def _forked_with_threads(analysis: Analysis) -> Iterator[Notice]:
 def _no_control(analysis: Analysis, cells: pd.DataFrame) -> Iterator[Notice]:
     kinds = {cell.columns["workload"]: cell.kind for cell in analysis.untraced_cells}
     lacking = cells[(cells["metric"] == "ceiling_share") & (cells["reason"] == NO_CONTROL)]
-    wanted = {(control_for(kinds[row["workload"]]), row["workers"], row["workload"]) for row in records(lacking)}
+    wanted = {(choose_control(kinds[row["workload"]]), row["workers"], row["workload"]) for row in records(lacking)}
     for control, workers, workload in sorted(wanted):
         yield notice("no-control", control=control, workers=workers, workload=workload)
 
@@ -206,7 +205,7 @@ def _far(found: Difference) -> bool:
 
 
 def _bounded(analysis: Analysis, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rows, with the part in tasks of a recorded GIL wait where a suite also has a bound, which knows tasks only."""
+    """The rows, with the part in tasks of a recorded GIL wait where there is also a bound, which knows tasks only."""
     programs = {run["run_id"] for run in analysis.usable_runs if is_program(run)}
     in_tasks = {method: analysis.gil_wait_in_tasks(method) for method in (KERNEL_UPROBE, WAITS_PROBE)} if rows else {}
     with_bound = {(row["run_id"], row["pid"], row["tid"]) for row in rows if row["quality"] == "bound"}

@@ -6,8 +6,8 @@ sum of durations.
 
     gil_hold_ns                 the sum of the known holds
     gil_hold_longest_ns         the longest of them
-    gil_holds_over_interval     how many are longer than the interpreter's switch interval, after which a waiter requests
-                                the GIL: code that does not drop it then (a C call that keeps the GIL) makes other
+    gil_holds_over_interval     how many exceed the interpreter's switch interval, after which a waiter requests
+                                it: code that does not drop it then (a C call that keeps the GIL) makes other
                                 threads wait long
 """
 

@@ -12,8 +12,8 @@ is for the GIL when
 A thread that is the only one of its process in the samples waits for no GIL, whatever its stack looks like: libc has
 waits that no symbol distinguishes.
 
-The share of a thread's samples is multiplied by its lifetime. The interval is Wilson's for a share (E. B. Wilson, JASA 22,
-1927), 95 %, as if samples were independent; they are not quite, since a wait of 5 ms can be hit twice at high rates.
+The share of a thread's samples is multiplied by its lifetime. The interval is Wilson's for a share (E. B. Wilson, JASA
+22, 1927), 95 %, as if samples were independent; they are not quite: a wait of 5 ms can be hit twice at high rates.
 py-spy pauses the program for each sample and walls grow by it, so this describes the watched run.
 """
 

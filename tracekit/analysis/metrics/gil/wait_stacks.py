@@ -3,9 +3,9 @@
     process;thread;function (file:line);[gil wait held by thread X in function Y] 1234
     process;thread;function (file:line);[lock] 56
 
-One line per stack, the number in microseconds, the longest first. GIL waits are cut by holder as in attribution.py; other
-waits are those of the ledger, overlaps counted once, idle ones left out unless requested. Stacks of less than half a
-microsecond are left out.
+One line per stack, the number in microseconds, the longest first. GIL waits are cut by holder as in attribution.py;
+other waits are those of the ledger, overlaps counted once, idle ones left out unless requested. Stacks below half
+a microsecond are left out.
 """
 
 from __future__ import annotations

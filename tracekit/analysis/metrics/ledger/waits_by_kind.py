@@ -50,8 +50,9 @@ def _metric(name: str) -> Metric:
         needs=("waits", "threads"),
         valid_on=f"{LINUX}, with capture waits",
         summary=summary,
-        method=f"Sum of the waits of kind {names} that the probe saw, idle ones included; CPU time inside the call is in "
-        "it. Run: sum over worker threads, of programs over all Python threads. Cell: median, bootstrap interval.",
+        method=f"Sum of the waits of kind {names} that the probe saw, idle ones included; CPU time inside the call "
+        "is in it. Run: sum over worker threads, of programs over all Python threads. Cell: median, bootstrap "
+        "interval.",
         compute=partial(compute, name),
     )
 

@@ -82,13 +82,13 @@ def derive_terms(demand: TaskDemand, wall_ns: float, costs: WorkerCosts) -> Brea
     )
 
 
-def estimate_wall_without_pool(terms: BreakEvenTerms, task_ns: Floats, tasks: Floats) -> Floats:
-    """Wall, ns, of the faster one of threads and serial. Arrays of equal length: length of the tasks, ns, and number."""
+def compute_wall_without_pool(terms: BreakEvenTerms, task_ns: Floats, tasks: Floats) -> Floats:
+    """Wall, ns, of the faster one of threads and serial. Arrays of equal length: the tasks' length, ns, and number."""
     found: Floats = task_ns * tasks / max(1.0, terms.threads)
     return found
 
 
-def estimate_wall_with_pool(
+def compute_pool_wall(
     terms: BreakEvenTerms, model: str, task_ns: Floats, tasks: Floats, payload: float | None = None
 ) -> Floats:
     """Wall, ns, of a pool of that model for so many equal tasks; arrays as above.
@@ -139,9 +139,7 @@ def find_task_length(
     """The shortest task, ns, from which the pool is faster for every longer one; None where there is none."""
     lengths = np.geomspace(SHORTEST_NS, LONGEST_NS, points)
     count = np.full(points, float(terms.tasks))
-    faster = estimate_wall_with_pool(terms, model, lengths, count, payload) < estimate_wall_without_pool(
-        terms, lengths, count
-    )
+    faster = compute_pool_wall(terms, model, lengths, count, payload) < compute_wall_without_pool(terms, lengths, count)
     return _find_threshold(lengths, faster)
 
 
@@ -149,7 +147,7 @@ def find_task_count(terms: BreakEvenTerms, model: str) -> float | None:
     """The fewest tasks of this length from which the pool is faster for any more; None where there are none."""
     counts = np.unique(np.geomspace(1, MOST_TASKS, 2_000).round())
     lengths = np.full(len(counts), terms.task_ns)
-    faster = estimate_wall_with_pool(terms, model, lengths, counts) < estimate_wall_without_pool(terms, lengths, counts)
+    faster = compute_pool_wall(terms, model, lengths, counts) < compute_wall_without_pool(terms, lengths, counts)
     return _find_threshold(counts, faster)
 
 

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
+from tracekit.analysis.metrics.estimate import Estimate, Place, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.rows import Place, rows_of_runs
+from tracekit.analysis.metrics.rows import rows_of_runs
 from tracekit.bundle.names import SERIAL
 
 NO_WORKER = unavailable("no worker is started")

@@ -167,10 +167,10 @@ def compute(analysis: Analysis) -> pd.DataFrame:
     rows = {name: MetricRows(analysis, name, "ns") for name in names}
     for run in analysis.usable_runs:
         for name, estimate in _estimates([starts.get(run["run_id"], ())]).items():
-            rows[name].run(run, estimate)
+            rows[name].add_run(run, estimate)
     for cell in analysis.lightly_traced_cells:
         for name, estimate in _estimates([starts.get(run_id, ()) for run_id in cell.runs]).items():
-            rows[name].cell(cell, estimate)
+            rows[name].add_cell(cell, estimate)
     return from_rows("metrics", [row for of_name in rows.values() for row in of_name.rows])
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.estimate import Estimate, unavailable
+from tracekit.analysis.metrics.estimate import Estimate, Place, unavailable
 from tracekit.analysis.metrics.methods import family
 from tracekit.analysis.metrics.metric import LINUX, Metric
-from tracekit.analysis.metrics.rows import Place, rows_of_methods
+from tracekit.analysis.metrics.rows import rows_of_methods
 from tracekit.analysis.metrics.switches.switches import list_numbers
 
 _NOT_WATCHED = unavailable("needs capture waits or kernel, which see who waits for the GIL")

@@ -15,10 +15,10 @@ import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.counters import total_processes
-from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
+from tracekit.analysis.metrics.estimate import Estimate, Place, measured, unavailable
 from tracekit.analysis.metrics.methods import KERNEL_SCHED
 from tracekit.analysis.metrics.metric import LINUX, Metric
-from tracekit.analysis.metrics.rows import Place, rows_of_methods
+from tracekit.analysis.metrics.rows import rows_of_methods
 from tracekit.analysis.metrics.switches.by_thread import have_sched
 from tracekit.analysis.metrics.thread_sums import join_methods, sum_threads
 from tracekit.analysis.tables import records

@@ -1,8 +1,8 @@
 """steal_ns, steal_share: CPU time that the hypervisor gave to others while our processes wanted it.
 
 /proc/stat counts it for the whole machine in ticks of 10 ms, so other programs' share is in it as well. It comes in
-bursts, and a median would hide them: steal_ns is summed over the runs of a cell. steal_share is steal / (CPU time used +
-steal); 0 % is a machine of one's own. Over the repeats of a cell: sums over sums.
+bursts, and a median would hide them: steal_ns is summed over the runs of a cell. steal_share is steal / (CPU time used
++ steal); 0 % is a machine of one's own. Over the repeats of a cell: sums over sums.
 """
 
 from __future__ import annotations

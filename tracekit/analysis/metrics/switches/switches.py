@@ -23,9 +23,9 @@ import pandas as pd
 from tracekit.analysis.metrics import bootstrap
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.counters import total_processes
-from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
+from tracekit.analysis.metrics.estimate import Estimate, Numbers, Place, measured, unavailable
 from tracekit.analysis.metrics.metric import Metric
-from tracekit.analysis.metrics.rows import MetricRows, Numbers, Place, rows_of_methods
+from tracekit.analysis.metrics.rows import MetricRows, rows_of_methods
 from tracekit.analysis.metrics.thread_sums import join_methods
 
 SPLIT_ON = ("Linux",)

@@ -14,7 +14,6 @@ from tracekit.accuracy.paired_runs import PairedWork, RunCost
 from tracekit.accuracy.result import ComparisonGroup, compute_tolerance_used, make_result, read_result, write_result
 from tracekit.accuracy.table import format_comparison, format_summary, markdown
 from tracekit.core.errors import BundleCorrupt
-from tracekit.measure.capture import Ready
 from tracekit.system import interpreters
 
 
@@ -42,8 +41,8 @@ def test_too_few_pairs_have_no_verdict() -> None:
 class _Always:
     """A capture that works everywhere."""
 
-    def preflight(self, *_arguments: object) -> Ready:
-        return Ready()
+    def preflight(self, *_arguments: object) -> str:
+        return ""
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows
 from tracekit.bundle.names import UNTRACED
 from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
-from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors
+from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors, make_output_folder
 from tracekit.core.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Provision, load_capture
@@ -126,7 +126,7 @@ def _choose_interpreters(pythons: Sequence[str]) -> list[Interpreter]:
 def check_writable(folder: Path) -> None:
     """Make sure that a result can be written to `folder` before minutes are spent. Raises OutputUnwritable."""
     with explained_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_output_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputUnwritable(f"cannot write to {folder}: permission denied", f"ls -ld {folder}")
 

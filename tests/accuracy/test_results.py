@@ -68,7 +68,7 @@ def test_pairs_are_added_while_the_limit_is_within_the_interval(
         return [(RunCost(wall_ns=1e9 * step, cpu_ns=1e9 * step), without) for step in steps]
 
     monkeypatch.setattr(capture_cost, "make_pairs", pairs_of)
-    monkeypatch.setattr(capture_cost, "named", lambda _name: _Always())
+    monkeypatch.setattr(capture_cost, "load_capture", lambda _name: _Always())
     subject = capture_cost.Subject(work=capture_cost.make_workload("spin", work), capture="waits", most=0.01)
     rows = capture_cost.measure_cost(subject, interpreters.inspect_own(), pairs=20)
     assert len(made) == runs

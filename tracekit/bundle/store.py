@@ -45,6 +45,9 @@ _SUITE = "suite.json"
 _HASH_CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
+OWN_FOLDERS = (".tracekit", "reports")
+"""Where suites and reports go unless the user names other folders."""
+
 
 class Bundle:
     """The folder of one run. Creating the object touches nothing on disk."""
@@ -187,7 +190,8 @@ class SuiteFolder:
     def create(self, suite: Suite) -> None:
         """Make the folder and write suite.json. Raises OutputUnwritable."""
         with explained_os_errors(self.root):
-            self.root.mkdir(parents=True)
+            make_output_folder(self.root.parent)
+            self.root.mkdir()
             write_json(
                 self.suite_path,
                 {
@@ -261,6 +265,18 @@ class Store:
             return matches[0]
         known = "unknown" if not matches else "not unique"
         raise UsageError(f"suite {name!r} is {known} in {self.root}", "tracekit list suites")
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make a folder for suites or reports if it is not there. Raises OSError.
+
+    One that has tracekit's own name gets a .gitignore, so that a user's repository does not pick up what is in it;
+    a folder that the user named is the user's.
+    """
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.name in OWN_FOLDERS:
+            (folder / ".gitignore").write_text("# made by tracekit\n*\n", encoding="utf-8")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

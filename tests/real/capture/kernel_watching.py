@@ -26,7 +26,7 @@ from tracekit.system import tracefs
 
 def needs_symbols() -> None:
     """Skip where this Python's GIL cannot be watched."""
-    if kernel.find(sys.executable) is None:
+    if kernel.find_gil_symbols(sys.executable) is None:
         pytest.skip(f"{sys.executable} has no symbols of take_gil; try a Python from pyenv")
 
 

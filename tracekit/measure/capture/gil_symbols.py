@@ -65,7 +65,7 @@ class GilSymbols:
     path: str
     offsets: dict[str, int]
     gil: str = ""
-    """How a uprobe on take_gil reads which GIL is meant, from the thread state that is its argument; empty where unknown."""
+    """The argument of a uprobe on take_gil that reads which GIL is taken; empty where it cannot be read."""
 
 
 @lru_cache(maxsize=64)

@@ -34,7 +34,9 @@ def find_library(wanted: ProbeLibrary, instead: str) -> Path:
         raise CaptureUnavailable(f"the {wanted.title} is not compiled: {error}", error.hint) from error
 
 
-def try_preload(library: Path, interpreter: Interpreter, code: str, variables: Mapping[str, str], instead: str) -> str:
+def run_preloaded(
+    library: Path, interpreter: Interpreter, code: str, variables: Mapping[str, str], instead: str
+) -> str:
     """Run `code` in that Python with the library preloaded, and return its stderr.
 
     Raises CaptureUnavailable for a Python into which nothing is preloaded, or that does not run.
@@ -61,7 +63,7 @@ def try_preload(library: Path, interpreter: Interpreter, code: str, variables: M
     return done.stderr
 
 
-def explain_refusal(wanted: ProbeLibrary, interpreter: Interpreter, stderr: str, instead: str) -> CaptureUnavailable:
+def make_refusal(wanted: ProbeLibrary, interpreter: Interpreter, stderr: str, instead: str) -> CaptureUnavailable:
     """The error for a trial in which the probe wrote nothing; `stderr` is what the interpreter printed."""
     first = (stderr.strip().splitlines() or ["it is static, or made for another libc"])[0]
     return CaptureUnavailable(

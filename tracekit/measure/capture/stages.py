@@ -16,7 +16,7 @@ from tracekit.bundle.stages_file import SITE, read_kinds
 from tracekit.bundle.store import Bundle, explained_os_errors
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision
-from tracekit.measure.capture.preload import explain_refusal, find_library, preload, try_preload
+from tracekit.measure.capture.preload import find_library, make_refusal, preload, run_preloaded
 from tracekit.measure.probe.compile import STAGES
 from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
@@ -35,9 +35,9 @@ class StagesCapture(Capture):
         with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
             path = Bundle(Path(folder)).stages
             path.touch()
-            stderr = try_preload(library, interpreter, "pass", {"TRACEKIT_STAGES": str(path)}, _INSTEAD)
+            stderr = run_preloaded(library, interpreter, "pass", {"TRACEKIT_STAGES": str(path)}, _INSTEAD)
             if all(kind != SITE for _, kind in read_kinds(path)):
-                raise explain_refusal(STAGES, interpreter, stderr, _INSTEAD)
+                raise make_refusal(STAGES, interpreter, stderr, _INSTEAD)
         return ""
 
     @contextmanager

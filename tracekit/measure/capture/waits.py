@@ -21,7 +21,7 @@ from tracekit.bundle.store import Bundle, explained_os_errors
 from tracekit.core.errors import TracekitError
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision
-from tracekit.measure.capture.preload import explain_refusal, find_library, preload, try_preload
+from tracekit.measure.capture.preload import find_library, make_refusal, preload, run_preloaded
 from tracekit.measure.probe.compile import WAITS
 from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
@@ -40,9 +40,9 @@ class WaitsCapture(Capture):
     def preflight(self, interpreter: Interpreter, provision: Provision) -> str:
         library = find_library(WAITS, _INSTEAD)
         with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
-            stderr = try_preload(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": folder}, _INSTEAD)
+            stderr = run_preloaded(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": folder}, _INSTEAD)
             if not _has_sleep(Path(folder)):
-                raise explain_refusal(WAITS, interpreter, stderr, _INSTEAD)
+                raise make_refusal(WAITS, interpreter, stderr, _INSTEAD)
         return ""
 
     @contextmanager
@@ -139,7 +139,7 @@ def _replace_by_copy(path: Path, length: int) -> None:
         while length > 0 and (data := source.read(min(length, _CHUNK))):
             target.write(data)
             length -= len(data)
-    # Another user's file is not ours to write.
+    # Another user's file cannot be written.
     with suppress(OSError):
         waits_file.stop_growth(path)
     copied.replace(path)

@@ -31,7 +31,7 @@ from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
 from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors, make_output_folder
 from tracekit.core.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
 from tracekit.core.notices import Notice, notice
-from tracekit.measure.capture import Provision, named
+from tracekit.measure.capture import Provision, load_capture
 from tracekit.measure.planning import plan
 from tracekit.measure.planning.compatibility import fit_request
 from tracekit.measure.planning.duration_estimate import DurationEstimate, estimate_duration
@@ -265,10 +265,10 @@ def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) 
 
 def _preflight(name: str, interpreter: Interpreter, request: ResolvedRequest, provision: bool) -> str | Notice:
     """The extra path that the capture needs for this interpreter, or why it cannot be used there."""
-    capture = named(name)
+    capture = load_capture(name)
     rules = Provision(allowed=provision, cache=interpreters.packages_folder())
     try:
-        return capture.preflight(interpreter, rules).extra_path
+        return capture.preflight(interpreter, rules)
     except CaptureUnavailable as error:
         return notice(
             "capture-unavailable",

@@ -123,8 +123,8 @@ class Header:
     """Readings of the processor's counter with the clock's, at most two; none where it is not used."""
 
 
-def give_no_more_room(path: Path) -> None:
-    """Whoever writes into this file goes on in the room that it has, and makes no more. Raises OSError."""
+def stop_growth(path: Path) -> None:
+    """Tell the probe that writes into this file not to enlarge it any more. Raises OSError."""
     with path.open("r+b") as file:
         file.seek(_LIMIT_AT)
         file.write(bytes(8))

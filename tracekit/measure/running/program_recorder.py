@@ -152,7 +152,7 @@ def _preflight(
         assert interpreter is not None
         try:
             capture: Capture = CAPTURES.load(name)
-            extra_path = capture.preflight(interpreter, provision).extra_path or extra_path
+            extra_path = capture.preflight(interpreter, provision) or extra_path
             usable.append(name)
         except CaptureUnavailable as error:
             refused = refused or error

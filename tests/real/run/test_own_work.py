@@ -108,7 +108,7 @@ def test_what_can_be_pickled_runs_under_every_model(tracekit: Tracekit, folder: 
         (
             ("package.mine:SQUARES", "--items", "range(9)"),
             "the lambda package.mine:SQUARES cannot be pickled",
-            "make it a function with a name",
+            "make it a named function",
         ),
         (
             ("package.mine:INNER", "--items", "range(9)"),
@@ -140,7 +140,7 @@ def test_what_cannot_be_pickled_runs_without_processes_and_says_why(
 @pytest.mark.parametrize(
     ("words", "reason", "remedy"),
     [
-        (("package.mine:work",), "nobody says which items it is to be called with", "--items 'range(100)'"),
+        (("package.mine:work",), "there are no items to call it with", "--items 'range(100)'"),
         (("package.mine:work", "--items", "7"), "7 is an int, not several items", "--items"),
         (("package.mine:work", "--items", "range(0)"), "range(0) gives no item", "--items"),
         (

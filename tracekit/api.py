@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows
 from tracekit.bundle.names import UNTRACED
 from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
@@ -143,8 +144,9 @@ def measure(
 def analyse(folder: SuiteFolder) -> Tables:
     """The suite's tables, metrics and notices included. Raises BundleUnfinished, BundleCorrupt, BundleTooNew."""
     tables = load_suite(folder)
-    tables.metrics = compute_all(tables)
-    found = [item._asdict() for item in find_notices(tables, tables.metrics)]
+    analysis = Analysis(tables)
+    tables.metrics = compute_all(analysis)
+    found = [item._asdict() for item in find_notices(analysis, tables.metrics)]
     if found:
         tables.notices = pd.concat([tables.notices, from_rows("notices", found)], ignore_index=True)
     return tables

@@ -9,10 +9,11 @@ import pytest
 from tests.table_factory import ENVIRONMENT, MS, Maker, full_run
 from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
 from tests.unit.analysis.metrics.watched import Program
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
-from tracekit.analysis.metrics.gil.wait_sampled import waits_for_gil, wilson
+from tracekit.analysis.metrics.gil.wait_sampled import compute_wilson, waits_for_gil
 from tracekit.analysis.metrics.methods import RANKS, apart, best_row, differences, family, rank
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables, from_rows
 
 
@@ -220,9 +221,9 @@ def test_a_thread_that_is_alone_in_its_process_waits_for_no_gil() -> None:
 
 
 def test_wilson_holds_its_share_and_stays_a_share() -> None:
-    assert wilson(0, 10) == (0, pytest.approx(0.2775, abs=1e-4))
-    assert wilson(1, 10) == (pytest.approx(0.7225, abs=1e-4), 1)
-    assert wilson(0, 0) == (0, 1)
+    assert compute_wilson(0, 10) == (0, pytest.approx(0.2775, abs=1e-4))
+    assert compute_wilson(1, 10) == (pytest.approx(0.7225, abs=1e-4), 1)
+    assert compute_wilson(0, 0) == (0, 1)
 
 
 def test_methods_by_rank() -> None:
@@ -256,8 +257,10 @@ def test_how_far_methods_are_apart() -> None:
 
 def doubts(program: Program) -> list[str]:
     tables = program.tables()
-    metrics = compute_all(tables, ["gil_wait_ns", "run_queue_wait_ns", "thread_wall_ns", "unattributed_ns"])
-    return [item.code for item in find_notices(tables, metrics) if item.code in ("methods-differ", "ledger-open")]
+    metrics = compute_all(Analysis(tables), ["gil_wait_ns", "run_queue_wait_ns", "thread_wall_ns", "unattributed_ns"])
+    return [
+        item.code for item in find_notices(Analysis(tables), metrics) if item.code in ("methods-differ", "ledger-open")
+    ]
 
 
 @pytest.mark.parametrize(("kernel_ms", "expected"), [(60, []), (56, []), (53, ["methods-differ"])])
@@ -317,7 +320,7 @@ def test_an_open_ledger_asks_for_no_capture_that_ran(capture: str, advice: str) 
             {**whole, "metric": "unattributed_ns", "value": 16.0 * MS},
         ],
     )
-    (found,) = [item for item in find_notices(tables, metrics) if item.code == "ledger-open"]
+    (found,) = [item for item in find_notices(Analysis(tables), metrics) if item.code == "ledger-open"]
     assert found.remedy.startswith(advice)
     assert "(16 %; too much in 1 of 1 runs)" in found.text
 

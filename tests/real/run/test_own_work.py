@@ -118,7 +118,7 @@ def test_what_can_be_pickled_runs_under_every_model(tracekit: Tracekit, folder: 
         (
             ("package.mine:locked", "--items", "[LOCK] * 4"),
             "item 0 of package.mine:locked, a lock, cannot be pickled",
-            "make such a thing themselves",
+            "create such an object itself",
         ),
     ],
     ids=["a lambda", "an inner function", "a lock"],
@@ -154,7 +154,7 @@ def test_what_cannot_be_pickled_runs_without_processes_and_says_why(
         (("package.mine:missing", "--items", "range(3)"), "has no attribute 'missing'", "from package.mine import"),
         (("package.other:work", "--items", "range(3)"), "No module named 'package.other'", "from package.other import"),
         (("package/mine.py:work", "--items", "range(3)"), "is a file", "tracekit run package.mine:work"),
-        (("__main__:work", "--items", "range(3)"), "__main__ is whatever program was started", "mymodule:function"),
+        (("__main__:work", "--items", "range(3)"), "__main__ is the program that was started", "mymodule:function"),
         (("package.mine:not a name", "--items", "range(3)"), "is no name of the form", "mymodule:function"),
         (("package.mine:WORKLOAD", "--items", "range(3)"), "is a workload and makes its own items", "tracekit run"),
         (("package.mine:WORKLOAD", "-P", "counts=3"), "mine has no parameter 'counts'", "parameters="),

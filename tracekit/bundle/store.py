@@ -1,6 +1,6 @@
 """The bundle: a run as a sealed folder. Left of it tracekit measures, right of it tracekit computes.
 
-    .tracekit/<suite_id>/suite.json        what was asked for, in order; written first
+    .tracekit/<suite_id>/suite.json        what was requested, in order; written first
     .tracekit/<suite_id>/<run_id>/
         spec.json                          written before the run
         streams/<pid>.jsonl                one measured process: first record `meta`, last record `end` with a count
@@ -208,7 +208,7 @@ class SuiteFolder:
             )
 
     def finish(self, status: str, notices: Sequence[tuple[str, str, str, str]]) -> None:
-        """Record how the suite ended and what is to be said about it."""
+        """Record how the suite ended, and its notices."""
         with explained_os_errors(self.root):
             facts = {**self.facts(), "status": status, "notices": [list(item) for item in notices]}
             write_json(self.suite_path, facts)
@@ -276,7 +276,7 @@ def make_output_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         if folder.name in OWN_FOLDERS:
-            (folder / ".gitignore").write_text("# made by tracekit\n*\n", encoding="utf-8")
+            (folder / ".gitignore").write_text("# written by tracekit\n*\n", encoding="utf-8")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -89,12 +89,12 @@ _SLOTS_AT_ONCE = 1 << 14
 HINT = "tracekit list suites"
 
 ENDS = {0: "", 1: "exit", 2: "_exit"}
-"""How the process said that it would end; nothing: it was killed, or runs still."""
+"""How the process recorded that it exits; empty where it was killed, or still runs."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the file says of its process. Stamps are CLOCK_MONOTONIC ns."""
+    """The file's header: the process and how much of the file is used. Stamps are CLOCK_MONOTONIC ns."""
 
     pid: int
     ppid: int

@@ -16,7 +16,7 @@ from tracekit.accuracy.comparison import ComparedRun, Comparison, compute_wait_t
 from tracekit.accuracy.kernel_reference import explain_missing_reference, read_reference
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, family
+from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, find_family
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.spec import RunSpec, Suite
@@ -64,7 +64,7 @@ def compare_intervals(tables: Tables, place: ComparedRun) -> list[Comparison]:
     rows = []
     for row in records(tables.metrics):
         narrow = row["metric"] == "gil_wait_ns" and row["scope"] == "thread" and row["quality"] == "bound"
-        if not narrow or family(row["method"]) != ACCOUNTING or row["method"] == "single-thread":
+        if not narrow or find_family(row["method"]) != ACCOUNTING or row["method"] == "single-thread":
             continue
         wanted = references.get((row["pid"], row["tid"]), 0.0)
         outside = max(row["lower"] - wanted, wanted - row["upper"], 0.0)

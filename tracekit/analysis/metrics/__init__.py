@@ -141,7 +141,7 @@ _ROWS = {
     "thread_child_wait_ns": ("ledger.thread_time:CHILD_WAIT", "threads: waiting for a child process"),
     "thread_run_queue_ns": ("ledger.thread_time:RUN_QUEUE", "threads: ready, waiting for a CPU"),
     "thread_steal_ns": ("ledger.thread_time:STEAL", "threads: on a CPU that the hypervisor had"),
-    "thread_task_blocked_ns": ("ledger.thread_time:BLOCKED", "threads: blocked, and nobody saw on what"),
+    "thread_task_blocked_ns": ("ledger.thread_time:BLOCKED", "threads: blocked, the cause not recorded"),
     "thread_idle_ns": ("ledger.thread_time:IDLE", "threads: starting up or waiting for work"),
     "unattributed_ns": ("ledger.thread_time:UNATTRIBUTED", "what no method accounts for"),
 }

@@ -13,7 +13,7 @@ from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.metrics.cells.ceiling import NO_CONTROL, choose_control
 from tracekit.analysis.metrics.cells.cell_runs import CellRuns, is_program
-from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, Difference, differences, family
+from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, MethodDifference, compare_methods, find_family
 from tracekit.analysis.tables import records
 from tracekit.bundle.names import SERIAL, split_capture
 from tracekit.core.notices import Notice, notice
@@ -179,9 +179,9 @@ def _methods_differ(analysis: Analysis, metrics: pd.DataFrame) -> Iterator[Notic
     """Compared by thread: the sums of a run are over different threads for each method."""
     compared = metrics[(metrics["scope"] == "thread") & metrics["metric"].isin(_COMPARED)]
     compared = compared[compared.duplicated(["run_id", "pid", "tid", "metric"], keep=False)]
-    groups: dict[tuple[str, str, str], list[Difference]] = {}
-    for found in differences(_bounded(analysis, records(compared))):
-        names = (str(found.best["metric"]), family(found.best["method"]), family(found.other["method"]))
+    groups: dict[tuple[str, str, str], list[MethodDifference]] = {}
+    for found in compare_methods(_bounded(analysis, records(compared))):
+        names = (str(found.best["metric"]), find_family(found.best["method"]), find_family(found.other["method"]))
         groups.setdefault(names, []).append(found)
     for (metric, best, other), of_group in sorted(groups.items()):
         far = [found for found in of_group if _far(found)]
@@ -199,7 +199,7 @@ def _methods_differ(analysis: Analysis, metrics: pd.DataFrame) -> Iterator[Notic
             )
 
 
-def _far(found: Difference) -> bool:
+def _far(found: MethodDifference) -> bool:
     whole = max(abs(found.best["value"]), abs(found.other["value"]))
     return found.apart > DIFFER_NS and found.apart > DIFFER_SHARE * whole
 
@@ -211,7 +211,7 @@ def _bounded(analysis: Analysis, rows: list[dict[str, Any]]) -> Iterator[dict[st
     with_bound = {(row["run_id"], row["pid"], row["tid"]) for row in rows if row["quality"] == "bound"}
     for row in rows:
         place = (row["run_id"], row["pid"], row["tid"])
-        method = family(row["method"])
+        method = find_family(row["method"])
         if method in (KERNEL_UPROBE, WAITS_PROBE) and place in with_bound and row["run_id"] not in programs:
             inside = in_tasks[method].get(place, 0.0)
             yield {**row, "value": inside, "lower": inside, "upper": inside}

@@ -3,8 +3,8 @@
 In a suite the threads that count are the workers: from the request that started one to its end. A worker process
 counts with its main thread, serial with the main thread over the whole window. All other threads (main, the
 executor's) have rows of their own and are in no sum: what they wait for is the workers. In a program every Python
-thread counts, since nobody knows which of them does the work. Threads that never touch the interpreter (role `native`)
-do not count: of them there is only what the kernel counts, switches and run-queue wait.
+thread counts, since it is not known which of them does the work. Threads that never touch the interpreter (role
+`native`) do not count: of them there is only what the kernel counts, switches and run-queue wait.
 """
 
 from __future__ import annotations

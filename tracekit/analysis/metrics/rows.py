@@ -10,7 +10,7 @@ import pandas as pd
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells.cell_runs import CellRuns
 from tracekit.analysis.metrics.estimate import Estimate, Numbers, Place, pooled_median, unavailable
-from tracekit.analysis.metrics.methods import best_first, family
+from tracekit.analysis.metrics.methods import find_family, sort_by_rank
 from tracekit.analysis.tables import CELL, from_rows
 
 NOT_RECORDED = unavailable("not recorded in this run")
@@ -90,14 +90,14 @@ def rows_of_methods(
     """
     rows = MetricRows(analysis, metric, unit)
     complete = {
-        run["run_id"]: best_first(numbers.get((run["run_id"],), ())) or [missing] for run in analysis.usable_runs
+        run["run_id"]: sort_by_rank(numbers.get((run["run_id"],), ())) or [missing] for run in analysis.usable_runs
     }
     for run in analysis.usable_runs:
         for estimate in complete[run["run_id"]]:
             rows.add_run(run, estimate)
     for place, estimates in numbers.items():
         if len(place) > 1:
-            for estimate in best_first(estimates):
+            for estimate in sort_by_rank(estimates):
                 rows.add_places({place: estimate})
     for cell in analysis.lightly_traced_cells:
         for estimate in pool_by_method([complete[run_id] for run_id in cell.runs], pool):
@@ -111,10 +111,10 @@ def pool_by_method(runs: Sequence[Sequence[Estimate]], pool: Pool) -> list[Estim
     for estimates in runs:
         for estimate in estimates:
             if estimate.available:
-                by_family.setdefault(family(estimate.method), []).append(estimate)
+                by_family.setdefault(find_family(estimate.method), []).append(estimate)
     if not by_family:
         return [pool([estimate for estimates in runs for estimate in estimates[:1]])]
-    return best_first(pool(estimates) for estimates in by_family.values())
+    return sort_by_rank(pool(estimates) for estimates in by_family.values())
 
 
 def _of_run(run: Mapping[str, Any]) -> dict[str, Any]:

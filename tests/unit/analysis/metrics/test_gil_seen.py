@@ -12,7 +12,7 @@ from tests.unit.analysis.metrics.watched import Program
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.gil.wait_sampled import compute_wilson, waits_for_gil
-from tracekit.analysis.metrics.methods import RANKS, apart, best_row, differences, family, rank
+from tracekit.analysis.metrics.methods import RANKS, compare_methods, find_family, measure_distance, rank
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables, from_rows
 
@@ -251,7 +251,10 @@ def test_wilson_holds_its_share_and_stays_a_share() -> None:
 def test_methods_by_rank() -> None:
     given = ["portable", "no-gil", "py-spy-native", "waits-probe, thread ends", "kernel-sched", "kernel-uprobe"]
     assert [rank(method) for method in given] == [5, 4, 3, 2, 1, 0]
-    assert [family(method) for method in ("linux", "waits-probe + schedstat", "")][:2] == ["accounting", "waits-probe"]
+    assert [find_family(method) for method in ("linux", "waits-probe + schedstat", "")][:2] == [
+        "accounting",
+        "waits-probe",
+    ]
     assert rank("") == len(RANKS)
 
 
@@ -267,10 +270,8 @@ def test_how_far_methods_are_apart() -> None:
     inside = row(0.0, "schedstat", quality="bound", lower=0.0, upper=50.0)
     below = row(3.0, "schedstat", quality="bound", lower=0.0, upper=4.0)
     above = row(30.0, "schedstat", quality="bound", lower=12.0, upper=40.0)
-    assert [apart(best, item) for item in (other, inside, below, above)] == [3, 0, 6, 2]
-    assert best_row([other, best, below]) is best
-    assert best_row([]) is None
-    found = list(differences([below, other, best]))
+    assert [measure_distance(best, item) for item in (other, inside, below, above)] == [3, 0, 6, 2]
+    found = list(compare_methods([below, other, best]))
     assert [(item.best["method"], item.other["method"], item.apart) for item in found] == [
         ("kernel-uprobe", "waits-probe", 3),
         ("kernel-uprobe", "schedstat", 6),

@@ -240,7 +240,7 @@ def test_a_prediction_is_a_row_of_the_threads_that_it_is_from() -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        ({"kind": "io"}, "nobody watched"),
+        ({"kind": "io"}, "no capture recorded"),
         ({"pickled": False}, "was not counted in the warm-up run"),
         ({"error": "TypeError: cannot pickle"}, "item 0 or its result cannot go to another process: TypeError"),
         ({"controls": False}, "what so many workers cost was not measured"),

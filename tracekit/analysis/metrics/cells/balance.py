@@ -1,4 +1,4 @@
-"""load_balance: whether the workers shared the work evenly.
+"""load_balance: how evenly the workers shared the work.
 
 Mean work of a worker over that of the busiest worker (the POP project's load balance): 1 is even, 1/N means
 that one worker did everything.
@@ -37,7 +37,7 @@ def compute(analysis: Analysis) -> pd.DataFrame:
 
 def _balance(run: Mapping[str, Any], threads: list[dict[str, Any]]) -> Estimate:
     if run["model"] == SERIAL:
-        return unavailable("one worker has nobody to share with")
+        return unavailable("one worker has no other to share with")
     waits = run["kind"] in WAITING_KINDS
     work = [thread["wall" if waits else "cpu"] for thread in threads]
     known = [item for item in work if item is not None]

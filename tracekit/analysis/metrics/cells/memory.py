@@ -24,7 +24,7 @@ NOT_READ = "memory of the processes was not read"
 
 
 def compute(counter: str, analysis: Analysis) -> pd.DataFrame:
-    """Rows of scope cell; n is the number of warm-up runs, which is 1 unless asked otherwise."""
+    """Rows of scope cell; n is the number of warm-up runs, which is 1 by default."""
     rows = MetricRows(analysis, counter, "bytes")
     found = analysis.counter_readings("process", counter)
     readings = {(row["run_id"], row["pid"]): row["value"] for row in found if row["value"] is not None}

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from tracekit.analysis.metrics.analysis import Analysis, TableRecord
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells.cell_runs import CellRuns
 from tracekit.analysis.metrics.cells.cpu import METRIC as CPU
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import MetricRows
+from tracekit.analysis.metrics.suite_records import TableRecord
 from tracekit.analysis.tables import CELL, records
 
 ONE_PROCESS = unavailable("nothing is pickled within one process")

@@ -1,8 +1,8 @@
-"""probe_effect: how much slower the work is while it is watched.
+"""probe_effect: how many times slower the work is under a capture.
 
-Median traced wall over median untraced wall of the same cell. It is why timings never come from traced runs,
-and it says how far to trust a picture: VizTracer pays per call, so code of many small calls looks worse than
-it is.
+Median traced wall over median untraced wall of the same cell. Because of it timings never come from traced
+runs, and a picture is less true the larger it is: VizTracer costs time per call, so code of many small calls looks
+slower than it is.
 """
 
 from __future__ import annotations

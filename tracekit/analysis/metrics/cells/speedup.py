@@ -60,8 +60,9 @@ def compute_speedup(cell: CellRuns, walls: list[tuple[CellRuns, list[float]]]) -
 
 
 def divide_medians(top: list[float], bottom: list[float], stream: int = 0) -> tuple[float, bootstrap.Floats]:
-    """median(top) / median(bottom), and the resampled ones (NaN for too few). Uses streams `stream` and
-    `stream + 1`.
+    """median(top) / median(bottom), and the resampled ratios (float64, NaN for too few runs).
+
+    Uses the random streams `stream` and `stream + 1`.
     """
     value = float(np.median(top) / np.median(bottom))
     resampled = bootstrap.resampled_medians(top, stream) / bootstrap.resampled_medians(bottom, stream + 1)

@@ -45,7 +45,7 @@ def _count_handoffs(analysis: Analysis, metric: str, method: str) -> dict[Place,
         elif run_id not in with_drops and (waits["run_id"] == run_id).any():
             found[(run_id,)] = _NO_DROPS
         else:
-            found[(run_id,)] = unavailable("the GIL changed hands with nobody waiting")
+            found[(run_id,)] = unavailable("no thread waited for the GIL when it changed hands")
     frame = handoffs.place.assign(latency=handoffs.latency_ns)
     if metric == "gil_handoffs":
         blind = waits[~waits["run_id"].isin(list(with_drops))]

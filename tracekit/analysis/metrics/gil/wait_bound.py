@@ -6,7 +6,7 @@ No counter of the system says "this thread waits for the GIL". But the wall time
 
 On-CPU time is read at both ends of every task, on the task's own thread. Run-queue wait (ready, but no CPU
 free) is counted by the kernel per thread, from schedstat. Steal is the time the hypervisor gave the CPU to
-another machine; it is in nobody's CPU time, the kernel counts it per machine only. Tasks of kinds `cpu` and
+another machine; it is in no CPU time, the kernel counts it per machine only. Tasks of kinds `cpu` and
 `native` do not block on purpose, so for them the last term is nothing. With residual = task wall - task CPU,
 then
 
@@ -22,8 +22,8 @@ hypervisor that steals, and nothing is added.
 
 Of a whole run the same steal is taken off once, not once per thread: sum(residual - run-queue) - steal.
 
-Between the wall stamps and the CPU readings of a task lie about 2 us of our own readings, which nobody
-waited: of 20,000 tiny tasks they would make 40 ms of false wait. The measured process finds out how much a
+Between the wall stamps and the CPU readings of a task lie about 2 us of our own readings, which are no
+wait: of 20,000 tiny tasks they would make 40 ms of false wait. The measured process finds out how much a
 task that does nothing has of it (counter `reading_gap_ns`, a median). The lower end takes off twice that per
 task: unless the thread is preempted between the two, which the run-queue wait then holds, or its caches are
 cold at every task, it is the most that it can be. The upper end keeps it.
@@ -44,9 +44,9 @@ each thread has an interpreter and so a GIL of its own, and where the process ha
 model's (a BLAS pool), the residual can be something else altogether: the lower end is 0 and so is the value;
 `reason` says which.
 
-Only task spans count: a worker that waits for work waits for no GIL worth speaking of. The wait of the main
+Only task spans count: a worker that waits for work waits for no GIL to speak of. The wait of the main
 thread and of threads a task starts is not in it. Threads that a task starts itself and ends again are not
-seen at all, because threads are counted at the ends of the run window: a task of a `single-thread` process
+counted at all, because threads are counted at the ends of the run window: a task of a `single-thread` process
 that shares the GIL with its own threads still reads 0..0. (The process's CPU time beside that of its tasks
 would not tell: imports and the executor are in it too.)
 

@@ -143,5 +143,5 @@ def _estimate(part: str, threads: Sequence[ThreadParts | None], kind: str) -> Es
 
 
 def _what_blocks(kind: str, queued: bool) -> str:
-    waits = "GIL wait or steal" if kind in PURE_KINDS else "GIL wait, I/O, locks, sleep or steal: not told apart here"
+    waits = "GIL wait or steal" if kind in PURE_KINDS else "GIL wait, I/O, locks, sleep or steal: not separated here"
     return waits if queued else f"{waits}; run-queue wait as well"

@@ -86,7 +86,7 @@ def build_from_sched(
         lacking=find_lacking(threads, usable | ~in_runs),
         parts={part: values[usable] for part, values in parts.items()},
         methods=dict.fromkeys(parts, KERNEL_SCHED),
-        reasons={IDLE: RULE if program else _OUTSIDE, BLOCKED: "blocked calls are told apart by capture waits only"},
+        reasons={IDLE: RULE if program else _OUTSIDE, BLOCKED: "blocked calls are separated by capture waits only"},
     )
 
 

@@ -120,7 +120,7 @@ def build_from_waits(given: LedgerInput, runs: frozenset[str], *, probe: bool) -
         reasons={
             IDLE: RULE if program else OUTSIDE_TASKS,
             RUN_QUEUE: _AT_MOST,
-            BLOCKED: "GIL wait, I/O, locks, sleep, idleness or steal: not told apart without capture waits",
+            BLOCKED: "GIL wait, I/O, locks, sleep, idleness or steal: not separated without capture waits",
         },
     )
 

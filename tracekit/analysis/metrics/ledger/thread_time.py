@@ -39,11 +39,11 @@ from tracekit.analysis.metrics.thread_sums import join_methods
 
 _NO_THREAD = unavailable("no worker thread was recorded")
 _UNAVAILABLE = {
-    ledger_parts.BLOCKED: unavailable("nothing is left of it: the parts it is made of are told apart"),
-    ledger_parts.GIL: unavailable("not told apart here: see gil_wait_ns for its bound, or use capture waits"),
-    ledger_parts.STEAL: unavailable("not told apart here: steal_ns has that of the machine"),
+    ledger_parts.BLOCKED: unavailable("nothing is left of it: its parts are known"),
+    ledger_parts.GIL: unavailable("not separated here: see gil_wait_ns for its bound, or use capture waits"),
+    ledger_parts.STEAL: unavailable("not separated here: steal_ns has that of the machine"),
 }
-_NOT_RECORDED = unavailable("not told apart here: capture waits sees what threads block on")
+_NOT_RECORDED = unavailable("not separated here: capture waits sees what threads block on")
 
 
 def compute(part: str, analysis: Analysis) -> pd.DataFrame:
@@ -129,7 +129,7 @@ STEAL = _metric(
 )
 BLOCKED = _metric(
     ledger_parts.BLOCKED,
-    "Threads: blocked, and nobody saw on what; workers: in a task, neither on a CPU nor waiting for one.",
+    "Threads: blocked, the cause not recorded; workers: in a task, neither on a CPU nor waiting for one.",
     "Task wall - task CPU - run-queue wait - our own readings; lower end: less the readings once more; upper end: "
     "task wall - task CPU. Of programs without waits: life - CPU time - run-queue wait. kernel-sched without the "
     "probe: blocked outside GIL waits.",

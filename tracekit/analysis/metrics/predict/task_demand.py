@@ -87,7 +87,9 @@ def measure_demands(
             found[cell.key] = "the process has threads that are not the model's, and every process would have them"
         elif not waits and cell.kind not in PURE_KINDS:
             kind = cell.kind or "unknown"
-            found[cell.key] = f"tasks of kind {kind} also wait for other things than the GIL, and nobody watched"
+            found[cell.key] = (
+                f"tasks of kind {kind} also wait for other things than the GIL, and no capture recorded that"
+            )
         else:
             repeats = {run_id: by_id[run_id]["repeat"] for run_id in cell.runs}
             demands = _demands(repeats, task_spans, pickled, waits)

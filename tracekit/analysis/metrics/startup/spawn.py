@@ -1,6 +1,6 @@
-"""What starting and ending workers costs.
+"""spawn_*_ns, teardown_ns: what starting and ending workers costs, from a few stamps of every run.
 
-The request is stamped in the parent just before it asks for the worker. A worker process stamps its first
+The request is stamped in the parent just before it requests the worker. A worker process stamps its first
 instruction of tracekit's code: for `spawn` the interpreter has then started and imported the main module. A
 worker thread stamps its first instruction, for which it needs the GIL. Both clocks are CLOCK_MONOTONIC, which
 processes of one machine share.

@@ -1,9 +1,9 @@
 """spawn_<stage>_ns: what a worker costs stage by stage, from the request to start it until it is joined.
 
 A start is a chain of stamps on one clock (table `starts`), and a stage is what lies between two neighbours, named after
-what is reached at its end. What tracekit itself does in the worker, `recording`, at its beginning and at its end, no
-other program pays: it is shown and left out of the sum. All other stages of a start sum to its life, from request to
-join, exactly. Which stages there are depends on how the worker is made; one that a start does not have is absent.
+what is reached at its end. What tracekit itself does in the worker, `recording`, at its beginning and at its end, is no
+cost of other programs: it is shown and left out of the sum. All other stages of a start sum to its life, from request
+to join, exactly. Which stages there are depends on how the worker is made; one that a start does not have is absent.
 
     a thread             bootstrap  task  result  join
     fork                 fork  bootstrap  recording  task  result  stop  recording  exit  join
@@ -11,8 +11,8 @@ join, exactly. Which stages there are depends on how the worker is made; one tha
     forkserver, later    fork  imports  main  unpickle  bootstrap  recording ...
     forkserver, first    exec  image  interpreter  site  fork  imports  main  unpickle  bootstrap  recording ...
 
-The first start under forkserver waits for the server: its image, interpreter and site are the server's. Where the
-stage probe did not watch, what it would have seen, and the stage after that, is not known.
+The first start under forkserver waits for the server: its image, interpreter and site are the server's. Without the
+stage probe, the stages that it stamps and the one after them are not known.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tracekit.analysis.metrics.rows import MetricRows
 from tracekit.analysis.tables import from_rows
 
 STAGES = {
-    "exec": "until the new process asks for its image",
+    "exec": "until the new process calls exec",
     "image": "until the loader is done with the new process image",
     "interpreter": "until Python is initialised, before site",
     "site": "until site is imported and the program begins",
@@ -82,13 +82,13 @@ _AFTER_RESULT = ("done_ns", "recorded_ns", "exit_ns")
 """Of the worker's end only what comes after the parent has the result is the parent's to wait for."""
 _NEW_IMAGE, _FORKED = frozenset({"exec", "image", "interpreter", "site"}), frozenset({"fork"})
 
-UNWATCHED = unavailable("only capture `stages` can tell")
+UNWATCHED = unavailable("only capture `stages` records it")
 
 Floats = bootstrap.Floats
 Indices = npt.NDArray[np.int64]
 
 Lengths = Mapping[str, "int | None"]
-"""Stage, LIFE, CALL or READY -> ns; None where it cannot be told. A stage that the start does not have is not in it."""
+"""Stage, LIFE, CALL or READY -> ns; None where it is not known. A stage that the start does not have is not in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,7 @@ def compute(analysis: Analysis) -> pd.DataFrame:
 
 
 def _estimates(of_runs: Sequence[Sequence[StagedStart]]) -> dict[str, Estimate]:
-    """Metric -> what the starts of these runs say of it."""
+    """Metric -> its estimate from the starts of these runs."""
     found: dict[str, Estimate] = {}
     for cold in (False, True):
         chosen = [[start.lengths for start in starts if start.cold == cold] for starts in of_runs]
@@ -240,7 +240,7 @@ METRIC = Metric(
         "What lies between two stamps on one clock, of the parent, the worker and the stage probe. Mean over the "
         "starts that are the middle half by length of life: outliers are out, as of a median, and the stages sum to "
         "the life, as medians do not. Interval by drawing runs anew: the starts of one have much in common. Only where "
-        "workers start and end one by one, as in `start-stop`. `recording` is tracekit's own doing, which no other "
+        "workers start and end one by one, as in `start-stop`. `recording` is tracekit's own work, which no other "
         "program pays. A stage that a start does not have is absent."
     ),
     compute=compute,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.estimate import Estimate, Place, unavailable
-from tracekit.analysis.metrics.methods import family
+from tracekit.analysis.metrics.methods import find_family
 from tracekit.analysis.metrics.metric import LINUX, Metric
 from tracekit.analysis.metrics.rows import rows_of_methods
 from tracekit.analysis.metrics.switches.switches import list_numbers
@@ -32,7 +32,7 @@ def compute_others(analysis: Analysis) -> pd.DataFrame:
         for waiting in estimates:
             # Counts of one watcher where it has both; the probe's thread ends are the kernel's counts as well.
             counts = [item for item in every.get(place, ()) if item.available]
-            same = [item for item in counts if family(item.method) == family(waiting.method)]
+            same = [item for item in counts if find_family(item.method) == find_family(waiting.method)]
             if counts:
                 found.setdefault(place, []).append(_less((same or counts)[0], waiting))
     return rows_of_methods(analysis, OTHERS.name, OTHERS.unit, found, missing=_NOT_WATCHED)
@@ -51,7 +51,7 @@ WAITERS = Metric(
     better="lower",
     needs=("waits", "sched", "threads"),
     valid_on=f"{LINUX}, with capture waits or kernel",
-    summary="How often a thread gave up its CPU because it waited for the GIL, each wake-up to ask for it included.",
+    summary="How often a thread gave up its CPU because it waited for the GIL, each wake-up to request it included.",
     method=(
         "kernel-sched: voluntary switches inside GIL waits. waits-probe: ceil(wait / switch interval), summed over GIL "
         "waits. Run: sum over its threads. Cell: median."

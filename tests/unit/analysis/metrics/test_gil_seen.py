@@ -148,6 +148,28 @@ def test_one_drop_is_one_handoff() -> None:
     assert one_row(program.tables(), "gil_handoff_latency_ns", scope="run")["value"] == 1 * MS
 
 
+def test_a_handoff_is_from_the_last_drop_by_another_thread() -> None:
+    """7 waits from 4 to 10. Its own drop before that is stamped late, at 5; drops of 8 come one after the other."""
+    program = Program()
+    program.thread(7)
+    program.thread(8)
+    program.wait(7, "gil", 4, 10)
+    program.hold(8, None, 3)
+    program.hold(7, None, 5)
+    # Only its own drop lies in the wait, and 8's before it: nobody handed anything over.
+    assert one_row(program.tables(), "gil_handoffs", scope="run")["value"] == 0
+    program.hold(8, None, 4.5)
+    # 8 held it for a moment before 7's own drop was stamped.
+    assert one_row(program.tables(), "gil_handoff_latency_ns", scope="run")["value"] == 5.5 * MS
+    program.hold(7, None, 5.5)
+    assert one_row(program.tables(), "gil_handoff_latency_ns", scope="run")["value"] == 5.5 * MS
+    program.hold(8, None, 6)
+    program.hold(8, None, 9)
+    tables = program.tables()
+    assert one_row(tables, "gil_handoffs", scope="run")["value"] == 1
+    assert one_row(tables, "gil_handoff_latency_ns", scope="run")["value"] == 1 * MS
+
+
 def test_where_drops_were_not_recorded_waits_are_counted() -> None:
     program = Program()
     program.thread(7)

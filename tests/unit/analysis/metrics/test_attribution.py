@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.table_factory import MS
-from tests.unit.analysis.metrics.asked import one_row
-from tests.unit.analysis.metrics.watched import Program
+from tests.unit.analysis.metrics.metric_rows import one_row
+from tests.unit.analysis.metrics.watched_program import Program
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.gil.attribution import COLUMNS
 from tracekit.analysis.metrics.gil.wait_stacks import collapse_waits

@@ -10,7 +10,7 @@ import pytest
 
 from tests import table_factory
 from tests.table_factory import ENVIRONMENT, MS, Maker, full_run
-from tests.unit.analysis.metrics.watched import Program
+from tests.unit.analysis.metrics.watched_program import Program
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.interval_timeline import IntervalTimeline

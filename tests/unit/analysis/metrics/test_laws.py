@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from tests import table_factory
-from tests.unit.analysis.metrics.asked import sorted_frame
+from tests.unit.analysis.metrics.metric_rows import sorted_frame
 from tracekit.analysis import tables as table_rules
 from tracekit.analysis.metrics import METRICS
 from tracekit.analysis.metrics.analysis import Analysis

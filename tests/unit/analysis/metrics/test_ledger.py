@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.table_factory import MS, Maker
-from tests.unit.analysis.metrics.asked import ends, one_row
+from tests.unit.analysis.metrics.metric_rows import ends, one_row
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables

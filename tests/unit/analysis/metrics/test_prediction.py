@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.table_factory import MS, Maker
-from tests.unit.analysis.metrics.asked import ends, one_row
+from tests.unit.analysis.metrics.metric_rows import ends, one_row
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.predict import break_even_terms
 from tracekit.analysis.metrics.predict.prediction import predict_pool_wall, predict_serial_wall

@@ -15,7 +15,7 @@ of the same rounds (worker_costs.py). A pool of processes is then simulated, tas
 times the workers. GIL waits and waits for locks of the program are left out: processes have their own.
 
 Each round of the suite gives a prediction of its own; that of a cell is their median, with its interval, which is that
-of the inputs, not of the rules. How good the rules are says the table in docs/metrics.md of predictions beside
+of the inputs, not of the rules. How good the rules are: the table in docs/metrics.md compares predictions with
 measurements.
 
 Not modelled: data that tasks keep between them and every process has to make anew, modules that a task imports, memory

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.table_factory import MS, Maker
-from tests.unit.analysis.metrics.asked import ends, one_row
-from tests.unit.analysis.metrics.watched import PART_NAMES, Program
+from tests.unit.analysis.metrics.metric_rows import ends, one_row
+from tests.unit.analysis.metrics.watched_program import PART_NAMES, Program
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables, records

@@ -1,4 +1,4 @@
-"""Asking the metrics table one question, as tests do."""
+"""Rows of the metrics table, as tests look them up."""
 
 from __future__ import annotations
 

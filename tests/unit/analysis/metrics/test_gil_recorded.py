@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.table_factory import ENVIRONMENT, MS, Maker, full_run
-from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
-from tests.unit.analysis.metrics.watched import Program
+from tests.unit.analysis.metrics.metric_rows import all_rows, ends, one_row
+from tests.unit.analysis.metrics.watched_program import Program
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.gil.wait_sampled import compute_wilson, waits_for_gil

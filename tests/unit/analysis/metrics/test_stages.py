@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.table_factory import SECOND, Maker
-from tests.unit.analysis.metrics.asked import all_rows
+from tests.unit.analysis.metrics.metric_rows import all_rows
 from tracekit.analysis.metrics.startup.stages import LIFE, READY, RECORDING, measure_stages
 from tracekit.analysis.tables import COLUMNS
 

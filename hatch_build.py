@@ -18,6 +18,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 # Comes with hatchling, which depends on it.
 from packaging.tags import platform_tags
@@ -46,6 +47,16 @@ def choose_tag(libraries: list[Path]) -> str:
     if max(read_needed_glibc(library) for library in libraries) <= MANYLINUX_GLIBC:
         return f"py3-none-manylinux_2_17_{machine}.manylinux2014_{machine}"
     return f"py3-none-{linux}"
+
+
+class ReadmeHook(MetadataHookInterface):
+    """The package's long description: README.md without its pictures and its links into the repository."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
+        text = re.sub(r"^!\[.*\]\(.*\)\n\n?", "", text, flags=re.MULTILINE)
+        text = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}
 
 
 class ProbeHook(BuildHookInterface[BuilderConfig]):

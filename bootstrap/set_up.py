@@ -183,6 +183,7 @@ def create(venv: Path) -> None:
     wheel.write_bytes(download_pip(os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"))
     if run_logged(venv, f"{wheel}/pip", "install", "--no-index", "--no-deps", str(wheel)) != 0:
         raise explain_failure(venv)
+    wheel.unlink()
 
 
 def download_pip(index: str) -> bytes:

@@ -22,15 +22,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows
 from tracekit.bundle.names import UNTRACED
 from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
-from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors
+from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors, make_output_folder
 from tracekit.core.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
 from tracekit.core.notices import Notice, notice
-from tracekit.measure.capture import Provision, named
+from tracekit.measure.capture import Provision, load_capture
 from tracekit.measure.planning import plan
 from tracekit.measure.planning.compatibility import fit_request
 from tracekit.measure.planning.duration_estimate import DurationEstimate, estimate_duration
@@ -126,7 +127,7 @@ def _choose_interpreters(pythons: Sequence[str]) -> list[Interpreter]:
 def check_writable(folder: Path) -> None:
     """Make sure that a result can be written to `folder` before minutes are spent. Raises OutputUnwritable."""
     with explained_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_output_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputUnwritable(f"cannot write to {folder}: permission denied", f"ls -ld {folder}")
 
@@ -146,8 +147,9 @@ def analyse(folder: SuiteFolder) -> Tables:
     Raises BundleUnfinished, BundleCorrupt, BundleTooNew.
     """
     tables = load_suite(folder)
-    tables.metrics = compute_all(tables)
-    found = [item._asdict() for item in find_notices(tables, tables.metrics)]
+    analysis = Analysis(tables)
+    tables.metrics = compute_all(analysis)
+    found = [item._asdict() for item in find_notices(analysis, tables.metrics)]
     if found:
         tables.notices = pd.concat([tables.notices, from_rows("notices", found)], ignore_index=True)
     return tables
@@ -266,10 +268,10 @@ def make_outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFi
 
 def _preflight(name: str, interpreter: Interpreter, request: ResolvedRequest, provision: bool) -> str | Notice:
     """The folder of packages that the capture needs for this interpreter, or a notice why it cannot be used."""
-    capture = named(name)
+    capture = load_capture(name)
     rules = Provision(allowed=provision, cache=interpreters.packages_folder())
     try:
-        return capture.preflight(interpreter, rules).extra_path
+        return capture.preflight(interpreter, rules)
     except CaptureUnavailable as error:
         return notice(
             "capture-unavailable",

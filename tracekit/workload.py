@@ -123,7 +123,7 @@ class Workload:
                     a server or shared memory. `make_items` gets the mapping that it gives as further arguments
     observe         results in item order -> name -> number, for those of `observations` that can be made; called in the
                     main process
-    usual           how it is run where nobody says otherwise, by the names of Request, `models` and
+    usual           its own defaults where a request leaves something open, by the names of Request, `models` and
                     `runs`, say: for a workload that does not compare models
     invariant       what holds of every run instead of equal results, in a sentence; empty where the results are equal.
                     `combine` raises ValueError when it does not hold

@@ -26,7 +26,7 @@ from tracekit.accuracy.runner import SELF_TEST_CHECKS, AccuracyRequest, run_comp
 from tracekit.accuracy.table import format_comparison
 from tracekit.accuracy.watched_run import PROGRAMS, record_case
 from tracekit.core.errors import CaptureUnavailable
-from tracekit.measure.capture import Provision, named
+from tracekit.measure.capture import Provision, load_capture
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
@@ -136,7 +136,7 @@ def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object) -> None:
         raise CaptureUnavailable("only root may", "sudo")
 
-    monkeypatch.setattr(type(named("kernel")), "preflight", refuse)
+    monkeypatch.setattr(type(load_capture("kernel")), "preflight", refuse)
 
 
 def test_without_the_kernel_what_programs_know_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def wait_for_program(pid: int) -> None:
 def need(capture: str, python: Interpreter) -> None:
     """Skip, with the hint, where the capture does not work for this Python."""
     try:
-        named(capture).preflight(python, Provision())
+        load_capture(capture).preflight(python, Provision())
     except CaptureUnavailable as error:
         pytest.skip(f"{error}; try: {error.hint}")
 

@@ -14,7 +14,6 @@ from tracekit.accuracy.paired_runs import PairedWork, RunCost
 from tracekit.accuracy.result import ComparisonGroup, compute_tolerance_used, make_result, read_result, write_result
 from tracekit.accuracy.table import format_comparison, format_summary, markdown
 from tracekit.core.errors import BundleCorrupt
-from tracekit.measure.capture import Ready
 from tracekit.system import interpreters
 
 
@@ -42,8 +41,8 @@ def test_too_few_pairs_have_no_verdict() -> None:
 class _Always:
     """A capture that works everywhere."""
 
-    def preflight(self, *_arguments: object) -> Ready:
-        return Ready()
+    def preflight(self, *_arguments: object) -> str:
+        return ""
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ def test_pairs_are_added_while_the_limit_is_within_the_interval(
         return [(RunCost(wall_ns=1e9 * step, cpu_ns=1e9 * step), without) for step in steps]
 
     monkeypatch.setattr(capture_cost, "make_pairs", pairs_of)
-    monkeypatch.setattr(capture_cost, "named", lambda _name: _Always())
+    monkeypatch.setattr(capture_cost, "load_capture", lambda _name: _Always())
     subject = capture_cost.Subject(work=capture_cost.make_workload("spin", work), capture="waits", most=0.01)
     rows = capture_cost.measure_cost(subject, interpreters.inspect_own(), pairs=20)
     assert len(made) == runs

@@ -164,7 +164,7 @@ def test_files_are_cut_to_what_was_used(spec: RunSpec, bundle: Bundle) -> None:
     assert CAPTURE.collect(spec, bundle, [int(path.stem)]) == []
     [notice] = CAPTURE.collect(spec, bundle, [int(path.stem), 1])
     assert notice.code == "capture-incomplete"
-    [row] = CAPTURE.processes(bundle)
+    [row] = CAPTURE.read_processes(bundle)
     assert (row["ended"], row["exit_code"], row["lost"]) == ("exit", 0, 0)
 
 
@@ -217,7 +217,7 @@ def test_a_killed_child_is_told_by_the_status_its_parent_got(spec: RunSpec, bund
     text = "import os, time\npid = os.fork()\nif pid == 0: os.kill(os.getpid(), 9)\nos.waitpid(pid, 0)\n"
     with CAPTURE.around(spec, bundle) as variables:
         subprocess.run([sys.executable, "-c", text], env=variables, check=True)
-    rows = {(row["ended"], row["exit_code"]) for row in CAPTURE.processes(bundle)}
+    rows = {(row["ended"], row["exit_code"]) for row in CAPTURE.read_processes(bundle)}
     assert rows == {("exit", 0), ("signal", -9)}
 
 

@@ -24,7 +24,7 @@ from tracekit.accuracy.comparison import COSTS, ComparedRun, Comparison
 from tracekit.accuracy.paired_runs import PairedWork, RunCost, make_pairs
 from tracekit.analysis.metrics import bootstrap
 from tracekit.core.errors import CaptureUnavailable
-from tracekit.measure.capture import Provision, named
+from tracekit.measure.capture import Provision, load_capture
 from tracekit.measure.planning.workload_registry import WORKLOADS
 from tracekit.system import machine
 from tracekit.system.interpreters import Interpreter
@@ -87,7 +87,7 @@ def measure_cost(
     """
     place = ComparedRun(program=subject.name, python=interpreter.label, steal_ns=None)
     try:
-        extra = named(subject.capture).preflight(interpreter, Provision()).extra_path
+        extra = load_capture(subject.capture).preflight(interpreter, Provision())
     except CaptureUnavailable as error:
         return [place.mark_unavailable("effect", str(error), subject.capture)]
     batch = pairs if subject.most <= 0.01 else max(bootstrap.LEAST, pairs // 2)

@@ -16,6 +16,7 @@ from typing import Any
 import tracekit
 from tracekit.accuracy.interleaving import Interleaver, Started, interleave
 from tracekit.analysis.load import load_suite
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells import cpu
 from tracekit.analysis.tables import records
 from tracekit.bundle.names import start_method_of
@@ -148,7 +149,7 @@ class _Runner:
 
 def _costs(suite: SuiteFolder, shared: list[Interleaver | None]) -> dict[str, RunCost]:
     tables = load_suite(suite)
-    times = cpu.compute(tables)
+    times = cpu.compute(Analysis(tables))
     cpus = {row["run_id"]: row["value"] for row in records(times[times["scope"] == "run"])}
     costs = {}
     for run in records(tables.runs):

@@ -20,7 +20,8 @@ from typing import Any
 import click
 
 from tracekit import api
-from tracekit.analysis.metrics.predict.prediction import BASE, PREDICTED, metric_name
+from tracekit.analysis.metrics.predict.prediction import PREDICTED, metric_name
+from tracekit.analysis.metrics.predict.task_demand import BASE
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.names import EXECUTORS
 from tracekit.bundle.store import Store, explained_os_errors

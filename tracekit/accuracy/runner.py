@@ -16,7 +16,7 @@ from tracekit.accuracy.comparison import CHECKS, COSTS, ComparedRun, Comparison
 from tracekit.accuracy.saved_progress import SavedProgress
 from tracekit.accuracy.watched_run import WatchedRun, watch_case
 from tracekit.core.errors import CaptureUnavailable, TracekitError, UsageError
-from tracekit.measure.capture import Provision, named
+from tracekit.measure.capture import Provision, load_capture
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
@@ -175,7 +175,7 @@ def _cost(wanted: AccuracyRequest, subject: capture_cost.Subject, interpreter: I
 def _lacks(name: str, interpreter: Interpreter) -> str:
     """Why a capture does not work for the interpreter; empty when it does."""
     try:
-        named(name).preflight(interpreter, Provision())
+        load_capture(name).preflight(interpreter, Provision())
     except (CaptureUnavailable, UsageError) as error:
         return str(error)
     return ""
@@ -188,6 +188,6 @@ def self_test(on_step: Callable[[str], None] = lambda step: None) -> Iterator[Co
     CaptureUnavailable without a wait probe.
     """
     interpreter = interpreters.inspect_own()
-    named(WAITS).preflight(interpreter, Provision())
+    load_capture(WAITS).preflight(interpreter, Provision())
     wanted = AccuracyRequest(cases=choose_cases((), quick=True), pythons=(interpreter,), checks=SELF_TEST_CHECKS)
     yield from run_comparisons(wanted, on_step)

@@ -15,8 +15,9 @@ import pandas as pd
 from tracekit.accuracy.comparison import ComparedRun, Comparison, compute_wait_tolerance, judge_difference
 from tracekit.accuracy.kernel_reference import explain_missing_reference, read_reference
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, family
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, find_family
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import SuiteFolder
@@ -47,7 +48,7 @@ def measure_task_accounting(workload: str, interpreter: Interpreter, scratch: Pa
         suite = SuiteFolder(Path(folder) / "tasks")
         run_suite(Suite(suite_id="tasks", workload=workload, size="small", specs=(spec,)), suite)
         tables, kernel = load_suite(suite), read_reference(suite.bundle(spec.run_id))
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     steal = tables.metrics[(tables.metrics["metric"] == "steal_ns") & (tables.metrics["scope"] == "run")]["value"]
     stolen = None if steal.isna().all() else int(steal.iloc[0])
     place = ComparedRun(program=f"{workload}, threads", python=interpreter.label, steal_ns=stolen)
@@ -63,7 +64,7 @@ def compare_intervals(tables: Tables, place: ComparedRun) -> list[Comparison]:
     rows = []
     for row in records(tables.metrics):
         narrow = row["metric"] == "gil_wait_ns" and row["scope"] == "thread" and row["quality"] == "bound"
-        if not narrow or family(row["method"]) != ACCOUNTING or row["method"] == "single-thread":
+        if not narrow or find_family(row["method"]) != ACCOUNTING or row["method"] == "single-thread":
             continue
         wanted = references.get((row["pid"], row["tid"]), 0.0)
         outside = max(row["lower"] - wanted, wanted - row["upper"], 0.0)

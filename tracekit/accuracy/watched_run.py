@@ -15,7 +15,8 @@ from tracekit.accuracy.comparison import ComparedRun
 from tracekit.accuracy.kernel_reference import KernelReference, read_reference
 from tracekit.accuracy.known_answers import KnownAnswers, read_answers
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.store import Store
 from tracekit.core.errors import CaptureUnavailable, RunFailed
@@ -51,7 +52,7 @@ def watch_case(case: Case, interpreter: Interpreter, capture: str, folder: Path)
     manifest, kernel = bundle.manifest(), read_reference(bundle)
     # As api.analyse, but with the samples, which py-spy's share of the GIL wait needs.
     tables = load_suite(recorded.folder, traces=True)
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     shutil.rmtree(recorded.folder.root)
     return WatchedRun(
         case=case,

@@ -1,6 +1,6 @@
 """The bundle: a run as a sealed folder. Left of it tracekit measures, right of it tracekit computes.
 
-    .tracekit/<suite_id>/suite.json        what was asked for, in order; written first
+    .tracekit/<suite_id>/suite.json        what was requested, in order; written first
     .tracekit/<suite_id>/<run_id>/
         spec.json                          written before the run
         streams/<pid>.jsonl                one measured process: first record `meta`, last record `end` with a count
@@ -44,6 +44,9 @@ STDOUT_LOG, STDERR_LOG = "stdout.log", "stderr.log"
 _SUITE = "suite.json"
 _HASH_CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+OWN_FOLDERS = (".tracekit", "reports")
+"""Where suites and reports go unless the user names other folders."""
 
 
 class Bundle:
@@ -187,7 +190,8 @@ class SuiteFolder:
     def create(self, suite: Suite) -> None:
         """Make the folder and write suite.json. Raises OutputUnwritable."""
         with explained_os_errors(self.root):
-            self.root.mkdir(parents=True)
+            make_output_folder(self.root.parent)
+            self.root.mkdir()
             write_json(
                 self.suite_path,
                 {
@@ -204,7 +208,7 @@ class SuiteFolder:
             )
 
     def finish(self, status: str, notices: Sequence[tuple[str, str, str, str]]) -> None:
-        """Record how the suite ended and what is to be said about it."""
+        """Record how the suite ended, and its notices."""
         with explained_os_errors(self.root):
             facts = {**self.facts(), "status": status, "notices": [list(item) for item in notices]}
             write_json(self.suite_path, facts)
@@ -261,6 +265,18 @@ class Store:
             return matches[0]
         known = "unknown" if not matches else "not unique"
         raise UsageError(f"suite {name!r} is {known} in {self.root}", "tracekit list suites")
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make a folder for suites or reports if it is not there. Raises OSError.
+
+    One that has tracekit's own name gets a .gitignore, so that a user's repository does not pick up what is in it;
+    a folder that the user named is the user's.
+    """
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.name in OWN_FOLDERS:
+            (folder / ".gitignore").write_text("# written by tracekit\n*\n", encoding="utf-8")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

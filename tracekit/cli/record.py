@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from tracekit.bundle.names import PY_SPY, STAGES, UNTRACED, split_capture
@@ -98,6 +99,8 @@ def record(
         provision=provision,
         rate_hz=rate,
         command=_command_words(program, captures, duration, name),
+        # The default is a wish: without a compiler the program is timed. A capture that is named has to work.
+        may_only_time=ctx.get_parameter_source("captures") is ParameterSource.DEFAULT,
     )
     if as_json:
         write_stderr(_make_document(outcome))

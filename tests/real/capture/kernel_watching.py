@@ -19,14 +19,14 @@ from tracekit.analysis.tables import check
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice
-from tracekit.measure.capture import kernel, named
+from tracekit.measure.capture import kernel, load_capture
 from tracekit.measure.process.launch import ProcessResult, launch
 from tracekit.system import tracefs
 
 
 def needs_symbols() -> None:
     """Skip where this Python's GIL cannot be watched."""
-    if kernel.find(sys.executable) is None:
+    if kernel.find_gil_symbols(sys.executable) is None:
         pytest.skip(f"{sys.executable} has no symbols of take_gil; try a Python from pyenv")
 
 
@@ -77,7 +77,7 @@ def spec_of(bundle: Bundle, python: str = sys.executable) -> RunSpec:
 def watch(folder: Path, code: str, *words: str, python: str = sys.executable) -> Watched:
     """Run that Python program under the capture."""
     bundle = Bundle(folder / "run")
-    spec, capture = spec_of(bundle, python), named("kernel")
+    spec, capture = spec_of(bundle, python), load_capture("kernel")
     bundle.create(spec)
     argv = capture.wrap([python, "-c", textwrap.dedent(code), *words], spec, bundle)
     with capture.around(spec, bundle) as variables:

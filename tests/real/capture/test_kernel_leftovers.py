@@ -16,7 +16,7 @@ from tests.real.capture.kernel_watching import leaving_nothing, mine, needs_symb
 from tests.recording import needs, until
 from tracekit.bundle.store import Bundle, Store
 from tracekit.doctor import clean, diagnose
-from tracekit.measure.capture import named
+from tracekit.measure.capture import load_capture
 from tracekit.system import tracefs
 from tracekit.system.process_table import read_start_ticks
 
@@ -32,7 +32,7 @@ def test_an_exception_leaves_nothing(tmp_path: Path, tracefs_root: Path) -> None
     bundle.create(spec_of(bundle))
 
     def fail() -> None:
-        with named("kernel").around(spec_of(bundle), bundle):
+        with load_capture("kernel").around(spec_of(bundle), bundle):
             assert len(mine(tracefs_root)) == 1
             raise RuntimeError("somebody's mistake")
 
@@ -47,7 +47,7 @@ def test_pages_that_cannot_be_written_leave_nothing(tmp_path: Path, tracefs_root
     bundle.create(spec_of(bundle))
     (bundle.raw / "kernel").mkdir()
     (bundle.raw / "kernel" / "cpu0.bin").touch()
-    with pytest.raises(FileExistsError), named("kernel").around(spec_of(bundle), bundle):
+    with pytest.raises(FileExistsError), load_capture("kernel").around(spec_of(bundle), bundle):
         pytest.fail("entered although nothing can be recorded")
     assert mine(tracefs_root) == []
 
@@ -56,7 +56,7 @@ OWNER = """
 import contextlib, os, sys, time
 from pathlib import Path
 from tracekit.bundle.store import Bundle
-from tracekit.measure.capture import named
+from tracekit.measure.capture import load_capture
 from tracekit.measure.process.watchdog import start_watchdog
 from tracekit.measure.process.launch import launch
 from tests.real.capture.kernel_watching import spec_of
@@ -65,7 +65,7 @@ bundle = Bundle(Path(sys.argv[1]))
 bundle.create(spec_of(bundle))
 program = "import time; print(1, flush=True); time.sleep(600)"
 with start_watchdog() if sys.argv[2] == "watched" else contextlib.nullcontext() as watchdog:
-    with named("kernel").around(spec_of(bundle), bundle):
+    with load_capture("kernel").around(spec_of(bundle), bundle):
         launch([sys.executable, "-c", program], env=os.environ, cwd=Path("/"), folder=bundle.root, timeout_s=600,
                started=None if watchdog is None else watchdog.watch)
 """

@@ -24,7 +24,7 @@ from tracekit.accuracy.kernel_reference import explain_missing_reference
 from tracekit.accuracy.known_answers import KnownThread
 from tracekit.accuracy.thread_sums import Key, estimate_error, list_threads, sum_run_queue_wait, sum_waits
 from tracekit.accuracy.watched_run import WatchedRun
-from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE, family
+from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE, find_family
 from tracekit.analysis.tables import Tables, records
 
 TRAP_NS = 1_000
@@ -216,5 +216,5 @@ def _by_thread(tables: Tables, metric: str, method: str) -> dict[Key, dict[str, 
     return {
         (row["pid"], row["tid"]): row
         for row in records(chosen)
-        if row["quality"] != "unavailable" and family(row["method"]) == method
+        if row["quality"] != "unavailable" and find_family(row["method"]) == method
     }

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import replace
 
 from tracekit import __version__
-from tracekit.analysis.metrics.once import remembering
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report import diagnostics as doubts
 from tracekit.analysis.report import environment, every, methods
 from tracekit.analysis.report.cells import Group
@@ -41,24 +41,23 @@ def build(tables: Tables) -> ReportView:
     """The whole report of one suite. Raises MeasurementError when a table is not as `tables.COLUMNS` has it."""
     for name in ("runs", "metrics", "notices"):
         check(name, tables.table(name))
-    with remembering():
-        recorded = program_of(tables)
-        if recorded is not None:
-            return _of_program(tables, recorded)
-        view = _of_models(tables)
-        if _text(tables, "workload") == CLAIMS:
-            return _of_claims(view, tables, groups(tables))
-        found = faults.matrices(groups(tables))
-        if found:
-            return _of_faults(view, tables, found)
-        of_talks = ipc.talks(groups(tables))
-        if of_talks:
-            return _of_talks(view, tables, of_talks)
-        of_holding = holding.held(groups(tables))
-        if of_holding:
-            return _of_holding(view, tables, of_holding)
-        of_starts = starts.started(groups(tables))
-        return _of_starts(view, tables, of_starts) if of_starts else view
+    recorded = program_of(tables)
+    if recorded is not None:
+        return _of_program(tables, recorded)
+    view = _of_models(tables)
+    if _text(tables, "workload") == CLAIMS:
+        return _of_claims(view, tables, groups(tables))
+    found = faults.matrices(groups(tables))
+    if found:
+        return _of_faults(view, tables, found)
+    of_talks = ipc.talks(groups(tables))
+    if of_talks:
+        return _of_talks(view, tables, of_talks)
+    of_holding = holding.held(groups(tables))
+    if of_holding:
+        return _of_holding(view, tables, of_holding)
+    of_starts = starts.started(groups(tables))
+    return _of_starts(view, tables, of_starts) if of_starts else view
 
 
 def _of_claims(view: ReportView, tables: Tables, found: tuple[Group, ...]) -> ReportView:
@@ -180,7 +179,7 @@ def _of_models(tables: Tables) -> ReportView:
         by_workers=summary.tables_by_workers(own),
         captures=summary.captures_table(own),
         figures=_figures(own, workload),
-        sections=sections.of_suite(tables, own, workload),
+        sections=sections.of_suite(tables, Analysis(tables), own, workload),
         notices=doubts.notices(tables),
         methods=methods.methods(found),
         doubts=doubts.doubts(own),
@@ -205,7 +204,7 @@ def _of_program(tables: Tables, recorded: Program) -> ReportView:
         by_workers=(),
         captures=None,
         figures=(lives.figures(recorded),),
-        sections=tuple(sections.of_program(tables, recorded, found, what)),
+        sections=tuple(sections.of_program(tables, Analysis(tables), recorded, found, what)),
         notices=doubts.notices(tables),
         methods=methods.methods(found, methods.OF_PROGRAMS),
         doubts=doubts.of_program(recorded),

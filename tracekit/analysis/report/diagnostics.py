@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.metrics.diagnostics import OPEN_NS
-from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
+from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, find_family
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.ledger import UNATTRIBUTED, unattributed_text
 from tracekit.analysis.report.pages.program.recorded_program import Program
@@ -146,7 +146,7 @@ def _wide_bound(cells: list[Cell]) -> str:
     waits = [cell.told("gil_wait_ns") for cell in cells]
     if not any(wait.quality == "bound" and wait.upper for wait in waits):
         return ""
-    seen = any(family(wait.method) in (WAITS_PROBE, KERNEL_UPROBE) for wait in waits)
+    seen = any(find_family(wait.method) in (WAITS_PROBE, KERNEL_UPROBE) for wait in waits)
     where, here = (" where it is marked bound", "there") if seen else ("", "here")
     return (
         f"As an exact GIL wait{where}: it is a range {here}, found from what is left of the time in tasks after CPU "

@@ -1,4 +1,4 @@
-"""Who is in a run: its processes and threads, what a reader calls them, and their ids in the trace."""
+"""The tracks of a run's processes and threads: their labels, their order, and their ids in the trace."""
 
 from __future__ import annotations
 
@@ -21,80 +21,82 @@ _UNNAMED = "thread"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Person:
-    """A process, or a thread of one. `pid` and `tid` are the system's; `shown_*` are those of the trace."""
+class Track:
+    """The track of a process or of a thread. `pid` and `tid` are the system's ids, `shown_*` those in the trace."""
 
     pid: int
     tid: int
-    """Of a process: its pid."""
+    """The pid for a process."""
     label: str
     rank: int
-    """Where it stands among its like: 0 main, then workers by number, then others."""
+    """Sort index: 0 for main, then workers by number, then others."""
     shown_pid: int
     shown_tid: int
     worker: int | None
-    """0, 1, ... where it does tasks as part of a pool."""
+    """The worker's number, 0, 1, ...; None outside a pool."""
     program: str
-    """Of a process that runs another program than Python: its name."""
+    """The name of the program in a process without Python, else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cast:
-    """Everybody in one run."""
+class RunTracks:
+    """The tracks of all processes and threads of one run."""
 
-    processes: dict[int, Person]
-    threads: dict[tuple[int, int], Person]
+    processes: dict[int, Track]
+    threads: dict[tuple[int, int], Track]
 
-    def said(self, thread: Person) -> str:
-        """A thread as a track names it: `worker 2`, and `thread 4712` where a name would not tell it from others."""
+    def label_thread(self, thread: Track) -> str:
+        """The label of a thread in titles: `worker 2`, or `thread 4712` where its name is not unique."""
         if thread.worker is not None:
             return f"worker {thread.worker + 1}"
         process = self.processes[thread.pid]
         if process.worker is not None and thread.tid == thread.pid:
             return f"worker {process.worker + 1}"
         if thread.label == MAIN_THREAD:
-            # Each process has one: those of others are called by their process.
-            return MAIN_THREAD if process is self.main() else self.role(process)
+            # Every process has one: that of another process is labelled like the process.
+            return MAIN_THREAD if process is self.main() else self.label_process(process)
         alone = self._labels[thread.label] == 1 and thread.label != _UNNAMED
         return thread.label if alone else f"{thread.label} {thread.shown_tid}"
 
-    def role(self, process: Person) -> str:
-        """A process as a track names it: `main`, `worker 2`, `process 4711`, `make 4712`."""
+    def label_process(self, process: Track) -> str:
+        """The label of a process in titles: `main`, `worker 2`, `process 4711`, `make 4712`."""
         if process.worker is not None:
             return f"worker {process.worker + 1}"
         return MAIN if process is self.main() else f"{process.program or 'process'} {process.shown_pid}"
 
     @cached_property
     def _labels(self) -> Counter[str]:
-        return Counter(person.label for person in self.threads.values())
+        return Counter(track.label for track in self.threads.values())
 
-    def main(self) -> Person | None:
-        """The main process, if the run has left one."""
-        return min(self.processes.values(), key=lambda person: person.rank, default=None)
+    def main(self) -> Track | None:
+        """The main process, or the one nearest to it in order; None without any process."""
+        return min(self.processes.values(), key=lambda track: track.rank, default=None)
 
-    def next_id(self) -> int:
-        """The first round number above every id in use."""
+    def find_next_id(self) -> int:
+        """The first multiple of _ROUND above all ids in use."""
         used = [0, *(item.shown_tid for group in (self.processes, self.threads) for item in group.values())]
         return (max(used) // _ROUND + 1) * _ROUND
 
 
-def cast_of(tables: Tables, run: Mapping[str, Any], *, prefix: str = "", first_id: int | None = None) -> Cast:
-    """Name everybody in a run (`tables` hold no other run).
+def make_run_tracks(
+    tables: Tables, run: Mapping[str, Any], *, prefix: str = "", first_id: int | None = None
+) -> RunTracks:
+    """Make the tracks of a run (`tables` hold no other run).
 
     Labels are `main (spawn)`, `worker 2 (spawn)`; with a prefix `spawn · worker 2`. Without `first_id` the
-    real ids are kept where that works: Perfetto reads 32 bits, and no thread id may belong to two processes.
+    real ids are kept where possible: Perfetto reads 32 bits, and no thread id may belong to two processes.
     """
     processes = _process_rows(tables)
     threads = _thread_rows(tables, processes)
     pids, tids = _shown_ids(processes, threads, first_id)
-    way = _text(run.get("start_method")) or _text(run.get("model"))
-    if way == PROGRAM:
-        way = _text(run.get("workload"))
+    how = _text(run.get("start_method")) or _text(run.get("model"))
+    if how == PROGRAM:
+        how = _text(run.get("workload"))
     people = {
-        pid: Person(
+        pid: Track(
             pid=pid,
             tid=pid,
-            label=_process_label(row, way, prefix),
+            label=_process_label(row, how, prefix),
             rank=_rank(row),
             shown_pid=pids[pid],
             shown_tid=pids[pid],
@@ -103,13 +105,13 @@ def cast_of(tables: Tables, run: Mapping[str, Any], *, prefix: str = "", first_i
         )
         for pid, row in processes.items()
     }
-    return Cast(
+    return RunTracks(
         processes=people,
         threads={
-            (pid, tid): Person(
+            (pid, tid): Track(
                 pid=pid,
                 tid=tid,
-                label=_thread_label(row, processes[pid], tid == pid, way),
+                label=_thread_label(row, processes[pid], tid == pid, how),
                 rank=_rank(row),
                 shown_pid=pids[pid],
                 shown_tid=tids[pid, tid],
@@ -121,23 +123,23 @@ def cast_of(tables: Tables, run: Mapping[str, Any], *, prefix: str = "", first_i
     )
 
 
-def whole(value: Any) -> int | None:
-    """A cell of an integer column, or None where it is missing."""
+def to_int(value: Any) -> int | None:
+    """A value of an integer column, None where it is missing."""
     return None if value is None or pd.isna(value) else int(value)
 
 
-def rows_of(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[Any, ...]]:
-    """Those columns row by row, for tables of people and tasks (not for a million slices)."""
+def iterate_rows(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[Any, ...]]:
+    """Iterate over these columns row by row; for small tables only, not for a million slices."""
     return zip(*(frame[column].tolist() for column in columns), strict=True)
 
 
 def _process_rows(tables: Tables) -> dict[int, dict[str, Any]]:
     frame = tables.processes
     found = {
-        int(pid): {"role": _text(role), "worker": whole(worker), "image": PurePath(_text(executable)).name}
-        for pid, role, worker, executable in rows_of(frame, "pid", "role", "worker", "executable")
+        int(pid): {"role": _text(role), "worker": to_int(worker), "image": PurePath(_text(executable)).name}
+        for pid, role, worker, executable in iterate_rows(frame, "pid", "role", "worker", "executable")
     }
-    # A process that was killed may have left calls or tasks and no record of itself.
+    # A killed process may have left calls or tasks without a row of its own.
     for other in (tables.threads, tables.spans, tables.slices, tables.waits, tables.holds, tables.sched):
         for pid in other["pid"].dropna().unique().tolist():
             found.setdefault(int(pid), {"role": "", "worker": None, "image": ""})
@@ -146,12 +148,12 @@ def _process_rows(tables: Tables) -> dict[int, dict[str, Any]]:
 
 def _thread_rows(tables: Tables, processes: Mapping[int, Mapping[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
     found: dict[tuple[int, int], dict[str, Any]] = {
-        (int(pid), int(tid)): {"role": _text(role), "worker": whole(worker), "name": _text(name)}
-        for pid, tid, role, worker, name in rows_of(tables.threads, "pid", "tid", "role", "worker", "name")
+        (int(pid), int(tid)): {"role": _text(role), "worker": to_int(worker), "name": _text(name)}
+        for pid, tid, role, worker, name in iterate_rows(tables.threads, "pid", "tid", "role", "worker", "name")
     }
     for other in (tables.spans, tables.slices, tables.waits, tables.holds, tables.sched):
         known = other[["pid", "tid"]].dropna().drop_duplicates()
-        for pid, tid in rows_of(known, "pid", "tid"):
+        for pid, tid in iterate_rows(known, "pid", "tid"):
             found.setdefault((int(pid), int(tid)), {"role": "", "worker": None, "name": ""})
     places = {pid: place for place, pid in enumerate(processes)}
     return dict(sorted(found.items(), key=lambda item: (places[item[0][0]], _rank(item[1]), item[0][1])))
@@ -192,22 +194,22 @@ def _worker(row: Mapping[str, Any]) -> int | None:
     return worker if isinstance(worker, int) else None
 
 
-def _process_label(row: Mapping[str, Any], way: str, prefix: str) -> str:
+def _process_label(row: Mapping[str, Any], how: str, prefix: str) -> str:
     who = MAIN if row["role"] == "main" else _numbered(row) or program_name(row["image"]) or "process"
     if prefix:
         return f"{prefix} · {who}"
-    return f"{who} ({way})" if way else who
+    return f"{who} ({how})" if how else who
 
 
-def _thread_label(row: Mapping[str, Any], process: Mapping[str, Any], first: bool, way: str) -> str:
+def _thread_label(row: Mapping[str, Any], process: Mapping[str, Any], first: bool, how: str) -> str:
     numbered = _numbered(row)
     if numbered and process["role"] == "main":
-        return f"{numbered} ({way})" if way else numbered
+        return f"{numbered} ({how})" if how else numbered
     return own_name(row["name"], first=first, executable=process["image"]) or _UNNAMED
 
 
 def _numbered(row: Mapping[str, Any]) -> str:
-    # People count from 1; the records from 0.
+    # Labels count from 1, records from 0.
     return "" if row["worker"] is None else f"worker {row['worker'] + 1}"
 
 

@@ -1,4 +1,4 @@
-"""The life of a measured process: read the spec, do the work under its model, record, leave.
+"""The measured main process: read the spec, do the work under its model, record it, exit.
 
 It runs on CPython 3.9 and newer with the standard library alone, whatever Python tracekit itself runs on. Nothing here
 starts a helper thread, and nothing is printed but a failure's traceback: stdout and stderr belong to the workload.
@@ -24,7 +24,7 @@ from tracekit.bundle.stream_schema import FailureRecord, GilRecord, MetaRecord, 
 from tracekit.core import clock
 from tracekit.measure.inside import counters, stream_writer, worker_process
 from tracekit.measure.inside.models import MODELS, Model, Work
-from tracekit.measure.inside.target import as_workload, find
+from tracekit.measure.inside.target import as_workload, load_target
 from tracekit.measure.inside.viztracer import PID, InsideTracer
 from tracekit.workload import Workload
 
@@ -40,7 +40,7 @@ def main(folder: str) -> int:
     spec = bundle.spec()
     source = counters.choose(spec.counters)
     own = stream_writer.install(stream_writer.StreamWriter(str(bundle.streams), source, periodic=False))
-    gil_before = stream_writer.gil_enabled()
+    gil_before = stream_writer.is_gil_enabled()
     own.write(_meta(own, gil_before))
     own.flush()
     tracer = None
@@ -55,7 +55,7 @@ def main(folder: str) -> int:
         sys.stderr.write(text)
         own.write(FailureRecord(type=type(error).__name__, message=str(error), traceback=text))
         exit_code = 1
-    own.write(GilRecord(enabled=stream_writer.gil_enabled()))
+    own.write(GilRecord(enabled=stream_writer.is_gil_enabled()))
     own.close(exit_code)
     if tracer is not None:
         tracer.save()
@@ -63,7 +63,7 @@ def main(folder: str) -> int:
 
 
 def _measure(spec: RunSpec, bundle: Bundle, own: stream_writer.StreamWriter, tracer: InsideTracer | None) -> None:
-    workload = as_workload(find(spec.workload_target), spec.workload_target, spec.items)
+    workload = as_workload(load_target(spec.workload_target), spec.workload_target, spec.items)
     with workload.items(spec.size, spec.seed, spec.parameters) as items:
         if workload.worker_per_item and spec.workers != 1:
             raise ValueError(f"{spec.workload} starts one worker at a time: run it with --workers 1")
@@ -151,7 +151,7 @@ def _meta(own: stream_writer.StreamWriter, gil_before: bool) -> MetaRecord:
         pid=own.pid,
         ppid=os.getppid(),
         tid=threading.get_native_id(),
-        start_ticks=stream_writer.start_ticks(),
+        start_ticks=stream_writer.read_start_ticks(),
         counter_source=own.source.name,
         clocks=clock.triple(),
         python={
@@ -169,5 +169,5 @@ def _meta(own: stream_writer.StreamWriter, gil_before: bool) -> MetaRecord:
 
 
 def _default_start_method() -> str:
-    """What multiprocessing would do if nobody said anything; asked in a way that does not fix it."""
+    """multiprocessing's default start method, read without fixing it."""
     return multiprocessing.get_all_start_methods()[0]

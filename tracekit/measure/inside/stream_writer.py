@@ -209,8 +209,8 @@ def encode(values: Mapping[str, Any]) -> str:
     return "{" + ",".join(f'"{key}":{_value(value)}' for key, value in values.items()) + "}"
 
 
-def start_ticks() -> int | None:
-    """When this process was made, in clock ticks since boot (proc(5), field 22); with the pid it is unique."""
+def read_start_ticks() -> int | None:
+    """When this process was created, in clock ticks since boot (proc(5), field 22); with the pid it is unique."""
     if sys.platform != "linux":
         return None
     with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - pathlib costs a worker 3 ms
@@ -218,7 +218,7 @@ def start_ticks() -> int | None:
         return int(file.read().rpartition(b")")[2].split()[19])
 
 
-def gil_enabled() -> bool:
+def is_gil_enabled() -> bool:
     """Whether this interpreter runs with its GIL now; always true before 3.13."""
     probe = getattr(sys, "_is_gil_enabled", None)
     return True if probe is None else bool(probe())

@@ -1,6 +1,6 @@
 """VizTracer started by our own code inside each measured process, after the spawn stamps, one file per process.
 
-VizTracer's own way into workers patches multiprocessing and re-executes spawned children with itself imported: then a
+VizTracer's own support of workers patches multiprocessing and re-executes spawned children with itself imported: then a
 traced spawn is no spawn any more. A forked worker inherits a running tracer; it is stopped and dropped there, because
 it remembers the parent's thread id and would book the worker's calls on a thread that the worker does not have.
 """

@@ -145,5 +145,5 @@ def _probe(request: ResolvedRequest, interpreter: Interpreter) -> _Answer:
                 f"importing {request.workload} ended the process: {last}",
                 f"{interpreter.executable} -c 'import {module}'",
             ) from None
-    problems = tuple((whom, reason, remedy) for whom, reason, remedy in answer["problems"])
+    problems = tuple((models, reason, remedy) for models, reason, remedy in answer["problems"])
     return _Answer(problems, answer.get("parameters", {}))

@@ -135,6 +135,8 @@ def compile_probe(library: Path, extra: tuple[str, ...] = (), wanted: ProbeLibra
                 lines = done.stderr.splitlines()
                 first = next((line for line in lines if "error" in line), done.stderr.strip()[:200])
                 raise CannotCompile(f"{compiler[0]} refused {wanted.source.name}: {first}", "CC=<another compiler>")
+            if not is_current(unfinished, wanted):
+                raise CannotCompile(f"{compiler[0]} left the digest out of {library.name}", "CC=<another compiler>")
             unfinished.chmod(0o755)
             unfinished.replace(library)
     except subprocess.SubprocessError as error:
@@ -168,7 +170,7 @@ def find_library(wanted: ProbeLibrary) -> Path:
 
 
 def _build_digest(compiler: list[str]) -> str:
-    """Tells libraries apart that were built differently: the compiler's command and file, the flags, machine, libc."""
+    """A digest of what a build depends on beside the sources: compiler, flags, machine and libc."""
     program = Path(shutil.which(compiler[0]) or compiler[0]).resolve()
     about = program.stat()
     facts = [*compiler, program, about.st_size, about.st_mtime_ns, FLAGS, platform.machine(), platform.libc_ver()]

@@ -28,7 +28,7 @@
 #ifndef STAGES_SOURCES
 #define STAGES_SOURCES "tracekit-stages-sources: unknown"
 #endif
-__attribute__((used)) static const char sources[] = STAGES_SOURCES;
+static const char sources[] = STAGES_SOURCES;
 
 /* Read by tracekit/bundle/stages_file.py. Numbers are in the machine's own byte order. */
 enum kind {
@@ -200,6 +200,8 @@ __attribute__((visibility("default"))) int posix_spawnp(SPAWN_PARAMETERS)
 __attribute__((constructor)) static void begin(void)
 {
     int64_t stamp = now_ns();
+    /* So that no linker leaves them out. */
+    __asm__ volatile("" : : "r"(sources));
     const char *named = getenv("TRACEKIT_STAGES");
     if (!named || strlen(named) >= sizeof path)
         return;

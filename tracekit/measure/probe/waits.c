@@ -7,7 +7,7 @@
  *   - take_gil blocks in pthread_cond_timedwait on the GIL's condition, 5 ms at a time, until it has the GIL, and then
  *     signals the GIL's second condition; drop_gil signals the first one. Both lie in one struct, cond, mutex,
  *     switch_cond, so that the second address follows from the first. A wait for the GIL is from the first of these
- *     calls to the signal. One GIL is told from another by the address: there is one per interpreter since 3.12.
+ *     calls to the signal. A GIL is identified by its address: there is one per interpreter since 3.12.
  *   - threading's locks wait in sem_wait, sem_clockwait and sem_timedwait; so do PyMutex and the parking lot (3.13+).
  *   - I/O, polls, sleeps and waits for children are libc calls of their own.
  *
@@ -106,7 +106,7 @@ enum {
 #ifndef WAITS_SOURCES
 #define WAITS_SOURCES "tracekit-waits-sources: unknown"
 #endif
-__attribute__((used)) static const char sources[] = WAITS_SOURCES;
+static const char sources[] = WAITS_SOURCES;
 
 #include "waits/hooks.h"
 #include "waits/proc_files.h"

@@ -19,7 +19,7 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle, SuiteFolder, explained_os_errors
 from tracekit.core.errors import RunFailed, TracekitError
 from tracekit.core.notices import Notice, notice
-from tracekit.measure.capture import Capture, named
+from tracekit.measure.capture import Capture, load_capture
 from tracekit.measure.process.launch import ProcessResult
 from tracekit.measure.running.main_stream import MainFacts, read_main_stream
 from tracekit.measure.running.manifest import MachineBefore, write_manifest
@@ -93,7 +93,7 @@ def watch_process(
     Raises what kept the process from running, and what is no TracekitError; what the captures could not do once it had
     run is the `failure` of the returned value.
     """
-    capture = named(spec.capture)
+    capture = load_capture(spec.capture)
     result: ProcessResult | None = None
     survivors: list[int] = []
     failure: TracekitError | None = None
@@ -196,7 +196,7 @@ def _collect(
     if failure is None:
         try:
             with explained_os_errors(bundle.root):
-                processes = capture.processes(bundle)
+                processes = capture.read_processes(bundle)
                 if spec.program:
                     found = capture.collect(spec, bundle, [process["pid"] for process in processes])
                 elif main.checksum is not None:

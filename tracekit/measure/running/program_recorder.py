@@ -66,12 +66,14 @@ def record(
     provision: bool = False,
     rate_hz: int = 100,
     command: Sequence[str] = (),
+    may_only_time: bool = False,
 ) -> RunOutcome:
     """Run `program`, a command, under `captures`, all at once, and seal what they saw in a new suite of `store`.
 
     Streams, environment and folder are the caller's own unless given. `duration_s` is when the program is asked to
     end: by SIGINT, after a grace by SIGTERM, then by SIGKILL; 0 means never. `command` is what the suite records as the
-    command line. Called in the main thread, signals do not end the caller until the suite is sealed (hold_signals).
+    command line. With `may_only_time` the program is run without a capture where none works, with a notice that says
+    why. Called in the main thread, signals do not end the caller until the suite is sealed (hold_signals).
 
     Raises UsageError, ProgramNotFound and ProgramNotExecutable, CaptureUnavailable when no capture is left, and
     OutputUnwritable. Where nothing ran nothing is left in the store.
@@ -81,7 +83,7 @@ def record(
     place = _current_folder() if cwd is None else cwd.absolute()
     env = os.environ if env is None else env
     found = describe_command(argv, env, place)
-    usable, extra_path, notices = _preflight(names, found, Provision(allowed=provision, cache=_cache()))
+    usable, extra_path, notices = _preflight(names, found, Provision(allowed=provision, cache=_cache()), may_only_time)
     spec = RunSpec(
         suite_id="",
         run_id="",
@@ -138,11 +140,11 @@ def _cache() -> Path:
 
 
 def _preflight(
-    names: Sequence[str], found: ProgramCommand, provision: Provision
+    names: Sequence[str], found: ProgramCommand, provision: Provision, may_only_time: bool
 ) -> tuple[list[str], str, list[Notice]]:
     """The captures that work here, the folder of packages that one of them needs, and notices about the others.
 
-    Raises CaptureUnavailable when captures are wanted and none works.
+    Raises CaptureUnavailable when captures are wanted and none works, unless the program may be only timed.
     """
     usable, extra_path, notices, refused = [], "", [], None
     interpreter = found.interpreter or (interpreters.inspect_own() if names else None)
@@ -150,12 +152,12 @@ def _preflight(
         assert interpreter is not None
         try:
             capture: Capture = CAPTURES.load(name)
-            extra_path = capture.preflight(interpreter, provision).extra_path or extra_path
+            extra_path = capture.preflight(interpreter, provision) or extra_path
             usable.append(name)
         except CaptureUnavailable as error:
             refused = refused or error
             notices.append(notice("capture-unavailable", capture=name, reason=str(error), remedy=error.hint))
-    if refused is not None and not usable:
+    if refused is not None and not usable and not may_only_time:
         raise refused
     return usable, extra_path, notices
 

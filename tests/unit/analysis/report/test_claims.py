@@ -10,7 +10,8 @@ import pytest
 
 from tests.table_factory import MS, SECOND, Maker
 from tests.unit.analysis.metrics.test_observed import observed
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.claims.page import CAVEAT, CLAIMS, HOLDS, NOT, UNKNOWN, findings, judged
@@ -89,7 +90,7 @@ def suite(**changes: Any) -> Tables:
             for name in NEEDED:
                 observed(maker, crash, f"{workers}.{fault}.{name}", seen_there.get(name, 0))
     tables = maker.tables()
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     return tables
 
 

@@ -14,6 +14,7 @@ from matplotlib.typing import ColorType
 from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, loaded, rows, view
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.figures import attribution_matrix as blame
 from tracekit.analysis.report.figures import flame, style
 from tracekit.analysis.report.figures import ledger_bars as ledger
@@ -113,7 +114,7 @@ def test_text_on_a_part_can_be_read() -> None:
 
 def heat(found: made.Rows) -> tuple[FigureView, Axes]:
     tables = loaded(found)
-    seen = blame_of(tables, made.RUN, names_of(tables, made.RUN))
+    seen = blame_of(Analysis(tables), made.RUN, names_of(tables, made.RUN))
     assert seen is not None
     drawn = blame.figure(seen, "app.py")
     return drawn, drawn.figure.axes[0]

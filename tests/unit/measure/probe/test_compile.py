@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from hatch_build import MANYLINUX_GLIBC, choose_tag, read_needed_glibc
 from tracekit.measure.probe import compile as probe
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -132,16 +133,44 @@ def wheel_of(checkout: Path, **more: str) -> Path:
     return wheel
 
 
-def test_a_wheel_holds_the_library_and_says_for_which_machines(checkout: Path, tmp_path: Path) -> None:
+def test_a_wheel_holds_the_libraries_and_says_for_which_machines(checkout: Path, tmp_path: Path) -> None:
     wheel = wheel_of(checkout)
-    assert "-py3-none-linux_" in wheel.name
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
-        packed.extract("tracekit/measure/probe/waits.so", tmp_path)
+        packed.extractall(tmp_path / "site")
         [about] = [name for name in names if name.endswith(".dist-info/WHEEL")]
         assert "Root-Is-Purelib: false" in packed.read(about).decode()
-    assert probe.is_current(tmp_path / "tracekit" / "measure" / "probe" / "waits.so")
-    assert {f"tracekit/measure/probe/{name}" for name in ("waits.c", "waits.h", "compile.py")} < set(names)
+    folder = tmp_path / "site" / "tracekit" / "measure" / "probe"
+    libraries = [folder / wanted.installed.name for wanted in probe.PROBES]
+    assert all(probe.is_current(library, wanted) for library, wanted in zip(libraries, probe.PROBES, strict=True))
+    assert choose_tag(libraries) in wheel.name
+    assert {path.relative_to(probe.HERE) for wanted in probe.PROBES for path in wanted.sources} < {
+        path.relative_to(folder) for path in folder.rglob("*")
+    }
+
+
+def test_a_wheel_is_for_every_linux_only_if_its_libraries_are(tmp_path: Path) -> None:
+    def compile_text(name: str, text: str) -> Path:
+        (tmp_path / f"{name}.c").write_text(text)
+        library = tmp_path / f"{name}.so"
+        words = [*probe.find_compiler(), "-shared", "-fPIC", "-o", str(library), str(tmp_path / f"{name}.c")]
+        subprocess.run(words, check=True)
+        return library
+
+    old = compile_text("old", "#include <unistd.h>\nint old(void) { return getppid(); }\n")
+    new = compile_text(
+        "new", "#define _GNU_SOURCE\n#include <sys/mman.h>\nint new(void) { return memfd_create(0, 0); }\n"
+    )
+    assert read_needed_glibc(old) <= MANYLINUX_GLIBC < read_needed_glibc(new) == (2, 27)
+    assert "manylinux_2_17_" in choose_tag([old])
+    assert "manylinux" not in choose_tag([old, new])
+
+
+def test_a_pure_wheel_can_be_asked_for(checkout: Path) -> None:
+    wheel = wheel_of(checkout, TRACEKIT_WHEEL="pure")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        assert not [name for name in packed.namelist() if name.endswith(".so")]
 
 
 def test_without_a_compiler_there_is_a_wheel_without_the_probe(checkout: Path) -> None:

@@ -1,7 +1,7 @@
-"""observed.<name>: what a workload found out about itself, in the units it declares.
+"""observed.<name>: observations of a workload about itself, in the units that it declares.
 
-How many updates were lost, how late a beat came, how many writes another worker saw: only the workload knows. Its
-`observe` says so once, in the main process, after the last result has come.
+How many updates were lost, how late a beat came, how many writes another worker saw: only the workload can count that.
+Its `observe` is called once, in the main process, after the last result has come.
 """
 
 from __future__ import annotations
@@ -10,39 +10,39 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import timed_cells, usable_runs
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.estimate import Estimate, measured, pooled_median
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.rows import NOT_RECORDED, Rows
-from tracekit.analysis.tables import Tables, from_rows, records
+from tracekit.analysis.metrics.rows import NOT_RECORDED, MetricRows
+from tracekit.analysis.tables import from_rows
 
 PREFIX = "observed."
 SCOPE = "workload"
-"""Of the counters that are observations."""
+"""The scope of counters that are observations."""
 
 
-def compute(tables: Tables) -> pd.DataFrame:
+def compute(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope run and cell, for the workloads that observe anything."""
     found: dict[tuple[str, str], dict[str, Estimate]] = {}
-    for row in records(tables.counters[tables.counters["scope"] == SCOPE]):
+    for row in analysis.counter_readings(SCOPE):
         if row["value"] is not None:
             of_name = found.setdefault((row["counter"], row["unit"] or ""), {})
             of_name[row["run_id"]] = measured(row["value"], SCOPE)
     # One table for all: `crash` has hundreds of names, and each table of its own would take milliseconds.
     return from_rows(
         "metrics",
-        [row for (name, unit), each in found.items() for row in _of_name(tables, f"{PREFIX}{name}", unit, each)],
+        [row for (name, unit), each in found.items() for row in _of_name(analysis, f"{PREFIX}{name}", unit, each)],
     )
 
 
-def _of_name(tables: Tables, metric: str, unit: str, estimates: dict[str, Estimate]) -> list[dict[str, Any]]:
-    rows = Rows(tables, metric, unit)
-    for run in usable_runs(tables):
+def _of_name(analysis: Analysis, metric: str, unit: str, estimates: dict[str, Estimate]) -> list[dict[str, Any]]:
+    rows = MetricRows(analysis, metric, unit)
+    for run in analysis.usable_runs:
         if run["run_id"] in estimates:
-            rows.run(run, estimates[run["run_id"]])
-    for cell in timed_cells(tables):
+            rows.add_run(run, estimates[run["run_id"]])
+    for cell in analysis.timed_cells:
         if estimates.keys() & set(cell.runs):
-            rows.cell(cell, pooled_median([estimates.get(run_id, NOT_RECORDED) for run_id in cell.runs]))
+            rows.add_cell(cell, pooled_median([estimates.get(run_id, NOT_RECORDED) for run_id in cell.runs]))
     return rows.rows
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tracekit.analysis.metrics.gil.attribution import blame
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.names import Names
 from tracekit.analysis.report.sections.wait_sites import short_place
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.analysis.report.wording import percent, plural
-from tracekit.analysis.tables import Tables, records
+from tracekit.analysis.tables import records
 from tracekit.core.units import format_ns
 
 COLUMNS = (
@@ -74,9 +74,9 @@ class BlameView:
     frame: pd.DataFrame
 
 
-def blame_of(tables: Tables, run_id: str, names: Names) -> BlameView | None:
+def blame_of(analysis: Analysis, run_id: str, names: Names) -> BlameView | None:
     """The blame of a run; None where nobody saw a GIL wait in it."""
-    frame = blame(tables, run_id)
+    frame = analysis.contention_attribution(run_id)
     if frame.empty or not int(frame["wait_ns"].sum()):
         return None
     entries = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.methods import family
+from tracekit.analysis.metrics.methods import find_family
 from tracekit.analysis.report.cells import Cell, Group, Number
 from tracekit.analysis.report.views import Field, LegendItem, Row, RowGroup, TableView
 from tracekit.analysis.report.wording import interval_text, range_text, value_text
@@ -54,7 +54,10 @@ def _rows(cell: Cell) -> tuple[Row, ...]:
             label=cell.heading,
             detail=cell.detail,
             fields=(
-                Field(main=family(number.method) if number.quality != "bound" else number.method, sub=_capture(number)),
+                Field(
+                    main=find_family(number.method) if number.quality != "bound" else number.method,
+                    sub=_capture(number),
+                ),
                 Field(main=value_text(number), sub=_interval(cell, number), tag=_tag(number)),
                 Field(main="the best") if number is best else _apart(best, number),
             ),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracekit.analysis.metrics.cells.cell_runs import captures
-from tracekit.analysis.metrics.gil.wait_stacks import collapsed
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.gil.wait_stacks import collapse_waits
 from tracekit.analysis.report.cells import Cell, Group
 from tracekit.analysis.report.figures import attribution_matrix as blame_figure
 from tracekit.analysis.report.figures import flame
@@ -22,12 +22,12 @@ from tracekit.analysis.report.sections.wait_sites import sites_csv, sites_of, si
 from tracekit.analysis.report.shares import gil_wait
 from tracekit.analysis.report.views import Download, FigureGroup, FigureView, Section, TableView
 from tracekit.analysis.tables import CELL, Tables, records
-from tracekit.bundle.names import SEE_WAITS, UNTRACED, is_light
+from tracekit.bundle.names import SEE_WAITS, UNTRACED, is_light, split_capture
 
 COLLAPSED = "wait.collapsed.txt"
 
 
-def of_suite(tables: Tables, groups: tuple[Group, ...], workload: str) -> tuple[Section, ...]:
+def of_suite(tables: Tables, analysis: Analysis, groups: tuple[Group, ...], workload: str) -> tuple[Section, ...]:
     """What the workload observed, the GIL of every model, and of the model that waits for it most one run in detail."""
     sections = [
         _observed(groups),
@@ -37,17 +37,19 @@ def of_suite(tables: Tables, groups: tuple[Group, ...], workload: str) -> tuple[
     if chosen is not None:
         cell, run = chosen
         what = f"{workload}, {cell.counted}, one run with capture {run['capture']}"
-        sections += of_run(tables, str(run["run_id"]), names_of(tables, str(run["run_id"])), what, what)
-    sections.append(follows.section(tables, groups))
+        sections += of_run(tables, analysis, str(run["run_id"]), names_of(tables, str(run["run_id"])), what, what)
+    sections.append(follows.section(analysis, groups))
     sections.append(_tables("pickling", "Talking to the workers", pickling_table(groups)))
     sections.append(_tables("sure", "How sure", sure_table(groups)))
     return tuple(section for section in sections if section is not None)
 
 
-def of_program(tables: Tables, program: Program, groups: tuple[Group, ...], what: str) -> list[Section]:
+def of_program(
+    tables: Tables, analysis: Analysis, program: Program, groups: tuple[Group, ...], what: str
+) -> list[Section]:
     """Everything there is to see of a recorded program beside its processes and the time of its threads."""
-    sections = of_run(tables, program.run_id, program.names, what, "")
-    if not SEE_WAITS & captures(program.run):
+    sections = of_run(tables, analysis, program.run_id, program.names, what, "")
+    if not SEE_WAITS & split_capture(program.run["capture"]):
         sections.append(_unwatched(program))
     rest = [_tables("gil", "The GIL", gil_table(groups)), _tables("sure", "How sure", sure_table(groups))]
     return [*sections, *(section for section in rest if section is not None)]
@@ -55,7 +57,7 @@ def of_program(tables: Tables, program: Program, groups: tuple[Group, ...], what
 
 def _unwatched(program: Program) -> Section:
     """In the place of the waits: why there are none."""
-    own = sorted(captures(program.run))
+    own = sorted(split_capture(program.run["capture"]))
     left = [_LEFT[name].format(suite=program.run["suite_id"]) for name in own if name in _LEFT]
     said = (
         "Not watched by waits: what the threads of this run waited for is not known, nor how long.",
@@ -72,15 +74,17 @@ _LEFT = {
 """What a capture that sees no waits leaves instead."""
 
 
-def of_run(tables: Tables, run_id: str, names: Names, what: str, told: str) -> list[Section]:
+def of_run(tables: Tables, analysis: Analysis, run_id: str, names: Names, what: str, told: str) -> list[Section]:
     """Blame and wait sites of one run. `what` stands in its figures; `told`, if any, says which run it is."""
     told = f"This is {told}." if told else ""
-    return [section for section in (_blame(tables, run_id, names, what, told), _sites(tables, run_id, told)) if section]
+    return [
+        section for section in (_blame(analysis, run_id, names, what, told), _sites(tables, run_id, told)) if section
+    ]
 
 
-def _blame(tables: Tables, run_id: str, names: Names, what: str, told: str) -> Section | None:
-    view = blame_of(tables, run_id, names)
-    stacks = collapsed(tables, run_id)
+def _blame(analysis: Analysis, run_id: str, names: Names, what: str, told: str) -> Section | None:
+    view = blame_of(analysis, run_id, names)
+    stacks = collapse_waits(analysis, run_id)
     drawn: list[FigureView] = [] if view is None else [blame_figure.figure(view, what)]
     flames = flame.figure(stacks, what)
     drawn += [] if flames is None else [flames]
@@ -158,7 +162,7 @@ def _in_the_middle(tables: Tables, cell: Cell) -> Mapping[str, Any] | None:
         and not run["warmup"]
         and all(run[name] == getattr(cell, name) for name in CELL if name not in ("start_method", "capture"))
     ]
-    of_cell = [run for run in of_cell if "waits" in captures(run)] or of_cell
+    of_cell = [run for run in of_cell if "waits" in split_capture(run["capture"])] or of_cell
     rows = tables.metrics[(tables.metrics["scope"] == "run") & (tables.metrics["metric"] == "gil_wait_ns")]
     waits = rows.dropna(subset=["value"]).groupby("run_id")["value"].max().to_dict()
     known = sorted((run for run in of_cell if run["run_id"] in waits), key=lambda run: waits[run["run_id"]])

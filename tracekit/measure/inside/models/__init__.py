@@ -70,7 +70,7 @@ class Work:
 
 
 class Model:
-    """One way to run work. `start_method` is what multiprocessing is told, empty where no process is started."""
+    """A concurrency model. `start_method` is multiprocessing's, empty where no process is started."""
 
     name = ""
     start_method = ""

@@ -25,7 +25,8 @@ static __attribute__((noinline)) int signal_condition(pthread_cond_t *cond)
     return real_pthread_cond_signal(cond);
 }
 
-/* The GIL is given up and taken in every call that may block. While nobody wants it, this is all there is to do. */
+/* The GIL is given up and taken in every call that may block. While no thread waits for it, this is all there is to
+ * do. */
 EXPORT HOT int pthread_cond_signal(pthread_cond_t *cond)
 {
     struct gil *gil = &gils[0];

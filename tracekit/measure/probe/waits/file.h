@@ -130,7 +130,7 @@ static __thread struct self {
     uint64_t gil_since;
     uint64_t dropped_ns;          /* when it gave up a contended GIL, if that is not recorded yet; or 0 */
     uint64_t dropped_taken, dropped_object;
-    uint64_t checkpoint, queue_read; /* when its CPU time, its run-queue wait were written down last */
+    uint64_t checkpoint, queue_read; /* when its CPU time and its run-queue wait were last put into the table */
     uint64_t streak_since;           /* stamp of the first call of the streak */
     uint64_t streak_ns, streak_cpu;  /* both clocks, read in the streak */
 } self __attribute__((tls_model("initial-exec")));

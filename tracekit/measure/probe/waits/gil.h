@@ -111,7 +111,7 @@ static bool end_gil_wait(uint64_t now)
     self.gil_cond = NULL;
     end_streak();
     atomic_fetch_sub_explicit(&gil->in_cond, 1, relaxed);
-    /* The GIL was made anew meanwhile: nobody waits for that one. */
+    /* The GIL was made anew meanwhile: no thread waits for the new one. */
     if (atomic_fetch_sub_explicit(&gil->waiters, 1, relaxed) == 0)
         atomic_store_explicit(&gil->waiters, 0, relaxed);
     if (waited && self.gil_slot != NULL) {
@@ -148,7 +148,7 @@ COLD static void note_contended_take(struct gil *gil)
     atomic_store_explicit(&gil->taken, now, relaxed);
 }
 
-/* The GIL is taken and nobody waits any more. */
+/* The GIL is taken and no thread waits any more. */
 COLD static void note_free_take(struct gil *gil)
 {
     struct waits_header *header = recording();
@@ -168,7 +168,7 @@ COLD static void note_contended_drop(struct gil *gil)
     self.dropped_ns = now_ns();
 }
 
-/* The clock is read only while somebody waits; otherwise `taken` is cleared, as it is the moment of an earlier take. */
+/* The clock is read only while a thread waits; otherwise `taken` is cleared, as it is the moment of an earlier take. */
 HOT static inline void note_taken(struct gil *gil)
 {
     if (UNLIKELY(atomic_load_explicit(&gil->waiters, relaxed)))

@@ -6,7 +6,7 @@
  */
 
 #if defined(COND_VERSION)
-/* Set by whoever compiles: between us and libc there is a sanitizer, which has no versions. */
+/* Set on the command line: between the probe and libc there is a sanitizer, whose functions have no versions. */
 #elif defined(__x86_64__)
 #define COND_VERSION "GLIBC_2.3.2"
 #else
@@ -171,7 +171,7 @@ static const struct hook {
 } hooks[] = {HOOKS(ENTRY)};
 #undef ENTRY
 
-/* For a function that this libc does not have: nobody is linked to it, but somebody may look it up by name. */
+/* For a function that this libc does not have: no program is linked to it, but one may look it up by name. */
 static int fail_as_missing(void)
 {
     errno = ENOSYS;
@@ -180,7 +180,8 @@ static int fail_as_missing(void)
 
 static _Atomic bool resolved;
 
-/* Another library's constructor may call us before our own ran. Whoever comes twice finds the same addresses. */
+/* Another library's constructor may call a hook before the probe's own ran. Two threads may do this at the same time:
+ * they find the same addresses. */
 COLD static void resolve_libc(void)
 {
     for (size_t n = 0; n < LENGTH(hooks); n++) {

@@ -260,6 +260,8 @@ __attribute__((constructor)) static void construct(void)
 {
     /* A program begins with errno 0. */
     int saved = errno;
+    /* So that no linker leaves them out. */
+    __asm__ volatile("" : : "r"(sources));
     load();
     errno = saved;
 }

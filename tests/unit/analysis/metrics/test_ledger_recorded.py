@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.table_factory import MS, Maker
-from tests.unit.analysis.metrics.asked import ends, one_row
-from tests.unit.analysis.metrics.watched import PART_NAMES, Program
-from tracekit.analysis.metrics.compute import compute_all
+from tests.unit.analysis.metrics.metric_rows import ends, one_row
+from tests.unit.analysis.metrics.watched_program import PART_NAMES, Program
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables, records
 
 THREADING = {"function": "Condition.wait", "file": "/usr/lib/python3.13/threading.py", "line": 359}
@@ -21,7 +22,7 @@ OURS = {"function": "work", "file": "/app/app.py", "line": 3}
 def parts(tables: Tables, **where: Any) -> dict[str, float]:
     """Every part that is not 0, in ms, of the one place."""
     where = where or {"scope": "run"}
-    rows = records(compute_all(tables, ["thread_wall_ns", *PART_NAMES]))
+    rows = records(compute_all(Analysis(tables), ["thread_wall_ns", *PART_NAMES]))
     rows = [row for row in rows if all(row[key] == value for key, value in where.items())]
     assert len({row["metric"] for row in rows}) == len(rows)
     return {row["metric"]: row["value"] / MS for row in rows if row["value"]}
@@ -124,7 +125,9 @@ def test_native_threads_are_in_no_ledger() -> None:
     program.thread(8, cpu_ms=50, role="native")
     tables = program.tables()
     assert parts(tables)["thread_wall_ns"] == 100
-    assert {row["tid"] for row in records(compute_all(tables, ["thread_wall_ns"])) if row["scope"] == "thread"} == {7}
+    assert {
+        row["tid"] for row in records(compute_all(Analysis(tables), ["thread_wall_ns"])) if row["scope"] == "thread"
+    } == {7}
 
 
 def test_a_program_that_nobody_watched_has_one_blocked_part() -> None:
@@ -281,7 +284,7 @@ def test_the_parts_add_up_to_the_whole_exactly(
         program.wait(tid, kind, start, start + length, method=method if kind == "gil" else "waits-probe", **site)
     if steal is not None:
         program.steal(steal)
-    found = compute_all(program.tables(), ["thread_wall_ns", *PART_NAMES])
+    found = compute_all(Analysis(program.tables()), ["thread_wall_ns", *PART_NAMES])
     found = found[found["quality"] != "unavailable"]
     for _, place in found.groupby(["scope", "run_id", "pid", "tid"], dropna=False):
         values = place.set_index("metric")["value"]
@@ -296,10 +299,10 @@ def test_the_parts_add_up_to_the_whole_exactly(
 def test_only_differences_of_stamps_matter(shift: int) -> None:
     maker, _, _ = suite_run()
     tables = maker.tables()
-    before = compute_all(tables, ["thread_wall_ns", *PART_NAMES, "gil_wait_ns"])
+    before = compute_all(Analysis(tables), ["thread_wall_ns", *PART_NAMES, "gil_wait_ns"])
     for name in ("runs", "threads", "spans", "waits", "counters"):
         frame = tables.table(name)
         for column in ("start_ns", "end_ns", "ts_ns", "spawn_requested_ns"):
             if column in frame:
                 frame[column] = frame[column] + shift
-    assert compute_all(tables, ["thread_wall_ns", *PART_NAMES, "gil_wait_ns"]).equals(before)
+    assert compute_all(Analysis(tables), ["thread_wall_ns", *PART_NAMES, "gil_wait_ns"]).equals(before)

@@ -1,4 +1,4 @@
-"""Asking the metrics table one question, as tests do."""
+"""Rows of the metrics table, as tests look them up."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables, records
 
 
 def all_rows(tables: Tables, metric: str, **where: Any) -> list[dict[str, Any]]:
     """Rows of one metric that agree with `where`, as dicts with None for what is missing."""
-    found = compute_all(tables, [metric])
+    found = compute_all(Analysis(tables), [metric])
     return [row for row in records(found) if all(row[key] == value for key, value in where.items())]
 
 

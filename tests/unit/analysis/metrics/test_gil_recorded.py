@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from tests.table_factory import ENVIRONMENT, MS, Maker, full_run
-from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
-from tests.unit.analysis.metrics.watched import Program
-from tracekit.analysis.metrics.compute import compute_all
+from tests.unit.analysis.metrics.metric_rows import all_rows, ends, one_row
+from tests.unit.analysis.metrics.watched_program import Program
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
-from tracekit.analysis.metrics.gil.wait_sampled import waits_for_gil, wilson
-from tracekit.analysis.metrics.methods import RANKS, apart, best_row, differences, family, rank
+from tracekit.analysis.metrics.gil.wait_sampled import compute_wilson, waits_for_gil
+from tracekit.analysis.metrics.methods import RANKS, compare_methods, find_family, measure_distance, rank
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables, from_rows
 
 
@@ -147,6 +148,28 @@ def test_one_drop_is_one_handoff() -> None:
     assert one_row(program.tables(), "gil_handoff_latency_ns", scope="run")["value"] == 1 * MS
 
 
+def test_a_handoff_is_from_the_last_drop_by_another_thread() -> None:
+    """7 waits from 4 to 10. Its own drop before that is stamped late, at 5; drops of 8 come one after the other."""
+    program = Program()
+    program.thread(7)
+    program.thread(8)
+    program.wait(7, "gil", 4, 10)
+    program.hold(8, None, 3)
+    program.hold(7, None, 5)
+    # Only its own drop lies in the wait, and 8's before it: nobody handed anything over.
+    assert one_row(program.tables(), "gil_handoffs", scope="run")["value"] == 0
+    program.hold(8, None, 4.5)
+    # 8 held it for a moment before 7's own drop was stamped.
+    assert one_row(program.tables(), "gil_handoff_latency_ns", scope="run")["value"] == 5.5 * MS
+    program.hold(7, None, 5.5)
+    assert one_row(program.tables(), "gil_handoff_latency_ns", scope="run")["value"] == 5.5 * MS
+    program.hold(8, None, 6)
+    program.hold(8, None, 9)
+    tables = program.tables()
+    assert one_row(tables, "gil_handoffs", scope="run")["value"] == 1
+    assert one_row(tables, "gil_handoff_latency_ns", scope="run")["value"] == 1 * MS
+
+
 def test_where_drops_were_not_recorded_waits_are_counted() -> None:
     program = Program()
     program.thread(7)
@@ -220,15 +243,18 @@ def test_a_thread_that_is_alone_in_its_process_waits_for_no_gil() -> None:
 
 
 def test_wilson_holds_its_share_and_stays_a_share() -> None:
-    assert wilson(0, 10) == (0, pytest.approx(0.2775, abs=1e-4))
-    assert wilson(1, 10) == (pytest.approx(0.7225, abs=1e-4), 1)
-    assert wilson(0, 0) == (0, 1)
+    assert compute_wilson(0, 10) == (0, pytest.approx(0.2775, abs=1e-4))
+    assert compute_wilson(1, 10) == (pytest.approx(0.7225, abs=1e-4), 1)
+    assert compute_wilson(0, 0) == (0, 1)
 
 
 def test_methods_by_rank() -> None:
     given = ["portable", "no-gil", "py-spy-native", "waits-probe, thread ends", "kernel-sched", "kernel-uprobe"]
     assert [rank(method) for method in given] == [5, 4, 3, 2, 1, 0]
-    assert [family(method) for method in ("linux", "waits-probe + schedstat", "")][:2] == ["accounting", "waits-probe"]
+    assert [find_family(method) for method in ("linux", "waits-probe + schedstat", "")][:2] == [
+        "accounting",
+        "waits-probe",
+    ]
     assert rank("") == len(RANKS)
 
 
@@ -244,10 +270,8 @@ def test_how_far_methods_are_apart() -> None:
     inside = row(0.0, "schedstat", quality="bound", lower=0.0, upper=50.0)
     below = row(3.0, "schedstat", quality="bound", lower=0.0, upper=4.0)
     above = row(30.0, "schedstat", quality="bound", lower=12.0, upper=40.0)
-    assert [apart(best, item) for item in (other, inside, below, above)] == [3, 0, 6, 2]
-    assert best_row([other, best, below]) is best
-    assert best_row([]) is None
-    found = list(differences([below, other, best]))
+    assert [measure_distance(best, item) for item in (other, inside, below, above)] == [3, 0, 6, 2]
+    found = list(compare_methods([below, other, best]))
     assert [(item.best["method"], item.other["method"], item.apart) for item in found] == [
         ("kernel-uprobe", "waits-probe", 3),
         ("kernel-uprobe", "schedstat", 6),
@@ -256,8 +280,10 @@ def test_how_far_methods_are_apart() -> None:
 
 def doubts(program: Program) -> list[str]:
     tables = program.tables()
-    metrics = compute_all(tables, ["gil_wait_ns", "run_queue_wait_ns", "thread_wall_ns", "unattributed_ns"])
-    return [item.code for item in find_notices(tables, metrics) if item.code in ("methods-differ", "ledger-open")]
+    metrics = compute_all(Analysis(tables), ["gil_wait_ns", "run_queue_wait_ns", "thread_wall_ns", "unattributed_ns"])
+    return [
+        item.code for item in find_notices(Analysis(tables), metrics) if item.code in ("methods-differ", "ledger-open")
+    ]
 
 
 @pytest.mark.parametrize(("kernel_ms", "expected"), [(60, []), (56, []), (53, ["methods-differ"])])
@@ -317,7 +343,7 @@ def test_an_open_ledger_asks_for_no_capture_that_ran(capture: str, advice: str) 
             {**whole, "metric": "unattributed_ns", "value": 16.0 * MS},
         ],
     )
-    (found,) = [item for item in find_notices(tables, metrics) if item.code == "ledger-open"]
+    (found,) = [item for item in find_notices(Analysis(tables), metrics) if item.code == "ledger-open"]
     assert found.remedy.startswith(advice)
     assert "(16 %; too much in 1 of 1 runs)" in found.text
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.table_factory import SECOND, Maker
-from tests.unit.analysis.metrics.asked import all_rows
-from tracekit.analysis.metrics.startup.stages import LIFE, READY, RECORDING, lengths_of
+from tests.unit.analysis.metrics.metric_rows import all_rows
+from tracekit.analysis.metrics.startup.stages import LIFE, READY, RECORDING, measure_stages
 from tracekit.analysis.tables import COLUMNS
 
 COLUMNS_OF_STAMPS = [name for name in COLUMNS["starts"] if name.endswith("_ns")]
@@ -59,7 +59,7 @@ SPAWN = start(
 
 
 def test_the_stages_of_a_thread() -> None:
-    assert lengths_of(THREAD, NONE) == {
+    assert measure_stages(THREAD, NONE) == {
         "bootstrap": 50,
         "task": 10,
         "result": 40,
@@ -71,7 +71,7 @@ def test_the_stages_of_a_thread() -> None:
 
 
 def test_the_stages_of_a_forked_process_and_what_tracekit_adds_is_left_out() -> None:
-    assert lengths_of(FORK, FORKED) == {
+    assert measure_stages(FORK, FORKED) == {
         "fork": 200,
         "bootstrap": 200,
         RECORDING: 120 + 50,
@@ -87,7 +87,7 @@ def test_the_stages_of_a_forked_process_and_what_tracekit_adds_is_left_out() -> 
 
 
 def test_the_stages_of_a_spawned_process() -> None:
-    lengths = lengths_of(SPAWN, NEW_IMAGE)
+    lengths = measure_stages(SPAWN, NEW_IMAGE)
     names = ("exec", "image", "interpreter", "site", "imports", "main", "unpickle", "bootstrap")
     assert [lengths[name] for name in names] == [10, 20, 30, 40, 50, 60, 70, 80]
     assert [lengths[name] for name in (RECORDING, "task", "result", "stop", "exit", "join")] == [
@@ -103,14 +103,14 @@ def test_the_stages_of_a_spawned_process() -> None:
 
 def test_the_first_start_under_a_fork_server_has_the_servers_image_before_the_fork() -> None:
     row = {**SPAWN, "forked_ns": 130, "main_begun_ns": 150}
-    lengths = lengths_of(row, NEW_IMAGE | FORKED)
+    lengths = measure_stages(row, NEW_IMAGE | FORKED)
     assert (lengths["site"], lengths["fork"], lengths["imports"]) == (40, 30, 20)
 
 
 def test_what_ended_before_the_parent_had_the_result_kept_nobody() -> None:
     """A worker without an executor sends its results and is gone: the parent's own stamp may come later."""
     row = {**FORK, "result_ns": 875}
-    lengths = lengths_of(row, FORKED)
+    lengths = measure_stages(row, FORKED)
     assert (lengths["result"], lengths["stop"], lengths[RECORDING]) == (225, 0, 120)
     assert (lengths["exit"], lengths["join"]) == (25, 100)
     assert lengths[LIFE] == 900 - 120
@@ -118,7 +118,7 @@ def test_what_ended_before_the_parent_had_the_result_kept_nobody() -> None:
 
 def test_without_the_stage_probe_the_whole_is_known_and_its_ends_are_not() -> None:
     unwatched = {**SPAWN, **dict.fromkeys(("exec_ns", "image_ns", "interpreter_ns", "site_ns", "exit_ns"))}
-    lengths = lengths_of(unwatched, NEW_IMAGE)
+    lengths = measure_stages(unwatched, NEW_IMAGE)
     unknown = {name for name, value in lengths.items() if value is None}
     assert unknown == NEW_IMAGE | {"imports", "exit", "join"}
     assert (lengths["main"], lengths["result"], lengths[LIFE]) == (60, 110, 980)
@@ -126,12 +126,12 @@ def test_without_the_stage_probe_the_whole_is_known_and_its_ends_are_not() -> No
 
 @pytest.mark.parametrize("lacking", ["requested_ns", "result_ns", "joined_ns"])
 def test_a_start_that_was_not_followed_to_its_end_has_no_stages(lacking: str) -> None:
-    assert lengths_of({**FORK, lacking: None}, FORKED) == {}
+    assert measure_stages({**FORK, lacking: None}, FORKED) == {}
 
 
 def test_stamps_that_contradict_one_another_give_nothing() -> None:
-    assert lengths_of({**FORK, "forked_ns": 50}, FORKED) == {}
-    assert lengths_of({**FORK, "exit_ns": 1001}, FORKED) == {}
+    assert measure_stages({**FORK, "forked_ns": 50}, FORKED) == {}
+    assert measure_stages({**FORK, "exit_ns": 1001}, FORKED) == {}
 
 
 @given(
@@ -145,7 +145,7 @@ def test_the_stages_sum_to_the_life(stamps: list[int], shape: tuple[dict[str, An
         key=lambda name: model[name],
     )
     row = {**dict.fromkeys(COLUMNS_OF_STAMPS), **dict(zip(order, stamps, strict=False))}
-    lengths = lengths_of(row, probed)
+    lengths = measure_stages(row, probed)
     whole = lengths.pop(LIFE)
     recording = lengths.pop(RECORDING, 0) or 0
     assert lengths.pop(READY) == row["first_instruction_ns"] - row["requested_ns"]

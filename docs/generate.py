@@ -177,7 +177,7 @@ def accuracy_part() -> str:
 
 def predictions_part() -> str:
     """What `make predictions` found, from the file that it wrote."""
-    return predictions.markdown(predictions.read(DOCS / "predictions.json"))
+    return predictions.format_markdown(predictions.read_report(DOCS / "predictions.json"))
 
 
 PARTS: dict[str, Callable[[], str]] = {

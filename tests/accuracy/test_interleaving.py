@@ -38,9 +38,9 @@ def running(code: str, pids: list[int]) -> Callable[[Started], tuple[int, str]]:
 
 def test_only_one_of_the_two_runs_at_a_time() -> None:
     begin_ns = time.monotonic_ns()
-    results, turns = interleave([running(BUSY, []), running(BUSY, [])])
+    results, interleaver = interleave([running(BUSY, []), running(BUSY, [])])
     end_ns = time.monotonic_ns()
-    own = [turns.own_ns(side, begin_ns, end_ns) for side in (0, 1)]
+    own = [interleaver.own_ns(side, begin_ns, end_ns) for side in (0, 1)]
     for side, (code, out) in enumerate(results):
         assert code == 0
         # With the CPU time of both in the turns of one it would be about twice its turns, on any machine.
@@ -49,10 +49,10 @@ def test_only_one_of_the_two_runs_at_a_time() -> None:
 
 
 def test_turns_are_cut_to_the_time_span_that_is_asked_for() -> None:
-    _, turns = interleave([running("pass", []), running("pass", [])], first=1)
-    assert turns.own_ns(0, 0, 1) == 0
+    _, interleaver = interleave([running("pass", []), running("pass", [])], first=1)
+    assert interleaver.own_ns(0, 0, 1) == 0
     begin_ns = time.monotonic_ns()
-    assert turns.own_ns(1, begin_ns, begin_ns + 10**9) == 0
+    assert interleaver.own_ns(1, begin_ns, begin_ns + 10**9) == 0
 
 
 def test_both_may_use_the_same_cpu() -> None:

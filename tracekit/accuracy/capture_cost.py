@@ -1,16 +1,15 @@
-"""What a capture costs: the same work with it and without it, in pairs (pairs.py), and the verdict.
+"""Measures what a capture costs: the same work with and without it, in pairs (paired_runs.py), and the verdict.
 
-The ratio is the interquartile mean of the pairs' ratios, the mean of their middle half, and its interval a bootstrap
-over the pairs: a burst of steal that hits one run of one pair is one outlier, where a ratio of sums would be that
-burst.
+The ratio is the interquartile mean of the pairs' ratios, that is, the mean of their middle half; its interval is a
+bootstrap over the pairs. A burst of steal in one run is then one outlier, where it would dominate a ratio of sums.
 
-CPU time (user and system) does not count what the hypervisor gives to others, so it decides more closely than the wall.
-It is measured on all CPUs. The wall is not: on which CPU a thread goes on when it is its turn, and whether another is
-already there, moves the wall of two workers by 3 % from pair to pair. On one CPU, the same for both sides, it does not.
-Where the runs follow one another there are no turns, and both are of the same runs.
+CPU time (user and system) does not include time that the hypervisor gives to other machines, so it is more precise than
+the wall. It is measured on all CPUs, the wall on one CPU, the same for both sides: on several, the CPU on which a
+stopped thread continues changes the wall of two workers by 3 % from pair to pair. Where the runs of a pair do not
+alternate, both come from the same runs.
 
-There are up to `BATCHES` times as many pairs while the limit lies within the interval and that is wider than the limit
-is far from 1: what costs half of it is told apart soon, what is close to it late.
+Up to `BATCHES` times as many pairs are made while the limit is in the interval and the interval is wider than the limit
+is away from 1: a cost of half the limit is decided soon, a cost near the limit late.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One piece of work, the capture that is judged by it, and the most that it may cost: 0.01 is 1 %."""
+    """A piece of work, a capture, and the most that the capture may cost: 0.01 is 1 %."""
 
     work: PairedWork
     capture: str
     most: float
     at_once: bool = True
-    """Whether the runs of a pair take turns. Uprobes slow down every process that uses the same libpython."""
+    """Whether the runs of a pair alternate. Uprobes slow down every process with the same libpython: not for these."""
 
     @property
     def name(self) -> str:
@@ -50,12 +49,12 @@ class Subject:
 
 
 def make_workload(name: str, model: str) -> PairedWork:
-    """A workload that users have."""
+    """Make the work of one of tracekit's workloads."""
     return PairedWork(name=name, target=WORKLOADS.target(name), model=model, one_cpu=model == "serial")
 
 
 def make_storm(name: str, attribute: str, model: str) -> PairedWork:
-    """See storm_workloads.py. On two CPUs how threads meet makes more of a difference than anything else."""
+    """Make the work of a storm, on one CPU: on two, how the threads happen to meet differs more than anything else."""
     return PairedWork(name=name, target=f"tracekit.accuracy.storm_workloads:{attribute}", model=model, one_cpu=True)
 
 
@@ -81,7 +80,9 @@ SUBJECTS = (
 def measure_cost(
     subject: Subject, interpreter: Interpreter, *, pairs: int, size: str = "default", scratch: Path | None = None
 ) -> list[Comparison]:
-    """Two rows, CPU time and wall; or one that says why there are none. `pairs` is a batch that decides about 1 %.
+    """Measure one subject: a comparison of CPU time and one of the wall, or one that says why there are none.
+
+    `pairs` is the size of a batch where 1 % is allowed.
 
     Raises RunFailed and EnvironmentLacks.
     """
@@ -117,7 +118,7 @@ def measure_cost(
 
 
 def _measured_together(cpu_time: PairedWork, wall: PairedWork) -> list[tuple[PairedWork, tuple[str, ...]]]:
-    """The work that is run, and the checks that are made of it."""
+    """The work to run, and the checks to make of it."""
     return [(cpu_time, COSTS)] if cpu_time == wall else [(cpu_time, COSTS[:1]), (wall, COSTS[1:])]
 
 
@@ -128,17 +129,17 @@ def _of(check: str, pairs: Sequence[tuple[RunCost, RunCost]]) -> list[tuple[floa
 
 
 def is_decided(row: Comparison) -> bool:
-    """Whether more pairs would hardly tell otherwise: the limit lies outside the interval, or that is narrow."""
+    """Whether more pairs would hardly change the verdict: the limit is outside the interval, or the interval narrow."""
     if row.lower is None or row.upper is None or row.tolerance is None:
         return False
     return not row.lower <= 1 + row.tolerance < row.upper or row.upper - row.lower <= row.tolerance
 
 
 def judge_pairs(place: ComparedRun, check: str, subject: Subject, pairs: Sequence[tuple[float, float]]) -> Comparison:
-    """The row of pairs (with, without).
+    """Judge pairs (with, without).
 
-    off: even the lower end of the interval is above the limit. ok: the ratio is within the limit, and so is the upper
-    end or the interval is at most twice as wide as the limit is far from 1. unclear: everything between.
+    fail: the lower end of the interval is above the limit. ok: the ratio is within the limit, and either the upper end
+    is, too, or the interval is at most twice as wide as the limit is away from 1. inconclusive: all others.
     """
     ratios = [with_ / without for with_, without in pairs if with_ > 0 and without > 0]
     if len(ratios) < bootstrap.LEAST:

@@ -28,9 +28,6 @@ CHECKS: Mapping[str, str] = {
 COSTS = ("effect", "effect-wall")
 """The checks of what capturing costs."""
 
-VERDICTS = ("ok", "fail", "inconclusive", "unavailable")
-"""inconclusive: beyond the tolerance by no more than a busy machine explains, or an interval too wide to decide."""
-
 SHARE, LEAST_NS = 0.03, 2 * MS
 """The tolerance of a wait: 3 % or 2 ms."""
 
@@ -47,6 +44,8 @@ class Comparison:
     program: str
     python: str
     verdict: str
+    """ok, fail, inconclusive (beyond the tolerance by no more than a busy machine explains, or an interval too wide to
+    decide) or unavailable."""
     what: str = ""
     """What is compared: a thread and the kind of wait, a process, a capture."""
     unit: str = ""

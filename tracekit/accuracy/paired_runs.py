@@ -35,10 +35,9 @@ WITHOUT, WITH = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedWork:
-    """A workload, where it is (`module:attribute`), and the model that it runs under.
+    """A workload, its target (`module:attribute`), and the model that it runs under.
 
-    one_cpu   both sides of a pair may use one CPU, the same one, a different one from pair to pair: what one thread
-              does, since two CPUs are seldom equally fast
+    one_cpu   both sides of a pair use the same CPU, which changes from pair to pair: two CPUs are seldom equally fast
     """
 
     name: str
@@ -53,7 +52,7 @@ class PairedWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCost:
-    """What one run took. The wall is that of its own turns."""
+    """The wall and the CPU time of one run, ns; the wall counts its own slices only."""
 
     wall_ns: float
     cpu_ns: float
@@ -70,7 +69,7 @@ def make_pairs(
     at_once: bool,
     folder: Path,
 ) -> list[tuple[RunCost, RunCost]]:
-    """(with, without) of each pair; one pair more is made first, to warm up. Raises MeasurementError and RunFailed."""
+    """Run pairs and return (with, without) of each; a first pair warms up. Raises MeasurementError and RunFailed."""
 
     def spec(number: int, side: int) -> RunSpec:
         return RunSpec(
@@ -97,24 +96,24 @@ def make_pairs(
     imports = suite.imports
     link_packages(imports, {name: package.parent / name for name in ("tracekit", "workloads")})
     cpus = sorted(os.sched_getaffinity(0))
-    shared: list[Interleaver | None] = []
+    interleavers: list[Interleaver | None] = []
     with start_watchdog() as one, start_watchdog() as other:
         runner = _Runner(suite, imports, machine.describe(), (one, other))
         for number, pair in enumerate(specs):
             first = number % 2
             if at_once:
                 cpu_of_both = cpus[number // 2 % len(cpus)] if work.one_cpu else None
-                shared.append(runner.at_once(pair, first, cpu_of_both))
+                interleavers.append(runner.at_once(pair, first, cpu_of_both))
             else:
                 runner.one_by_one(pair, first)
-                shared.append(None)
+                interleavers.append(None)
     suite.finish("ok", [])
-    costs = _costs(suite, shared)
+    costs = _costs(suite, interleavers)
     return [(costs[with_.run_id], costs[without.run_id]) for without, with_ in specs[1:]]
 
 
 class _Runner:
-    """Makes the runs of one suite. Each side has a watchdog, which watches one process at a time."""
+    """Runs the pairs of one suite. Each side has a watchdog, which watches one process at a time."""
 
     def __init__(
         self, suite: SuiteFolder, imports: Path, facts: dict[str, Any], watchdogs: tuple[Watchdog, Watchdog]
@@ -126,19 +125,19 @@ class _Runner:
 
     def at_once(self, pair: tuple[RunSpec, RunSpec], first: int, cpu: int | None) -> Interleaver:
         without, with_ = (partial(self._run, pair[side], self._watchdogs[side]) for side in (WITHOUT, WITH))
-        _, turns = interleave([without, with_], first=first, cpu=cpu)
-        return turns
+        _, interleaver = interleave([without, with_], first=first, cpu=cpu)
+        return interleaver
 
     def one_by_one(self, pair: tuple[RunSpec, RunSpec], first: int) -> None:
         for side in (first, 1 - first):
             self._run(pair[side], self._watchdogs[side], lambda leader: None)
 
     def _run(self, spec: RunSpec, watchdog: Watchdog, started: Started) -> None:
-        def told(leader: int) -> None:
+        def on_start(leader: int) -> None:
             started(leader)
             watchdog.watch(leader)
 
-        outcome = run_one(spec, self._suite.bundle(spec.run_id), self._imports, self._facts, told)
+        outcome = run_one(spec, self._suite.bundle(spec.run_id), self._imports, self._facts, on_start)
         watchdog.rest()
         if outcome.status != "ok":
             raise MeasurementError(
@@ -147,15 +146,15 @@ class _Runner:
             )
 
 
-def _costs(suite: SuiteFolder, shared: list[Interleaver | None]) -> dict[str, RunCost]:
+def _costs(suite: SuiteFolder, interleavers: list[Interleaver | None]) -> dict[str, RunCost]:
     tables = load_suite(suite)
     times = cpu.compute(Analysis(tables))
     cpus = {row["run_id"]: row["value"] for row in records(times[times["scope"] == "run"])}
     costs = {}
     for run in records(tables.runs):
-        turns, side = shared[run["repeat"]], WITHOUT if run["capture"] == "none" else WITH
+        interleaver, side = interleavers[run["repeat"]], WITHOUT if run["capture"] == "none" else WITH
         start_ns, wall_ns = run["start_ns"], run["wall_ns"]
-        wall = wall_ns if turns is None else turns.own_ns(side, start_ns, start_ns + wall_ns)
+        wall = wall_ns if interleaver is None else interleaver.own_ns(side, start_ns, start_ns + wall_ns)
         cpu_ns = cpus.get(run["run_id"])
         if cpu_ns is None:
             raise MeasurementError(f"the CPU time of {run['workload']} was not read", "tracekit doctor")

@@ -1,6 +1,6 @@
-"""Storms: work that does nothing but what the wait probe looks at, the worst that it can meet.
+"""Storms: workloads that do nothing but calls that the wait probe intercepts, its worst case.
 
-Imported by measured processes, like any workload. No user is offered them: they are for `make accuracy`.
+Measured processes import this file like any workload. They are for `make accuracy` only and not listed for users.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Sequence
 from tracekit.workload import Workload
 
 _COUNTING, _COUNT = threading.Lock(), [0]
-"""A number that several threads count up, and its lock."""
+"""A counter that several threads increment, and its lock."""
 
 _BALL = (threading.Lock(), threading.Lock())
-"""Each is given by one player and taken by the other. Held at first but for the one that the first player takes."""
+"""Each lock is released by one player and acquired by the other; the second one is held at first."""
 
 
 def make_turns(times: int, seed: int) -> list[int]:
-    """8 equal items; the seed changes nothing."""
+    """Make 8 equal items; the seed is not used."""
     return [times // 8] * 8
 
 
 def read(times: int) -> int:
-    """os.read of one byte that is always there, in a thread alone."""
+    """Read one available byte again and again, without another thread."""
     source = os.open("/dev/zero", os.O_RDONLY)
     try:
         own = os.read
@@ -36,7 +36,7 @@ def read(times: int) -> int:
 
 
 def take(times: int) -> int:
-    """A lock that nobody else wants, taken and given."""
+    """Acquire and release an uncontended lock."""
     lock = threading.Lock()
     for _ in range(times):
         lock.acquire()
@@ -45,27 +45,27 @@ def take(times: int) -> int:
 
 
 def make_counters(times: int, seed: int) -> list[int]:
-    """2 equal items; the seed changes nothing."""
+    """Make 2 equal items; the seed is not used."""
     return [times // 2] * 2
 
 
 def count(times: int) -> int:
-    """Count up what another thread counts up as well, as programs do. The GIL now and then changes hands inside."""
-    lock, count_switches = _COUNTING, _COUNT
+    """Increment a shared counter under its lock; the GIL is sometimes handed over while the lock is held."""
+    lock, counted = _COUNTING, _COUNT
     for _ in range(times):
         with lock:
-            count_switches[0] += 1
+            counted[0] += 1
     return times
 
 
 def make_players(turns: int, seed: int) -> list[tuple[int, int]]:
-    """Two items: the player's number and its turns."""
+    """Make two items: the player's number and its turns."""
     _BALL[1].acquire()
     return [(0, turns), (1, turns)]
 
 
 def play(item: tuple[int, int]) -> int:
-    """Wait for one's own lock, give the other's: every turn is a wait for a lock and one for the GIL."""
+    """Acquire the own lock and release the other's: every turn waits for a lock and for the GIL."""
     player, turns = item
     mine, yours = _BALL[player], _BALL[1 - player]
     for _ in range(turns):
@@ -75,13 +75,13 @@ def play(item: tuple[int, int]) -> int:
 
 
 def combine(results: Sequence[int]) -> str:
-    """How often in all."""
+    """The sum of all items, as text."""
     return str(sum(results))
 
 
 READ = Workload(
     name="read-storm",
-    summary="os.read of what is there",
+    summary="os.read of available bytes",
     kind="io",
     sizes={"small": 40_000, "default": 800_000},
     make_items=make_turns,
@@ -90,7 +90,7 @@ READ = Workload(
 )
 LOCK = Workload(
     name="lock-storm",
-    summary="a free lock taken and given",
+    summary="a free lock acquired and released",
     kind="cpu",
     sizes={"small": 80_000, "default": 4_000_000},
     make_items=make_turns,
@@ -99,7 +99,7 @@ LOCK = Workload(
 )
 SHARED_LOCK = Workload(
     name="shared-lock-storm",
-    summary="two threads that take one lock for each count",
+    summary="two threads that acquire one lock per increment",
     kind="cpu",
     sizes={"small": 80_000, "default": 3_000_000},
     make_items=make_counters,
@@ -108,7 +108,7 @@ SHARED_LOCK = Workload(
 )
 HANDOVER = Workload(
     name="handover-storm",
-    summary="two threads that hand a lock to and fro",
+    summary="two threads that hand a lock back and forth",
     kind="mixed",
     sizes={"small": 500, "default": 20_000},
     make_items=make_players,

@@ -1,4 +1,4 @@
-"""The accounting's interval for tasks, as `tracekit run` gives it without any capture, against the kernel's uprobes.
+"""Checks the accounting's interval for tasks, as `tracekit run` computes it without captures, against the kernel.
 
 A recorded program has no tasks, so its interval is wide. That of a workload's tasks is narrow, and this is the one that
 reports are made of where nothing better is to be had.
@@ -30,7 +30,7 @@ WORKERS = 2
 
 
 def measure_task_accounting(workload: str, interpreter: Interpreter, scratch: Path | None = None) -> list[Comparison]:
-    """A row per worker thread. Raises RunFailed and CaptureUnavailable."""
+    """Run a workload under threads and compare each worker thread. Raises RunFailed and CaptureUnavailable."""
     spec = RunSpec(
         suite_id="tasks",
         run_id="001",
@@ -58,7 +58,7 @@ def measure_task_accounting(workload: str, interpreter: Interpreter, scratch: Pa
 
 
 def compare_intervals(tables: Tables, place: ComparedRun) -> list[Comparison]:
-    """A row per thread whose tasks have an interval."""
+    """One comparison per thread whose tasks have an interval."""
     check = "gil-schedstat"
     references = sum_task_waits(tables)
     rows = []
@@ -87,7 +87,7 @@ def compare_intervals(tables: Tables, place: ComparedRun) -> list[Comparison]:
 
 
 def sum_task_waits(tables: Tables) -> dict[tuple[int, int], float]:
-    """ns per pid and tid in take_gil, by the kernel, within the thread's task spans."""
+    """Sum by (pid, tid) the kernel's GIL wait within the thread's task spans, ns."""
     waits = tables.waits[(tables.waits["kind"] == "gil") & (tables.waits["method"] == KERNEL_UPROBE)]
     tasks = tables.spans[tables.spans["name"] == "task"]
     found: dict[tuple[int, int], float] = {}

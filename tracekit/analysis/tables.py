@@ -1,6 +1,6 @@
-"""The tidy tables: their names, their columns, and the check at each room's door.
+"""The tidy tables: their names, columns and dtypes, and the check of a table against them.
 
-Every stage after `load` takes these tables and nothing else. `int` columns may be nullable (`Int64`); a stamp that was
+All stages after `load` take these tables and nothing else. `int` columns may be nullable (`Int64`); a stamp that was
 not taken is `<NA>`, never 0. All `*_ns` columns are integer nanoseconds of CLOCK_MONOTONIC or durations. `text` columns
 may be categories: those of `waits` and `holds` are, which can have millions of rows.
 """
@@ -231,15 +231,15 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 
 QUALITIES = ("measured", "estimated", "bound", "unavailable")
-"""measured: read off a clock or counter; estimated: computed from samples, or from other numbers by the rule
-that the metric gives; bound: only lower..upper is known; unavailable: not known, `reason` says why."""
+"""measured: read from a clock or counter; estimated: computed from samples or other numbers by the metric's formula;
+bound: only lower..upper is known; unavailable: not known, `reason` says why."""
 
 WAIT_KINDS = ("gil", "gil-switch", "lock", "io-read", "io-write", "poll", "sleep", "child-wait")
 """Kinds of rows in `waits`. gil: take_gil blocked; gil-switch: drop_gil waited until another thread had taken it."""
 
 WAITS_PROBE, KERNEL_UPROBE = "waits-probe", "kernel-uprobe"
 WAIT_METHODS = (WAITS_PROBE, KERNEL_UPROBE)
-"""Who saw a wait or a hold. A run may have both, so a sum is over one of them."""
+"""The method that recorded a wait or a hold. A run may have both, so a sum must use one of them."""
 
 SCHED_STATES = ("running", "runnable", "sleeping", "disk")
 """States of rows in `sched`; `cpu` is known for `running` only. A running row is followed by `runnable` when the
@@ -252,7 +252,7 @@ _DTYPES: dict[str, Any] = {"text": "str", "int": "Int64", "float": "float64", "b
 
 @dataclass(kw_only=True)
 class Tables:
-    """The tables of one suite. `suite` holds what belongs to no row: the suite's id, command and environment."""
+    """The tables of one suite. `suite` has what belongs to no row: the suite's id, command and environments."""
 
     suite: dict[str, Any]
     runs: pd.DataFrame
@@ -276,17 +276,19 @@ class Tables:
         frame: pd.DataFrame = getattr(self, name)
         return frame
 
-    def beside(self, others: Sequence[Tables]) -> Tables:
-        """These tables with the runs, metrics, notices and environments of other suites; the rest stays this one's.
+    def join_suites(self, others: Sequence[Tables]) -> Tables:
+        """Add the runs, metrics, notices and environments of other suites; the other tables stay this suite's.
 
         A notice of another suite begins with that suite's id.
         """
         all_of_them = (self, *others)
-        said = [other.notices.assign(text=f"{other.suite['suite_id']}: " + other.notices["text"]) for other in others]
+        notices = [
+            other.notices.assign(text=f"{other.suite['suite_id']}: " + other.notices["text"]) for other in others
+        ]
         joined = {
             "runs": pd.concat([tables.runs for tables in all_of_them], ignore_index=True),
             "metrics": pd.concat([tables.metrics for tables in all_of_them], ignore_index=True),
-            "notices": pd.concat([self.notices, *said], ignore_index=True),
+            "notices": pd.concat([self.notices, *notices], ignore_index=True),
         }
         environments = [item for tables in all_of_them for item in tables.suite.get("environments") or ()]
         return replace(self, suite={**self.suite, "environments": environments}, **joined)
@@ -303,7 +305,7 @@ def from_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> pd.DataFram
     A column that is not given is all missing.
     """
     length = max((len(values) for values in columns.values()), default=0)
-    # Arrays and not Series: a report makes hundreds of small tables, and to align their indexes would take longest.
+    # Arrays, not Series: a report makes hundreds of small tables, and aligning their indexes would take longest.
     return pd.DataFrame(
         {
             column: pd.array(columns.get(column, [None] * length), dtype=_DTYPES[kind])

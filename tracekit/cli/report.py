@@ -39,7 +39,7 @@ def report(
     tables = api.analyse(home.suite(suite))
     if others:
         check_with_option(str(tables.suite.get("workload")))
-        tables = tables.beside(api.load_others([home.suite(name) for name in others], api.list_places(tables)))
+        tables = tables.join_suites(api.load_others([home.suite(name) for name in others], api.list_places(tables)))
     files = api.write_report(tables, reports)
     click.echo(to_text(files.view))
     click.echo("")

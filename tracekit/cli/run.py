@@ -240,7 +240,7 @@ def _measure(
             shown.say(f"what was measured is kept: {again}")
             raise
         shown.say("computing the report")
-        tables = api.analyse(outcome.folder).beside(beside)
+        tables = api.analyse(outcome.folder).join_suites(beside)
         return outcome, tables, api.write_report(tables, reports)
 
 

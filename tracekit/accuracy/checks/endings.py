@@ -1,4 +1,4 @@
-"""Every child process is in the table, and the manifest has a line for it that says how it ended."""
+"""Checks that table and manifest have every child process, and how it ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tracekit.analysis.tables import records
 
 
 def compare_children(seen: WatchedRun) -> list[Comparison]:
-    """A row per kind of ending: how many of the children are known to have ended so."""
+    """One comparison per way of ending: how many of the children are recorded so."""
     if not seen.known.children:
         return []
     table = {row["pid"]: (row["ended"], row["exit_code"]) for row in records(seen.tables.processes)}

@@ -1,9 +1,8 @@
-"""GIL wait per thread: the wait probe, the accounting and py-spy against the kernel's uprobes, and against what the
-program knows.
+"""Checks the GIL wait per thread: wait probe, accounting and py-spy against the kernel's uprobes and known answers.
 
-The truth is the kernel's: in each interval between the uprobes at the entry and the return of take_gil, the time from
-the thread's first switch by its own will, which is when it blocks, to the return. Before that switch it can have been
-preempted on its way in, which is a wait for a CPU; `reason` says how much of that there was.
+The reference is the kernel's: in each interval between the uprobes at the entry and the return of take_gil, the time
+from the thread's first voluntary switch, where it blocks, to the return. Before that switch it may have been preempted,
+which is a wait for a CPU; `reason` says how much of that there was.
 
 What blocks it first may be the GIL's mutex, which the probe does not look at: a thread that was made to give the GIL up
 often meets the other one there on its way back. That costs it one wake-up, 10 us a time here on the average. On a busy
@@ -28,13 +27,13 @@ from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_N
 from tracekit.analysis.tables import Tables, records
 
 TRAP_NS = 1_000
-"""What the uprobe at a function's return may add to the time in it."""
+"""The time that the uprobe at a function's return may add to a call."""
 LEAST_SAMPLES = 20
-"""Of fewer no share is judged: their interval is half of all there is."""
+"""With fewer samples no share is compared: its interval would be half of the whole range."""
 
 
 class KernelWait(NamedTuple):
-    """One thread's time in take_gil, ns, and how many times it blocked there."""
+    """One thread's time in take_gil by the kernel, ns: blocked, ready before that; and how often it blocked."""
 
     blocked: float = 0.0
     ready: float = 0.0
@@ -42,7 +41,7 @@ class KernelWait(NamedTuple):
 
 
 def compare_with_kernel(seen: WatchedRun) -> list[Comparison]:
-    """A row per thread that waited for the GIL, or could have."""
+    """One comparison per thread, of the wait probe with the kernel."""
     place, check = seen.place, "gil-kernel"
     if not seen.known.gil:
         return _no_gil(seen)
@@ -71,7 +70,7 @@ def compare_with_kernel(seen: WatchedRun) -> list[Comparison]:
 
 
 def sum_kernel_waits(seen: WatchedRun) -> dict[Key, KernelWait]:
-    """Per thread, from the kernel's events."""
+    """Sum each thread's GIL waits from the kernel's events."""
     assert seen.kernel is not None
     waits = seen.tables.waits
     waits = waits[(waits["kind"] == "gil") & (waits["method"] == KERNEL_UPROBE)]
@@ -90,7 +89,7 @@ def sum_kernel_waits(seen: WatchedRun) -> dict[Key, KernelWait]:
 
 
 def compare_with_known(seen: WatchedRun) -> list[Comparison]:
-    """A row per thread that knows its GIL wait, or the least of it."""
+    """One comparison per thread that knows its GIL wait or a lower bound of it."""
     rows = []
     for thread in seen.known.threads:
         if "gil" in thread.waits:
@@ -101,8 +100,7 @@ def compare_with_known(seen: WatchedRun) -> list[Comparison]:
 
 
 def compare_accounting(seen: WatchedRun) -> list[Comparison]:
-    """A row per thread: whether the interval that the system's own accounts give contains the truth, widened by the
-    tolerance of the truth itself."""
+    """One comparison per thread: whether the accounting's interval contains the kernel's value within its tolerance."""
     place, check = seen.place, "gil-schedstat"
     if not seen.known.gil:
         return []
@@ -136,13 +134,12 @@ def compare_accounting(seen: WatchedRun) -> list[Comparison]:
 
 
 def compare_pyspy(seen: WatchedRun) -> list[Comparison]:
-    """A row per thread of the program in a run under py-spy and the kernel capture: shares of the thread's life.
+    """One comparison per thread of the program, under py-spy and the kernel capture: shares of the thread's lifetime.
 
-    A stack does not tell a wait in take_gil from one in drop_gil, so the truth is both together. The main thread waits
-    in Thread.start and join for locks and, at their ends, for the GIL: no stack tells these apart, and it is left out.
-    A share of 100 samples is itself known to 10 points only: a difference beyond the tolerance that the interval of the
-    share explains is unclear. Of a thread with hardly a sample, py-spy having been unable to read its stack, say, there
-    is no share.
+    A stack does not distinguish a wait in take_gil from one in drop_gil, so the reference is their sum. The main thread
+    waits in Thread.start and join for locks and then for the GIL, which no stack distinguishes: it is left out. A share
+    of 100 samples is known to 10 points only: a difference beyond the tolerance that the share's interval explains is
+    inconclusive. A thread with hardly any sample, for example where py-spy could not read its stack, has no share.
     """
     place, check = seen.place, "gil-py-spy"
     if silent := explain_missing_reference(seen.kernel):
@@ -178,7 +175,7 @@ def compare_pyspy(seen: WatchedRun) -> list[Comparison]:
 
 
 def _no_gil(seen: WatchedRun) -> list[Comparison]:
-    """Without a GIL the one right answer is that nobody waited for it."""
+    """Without a GIL the only correct GIL wait is 0."""
     found = sum(sum_waits(seen.tables, "gil", WAITS_PROBE).values())
     return [
         seen.place.compare(

@@ -1,7 +1,7 @@
-"""The ledger closes: what no part of it explains is a small share of the thread time.
+"""Checks that the ledger adds up: its unattributed part is a small share of the thread time.
 
-With the kernel capture it is made of scheduling events, without it of the probe's waits and the system's accounts, so
-that a run with it proves nothing about one without.
+With the kernel capture the ledger is made of scheduling events, without it of the probe's waits and the system's
+accounting, so both are checked.
 
 Some virtual machines' kernels record nothing in the context of the host's own agent: when it gives a CPU to one of our
 threads, that switch is missing and nothing says so. The program's own CPU time tells: where the events have less of it,
@@ -17,17 +17,17 @@ from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis.tables import records
 
 MOST_MISSING = 0.01
-"""Share of the thread time that the threads may have computed without the kernel's events showing them running."""
+"""The largest share of the thread time that may be CPU time which the kernel's events do not show."""
 
 
 def compare_unattributed(seen: WatchedRun) -> list[Comparison]:
-    """One row per run: |unattributed| of each thread, added up, over the time of the threads."""
+    """One comparison per run: the sum of each thread's |unattributed| over the threads' wall time."""
     place, check = seen.place, "unattributed"
     of_run, of_threads = _values(seen, "unattributed_ns", "run"), _values(seen, "unattributed_ns", "thread")
     whole = sum(_values(seen, "thread_wall_ns", "run")[:1])
     if not of_run or not whole:
         return [place.mark_unavailable(check, "the ledger of this run is not known")]
-    # What one thread has too much would hide in the sum what another lacks.
+    # In the plain sum, a surplus of one thread would hide a lack of another.
     rest = max(abs(of_run[0]), sum(map(abs, of_threads)))
     share, missing = rest / whole, sum_unrecorded_cpu(seen) / whole
     holes = missing > MOST_MISSING
@@ -48,7 +48,7 @@ def compare_unattributed(seen: WatchedRun) -> list[Comparison]:
 
 
 def sum_unrecorded_cpu(seen: WatchedRun) -> float:
-    """ns of CPU time, by the program's own clocks, in which the kernel's events do not show the thread running."""
+    """Sum the CPU time, ns, by the program's own clocks in which the kernel's events do not show the thread running."""
     if seen.kernel is None:
         return 0.0
     running = seen.tables.sched[seen.tables.sched["state"] == "running"]
@@ -62,7 +62,7 @@ def sum_unrecorded_cpu(seen: WatchedRun) -> float:
 
 
 def _values(seen: WatchedRun, metric: str, scope: str) -> list[float]:
-    """What is known of it, the best method of each place first."""
+    """The available values of a metric, the preferred method of each place first."""
     chosen = seen.tables.metrics
     chosen = chosen[(chosen["metric"] == metric) & (chosen["scope"] == scope)]
     return [float(row["value"]) for row in records(chosen) if row["quality"] != "unavailable"]

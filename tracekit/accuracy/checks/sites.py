@@ -1,4 +1,4 @@
-"""Wait sites: whether waits and holds are booked to functions in which the thread can have been.
+"""Checks wait sites: whether waits and holds are attributed to functions in which the thread can have been.
 
 A place is "file.py:qualname". Code objects of Python 3.9 and 3.10 know no qualified name, so there the last part of it
 is compared. Every program gives all places where its threads can wait between their two stamps, so one other name is
@@ -19,7 +19,7 @@ from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.tables import records
 
 MOST_UNNAMED = 0.02
-"""Share of the waited time that may carry no function: waits in C code before or after any Python frame."""
+"""The share of the waited time that may have no function: waits in C code before or after any Python frame."""
 
 OWN = "known.py:"
 """The programs' own stopwatch."""
@@ -28,7 +28,7 @@ GENERATED = ("executed_", "generated_", "reloaded_")
 
 
 def compare_sites(seen: WatchedRun) -> list[Comparison]:
-    """A row per thread and kind whose places are known."""
+    """One comparison per thread and kind of wait with known places, and per thread with known places of GIL drops."""
     rows = []
     for thread in seen.known.threads:
         window = (thread.start_ns, thread.end_ns)
@@ -44,7 +44,7 @@ def compare_sites(seen: WatchedRun) -> list[Comparison]:
 
 
 def compare_changing_code(seen: WatchedRun) -> list[Comparison]:
-    """Where code comes and goes: waits and holds that are booked to a generated function which did not run then."""
+    """Compare waits and holds that are attributed to generated functions with the functions that ran at that time."""
     if not seen.known.active:
         return []
     runs = _Runs(seen.known)
@@ -62,10 +62,10 @@ def compare_changing_code(seen: WatchedRun) -> list[Comparison]:
                     ran = active.name if active is not None else "none"
                     wrong.append(f"{name} in {row['file']} while {ran} ran")
     expected = len(seen.known.active)
-    reason = f"{right} of {right + len(wrong)} rightly named, {expected} functions ran"
+    reason = f"{right} of {right + len(wrong)} correctly named, {expected} functions ran"
     if wrong:
         reason += f"; first: {wrong[0]}"
-    # Without a GIL they wait for nothing but a lock now and then.
+    # Without a GIL the functions only wait for a lock now and then.
     enough = right >= expected / 2 or not seen.known.gil
     return [
         seen.place.compare(
@@ -85,7 +85,7 @@ def compare_changing_code(seen: WatchedRun) -> list[Comparison]:
 def _judged(
     seen: WatchedRun, what: str, thread: KnownThread, found: list[dict[str, Any]], places: list[str], *, weight: str
 ) -> list[Comparison]:
-    """The row of one thread and kind; none where it did not wait so. `weight` is a column, empty: each counts 1."""
+    """The comparison of one thread and kind; none without such rows. `weight` is a column; empty: each row counts 1."""
     weights = [float(row[weight]) if weight else 1.0 for row in found]
     total = sum(weights)
     if not total:
@@ -129,13 +129,13 @@ def _shown(place: str, *, short: bool) -> str:
 
 
 def _file_fits(name: str, file: str | None) -> bool:
-    """A function of exec names a file of its own; the others share one."""
+    """Whether the file fits: each function of exec has its own file, the others share one."""
     kind, _, number = name.partition("_")
     return kind != "executed" or file == f"<executed {number}>"
 
 
 class _Runs:
-    """Which generated function ran in a thread at some time."""
+    """Finds the generated function that ran in a thread at a given time."""
 
     def __init__(self, known: KnownAnswers) -> None:
         self._by_tid: dict[int, list[ActiveFunction]] = {}

@@ -1,4 +1,4 @@
-"""Context switches that the probe reads at the end of each thread, against the kernel's events sched_switch.
+"""Checks the context switches that the probe reads at the end of each thread against the kernel's sched_switch events.
 
 Both counts are up to the moment of that reading: the kernel takes a process apart afterwards, and may be switched away
 from meanwhile. Of a process that was killed the probe could read nothing: what the table says of it is the kernel's.
@@ -14,7 +14,7 @@ SHARE, PLUS = 0.01, 2
 
 
 def compare_with_kernel(seen: WatchedRun) -> list[Comparison]:
-    """A row per thread whose switches were counted."""
+    """One comparison per thread whose switches were counted."""
     place, check = seen.place, "switches"
     if seen.kernel is None:
         return [place.mark_unavailable(check, "the kernel capture did not run")]

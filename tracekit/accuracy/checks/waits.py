@@ -1,8 +1,8 @@
-"""Waits of a thread's own against what the program knows of them.
+"""Checks the waits of each thread against what the program knows of them.
 
 A program's own clock around a call, or the time it asked to sleep, is right but for what the machine had stolen in
 between and for the time that the thread, awake, had to wait for a CPU: a difference beyond the tolerance by less than
-that is `unclear`, and is measured again.
+that is `inconclusive`, and is measured again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tracekit.analysis.metrics.methods import WAITS_PROBE
 
 
 def compare_with_known(seen: WatchedRun) -> list[Comparison]:
-    """A row per thread and kind of wait that its program knows; not the GIL's, which has checks of its own."""
+    """One comparison per thread and known kind of wait; GIL waits have their own checks."""
     rows = []
     for thread in seen.known.threads:
         window = (thread.start_ns, thread.end_ns)

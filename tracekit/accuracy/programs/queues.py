@@ -9,8 +9,7 @@ import time
 
 from tracekit.accuracy.programs.known import WAIT, Known, join, start
 
-PRODUCE, CONSUME = "queues.py:produce", "queues.py:consume"
-PUT, GET, NOTIFY = "queue.py:Queue.put", "queue.py:Queue.get", "threading.py:Condition.notify"
+PRODUCE, GET = "queues.py:produce", "queue.py:Queue.get"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

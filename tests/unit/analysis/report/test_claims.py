@@ -187,7 +187,7 @@ def test_a_suite_of_another_system_answers_what_this_one_cannot() -> None:
     for tables, system in ((here, "Linux"), (there, "Windows")):
         place = {"os": system, "python_label": PYTHON, "python": {"version": PYTHON, "build": system}}
         tables.suite = {**tables.suite, "environments": [place]}
-    view = build(here.beside([there]))
+    view = build(here.join_suites([there]))
     assert [notice.text for notice in view.notices if notice.code == "load"] == [
         "20250102-000000-claims: the machine was busy"
     ]

@@ -159,7 +159,7 @@ def test_without_the_kernel_what_programs_know_is_compared(tmp_path: Path, monke
 
 
 def test_a_program_that_a_capture_does_not_watch_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """record goes on without a capture that does not work; a proof must not."""
+    """`record` continues without a capture that does not work; the accuracy run must not."""
     own = interpreters.inspect_own()
     need("waits", own)
     without_kernel(monkeypatch)
@@ -178,7 +178,7 @@ def test_make_accuracy_says_what_it_does_not_know(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda item: item.name)
-def test_a_proof_can_be_stopped_while_a_program_runs(number: signal.Signals, tmp_path: Path) -> None:
+def test_it_can_be_stopped_while_a_program_runs(number: signal.Signals, tmp_path: Path) -> None:
     own = interpreters.inspect_own()
     need("waits", own)
     words = ["--programs", "sleepers,lock", "--pythons", own.executable, "--checks", "runs,waits-known"]

@@ -1,4 +1,4 @@
-"""A proof that was interrupted goes on where it was, and with nothing that is not its own."""
+"""An interrupted run continues with the next step, and only for the same request, sources and machine."""
 
 from __future__ import annotations
 

@@ -25,13 +25,13 @@ unexport PYTHONHOME
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace claims report view doctor test lint check bench accuracy predictions golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test lint check wheel offsets bench accuracy predictions golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
 	  printf '  %-11s %s\n' "$$name" "$$text"; done
 
-setup: ## make or repair .venv (the other targets do it by themselves)
+setup: ## make or repair .venv (the other targets do this when needed)
 	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py runtime
 
 setup-dev:
@@ -40,23 +40,25 @@ setup-dev:
 trace: setup ## measure WORKLOAD=matmul under each model [MODELS WORKERS SIZE CAPTURE RUNS PYTHON ARGS]
 	@$(TRACEKIT) run '$(WORKLOAD)' $(OPTIONS) $(ARGS)
 
-claims: setup ## put what is said of threads and processes to the test, in under 3 minutes
+claims: setup ## test common claims about threads and processes by experiment, in under 3 minutes
 	@$(TRACEKIT) run claims $(ARGS)
 
-report: setup ## write the report of SUITE=latest
+report: setup ## write the report of SUITE=latest again
 	@$(TRACEKIT) report '$(SUITE)'
 
-view: setup ## show SUITE=latest on a timeline in the browser
+view: setup ## open the traced runs of SUITE=latest in the trace viewer
 	@$(TRACEKIT) view '$(SUITE)'
 
-doctor: setup ## say what this machine can measure, and what would enable the rest
+doctor: setup ## show what can be measured here, and how to enable the rest
 	@$(TRACEKIT) doctor
 
-test: setup-dev ## run the tests [ARGS: more for pytest]
+test: setup-dev ## run the tests [ARGS: options of pytest]
 	@$(VENV_PYTHON) -I bootstrap/browser.py $(REQUIRE_BROWSER)
-	@$(VENV_PYTHON) -m pytest $(ARGS)
+	@$(VENV_PYTHON) -m pytest -m 'not measures' --numprocesses logical --dist worksteal $(ARGS); parallel=$$?; \
+	$(VENV_PYTHON) -m pytest -m measures $(ARGS); alone=$$?; \
+	case $$parallel,$$alone in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac
 
-lint: setup-dev ## check format, rules, types, imports and the generated docs
+lint: setup-dev ## check format, rules, types, imports, the generated docs and what the wheel needs
 	@echo 'lint: format'
 	@.venv/bin/ruff format --check . || { echo '  .venv/bin/ruff format . writes them'; exit 1; }
 	@echo 'lint: rules'
@@ -67,25 +69,33 @@ lint: setup-dev ## check format, rules, types, imports and the generated docs
 	@.venv/bin/lint-imports --no-logo
 	@echo 'lint: docs'
 	@$(VENV_PYTHON) docs/generate.py --check
+	@echo 'lint: wheel'
+	@$(VENV_PYTHON) -I bootstrap/wheel.py --check
 
-check: lint test ## everything that has to hold before a commit: lint, then test
+check: lint test ## what must pass before a merge: lint, then test
 
-bench: setup-dev ## measure tracekit itself
+wheel: setup-dev ## build the two wheels for the index into dist/, and check them
+	@$(VENV_PYTHON) -I bootstrap/wheel.py
+
+offsets: setup-dev ## write where CPython keeps what the wait probe reads, from the installed Pythons' headers
+	@$(VENV_PYTHON) -m tracekit.measure.probe.write_offsets
+
+bench: setup-dev ## measure tracekit's own costs
 	@$(VENV_PYTHON) tests/bench/run.py $(ARGS)
 
-accuracy: setup ## compare with programs whose answers are known and with the kernel; writes docs/accuracy.json [ARGS]
+accuracy: setup ## compare with programs whose answers are known, and with the kernel; writes docs/accuracy.json [ARGS]
 	@$(VENV_PYTHON) -m tracekit.accuracy $(or $(ARGS),--output docs/accuracy.json)
 
 predictions: setup ## compare predicted walls with measured ones; writes docs/predictions.json [ARGS]
 	@$(VENV_PYTHON) -m tracekit.accuracy.predictions $(or $(ARGS),--output docs/predictions.json)
 
-golden: setup-dev ## accept what the golden tests see now; look at the diff before committing
+golden: setup-dev ## accept the current outputs as golden; read the diff before you commit it
 	@$(VENV_PYTHON) -m pytest tests/golden --accept $(ARGS)
 
-docs: setup-dev ## write the generated parts of docs/
+docs: setup-dev ## write the generated parts of docs/ again
 	@$(VENV_PYTHON) docs/generate.py
 
-lock: ## write the locks from pyproject.toml [ARGS=--upgrade: newest versions]
+lock: ## write the lock files from pyproject.toml [ARGS=--upgrade: newest versions]
 	@$(BOOTSTRAP_PYTHON) -I bootstrap/lock.py $(ARGS)
 
 clean: ## remove runs, reports and caches
@@ -94,4 +104,4 @@ clean: ## remove runs, reports and caches
 	@find bootstrap docs tests tracekit workloads -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv
-	@rm -rf .venv .venv.lock
+	@rm -rf .venv .venv.lock .venv-wheel

@@ -20,7 +20,7 @@ from types import ModuleType
 import click
 
 from tracekit.accuracy import predictions
-from tracekit.accuracy.result import read
+from tracekit.accuracy.result import read_result
 from tracekit.accuracy.table import markdown
 from tracekit.analysis.metrics import METRICS
 from tracekit.analysis.report.glossary import TERMS
@@ -173,12 +173,12 @@ def _sentence(text: str) -> str:
 
 def accuracy_part() -> str:
     """What `make accuracy` found, from the file that it wrote."""
-    return markdown(read(DOCS / "accuracy.json"))
+    return markdown(read_result(DOCS / "accuracy.json"))
 
 
 def predictions_part() -> str:
     """What `make predictions` found, from the file that it wrote."""
-    return predictions.markdown(predictions.read(DOCS / "predictions.json"))
+    return predictions.format_markdown(predictions.read_report(DOCS / "predictions.json"))
 
 
 def glossary_part() -> str:

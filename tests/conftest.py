@@ -1,9 +1,11 @@
-"""What every test may ask for: the command line as a user runs it, and one small real suite."""
+"""What every test may use: the command line as a user runs it, and suites that are made once for all of them."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +24,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--accept`: see tests/golden/conftest.py. Declared here because pytest asks only the outermost conftest."""
     parser.addoption("--accept", action="store_true", help="golden tests: write what is seen now as what is wanted")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that measure come last: `make test` runs them alone, after the others have run in parallel."""
+    items.sort(key=lambda item: item.get_closest_marker("measures") is not None)
 
 
 def pytest_configure() -> None:
@@ -80,6 +87,34 @@ def tracekit(tmp_path: Path) -> Tracekit:
     return call
 
 
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """`make_once(name, make)`: the folder that `make(folder)` filled, once per session for all pytest-xdist workers.
+
+    The first worker that needs it makes it, the others wait. Tests only read it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Each worker has a folder of its own in the session's.
+        base = base.parent
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, complete = base / name, base / f"{name}.complete"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not complete.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                complete.touch()
+        return folder
+
+    return once
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealSuite:
     """A suite that was really run, in `folder`."""
@@ -97,10 +132,32 @@ class RealSuite:
         return run_tracekit(*words, cwd=self.folder, **options)
 
 
+def _suite_once(make_once: MakeOnce, name: str, *words: str) -> RealSuite:
+    """The suite of `tracekit run WORDS --json`, in a folder of that name."""
+
+    def make(folder: Path) -> None:
+        said = run_tracekit("run", *words, "--json", cwd=folder)
+        assert said.code == 0, said.err
+        (folder / "said.json").write_text(json.dumps([said.out, said.err]))
+
+    folder = make_once(name, make)
+    out, err = json.loads((folder / "said.json").read_text())
+    said = Said(code=0, out=out, err=err)
+    return RealSuite(folder=folder, said=said, suite_id=json.loads(out)["suite_id"])
+
+
 @pytest.fixture(scope="session")
-def real_suite(tmp_path_factory: pytest.TempPathFactory) -> RealSuite:
-    """One suite of every model under both captures, small but real; its folder has a blank in its name."""
-    folder = tmp_path_factory.mktemp("real suite")
-    said = run_tracekit("run", "matmul", "--size", "small", "--runs", "5", "--workers", "1,2", "--json", cwd=folder)
-    assert said.code == 0, said.err
-    return RealSuite(folder=folder, said=said, suite_id=json.loads(said.out)["suite_id"])
+def real_suite(make_once: MakeOnce) -> RealSuite:
+    """Every model with two workers, untraced and under both captures that show calls: for tests that read no times.
+
+    Its folder has a blank in its name.
+    """
+    words = ("--size", "small", "--runs", "1", "--workers", "2", "--capture", "viztracer,py-spy")
+    return _suite_once(make_once, "real suite", "matmul", *words)
+
+
+@pytest.fixture(scope="session")
+def measured_suite(make_once: MakeOnce) -> RealSuite:
+    """As many runs and controls as numbers need: for tests that compare times, which run alone."""
+    words = ("--size", "small", "--runs", "5", "--workers", "1,2")
+    return _suite_once(make_once, "measured suite", "matmul", *words)

@@ -12,10 +12,10 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.errors import BundleCorrupt, CaptureUnavailable
 from tracekit.core.notices import Notice
-from tracekit.measure.capture.none import NoCapture
+from tracekit.measure.capture import Capture
 
 
-class Refuses(NoCapture):
+class Refuses(Capture):
     """Cannot begin, although its preflight went well."""
 
     @contextmanager
@@ -24,7 +24,7 @@ class Refuses(NoCapture):
         yield {}
 
 
-class FailsAtTheEnd(NoCapture):
+class FailsAtTheEnd(Capture):
     """Breaks when everything is over."""
 
     @contextmanager
@@ -33,14 +33,14 @@ class FailsAtTheEnd(NoCapture):
         raise CaptureUnavailable("the tool broke", "mend it")
 
 
-class CannotBeRead(NoCapture):
+class CannotBeRead(Capture):
     """Leaves a file that it cannot read itself."""
 
-    def processes(self, bundle: Bundle) -> list[dict[str, Any]]:
+    def read_processes(self, bundle: Bundle) -> list[dict[str, Any]]:
         raise BundleCorrupt("the tool's file is cut off", "measure again")
 
 
-class InterruptedBefore(NoCapture):
+class InterruptedBefore(Capture):
     """Somebody presses Ctrl-C while it begins."""
 
     @contextmanager
@@ -49,7 +49,7 @@ class InterruptedBefore(NoCapture):
         yield {}
 
 
-class InterruptedAfter(NoCapture):
+class InterruptedAfter(Capture):
     """Somebody presses Ctrl-C, and again, while its files are read."""
 
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:

@@ -32,7 +32,7 @@ LIMIT_S = 60
 def needs(capture: str) -> None:
     """Skip where this machine cannot do it."""
     try:
-        CAPTURES.load(capture).preflight(interpreters.own(), Provision())
+        CAPTURES.load(capture).preflight(interpreters.inspect_own(), Provision())
     except CaptureUnavailable as error:
         pytest.skip(f"{error}; try: {error.hint}")
 

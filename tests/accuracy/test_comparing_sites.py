@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.accuracy.made_answers import T0, TID, answers, made, thread, wait
+from tests.accuracy.run_factory import T0, TID, answers, made, thread, wait
 from tests.table_factory import MS
-from tracekit.accuracy.answers import Active
 from tracekit.accuracy.checks import sites
+from tracekit.accuracy.known_answers import ActiveFunction
 
 SPIN = {"function": "spin", "file": "/any/where/made.py"}
 
@@ -15,7 +15,7 @@ SPIN = {"function": "spin", "file": "/any/where/made.py"}
 def test_sites_are_right_when_no_wait_is_booked_elsewhere() -> None:
     known = answers(thread(sites={"gil": ["made.py:spin", "made.py:other"]}))
     found = [wait("gil", 1, 5, **SPIN), wait("gil", 10, 5, function="Thread.end", file="known.py")]
-    assert [row.verdict for row in sites.named(made(known=known, waits=found))] == ["ok"]
+    assert [row.verdict for row in sites.compare_sites(made(known=known, waits=found))] == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -26,37 +26,39 @@ def test_sites_are_right_when_no_wait_is_booked_elsewhere() -> None:
         {"function": None, "file": None},
     ],
 )
-def test_a_wait_in_another_function_or_file_or_in_none_is_off(wrong: dict[str, str | None]) -> None:
+def test_a_wait_in_another_function_or_file_or_in_none_fails(wrong: dict[str, str | None]) -> None:
     known = answers(thread(sites={"gil": ["made.py:spin"]}))
     found = [wait("gil", 1, 5, **SPIN), wait("gil", 10, 5, **wrong)]
-    [row] = sites.named(made(known=known, waits=found))
-    assert row.verdict == "off"
+    [row] = sites.compare_sites(made(known=known, waits=found))
+    assert row.verdict == "fail"
     assert row.measured == pytest.approx(0.5)
 
 
 def test_old_code_objects_have_no_qualified_names() -> None:
     place = "threading.py:Condition.wait"
     found = [wait("lock", 1, 5, function="wait", file="/lib/threading.py")]
-    for version, verdict in (((3, 10, 1), "ok"), ((3, 11, 1), "off")):
+    for version, verdict in (((3, 10, 1), "ok"), ((3, 11, 1), "fail")):
         known = answers(thread(sites={"lock": [place]}), python=version)
-        assert [row.verdict for row in sites.named(made(known=known, waits=found))] == [verdict]
+        assert [row.verdict for row in sites.compare_sites(made(known=known, waits=found))] == [verdict]
 
 
 def test_holds_are_judged_by_where_they_ended() -> None:
     known = answers(thread(holds=["made.py:spin"]))
     hold = {"start_ns": None, "end_ns": T0 + MS, "method": "waits-probe", "object": "g"}
-    assert [row.verdict for row in sites.named(made(known=known, holds=[{**hold, **SPIN}]))] == ["ok"]
-    assert [row.verdict for row in sites.named(made(known=known, holds=[{**hold, **SPIN, "function": "f"}]))] == ["off"]
+    assert [row.verdict for row in sites.compare_sites(made(known=known, holds=[{**hold, **SPIN}]))] == ["ok"]
+    assert [
+        row.verdict for row in sites.compare_sites(made(known=known, holds=[{**hold, **SPIN, "function": "f"}]))
+    ] == ["fail"]
 
 
 def test_a_python_without_sites_gives_no_verdict() -> None:
     known = answers(thread(sites={"gil": ["made.py:spin"]}))
-    assert [row.verdict for row in sites.named(made(known=known, waits=[wait("gil", 1, 5)]))] == ["unavailable"]
+    assert [row.verdict for row in sites.compare_sites(made(known=known, waits=[wait("gil", 1, 5)]))] == ["unavailable"]
 
 
 ACTIVE = (
-    Active(tid=TID, start_ns=T0, end_ns=T0 + 10 * MS, name="executed_0"),
-    Active(tid=TID, start_ns=T0 + 11 * MS, end_ns=T0 + 20 * MS, name="executed_1"),
+    ActiveFunction(tid=TID, start_ns=T0, end_ns=T0 + 10 * MS, name="executed_0"),
+    ActiveFunction(tid=TID, start_ns=T0 + 11 * MS, end_ns=T0 + 20 * MS, name="executed_1"),
 )
 
 
@@ -65,16 +67,16 @@ ACTIVE = (
     [
         ({"function": "executed_1", "file": "<executed 1>"}, "ok"),
         ({"function": "churn", "file": "/x/comes_and_goes.py"}, "ok"),
-        ({"function": "executed_0", "file": "<executed 0>"}, "off"),
-        ({"function": "executed_1", "file": "<executed 0>"}, "off"),
+        ({"function": "executed_0", "file": "<executed 0>"}, "fail"),
+        ({"function": "executed_1", "file": "<executed 0>"}, "fail"),
     ],
 )
 def test_a_function_that_is_gone_must_not_be_named(second: dict[str, str], verdict: str) -> None:
     found = [wait("gil", 1, 5, function="executed_0", file="<executed 0>"), wait("gil", 12, 5, **second)]
-    [row] = sites.moving(made(known=answers(active=ACTIVE), waits=found))
+    [row] = sites.compare_changing_code(made(known=answers(active=ACTIVE), waits=found))
     assert row.verdict == verdict, row.reason
 
 
 def test_naming_nothing_is_not_naming_rightly() -> None:
-    [row] = sites.moving(made(known=answers(active=ACTIVE), waits=[wait("gil", 1, 5)]))
-    assert row.verdict == "off"
+    [row] = sites.compare_changing_code(made(known=answers(active=ACTIVE), waits=[wait("gil", 1, 5)]))
+    assert row.verdict == "fail"

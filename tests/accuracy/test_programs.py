@@ -1,6 +1,6 @@
 """Programs with known answers, really run and really captured: the self-test that users have, and other Pythons.
 
-A busy machine makes a comparison unclear, never off, so that these hold on any machine; see tracekit/accuracy/rows.py.
+A busy machine makes a comparison inconclusive, so these hold on any machine; see tracekit/accuracy/comparison.py.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ import psutil
 import pytest
 
 from tests.conftest import Said, run_tracekit
-from tracekit.accuracy import effect
-from tracekit.accuracy.cases import CASES, choose
-from tracekit.accuracy.proof import Wanted, prove
-from tracekit.accuracy.rows import COSTS, Row
-from tracekit.accuracy.selftest import CHECKS
-from tracekit.accuracy.table import line
-from tracekit.accuracy.watching import PROGRAMS, run
+from tracekit.accuracy import capture_cost
+from tracekit.accuracy.cases import CASES, choose_cases
+from tracekit.accuracy.comparison import COSTS, Comparison
+from tracekit.accuracy.runner import SELF_TEST_CHECKS, AccuracyRequest, run_comparisons
+from tracekit.accuracy.table import format_comparison
+from tracekit.accuracy.watched_run import PROGRAMS, record_case
 from tracekit.core.errors import CaptureUnavailable
-from tracekit.measure.capture import Provision, named
+from tracekit.measure.capture import Provision, load_capture
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
@@ -36,21 +35,21 @@ NEED_KERNEL = ("gil-kernel", "switches")
 
 @pytest.fixture(scope="module")
 def self_test(tmp_path_factory: pytest.TempPathFactory) -> Said:
-    need("waits", interpreters.own())
+    need("waits", interpreters.inspect_own())
     return run_tracekit("doctor", "--self-test", "--json", cwd=tmp_path_factory.mktemp("self test"))
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_the_self_test_compares_and_nothing_is_off(self_test: Said, check: str) -> None:
-    rows = [Row(**row) for row in self_test.rows() if row["check"] == check]
+@pytest.mark.parametrize("check", SELF_TEST_CHECKS)
+def test_the_self_test_compares_and_nothing_fails(self_test: Said, check: str) -> None:
+    rows = [Comparison(**row) for row in self_test.rows() if row["check"] == check]
     compared = [row for row in rows if row.verdict != "unavailable"]
     if not compared and check in NEED_KERNEL:
-        need("kernel", interpreters.own())
+        need("kernel", interpreters.inspect_own())
         pytest.skip(rows[0].reason)
     assert compared, rows
-    assert any(row.verdict == "ok" for row in compared), "\n".join(map(line, compared))
-    off = [line(row) for row in compared if row.verdict == "off"]
-    assert not off, "\n".join(off)
+    assert any(row.verdict == "ok" for row in compared), "\n".join(map(format_comparison, compared))
+    failed = [format_comparison(row) for row in compared if row.verdict == "fail"]
+    assert not failed, "\n".join(failed)
 
 
 def test_the_self_test_s_exit_code_and_words_are_for_people(self_test: Said) -> None:
@@ -59,17 +58,22 @@ def test_the_self_test_s_exit_code_and_words_are_for_people(self_test: Said) -> 
 
 
 PYTHONS = {item.version: item for item in interpreters.discover()}
-OTHERS = [item for version, item in PYTHONS.items() if version != interpreters.own().version]
+OTHERS = [item for version, item in PYTHONS.items() if version != interpreters.inspect_own().version]
 
 
 @pytest.mark.parametrize("python", OTHERS, ids=lambda item: item.label)
 def test_another_python_is_measured_as_well(python: Interpreter, tmp_path: Path) -> None:
     need("waits", python)
-    wanted = Wanted(cases=choose(("spinners-2", "endings")), pythons=(python,), checks=CHECKS, scratch=short(tmp_path))
-    rows = list(prove(wanted))
-    off = [line(row) for row in rows if row.verdict == "off"]
-    assert not off, "\n".join(off)
-    checks = {row.check for row in rows if row.verdict in ("ok", "unclear")}
+    wanted = AccuracyRequest(
+        cases=choose_cases(("spinners-2", "endings")),
+        pythons=(python,),
+        checks=SELF_TEST_CHECKS,
+        scratch=short(tmp_path),
+    )
+    rows = list(run_comparisons(wanted))
+    failed = [format_comparison(row) for row in rows if row.verdict == "fail"]
+    assert not failed, "\n".join(failed)
+    checks = {row.check for row in rows if row.verdict in ("ok", "inconclusive")}
     assert checks >= {"runs", "waits-known", "unattributed", "sites", "processes"}
 
 
@@ -101,17 +105,21 @@ def test_a_program_runs_alone_by_its_path(python: Interpreter, tmp_path: Path) -
 @pytest.mark.parametrize(
     "subject",
     [
-        effect.Subject(work=effect.offered("spin", "serial"), capture="waits", most=0.01),
-        effect.Subject(work=effect.offered("hashing", "fork"), capture="waits", most=0.01),
-        effect.Subject(work=effect.storm("handover-storm", "HANDOVER", "threads"), capture="waits", most=0.03),
-        effect.Subject(work=effect.offered("spin", "threads"), capture="waits", most=0.01, at_once=False),
+        capture_cost.Subject(work=capture_cost.make_workload("spin", "serial"), capture="waits", most=0.01),
+        capture_cost.Subject(work=capture_cost.make_workload("hashing", "fork"), capture="waits", most=0.01),
+        capture_cost.Subject(
+            work=capture_cost.make_storm("handover-storm", "HANDOVER", "threads"), capture="waits", most=0.03
+        ),
+        capture_cost.Subject(
+            work=capture_cost.make_workload("spin", "threads"), capture="waits", most=0.01, at_once=False
+        ),
     ],
     ids=lambda item: f"{item.name} {'at once' if item.at_once else 'one by one'}",
 )
-def test_a_cost_is_a_ratio_of_pairs_with_an_interval(subject: effect.Subject, tmp_path: Path) -> None:
-    own = interpreters.own()
+def test_a_cost_is_a_ratio_of_pairs_with_an_interval(subject: capture_cost.Subject, tmp_path: Path) -> None:
+    own = interpreters.inspect_own()
     need("waits", own)
-    rows = effect.measure(subject, own, pairs=5, size="small", scratch=short(tmp_path))
+    rows = capture_cost.measure_cost(subject, own, pairs=5, size="small", scratch=short(tmp_path))
     assert [row.check for row in rows] == list(COSTS)
     for row in rows:
         assert row.measured is not None
@@ -128,29 +136,35 @@ def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object) -> None:
         raise CaptureUnavailable("only root may", "sudo")
 
-    monkeypatch.setattr(type(named("kernel")), "preflight", refuse)
+    monkeypatch.setattr(type(load_capture("kernel")), "preflight", refuse)
 
 
 def test_without_the_kernel_what_programs_know_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     need("waits", own)
     without_kernel(monkeypatch)
-    rows = list(prove(Wanted(cases=choose(("lock",)), pythons=(own,), checks=CHECKS, scratch=short(tmp_path))))
+    rows = list(
+        run_comparisons(
+            AccuracyRequest(
+                cases=choose_cases(("lock",)), pythons=(own,), checks=SELF_TEST_CHECKS, scratch=short(tmp_path)
+            )
+        )
+    )
     by_check: dict[str, set[str]] = {}
     for row in rows:
         by_check.setdefault(row.check, set()).add(row.verdict)
     assert by_check["gil-kernel"] == by_check["switches"] == {"unavailable"}
     assert by_check["runs"] == by_check["sites"] == {"ok"}
-    assert by_check["waits-known"] <= {"ok", "unclear"}
+    assert by_check["waits-known"] <= {"ok", "inconclusive"}
 
 
 def test_a_program_that_a_capture_does_not_watch_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """record goes on without a capture that does not work; a proof must not."""
-    own = interpreters.own()
+    """`record` continues without a capture that does not work; the accuracy run must not."""
+    own = interpreters.inspect_own()
     need("waits", own)
     without_kernel(monkeypatch)
-    with pytest.raises(CaptureUnavailable, match="was watched by waits, not by waits"):
-        run(choose(("lock",))[0], own, "waits+kernel", short(tmp_path))
+    with pytest.raises(CaptureUnavailable, match="was recorded under waits, not waits"):
+        record_case(choose_cases(("lock",))[0], own, "waits+kernel", short(tmp_path))
 
 
 def test_make_accuracy_says_what_it_does_not_know(tmp_path: Path) -> None:
@@ -164,8 +178,8 @@ def test_make_accuracy_says_what_it_does_not_know(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda item: item.name)
-def test_a_proof_can_be_stopped_while_a_program_runs(number: signal.Signals, tmp_path: Path) -> None:
-    own = interpreters.own()
+def test_it_can_be_stopped_while_a_program_runs(number: signal.Signals, tmp_path: Path) -> None:
+    own = interpreters.inspect_own()
     need("waits", own)
     words = ["--programs", "sleepers,lock", "--pythons", own.executable, "--checks", "runs,waits-known"]
     with subprocess.Popen(
@@ -186,7 +200,7 @@ def test_a_proof_can_be_stopped_while_a_program_runs(number: signal.Signals, tmp
 
 
 def wait_for_program(pid: int) -> None:
-    """Until the process has a child that is a truth program with its threads at work."""
+    """Until the process has a child that is a reference program with its threads at work."""
     limit = time.monotonic() + 60
     while time.monotonic() < limit:
         for child in psutil.Process(pid).children():
@@ -194,13 +208,13 @@ def wait_for_program(pid: int) -> None:
                 if str(PROGRAMS) in child.cmdline() and child.num_threads() > 2:
                     return
         time.sleep(0.01)
-    pytest.fail("no truth program was started")
+    pytest.fail("no reference program was started")
 
 
 def need(capture: str, python: Interpreter) -> None:
     """Skip, with the hint, where the capture does not work for this Python."""
     try:
-        named(capture).preflight(python, Provision())
+        load_capture(capture).preflight(python, Provision())
     except CaptureUnavailable as error:
         pytest.skip(f"{error}; try: {error.hint}")
 

@@ -1,6 +1,8 @@
 """What the wait probe costs: small programs of one thing each, without and with it in turn.
 
-    .venv/bin/python tests/bench/probe_cost.py [--pairs 7] [--python PYTHON]
+    .venv/bin/python tests/bench/probe_cost.py [--pairs 7] [--python PYTHON] [--against LIBRARY] [--only WORD]
+
+--against compares with another build of the probe in place of none.
 
 Each process gives the least of many batches. Printed is the least of all processes, without and with, which is the
 machine at its best both times, and the median of the pairs' ratios, which a slow minute of the machine does not move.
@@ -100,15 +102,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measures what the wait probe costs.")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--against", default="", help="another build of the probe, in place of none")
+    parser.add_argument("--only", default="", help="only the programs that have this word in their name")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         library = probe.compile_probe(Path(folder) / "waits.so")
         sys.stdout.write(f"{'':40}{'without':>12}{'with':>12}{'more':>12}{'median ratio':>14}\n")
-        for name, text in PROGRAMS.items():
+        for name, text in [(name, text) for name, text in PROGRAMS.items() if chosen.only in name]:
             without, watched = [], []
             for number in range(chosen.pairs):
-                for preload in [("", str(library)), (str(library), "")][number % 2]:
-                    (watched if preload else without).append(measure(chosen.python, text, preload))
+                for preload in [(chosen.against, str(library)), (str(library), chosen.against)][number % 2]:
+                    found = measure(chosen.python, text, preload)
+                    (watched if preload == str(library) else without).append(found)
             a, b = min(without), min(watched)
             ratio = statistics.median(with_it / bare for bare, with_it in zip(without, watched, strict=True))
             sys.stdout.write(f"{name:40}{show(a)}{show(b)}{show(b - a)}{ratio:14.3f}\n")

@@ -25,7 +25,8 @@ from tests.bench import help_cost
 from tests.bench.parse_cost import write_trace
 from tests.table_factory import suite
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.write import write
 from tracekit.bundle.store import SuiteFolder
 
@@ -104,7 +105,7 @@ def measure_report(values: Values, folder: Path) -> None:
     tables = suite()
 
     def compute() -> None:
-        tables.metrics = compute_all(tables)
+        tables.metrics = compute_all(Analysis(tables))
 
     values["report.metrics"].append(_milliseconds(compute))
     values["report.write"].append(_milliseconds(lambda: write(tables, folder / "report")))

@@ -51,9 +51,8 @@ def _stamped() -> dict[str, int]:
         options = {
             "format": FORMAT,
             "streams": folder,
-            "raw": folder,
             "counters": source.name,
-            "capture": "none",
+            "trace": "",
             "extra_path": "",
         }
         writer = StreamWriter(folder, source, periodic=False)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tracekit.analysis.load import load_suite
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.tables import Tables
@@ -38,7 +39,7 @@ WALL_NS = {
 @pytest.fixture(scope="module")
 def tables() -> Tables:
     loaded = load_suite(FOLDER, traces=True)
-    loaded.metrics = compute_all(loaded)
+    loaded.metrics = compute_all(Analysis(loaded))
     return loaded
 
 
@@ -95,7 +96,7 @@ def test_metrics_of_it_are_what_they_were(tables: Tables, model: str, capture: s
 
 
 def test_a_report_can_be_made_of_it(tables: Tables) -> None:
-    assert {item.code for item in find_notices(tables, tables.metrics)} >= {"few-repeats", "short-runs"}
+    assert {item.code for item in find_notices(Analysis(tables), tables.metrics)} >= {"few-repeats", "short-runs"}
     assert "0.59x" in to_text(build(tables))
 
 

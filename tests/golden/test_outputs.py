@@ -14,8 +14,9 @@ import tracekit
 from tests.conftest import Tracekit
 from tests.golden.conftest import Golden, rounded
 from tests.table_factory import suite
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.render.html import to_html
 from tracekit.analysis.report.render.markdown import to_markdown
@@ -48,8 +49,8 @@ def few() -> Tables:
 
 def with_metrics(tables: Tables) -> Tables:
     """As tracekit.api.analyse makes it of loaded tables."""
-    tables.metrics = compute_all(tables)
-    found = [item._asdict() for item in find_notices(tables, tables.metrics)]
+    tables.metrics = compute_all(Analysis(tables))
+    found = [item._asdict() for item in find_notices(Analysis(tables), tables.metrics)]
     if found:
         tables.notices = pd.concat([tables.notices, from_rows("notices", found)], ignore_index=True)
     return tables
@@ -93,9 +94,9 @@ def test_dry_run_json(tracekit: Tracekit, golden: Golden) -> None:
     assert said.code == 0, said.err
     document = json.loads(said.out)
     assert re.fullmatch(r"\d{8}-\d{6}-matmul", document["suite_id"])
-    assert {run["python"] for run in document["runs"]} == {interpreters.own().executable}
+    assert {run["python"] for run in document["runs"]} == {interpreters.inspect_own().executable}
     text = said.out.replace(document["suite_id"], "SUITE").replace(
-        json.dumps(interpreters.own().executable), '"PYTHON"'
+        json.dumps(interpreters.inspect_own().executable), '"PYTHON"'
     )
     golden("dry-run.json", re.sub(r"-py\d[^-\"]*", "-pyVERSION", text))
 

@@ -26,7 +26,7 @@ TIMEOUT_S = 120
 def build(command: list[str]) -> None:
     """Run the C compiler; skip the test where there is none, or one without what is asked for (a sanitizer)."""
     try:
-        compiler = probe.compiler()
+        compiler = probe.find_compiler()
     except probe.CannotCompile as error:
         pytest.skip(f"{error}; try: sudo apt install gcc libc6-dev")
     done = subprocess.run([*compiler, *command], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
@@ -38,8 +38,8 @@ def build(command: list[str]) -> None:
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The probe, compiled from the sources as they are now."""
-    if probe.supported():
-        pytest.skip(probe.supported())
+    if probe.explain_unsupported():
+        pytest.skip(probe.explain_unsupported())
     try:
         return probe.compile_probe(tmp_path_factory.mktemp("probe") / "waits.so")
     except probe.CannotCompile as error:

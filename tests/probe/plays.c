@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -201,6 +202,13 @@ static void *short_life(void *place)
     return NULL;
 }
 
+static void *sleeps_20_ms(void *unused)
+{
+    (void)unused;
+    rest(20000000);
+    return NULL;
+}
+
 static void play_threads(void)
 {
     for (long n = 0; n < number; n += threads)
@@ -238,6 +246,32 @@ static void play_cancel(void)
         close(fds[0]);
         close(fds[1]);
     }
+}
+
+/* ---- calls that only newer programs make ---- */
+
+static void play_joins(void)
+{
+    pthread_t thread;
+    struct timespec until;
+    void *value;
+    MUST(pthread_create(&thread, NULL, sleeps_20_ms, NULL) == 0);
+    clock_gettime(CLOCK_REALTIME, &until);
+    MUST(pthread_timedjoin_np(thread, &value, &until) == ETIMEDOUT);
+    until.tv_sec += 60;
+    MUST(pthread_timedjoin_np(thread, &value, &until) == 0);
+    MUST(pthread_create(&thread, NULL, sleeps_20_ms, NULL) == 0);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += 60;
+    MUST(pthread_clockjoin_np(thread, &value, CLOCK_MONOTONIC, &until) == 0);
+}
+
+static void play_epoll(void)
+{
+    struct epoll_event event;
+    const struct timespec length = {0, 20000000};
+    int fd = epoll_create1(0);
+    MUST(fd >= 0 && epoll_pwait2(fd, &event, 1, &length, NULL) == 0);
 }
 
 /* ---- records ---- */
@@ -421,6 +455,7 @@ static const struct play {
     {"cancel", play_cancel},   {"records", play_records},       {"until-killed", play_until_killed},
     {"closes", play_closes},   {"locked-out", play_locked_out}, {"signals", play_signals},
     {"jumps", play_jumps},     {"errno", play_errno},           {"nothing", play_nothing},
+    {"joins", play_joins},     {"epoll", play_epoll},
 };
 
 int main(int count, char **words)

@@ -22,7 +22,7 @@ MS = 1_000_000
 
 
 @pytest.mark.parametrize(
-    "play", ["nothing", "errno", "signals", "jumps", "cancel 20", "mix 12 6", "vfork 2", "raw-fork"]
+    "play", ["nothing", "errno", "signals", "jumps", "cancel 20", "mix 12 6", "vfork 2", "raw-fork", "joins", "epoll"]
 )
 def test_a_program_behaves_as_without_the_probe(watching: Watching, plays: Path, play: str) -> None:
     """Each play checks for itself what every call gives back, errno too."""
@@ -71,14 +71,18 @@ def test_a_child_made_behind_libcs_back_has_a_file_of_its_own(watching: Watching
 def test_vfork_and_posix_spawn_children_are_images_of_their_own(watching: Watching, plays: Path) -> None:
     seen = watching(plays, "vfork", "3")
     parent, children = seen.first, seen.files[1:]
-    assert len(children) == 6
+    assert len(children) == 6, "three of vfork, three of posix_spawn"
     assert all(Path(child.header.executable) == plays and child.header.images == 1 for child in children)
     assert parent.header.ended == "exit", (
         "a vfork child that ends borrows the parent's memory: it is not the parent's end"
     )
     asked = of_kind(parent, waits_file.EXEC)["object"].tolist()
-    assert len(asked) == 3, "asking for a program that is not there is no exec"
-    assert set(asked) < {child.header.pid for child in children}
+    assert len(asked) == 6, "asking for a program that is not there is no exec"
+    assert set(asked) == {child.header.pid for child in children}
+    requests = dict(zip(asked, of_kind(parent, waits_file.EXEC)["start_ns"].tolist(), strict=True))
+    for child in children:
+        [image] = of_kind(child, waits_file.IMAGE)
+        assert requests[child.header.pid] < image["start_ns"]
     assert len(of_kind(parent, waits_file.THREAD_END)) == 1
 
 
@@ -105,6 +109,16 @@ def test_a_chain_of_programs_in_one_process_goes_on_in_one_file(watching: Watchi
     assert (reads["dur_ns"] > 15 * MS).all()
     assert file.header.pid not in reads["tid"].tolist()
     assert len(of_kind(file, "sleep")) == 4 + 3
+
+
+@pytest.mark.parametrize(("play", "kind", "count"), [("joins", "lock", 2), ("epoll", "poll", 1)])
+def test_waits_in_calls_of_newer_programs(watching: Watching, plays: Path, play: str, kind: str, count: int) -> None:
+    """pthread_timedjoin_np, pthread_clockjoin_np and epoll_pwait2, of 20 ms each."""
+    seen = watching(plays, play)
+    assert (seen.code, seen.err) == (0, "")
+    waits = of_kind(seen.first, kind)
+    assert (waits["tid"] == seen.first.header.pid).all()
+    assert len(waits[waits["dur_ns"] > 15 * MS]) == count
 
 
 def test_200_threads_start_and_end(watching: Watching, plays: Path) -> None:

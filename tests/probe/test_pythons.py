@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.probe.conftest import PYTHONS, Watched, Watching, functions, of_kind
+from tests.probe.conftest import HERE, PYTHONS, Watched, Watching, build, functions, of_kind
 from tracekit.analysis.load.waits.slots import WaitsFile
 from tracekit.bundle import waits_file
+from tracekit.measure.probe import compile as probe
 from tracekit.system.interpreters import Interpreter
 
 MS = 1_000_000
@@ -19,8 +20,7 @@ MS = 1_000_000
 SPINNERS = """
 import threading, time
 def spins():
-    until = time.monotonic() + 0.5
-    while time.monotonic() < until:
+    while time.thread_time() < 0.25:
         sum(range(200))
 threads = [threading.Thread(target=spins) for _ in range(2)]
 for thread in threads: thread.start()
@@ -281,3 +281,51 @@ def test_daemon_threads_that_wait_when_python_ends(watching: Watching, python: I
             path.unlink()
         assert len(of_kind(seen.first, waits_file.THREAD_END)) >= 5
         assert set(functions(seen.first, of_kind(seen.first, "sleep"))) <= {"forever", "<module>", "", "inner"}
+
+
+READS = """
+import os
+zero = os.open("/dev/zero", os.O_RDONLY)
+for turn in range(20_000):
+    os.read(zero, 1)
+"""
+
+
+@pytest.fixture(scope="session")
+def counted_library(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What to preload: the probe and after it a library that counts the signals which the probe passes on."""
+    folder = tmp_path_factory.mktemp("counted")
+    counter = folder / "signal_counter.so"
+    build(["-std=c11", "-O2", "-shared", "-fPIC", "-o", str(counter), str(HERE / "signal_counter.c"), "-ldl"])
+    # The counter's function has no version: asked for one, the loader would pass it by.
+    library = probe.compile_probe(folder / "waits.so", ('-DCOND_VERSION="none"',))
+    return f"{library}:{counter}"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_gil_signal_to_nobody_needs_no_libc_unless_it_is_asked_for(
+    counted_library: str, watching: Watching, python: Interpreter
+) -> None:
+    """Each read gives the GIL up and takes it again: two signals that nobody waits for."""
+    if python.free_threaded:
+        pytest.skip("a free-threaded Python has no GIL to signal; the others are tested")
+    counted = Watching(preload=counted_library, folder=watching.folder)
+    passed = {}
+    for switch in ("", "0", "1"):
+        seen = counted(python.executable, "-I", "-c", READS, env={"TRACEKIT_WAITS_ALL_SIGNALS": switch})
+        assert seen.code == 0
+        passed[switch] = int(seen.err)
+    assert passed[""] < 1000
+    assert passed["0"] < 1000
+    assert passed["1"] >= 40_000
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_with_all_signals_the_records_are_the_same(watching: Watching, python: Interpreter) -> None:
+    if python.free_threaded:
+        pytest.skip("a free-threaded Python has no GIL to wait for; the others are tested")
+    seen = watching(python.executable, "-I", "-c", SPINNERS, env={"TRACEKIT_WAITS_ALL_SIGNALS": "1"})
+    assert (seen.code, seen.err) == (0, "")
+    waits = of_kind(seen.first, "gil")
+    assert len(waits) > 20
+    assert (waits["other"] != waits["tid"]).all()

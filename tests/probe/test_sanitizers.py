@@ -53,7 +53,7 @@ for thread in threads:
 def sanitizer(name: str) -> str:
     """The path of a sanitizer's runtime library."""
     try:
-        command = [*probe.compiler(), f"-print-file-name=lib{name}.so"]
+        command = [*probe.find_compiler(), f"-print-file-name=lib{name}.so"]
     except probe.CannotCompile as error:
         pytest.skip(f"{error}; try: sudo apt install gcc libc6-dev")
     path = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -14,7 +14,7 @@ import pytest
 
 from tests.probe.conftest import Watching, build, of_kind, read_files
 from tests.recording import until
-from tracekit.bundle.waits_file import give_no_more_room, is_begun
+from tracekit.bundle.waits_file import is_begun, stop_growth
 
 MB = 1 << 20
 RECORDS = 50_000
@@ -111,7 +111,7 @@ def test_a_file_that_is_given_no_more_room_does_not_grow(watching: Watching, pla
     ) as running:
         path = watching.folder / f"{running.pid}.bin"
         until(lambda: path.exists() and is_begun(path), "the shell is recorded")
-        give_no_more_room(path)
+        stop_growth(path)
         gate.write_text("go")
         assert running.communicate()[1] == ""
     [file] = read_files(watching.folder)

@@ -60,30 +60,49 @@ def test_every_python_found_here_can_be_watched(python: Interpreter) -> None:
 
 def refused(python: Interpreter | None = None) -> CaptureUnavailable:
     with pytest.raises(CaptureUnavailable) as caught:
-        CAPTURE.preflight(python or interpreters.own(), Provision())
+        CAPTURE.preflight(python or interpreters.inspect_own(), Provision())
     assert caught.value.hint
     return caught.value
 
 
-def test_without_a_library_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty cache folder, and no installed library."""
     monkeypatch.setattr(probe, "LIBRARIES", tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tracekit" / "probes"
+
+
+def test_without_a_library_and_a_compiler_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setenv("CC", "/nonexistent/cc")
     error = refused()
+    assert not cache.exists()
     assert "is not compiled" in str(error)
     assert "gcc" in error.hint
 
 
-def test_a_library_of_other_sources_is_not_used(monkeypatch: pytest.MonkeyPatch, library: Path, tmp_path: Path) -> None:
+def test_without_a_library_one_is_compiled_and_kept(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, spec: RunSpec, bundle: Bundle
+) -> None:
+    CAPTURE.preflight(interpreters.inspect_own(), Provision())
+    [kept] = cache.glob("*.so")
+    with CAPTURE.around(spec, bundle) as variables:
+        assert variables["LD_PRELOAD"].split(":")[0] == str(kept)
+    monkeypatch.setenv("CC", "/nonexistent/cc")
+    CAPTURE.preflight(interpreters.inspect_own(), Provision())
+
+
+def test_a_library_of_other_sources_is_not_used(library: Path, tmp_path: Path, cache: Path) -> None:
     old = tmp_path / "waits.so"
-    old.write_bytes(library.read_bytes().replace(probe.digest().encode(), b"0" * 64))
-    monkeypatch.setattr(probe, "LIBRARIES", tmp_path)
-    assert "compiled from other sources" in str(refused())
+    old.write_bytes(library.read_bytes().replace(probe.compute_digest().encode(), b"0" * 64))
+    assert probe.find_library(probe.WAITS).parent == cache
 
 
 def test_a_setuid_interpreter_is_refused(tmp_path: Path) -> None:
     python = tmp_path / "python"
     shutil.copy(Path(sys.executable).resolve(), python)
     python.chmod(0o4755)
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     error = refused(Interpreter(**{name: getattr(own, name) for name in own.__slots__} | {"executable": str(python)}))
     assert "setuid" in str(error)
 
@@ -93,14 +112,14 @@ def test_a_program_that_the_loader_does_not_load_is_refused(tmp_path: Path) -> N
     source, program = tmp_path / "static.c", tmp_path / "python"
     source.write_text("#include <unistd.h>\nint main(void) { return usleep(10000); }\n")
     build(["-static", "-o", str(program), str(source)])
-    own = interpreters.own()
+    own = interpreters.inspect_own()
     static = {name: getattr(own, name) for name in own.__slots__} | {"executable": str(program)}
     assert "does not let the wait probe be preloaded" in str(refused(Interpreter(**static)))
 
 
 def test_a_library_for_another_machine_is_noticed_by_trying(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "waits.so"
-    broken.write_bytes(f"no library {probe.digest()}".replace("no library ", probe.WAITS.mark).encode())
+    broken.write_bytes(f"no library {probe.compute_digest()}".replace("no library ", probe.WAITS.mark).encode())
     monkeypatch.setattr(probe, "LIBRARIES", tmp_path)
     assert "cannot be preloaded" in str(refused())
 
@@ -113,7 +132,7 @@ def test_the_library_may_lie_anywhere(
     folder.mkdir()
     shutil.copy(library, folder)
     monkeypatch.setattr(probe, "LIBRARIES", folder)
-    CAPTURE.preflight(interpreters.own(), Provision())
+    CAPTURE.preflight(interpreters.inspect_own(), Provision())
     with CAPTURE.around(spec, bundle) as variables:
         subprocess.run([sys.executable, "-c", SLEEPS], env=variables, check=True)
         linked = Path(variables["LD_PRELOAD"])
@@ -145,7 +164,7 @@ def test_files_are_cut_to_what_was_used(spec: RunSpec, bundle: Bundle) -> None:
     assert CAPTURE.collect(spec, bundle, [int(path.stem)]) == []
     [notice] = CAPTURE.collect(spec, bundle, [int(path.stem), 1])
     assert notice.code == "capture-incomplete"
-    [row] = CAPTURE.processes(bundle)
+    [row] = CAPTURE.read_processes(bundle)
     assert (row["ended"], row["exit_code"], row["lost"]) == ("exit", 0, 0)
 
 
@@ -198,7 +217,7 @@ def test_a_killed_child_is_told_by_the_status_its_parent_got(spec: RunSpec, bund
     text = "import os, time\npid = os.fork()\nif pid == 0: os.kill(os.getpid(), 9)\nos.waitpid(pid, 0)\n"
     with CAPTURE.around(spec, bundle) as variables:
         subprocess.run([sys.executable, "-c", text], env=variables, check=True)
-    rows = {(row["ended"], row["exit_code"]) for row in CAPTURE.processes(bundle)}
+    rows = {(row["ended"], row["exit_code"]) for row in CAPTURE.read_processes(bundle)}
     assert rows == {("exit", 0), ("signal", -9)}
 
 

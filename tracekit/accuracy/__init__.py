@@ -1,4 +1,6 @@
-"""Proof: programs that know the answer, run under the captures, and what the tables say beside it.
+"""Compares what tracekit measures with references: programs that know their own answers, and the kernel's trace.
 
-Nothing is imported here: the measured interpreter loads this file on its way to the programs.
+In: cases (`cases`), interpreters. Out: comparisons with verdicts, as a table and a file. Read `runner` first; `checks/`
+has one file per check, `programs/` one per reference program. Nothing is imported here: the measured interpreter loads
+this file on its way to the programs.
 """

@@ -1,4 +1,4 @@
-"""`make accuracy`: python -m tracekit.accuracy. Measures, prints the table, and writes the file that the docs show."""
+"""`make accuracy`, python -m tracekit.accuracy: measures, prints the table, and writes the file that the docs show."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from pathlib import Path
 
 import click
 
-from tracekit.accuracy import effect
-from tracekit.accuracy.cases import choose
-from tracekit.accuracy.progress import Progress
-from tracekit.accuracy.proof import Wanted, prove
-from tracekit.accuracy.result import result_of, write
-from tracekit.accuracy.rows import CHECKS, Row
-from tracekit.accuracy.table import line, summary
+from tracekit.accuracy import capture_cost
+from tracekit.accuracy.cases import choose_cases
+from tracekit.accuracy.comparison import CHECKS, Comparison
+from tracekit.accuracy.result import make_result, write_result
+from tracekit.accuracy.runner import AccuracyRequest, run_comparisons
+from tracekit.accuracy.saved_progress import SavedProgress
+from tracekit.accuracy.table import format_comparison, format_summary
 from tracekit.core.errors import TracekitError
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
 
-def _words(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
+def _split_words(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in (value or "").split(",") if word.strip())
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.option("--programs", callback=_words, help="Only these programs, a list, and no costs.")
-@click.option("--pythons", callback=_words, help="Only these, a list of versions or paths.  [default: all found]")
-@click.option("--checks", callback=_words, help=f"Only these checks, a list: {', '.join(CHECKS)}.")
-@click.option("--cost-pythons", callback=_words, help="Costs on these.  [default: tracekit's own]")
-@click.option("--costs-of", callback=_words, help="Only costs of work whose name has one of these words.")
+@click.option("--programs", callback=_split_words, help="Only these programs, a list; no costs.")
+@click.option("--pythons", callback=_split_words, help="Only these, a list of versions or paths.  [default: all found]")
+@click.option("--checks", callback=_split_words, help=f"Only these checks, a list: {', '.join(CHECKS)}.")
+@click.option("--cost-pythons", callback=_split_words, help="Measure costs on these.  [default: tracekit's own]")
+@click.option("--costs-of", callback=_split_words, help="Only costs of work with one of these words in its name.")
 @click.option(
     "--pairs",
     type=click.IntRange(5, 1000),
     default=40,
     show_default=True,
-    help=f"Pairs of runs per cost, up to {effect.BATCHES} times as many while it is near its limit; half of them where "
-    "more than 1 % is allowed.",
+    help=f"Pairs of runs per cost; up to {capture_cost.BATCHES} times as many while it is near its limit, and half as "
+    "many where more than 1 % is allowed.",
 )
 @click.option("--quick", is_flag=True, help="A few programs on tracekit's own Python, no costs.")
-@click.option("--all", "every", is_flag=True, help="Print every comparison, not only those that are not ok.")
+@click.option("--all", "every", is_flag=True, help="Print every comparison, also those that are ok.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where the result goes.  [default: nowhere]")
-@click.option("--continue", "go_on", is_flag=True, help="Go on with one for this output that was interrupted.")
+@click.option("--continue", "go_on", is_flag=True, help="Continue an interrupted run for this output.")
 def main(
     programs: tuple[str, ...],
     pythons: tuple[str, ...],
@@ -56,59 +56,61 @@ def main(
     output: Path | None,
     go_on: bool,
 ) -> None:
-    """Compare what tracekit measures with what programs know of themselves and with what the kernel saw.
+    """Compare what tracekit measures with what programs know of themselves and with the kernel's trace.
 
-    Exit code 1 when a comparison is off.
+    Exit code 1 when a comparison fails.
     """
     if go_on and output is None:
-        raise click.UsageError("--continue needs --output, beside which the finished steps are")
-    wanted = Wanted(
-        cases=choose(programs, quick=quick),
-        pythons=_pythons(pythons, [interpreters.own()] if quick else interpreters.discover()),
+        raise click.UsageError("--continue needs --output: the finished steps are saved beside it")
+    wanted = AccuracyRequest(
+        cases=choose_cases(programs, quick=quick),
+        pythons=_choose_pythons(pythons, [interpreters.inspect_own()] if quick else interpreters.discover()),
         checks=checks or tuple(CHECKS),
         subjects=tuple(
             subject
-            for subject in effect.SUBJECTS
+            for subject in capture_cost.SUBJECTS
             if not costs_of or any(word in f"{subject.name} {subject.capture}" for word in costs_of)
         ),
-        cost_pythons=_pythons(cost_pythons, [interpreters.own()]) if costs_of or not (quick or programs) else (),
+        cost_pythons=_choose_pythons(cost_pythons, [interpreters.inspect_own()])
+        if costs_of or not (quick or programs)
+        else (),
         thorough=not quick,
         pairs=pairs,
     )
-    progress = None if output is None else Progress(output, _asked(wanted), go_on=go_on)
+    progress = None if output is None else SavedProgress(output, _identify_request(wanted), go_on=go_on)
     if go_on and progress is not None:
         click.echo(f"{len(progress)} steps are finished", err=True)
-    rows: list[Row] = []
-    for row in prove(wanted, _show, progress):
+    rows: list[Comparison] = []
+    for row in run_comparisons(wanted, _show_step, progress):
         rows.append(row)
-        if every or row.verdict in ("off", "unclear"):
-            click.echo(line(row))
-    click.echo("\n" + summary(rows))
+        if every or row.verdict in ("fail", "inconclusive"):
+            click.echo(format_comparison(row))
+    click.echo("\n" + format_summary(rows))
     if output is not None:
-        write(result_of(rows, f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"), output)
+        write_result(make_result(rows, f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"), output)
         click.echo(f"\n{output}: {len(rows)} comparisons", err=True)
     if progress is not None:
-        progress.over()
-    sys.exit(1 if any(row.verdict == "off" for row in rows) else 0)
+        progress.remove()
+    sys.exit(1 if any(row.verdict == "fail" for row in rows) else 0)
 
 
-def _asked(wanted: Wanted) -> str:
-    """What a proof that goes on with another must have been asked for, too."""
+def _identify_request(wanted: AccuracyRequest) -> str:
+    """Identify the request: a run continues another only when both have the same."""
     pythons = [[f"{item.label} {item.executable}" for item in some] for some in (wanted.pythons, wanted.cost_pythons)]
     subjects = [f"{subject.name} {subject.capture}" for subject in wanted.subjects]
     cases = [case.name for case in wanted.cases]
     return repr((pythons, cases, wanted.checks, subjects, wanted.thorough, wanted.pairs))
 
 
-def _show(step: str) -> None:
-    """What is run next, on one line of a terminal, which rows are printed over."""
+def _show_step(step: str) -> None:
+    """Show the step that runs next; on a terminal on one line, which is overwritten."""
     if sys.stderr.isatty():
         click.echo(f"{step}\033[K\r", err=True, nl=False)
     else:
         click.echo(step, err=True)
 
 
-def _pythons(words: Sequence[str], default: Sequence[Interpreter]) -> tuple[Interpreter, ...]:
+def _choose_pythons(words: Sequence[str], default: Sequence[Interpreter]) -> tuple[Interpreter, ...]:
     if words:
         return tuple(interpreters.choose(list(words)))
     # One installation may hold the same Python under several names, not all of them links.
@@ -127,5 +129,5 @@ if __name__ == "__main__":
         click.echo(f"error: {message}\n  try: {hint}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; with --output, go on by adding --continue", err=True)
+        click.echo("interrupted; with --output, add --continue to continue", err=True)
         sys.exit(130)

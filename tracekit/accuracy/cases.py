@@ -1,4 +1,4 @@
-"""Which programs are run, with which options, and what each of them can prove."""
+"""The cases: which reference programs run, with which options."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tracekit.core.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One program with its options. `quick` cases are enough for a first answer."""
+    """One program with its options; `quick` cases make up the self-test."""
 
     name: str
     program: str
     options: tuple[str, ...] = ()
     quick: bool = False
     sampled: bool = False
-    """Its threads live long enough, and wait for the GIL enough, to be sampled by py-spy."""
+    """Whether its threads run and wait for the GIL long enough for py-spy's samples."""
     long: bool = False
-    """One run of it is enough."""
+    """Whether to run it once only."""
 
 
 CASES = (
@@ -48,12 +48,12 @@ CASES = (
 )
 
 
-def choose(names: tuple[str, ...], *, quick: bool = False) -> tuple[Case, ...]:
-    """The cases of these names, all without names. Raises UsageError for an unknown one."""
+def choose_cases(names: tuple[str, ...], *, quick: bool = False) -> tuple[Case, ...]:
+    """The cases with these names, or all of them. Raises UsageError for an unknown name."""
     known = {case.name: case for case in CASES}
     for name in names:
         if name not in known:
-            raise UsageError(f"unknown truth program {name!r}: known are {', '.join(known)}", "make accuracy")
+            raise UsageError(f"unknown reference program {name!r}: known are {', '.join(known)}", "make accuracy")
     if names:
         return tuple(known[name] for name in names)
     return tuple(case for case in CASES if case.quick or not quick)

@@ -1,7 +1,7 @@
-"""`make predictions`, `python -m tracekit.accuracy.predictions`: predicted walls beside measured ones, by workload.
+"""`make predictions`, `python -m tracekit.accuracy.predictions`: compares predicted walls with measured ones.
 
-Each workload is run as a user would run it, threads and all models that are predicted from them in one suite, so that
-prediction and measurement are of the same minutes. The file that it writes is what docs/metrics.md shows.
+Each workload runs as for a user: threads and all predicted models in one suite, so that prediction and measurement come
+from the same minutes. docs/metrics.md shows the file that this writes.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import Any
 import click
 
 from tracekit import api
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.metrics.predict.prediction import BASE, PREDICTED, metric_name
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.predict.prediction import PREDICTED, metric_name
+from tracekit.analysis.metrics.predict.task_demand import BASE
+from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.names import EXECUTORS
 from tracekit.bundle.store import Store, explained_os_errors
 from tracekit.core.errors import BundleCorrupt, TracekitError
 from tracekit.core.units import format_ns
-from tracekit.measure.process import scratch
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system import machine
 
-ASKED = (
+DEFAULT_WORKLOADS = (
     "matmul",
     "nbody",
     "json",
@@ -47,14 +47,14 @@ ASKED = (
 )
 """Workloads whose tasks run under every model."""
 ALLOWED = 0.15
-"""The median error that is asked for."""
+"""The largest median error that is allowed."""
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """One prediction with what was measured, ns; or the reason why there is none."""
+class PredictionPair:
+    """One predicted wall and the measured one, ns; or the reason why there is none."""
 
     workload: str
     model: str
@@ -65,14 +65,14 @@ class Pair:
 
     @property
     def error(self) -> float | None:
-        """Predicted over measured, less 1."""
+        """Predicted / measured - 1; None without either."""
         predicted, measured = self.predicted[1], self.measured[1]
         return None if predicted is None or not measured else predicted / measured - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """All pairs, and where they were made."""
+class PredictionReport:
+    """All pairs, and the machine and Python that they were measured on."""
 
     made: str
     """Date, UTC."""
@@ -80,11 +80,11 @@ class Comparison:
     python: str
     size: str
     workers: int
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PredictionPair, ...]
 
 
-def pairs_of(tables: Tables, workload: str) -> list[Pair]:
-    """The pairs of one analysed suite, at the most workers."""
+def compare_predictions(tables: Tables, workload: str) -> list[PredictionPair]:
+    """Compare the predictions of one analysed suite with its walls, at the largest number of workers."""
     metrics = tables.metrics
     own = metrics[(metrics["scope"] == "cell") & (metrics["workload"] == workload) & (metrics["capture"] == "none")]
     rows = {(row["model"], row["metric"]): row for row in records(own.sort_values("workers", kind="stable"))}
@@ -94,7 +94,7 @@ def pairs_of(tables: Tables, workload: str) -> list[Pair]:
         reason = "not measured" if predicted is None or wall is None else str(predicted["reason"] or "")
         available = predicted is not None and predicted["quality"] != "unavailable"
         found.append(
-            Pair(
+            PredictionPair(
                 workload=workload,
                 model=model,
                 predicted=_ends(predicted),
@@ -109,17 +109,17 @@ def _ends(row: dict[str, Any] | None) -> tuple[float | None, float | None, float
     return (None, None, None) if row is None else (row["lower"], row["value"], row["upper"])
 
 
-def errors(pairs: Iterable[Pair]) -> list[float]:
-    """The size of each error."""
+def list_errors(pairs: Iterable[PredictionPair]) -> list[float]:
+    """List the absolute errors."""
     return [abs(pair.error) for pair in pairs if pair.error is not None]
 
 
-def markdown(found: Comparison) -> str:
-    """The table in docs/metrics.md."""
-    by_workload: dict[str, list[Pair]] = {}
+def format_markdown(found: PredictionReport) -> str:
+    """Format the table in docs/metrics.md."""
+    by_workload: dict[str, list[PredictionPair]] = {}
     for pair in found.pairs:
         by_workload.setdefault(pair.workload, []).append(pair)
-    sizes = errors(found.pairs)
+    sizes = list_errors(found.pairs)
     rows = [f"| workload | {' | '.join(PREDICTED)} |", f"|---|{'---|' * len(PREDICTED)}"]
     rows += [f"| {name} | {' | '.join(map(_cell, pairs))} |" for name, pairs in by_workload.items()]
     machine = found.machine
@@ -133,7 +133,7 @@ def markdown(found: Comparison) -> str:
     )
 
 
-def _cell(pair: Pair) -> str:
+def _cell(pair: PredictionPair) -> str:
     if pair.error is None:
         return "–"
     return f"{format_ns(pair.predicted[1] or 0)} / {format_ns(pair.measured[1] or 0)}, {pair.error:+.0%}"
@@ -145,11 +145,11 @@ def _sentence(sizes: Sequence[float]) -> str:
     within = sum(size <= ALLOWED for size in sizes)
     return (
         f"Median error {statistics.median(sizes):.1%} over {len(sizes)} predictions; {within} are within "
-        f"{ALLOWED:.0%}, the worst is off by {max(sizes):.0%}."
+        f"{ALLOWED:.0%}, the largest error is {max(sizes):.0%}."
     )
 
 
-def _reasons(pairs: Iterable[Pair]) -> str:
+def _reasons(pairs: Iterable[PredictionPair]) -> str:
     reasons: dict[str, list[str]] = {}
     for pair in pairs:
         if pair.reason:
@@ -157,34 +157,34 @@ def _reasons(pairs: Iterable[Pair]) -> str:
     return " ".join(f"Not predicted: {', '.join(dict.fromkeys(names))} ({why})." for why, names in reasons.items())
 
 
-def write(found: Comparison, path: Path) -> None:
-    """Raises OutputUnwritable."""
+def write_report(found: PredictionReport, path: Path) -> None:
+    """Write the report as JSON. Raises OutputUnwritable."""
     with explained_os_errors(path):
         path.write_text(json.dumps({"format": _FORMAT, **asdict(found)}, indent=1) + "\n", encoding="utf-8")
 
 
-def read(path: Path) -> Comparison:
-    """Raises BundleCorrupt for a file that `write` did not write."""
+def read_report(path: Path) -> PredictionReport:
+    """Read a report. Raises BundleCorrupt for a file that write_report did not write."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data.pop("format") != _FORMAT:
             raise ValueError("another format")
         pairs = tuple(
-            Pair(**{**pair, "predicted": tuple(pair["predicted"]), "measured": tuple(pair["measured"])})
+            PredictionPair(**{**pair, "predicted": tuple(pair["predicted"]), "measured": tuple(pair["measured"])})
             for pair in data.pop("pairs")
         )
-        return Comparison(**data, pairs=pairs)
+        return PredictionReport(**data, pairs=pairs)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BundleCorrupt(f"{path} is not what make predictions writes: {error}", "make predictions") from error
+        raise BundleCorrupt(f"{path} is not a report of make predictions: {error}", "make predictions") from error
 
 
-def _run(workload: str, size: str, runs: int, workers: int, store: Store) -> list[Pair]:
+def _run(workload: str, size: str, runs: int, workers: int, store: Store) -> list[PredictionPair]:
     request = api.Request(
         workload=workload, models=EXECUTORS, workers=(workers,), size=size, captures=("waits",), runs=runs
     )
     prepared = api.prepare(request, store=store)
     api.measure(prepared)
-    return pairs_of(api.analyse(prepared.folder), workload)
+    return compare_predictions(api.analyse(prepared.folder), workload)
 
 
 def _words(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -202,17 +202,17 @@ def main(workloads: tuple[str, ...], size: str, runs: int, workers: int | None, 
 
     Exit code 1 when the median error is larger than 15 %.
     """
-    count = workers or max(2, machine.usable_cpus())
-    pairs: list[Pair] = []
-    with TemporaryDirectory(prefix=scratch.own_prefix()) as folder:
-        for workload in workloads or ASKED:
+    count = workers or max(2, machine.count_usable_cpus())
+    pairs: list[PredictionPair] = []
+    with TemporaryDirectory(prefix=scratch_prefix()) as folder:
+        for workload in workloads or DEFAULT_WORKLOADS:
             click.echo(f"{workload}, size {size}, {count} workers", err=True)
             of_workload = _run(workload, size, runs, count, Store(Path(folder)))
             pairs += of_workload
             for pair in of_workload:
                 click.echo(f"{workload:18} {pair.model:11} {pair.reason or _cell(pair)}")
     facts = machine.describe()
-    found = Comparison(
+    found = PredictionReport(
         made=f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}",
         machine={name: facts[name] for name in ("os_release", "kernel", "machine", "cpu_model", "logical_cpus")},
         python=".".join(map(str, sys.version_info[:3])),
@@ -220,10 +220,10 @@ def main(workloads: tuple[str, ...], size: str, runs: int, workers: int | None, 
         workers=count,
         pairs=tuple(pairs),
     )
-    sizes = errors(pairs)
+    sizes = list_errors(pairs)
     click.echo("\n" + _sentence(sizes))
     if output is not None:
-        write(found, output)
+        write_report(found, output)
     sys.exit(0 if sizes and statistics.median(sizes) <= ALLOWED else 1)
 
 

@@ -1,7 +1,7 @@
-"""The result of a proof as a file: what `make accuracy` writes, and the tables in docs/metrics.md are made from.
+"""The result file of `make accuracy`, from which the tables in docs/metrics.md are made.
 
-A proof makes thousands of comparisons. The file holds how many of each check, program and Python are ok and how near
-the worst of them comes to its tolerance; in full only what is not ok, and what capturing costs.
+A run makes thousands of comparisons. The file has the number of ok ones per check, program and Python, and the largest
+share of the tolerance used; comparisons that are not ok, and costs of capturing, are listed one by one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from tracekit.accuracy.rows import COSTS, Row
+from tracekit.accuracy.comparison import COSTS, Comparison
 from tracekit.bundle.store import explained_os_errors
 from tracekit.core.errors import BundleCorrupt
 from tracekit.system import machine
@@ -22,7 +22,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ComparisonGroup:
     """The comparisons of one check in one program on one Python."""
 
     check: str
@@ -31,38 +31,38 @@ class Group:
     compared: int
     ok: int
     worst: float
-    """The largest difference as a part of its tolerance: 1 is just allowed."""
+    """The largest difference as a share of its tolerance; up to 1 is allowed."""
     steal_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One proof, and the machine it was made on."""
+class AccuracyResult:
+    """The comparisons of one run of `make accuracy`, and the machine they were made on."""
 
     made: str
     """Date, UTC."""
     machine: dict[str, Any]
-    groups: tuple[Group, ...]
+    groups: tuple[ComparisonGroup, ...]
     """Of all checks but the costs."""
-    rows: tuple[Row, ...]
-    """Costs, and what is off or unclear."""
+    rows: tuple[Comparison, ...]
+    """Costs, and comparisons that failed or are inconclusive."""
 
 
-def result_of(rows: Iterable[Row], made: str) -> Result:
-    """The result of these comparisons on this machine."""
+def make_result(rows: Iterable[Comparison], made: str) -> AccuracyResult:
+    """Make the result of these comparisons on this machine."""
     found = list(rows)
     facts = machine.describe()
-    return Result(
+    return AccuracyResult(
         made=made,
         machine={name: facts[name] for name in ("os_release", "kernel", "machine", "cpu_model", "logical_cpus")},
-        groups=grouped(found),
-        rows=tuple(row for row in found if row.check in COSTS or row.verdict in ("off", "unclear")),
+        groups=group_comparisons(found),
+        rows=tuple(row for row in found if row.check in COSTS or row.verdict in ("fail", "inconclusive")),
     )
 
 
-def grouped(rows: Iterable[Row]) -> tuple[Group, ...]:
-    """The comparisons but the costs, in the order in which they first come."""
-    by_place: dict[tuple[str, str, str], list[Row]] = {}
+def group_comparisons(rows: Iterable[Comparison]) -> tuple[ComparisonGroup, ...]:
+    """Group all comparisons except costs, in the order in which each group first appears."""
+    by_place: dict[tuple[str, str, str], list[Comparison]] = {}
     for row in rows:
         if row.check not in COSTS:
             by_place.setdefault((row.check, row.program, row.python), []).append(row)
@@ -70,27 +70,27 @@ def grouped(rows: Iterable[Row]) -> tuple[Group, ...]:
     for place, of_place in by_place.items():
         compared = [row for row in of_place if row.verdict != "unavailable"]
         groups.append(
-            Group(
+            ComparisonGroup(
                 *place,
                 compared=len(compared),
                 ok=sum(row.verdict == "ok" for row in compared),
-                worst=round(max(map(strain, compared), default=0.0), _DIGITS),
+                worst=round(max(map(compute_tolerance_used, compared), default=0.0), _DIGITS),
                 steal_ns=max((row.steal_ns or 0 for row in of_place), default=0),
             )
         )
     return tuple(groups)
 
 
-def strain(row: Row) -> float:
-    """The difference as a part of the tolerance: 1 is just allowed. Where nothing is allowed, any difference is 2."""
+def compute_tolerance_used(row: Comparison) -> float:
+    """The difference as a share of the tolerance; where the tolerance is 0, any difference counts as 2."""
     difference = abs(row.difference or 0.0)
     if not row.tolerance:
         return 2.0 if difference else 0.0
     return difference / row.tolerance
 
 
-def write(result: Result, path: Path) -> None:
-    """One JSON object with a line per group and row, so that a difference between two proofs can be read.
+def write_result(result: AccuracyResult, path: Path) -> None:
+    """Write one JSON object with a line per group and row, so that a diff of two results is readable.
 
     Raises OutputUnwritable.
     """
@@ -102,23 +102,25 @@ def write(result: Result, path: Path) -> None:
         path.write_text(f'{head[:-1]}, "groups": [\n{groups}\n], "rows": [\n{rows}\n]}}\n', encoding="utf-8")
 
 
-def read(path: Path) -> Result:
-    """The result in that file. Raises BundleCorrupt."""
-    known = {item.name for item in fields(Row)}
+def read_result(path: Path) -> AccuracyResult:
+    """Read a result. Raises BundleCorrupt."""
+    known = {item.name for item in fields(Comparison)}
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Result(
+        return AccuracyResult(
             made=data["made"],
             machine=data["machine"],
-            groups=tuple(Group(*group) for group in data["groups"]),
-            rows=tuple(Row(**{name: value for name, value in row.items() if name in known}) for row in data["rows"]),
+            groups=tuple(ComparisonGroup(*group) for group in data["groups"]),
+            rows=tuple(
+                Comparison(**{name: value for name, value in row.items() if name in known}) for row in data["rows"]
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleCorrupt(f"{path} is no result of a proof: {error}", "make accuracy") from error
+        raise BundleCorrupt(f"{path} is not a result of make accuracy: {error}", "make accuracy") from error
 
 
-def _short(row: Row) -> dict[str, Any]:
-    """Without what is not known, and without digits that mean nothing."""
+def _short(row: Comparison) -> dict[str, Any]:
+    """The known fields, numbers rounded to the digits that mean something."""
     return {
         name: _rounded(value, row.unit) if isinstance(value, float) else value
         for name, value in asdict(row).items()

@@ -1,4 +1,4 @@
-"""A result as text: for the terminal, and as the Markdown tables in docs/metrics.md."""
+"""Formats a result as text for the terminal, and as the Markdown tables in docs/metrics.md."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tracekit.accuracy.result import Group, Result, grouped, strain
-from tracekit.accuracy.rows import CHECKS, COSTS, Row
-from tracekit.accuracy.turns import TURN_S
+from tracekit.accuracy.comparison import CHECKS, COSTS, Comparison
+from tracekit.accuracy.interleaving import SLICE_S
+from tracekit.accuracy.result import AccuracyResult, ComparisonGroup, compute_tolerance_used, group_comparisons
 
 
-def line(row: Row) -> str:
-    """One row in words."""
-    parts = [f"{row.verdict:<11}", f"{row.python:<8}", f"{row.check:<13}", f"{row.program}: {row.what}".rstrip(": ")]
+def format_comparison(row: Comparison) -> str:
+    """Format one comparison as a line."""
+    parts = [f"{row.verdict:<12}", f"{row.python:<8}", f"{row.check:<13}", f"{row.program}: {row.what}".rstrip(": ")]
     if row.measured is not None:
-        parts.append(f"measured {amount(row.measured, row.unit)}")
+        parts.append(f"measured {format_amount(row.measured, row.unit)}")
     if row.lower is not None and row.upper is not None:
-        parts.append(f"[{amount(row.lower, row.unit)}, {amount(row.upper, row.unit)}]")
-    if row.truth is not None:
-        parts.append(f"truth {amount(row.truth, row.unit)}")
+        parts.append(f"[{format_amount(row.lower, row.unit)}, {format_amount(row.upper, row.unit)}]")
+    if row.reference is not None:
+        parts.append(f"reference {format_amount(row.reference, row.unit)}")
     if row.difference is not None and row.tolerance is not None:
-        parts.append(f"off by {amount(row.difference, row.unit)}, allowed {amount(row.tolerance, row.unit)}")
+        parts.append(
+            f"difference {format_amount(row.difference, row.unit)}, allowed {format_amount(row.tolerance, row.unit)}"
+        )
     if row.steal_ns:
-        parts.append(f"stolen meanwhile {amount(row.steal_ns, 'ns')}")
+        parts.append(f"stolen {format_amount(row.steal_ns, 'ns')}")
     if row.reason:
         parts.append(row.reason)
     return "  ".join(parts)
 
 
-def amount(value: float, unit: str) -> str:
-    """A number as it is printed."""
+def format_amount(value: float, unit: str) -> str:
+    """Format a number with its unit."""
     if unit == "ns":
         return f"{value / 1e6:.2f} ms"
     if unit == "share":
@@ -40,19 +42,19 @@ def amount(value: float, unit: str) -> str:
     return f"{value:g}"
 
 
-def verdict_of(rows: Sequence[Row]) -> tuple[str, str]:
-    """One verdict for many comparisons, the worst of theirs, and how many agree; of none that could be made: why."""
+def summarize_verdicts(rows: Sequence[Comparison]) -> tuple[str, str]:
+    """Reduce comparisons to the worst verdict and how many are ok; without any that could be made, to the reason."""
     compared = [row for row in rows if row.verdict != "unavailable"]
     if not compared:
         return "unavailable", rows[0].reason
     verdicts = {row.verdict for row in compared}
-    found = next(verdict for verdict in ("off", "unclear", "ok") if verdict in verdicts)
+    found = next(verdict for verdict in ("fail", "inconclusive", "ok") if verdict in verdicts)
     return found, f"{sum(row.verdict == 'ok' for row in compared)} of {len(compared)}"
 
 
-def summary(rows: Sequence[Row]) -> str:
-    """Check by check and Python by Python: how many comparisons are ok, and the worst of them; then the costs."""
-    groups = grouped(rows)
+def format_summary(rows: Sequence[Comparison]) -> str:
+    """Format a table by check and Python, with the number of ok comparisons and the worst one, and then the costs."""
+    groups = group_comparisons(rows)
     pythons = _ordered(group.python for group in groups)
     table = [["check", *pythons]]
     table += [
@@ -62,34 +64,34 @@ def summary(rows: Sequence[Row]) -> str:
     ]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)) for cells in table]
-    costs = [line(row) for row in rows if row.check in COSTS]
+    costs = [format_comparison(row) for row in rows if row.check in COSTS]
     return "\n".join([*(lines if groups else []), *costs])
 
 
-def markdown(result: Result) -> str:
-    """The part of docs/metrics.md: by check and Python, by program, and what capturing costs."""
+def markdown(result: AccuracyResult) -> str:
+    """Format the part of docs/metrics.md: by check and Python, by program, and what capturing costs."""
     facts = result.machine
     parts = [
         f"Made by `make accuracy` on {result.made}: {facts['cpu_model']}, {facts['logical_cpus']} logical CPUs, "
-        f"{facts['os_release']}, kernel {facts['kernel']}. A cell says how many comparisons are ok, and how much of "
-        "its tolerance the worst one uses up (100 % is just allowed).\n",
+        f"{facts['os_release']}, kernel {facts['kernel']}. A cell has the number of ok comparisons, and the share "
+        "of its tolerance that the worst one uses (up to 100 % is allowed).\n",
         _by_check(result.groups),
-        "By program, over all Pythons, with the most that the machine had stolen during one run:\n",
+        "By program, over all Pythons, with the most CPU time stolen by the hypervisor during one run:\n",
         _by_program(result.groups),
     ]
     costs = [row for row in result.rows if row.check in COSTS]
     if costs:
         parts += [
             "What capturing costs: the same work with the capture and without, as the interquartile mean of the "
-            "pairs' ratios with its 95 % interval. The two runs of a pair take turns on the machine, "
-            f"{1000 * TURN_S:g} ms each; those of the kernel capture, whose probes would slow down both, follow one "
-            "another. Wall is that of a run's own turns. Where it says `on one CPU`, both share one.\n"
+            "pairs' ratios with its 95 % interval. The two runs of a pair alternate on the machine, "
+            f"{1000 * SLICE_S:g} ms each; those of the kernel capture, whose probes would slow down both, run one "
+            "after the other. The wall counts a run's own slices only. `on one CPU`: both runs share one CPU.\n"
         ]
         parts += [_by_subject(costs)]
     return "\n".join(parts) + _exceptions(result)
 
 
-def _by_check(groups: Sequence[Group]) -> str:
+def _by_check(groups: Sequence[ComparisonGroup]) -> str:
     pythons = _ordered(group.python for group in groups)
     lines = [f"| check | {' | '.join(pythons)} |", "|---" * (len(pythons) + 1) + "|"]
     for check, title in CHECKS.items():
@@ -100,7 +102,7 @@ def _by_check(groups: Sequence[Group]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _by_program(groups: Sequence[Group]) -> str:
+def _by_program(groups: Sequence[ComparisonGroup]) -> str:
     checks = [check for check in CHECKS if check != "runs" and any(group.check == check for group in groups)]
     lines = [f"| program | {' | '.join(checks)} | stolen |", "|---" * (len(checks) + 2) + "|"]
     for program in dict.fromkeys(group.program for group in groups):
@@ -111,12 +113,12 @@ def _by_program(groups: Sequence[Group]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _by_subject(rows: Sequence[Row]) -> str:
+def _by_subject(rows: Sequence[Comparison]) -> str:
     lines = [
         "| work | Python | capture | CPU time | wall | allowed | verdicts | made of | stolen |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    by_place: dict[tuple[str, str, str], dict[str, Row]] = {}
+    by_place: dict[tuple[str, str, str], dict[str, Comparison]] = {}
     for row in rows:
         by_place.setdefault((row.program, row.python, row.what), {})[row.check] = row
     for (program, python, capture), found in by_place.items():
@@ -133,38 +135,41 @@ def _by_subject(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ratio(row: Row | None) -> str:
+def _ratio(row: Comparison | None) -> str:
     if row is None or row.measured is None or row.lower is None or row.upper is None:
         return "" if row is None else row.reason
     return f"{row.measured:.3f} [{row.lower:.3f}, {row.upper:.3f}]"
 
 
-def _exceptions(result: Result) -> str:
-    """What is off or unclear, one by one: a table of counts must not hide it."""
+def _exceptions(result: AccuracyResult) -> str:
+    """List what failed or is inconclusive, so that the table of counts does not hide it."""
     rows = [row for row in result.rows if row.check not in COSTS]
     if not rows:
-        return f"\n{_costs_in_short(result)}No other comparison is off or unclear.\n"
-    shown = sorted(rows, key=lambda row: (row.verdict != "off", -strain(row)))
+        return f"\n{_costs_in_short(result)}No other comparison failed or is inconclusive.\n"
+    shown = sorted(rows, key=lambda row: (row.verdict != "fail", -compute_tolerance_used(row)))
     lines = [f"- {row.verdict}: {row.program} on {row.python}, {row.check}, {_words(row)}" for row in shown]
-    return f"\n{_costs_in_short(result)}Off or unclear besides, one by one:\n\n" + "\n".join(lines) + "\n"
+    return (
+        f"\n{_costs_in_short(result)}Other comparisons that failed or are inconclusive:\n\n" + "\n".join(lines) + "\n"
+    )
 
 
-def _costs_in_short(result: Result) -> str:
-    """How many costs are over what is allowed, or cannot be told; empty where none was measured."""
+def _costs_in_short(result: AccuracyResult) -> str:
+    """How many costs failed or are inconclusive; empty where none was measured."""
     counts = Counter(row.verdict for row in result.rows if row.check in COSTS)
     if not counts:
         return ""
-    return f"Of {counts.total()} costs, CPU times and walls, {counts['off']} are off and {counts['unclear']} unclear. "
+    failed, open_ = counts["fail"], counts["inconclusive"]
+    return f"Of {counts.total()} costs, CPU times and walls, {failed} failed and {open_} are inconclusive. "
 
 
-def _words(row: Row) -> str:
+def _words(row: Comparison) -> str:
     text = row.what
-    if row.measured is not None and row.truth is not None:
-        text += f": {amount(row.measured, row.unit)} for {amount(row.truth, row.unit)}"
+    if row.measured is not None and row.reference is not None:
+        text += f": {format_amount(row.measured, row.unit)} for {format_amount(row.reference, row.unit)}"
     return f"{text} ({row.reason})" if row.reason else text
 
 
-def _cell(groups: Iterable[Group]) -> str:
+def _cell(groups: Iterable[ComparisonGroup]) -> str:
     found = list(groups)
     compared = sum(group.compared for group in found)
     if not compared:

@@ -1,16 +1,18 @@
-"""The tidy tables: their names, their columns, and the check at each room's door.
+"""The tidy tables: their names, columns and dtypes, and the check of a table against them.
 
-Every stage after `load` takes these tables and nothing else. `int` columns may be nullable (`Int64`); a stamp that was
+All stages after `load` take these tables and nothing else. `int` columns may be nullable (`Int64`); a stamp that was
 not taken is `<NA>`, never 0. All `*_ns` columns are integer nanoseconds of CLOCK_MONOTONIC or durations. `text` columns
 may be categories: those of `waits` and `holds` are, which can have millions of rows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tracekit.bundle.stream_schema import DIMENSIONS
@@ -238,14 +240,15 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 
 QUALITIES = ("measured", "estimated", "bound", "unavailable")
-"""measured: read off a clock or counter; estimated: computed from samples, or from other numbers by the rule
-that the metric gives; bound: only lower..upper is known; unavailable: not known, `reason` says why."""
+"""measured: read from a clock or counter; estimated: computed from samples or other numbers by the metric's formula;
+bound: only lower..upper is known; unavailable: not known, `reason` says why."""
 
 WAIT_KINDS = ("gil", "gil-switch", "lock", "io-read", "io-write", "poll", "sleep", "child-wait")
 """Kinds of rows in `waits`. gil: take_gil blocked; gil-switch: drop_gil waited until another thread had taken it."""
 
-WAIT_METHODS = ("waits-probe", "kernel-uprobe")
-"""Who saw a wait or a hold. A run may have both, so a sum is over one of them."""
+WAITS_PROBE, KERNEL_UPROBE = "waits-probe", "kernel-uprobe"
+WAIT_METHODS = (WAITS_PROBE, KERNEL_UPROBE)
+"""The method that recorded a wait or a hold. A run may have both, so a sum must use one of them."""
 
 SCHED_STATES = ("running", "runnable", "sleeping", "disk")
 """States of rows in `sched`; `cpu` is known for `running` only. A running row is followed by `runnable` when the
@@ -258,7 +261,7 @@ _DTYPES: dict[str, Any] = {"text": "str", "int": "Int64", "float": "float64", "b
 
 @dataclass(kw_only=True)
 class Tables:
-    """The tables of one suite. `suite` holds what belongs to no row: the suite's id, command and environment."""
+    """The tables of one suite. `suite` has what belongs to no row: the suite's id, command and environments."""
 
     suite: dict[str, Any]
     runs: pd.DataFrame
@@ -283,18 +286,20 @@ class Tables:
         frame: pd.DataFrame = getattr(self, name)
         return frame
 
-    def beside(self, others: Sequence[Tables]) -> Tables:
-        """These tables with the runs, metrics, observations, notices and environments of other suites.
+    def join_suites(self, others: Sequence[Tables]) -> Tables:
+        """Add the runs, metrics, observations, notices and environments of other suites; the rest stays.
 
         A notice of another suite begins with that suite's id.
         """
         all_of_them = (self, *others)
-        said = [other.notices.assign(text=f"{other.suite['suite_id']}: " + other.notices["text"]) for other in others]
+        notices = [
+            other.notices.assign(text=f"{other.suite['suite_id']}: " + other.notices["text"]) for other in others
+        ]
         joined = {
             "runs": pd.concat([tables.runs for tables in all_of_them], ignore_index=True),
             "metrics": pd.concat([tables.metrics for tables in all_of_them], ignore_index=True),
             "observations": pd.concat([tables.observations for tables in all_of_them], ignore_index=True),
-            "notices": pd.concat([self.notices, *said], ignore_index=True),
+            "notices": pd.concat([self.notices, *notices], ignore_index=True),
         }
         environments = [item for tables in all_of_them for item in tables.suite.get("environments") or ()]
         return replace(self, suite={**self.suite, "environments": environments}, **joined)
@@ -311,7 +316,7 @@ def from_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> pd.DataFram
     A column that is not given is all missing.
     """
     length = max((len(values) for values in columns.values()), default=0)
-    # Arrays and not Series: a report makes hundreds of small tables, and to align their indexes would take longest.
+    # Arrays, not Series: a report makes hundreds of small tables, and aligning their indexes would take longest.
     return pd.DataFrame(
         {
             column: pd.array(columns.get(column, [None] * length), dtype=_DTYPES[kind])
@@ -324,6 +329,13 @@ def from_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> pd.DataFram
 def from_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The table `name` from small numbers of rows; a key that a row lacks is missing there."""
     return from_columns(name, {column: [row.get(column) for row in rows] for column in COLUMNS[name]})
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dicts, with None for whatever is missing."""
+    names = list(frame.columns)
+    columns = [_values(frame[name]) for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def check(name: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -349,3 +361,11 @@ def _fits(series: pd.Series[Any], kind: str) -> bool:
     if kind == "bool":
         return types.is_bool_dtype(series)
     return types.is_string_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype)
+
+
+def _values(series: pd.Series[Any]) -> list[Any]:
+    # Column by column: DataFrame.where over objects takes ten times as long.
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":
+        return [None if math.isnan(value) else value for value in series.tolist()]
+    pairs = zip(series.tolist(), series.isna().tolist(), strict=True)
+    return [None if missing else value for value, missing in pairs]

@@ -40,7 +40,7 @@ class BadFormat(ValueError):
     """The text does not describe an event or a page; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventField:
     """One field of an event: its offset from the event's first byte, and its size, both in bytes."""
 
@@ -51,7 +51,7 @@ class EventField:
     """The field holds where in the event its text lies (`__data_loc`): offset below, length above 16 bits."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventFormat:
     """The format of one kind of event: its id, which each event begins with, and its fields by name."""
 
@@ -66,7 +66,7 @@ class EventFormat:
             raise BadFormat(f"event {self.id} has no field {name}") from None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PageFormat:
     """Byte offsets in a page: of the time of its first event, of the number of bytes in use, and of the events."""
 

@@ -1,4 +1,4 @@
-"""What is asked for: one run (`RunSpec`), and the suite of runs that answers one question (`Suite`).
+"""What was requested: one run (`RunSpec`), and the suite of all runs of one request (`Suite`).
 
 A spec is written to disk before anything is measured and read back by the measured process, which may be an older
 Python: hence plain dataclasses and plain JSON. Unknown keys are ignored and missing ones have defaults.
@@ -24,7 +24,7 @@ CLAIMS = "claims"
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run: this work, this way, watched by this. Times in seconds only where a person types them."""
+    """One run: its workload, its model and its capture. Times are in seconds only where a person types them."""
 
     suite_id: str
     run_id: str
@@ -34,11 +34,11 @@ class RunSpec:
     model: str
     workers: int
     parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
-    """Every parameter of the workload, those that nobody set as well; empty where it has none."""
+    """Every parameter of the workload, those with their default as well; empty where it has none."""
     items: str = ""
     """The Python expression that gives the items of a user's function; empty for a workload, which makes its own."""
     start_method: str = ""
-    """What multiprocessing is told; empty for models that start no process."""
+    """multiprocessing's start method; empty for models that start no process."""
     capture: str = "none"
     rate_hz: int = 100
     counters: str = "auto"
@@ -56,7 +56,7 @@ class RunSpec:
     program: tuple[str, ...] = ()
     """The command that `tracekit record` runs as it is; empty for a workload. Its model is `program`."""
     duration_s: float = 0.0
-    """Of a program: when it is asked to end; 0 means when it ends by itself."""
+    """Of a recorded program: after how long it is sent SIGTERM; 0 means never."""
 
     @property
     def cell(self) -> tuple[str, str, str, str, int, str, str]:
@@ -97,7 +97,10 @@ def value_text(value: bool | int | float | str) -> str:
 
 @dataclass(frozen=True)
 class Suite:
-    """All runs of one question, in the order they are made (interleaved, so drift hits every model alike)."""
+    """All runs of one request, in the order in which they are measured.
+
+    They are interleaved, so that drift hits every model alike.
+    """
 
     suite_id: str
     workload: str
@@ -106,7 +109,7 @@ class Suite:
     parameters: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     """Of the workload; see RunSpec."""
     command: tuple[str, ...] = ()
-    """The command line that asked for it, for the report's footer."""
+    """The command line that requested it, for the report's footer."""
     page: str = ""
     """The report page of a suite whose workload cannot name it; empty where the workload does."""
     notices: tuple[tuple[str, str, str, str], ...] = field(default=())

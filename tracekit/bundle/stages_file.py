@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tracekit.bundle.waits_file import layout
 
-IMAGE, FORK_ASKED, FORK_RETURNED, FORKED, INTERPRETER, SITE, EXIT, EXEC = range(1, 9)
-"""image: the loader is done. fork asked, fork returned: in the parent. forked: the same in the child. interpreter:
-Python is initialised, up to the import of `site`. site: that is done, the program begins. exit: the process leaves, by
-itself. exec: it asks for exec, which may fail."""
+IMAGE, FORK_REQUESTED, FORK_RETURNED, FORKED, INTERPRETER, SITE, EXIT, EXEC = range(1, 9)
+"""image: the loader is done. fork requested, fork returned: in the parent. forked: the same in the child. interpreter:
+Python is initialised, up to the import of `site`. site: that is done, the program begins. exit: the process ends by
+itself. exec: exec is requested, which may fail; of a child of posix_spawn its parent's request."""
 
 MAGIC = 0x53474154
 RECORD = [

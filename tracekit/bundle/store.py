@@ -1,6 +1,6 @@
 """The bundle: a run as a sealed folder. Left of it tracekit measures, right of it tracekit computes.
 
-    .tracekit/<suite_id>/suite.json        what was asked for, in order; written first
+    .tracekit/<suite_id>/suite.json        what was requested, in order; written first
     .tracekit/<suite_id>/<run_id>/
         spec.json                          written before the run
         streams/<pid>.jsonl                one measured process: first record `meta`, last record `end` with a count
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from tracekit.bundle.spec import FORMAT, RunSpec, Suite
+from tracekit.bundle.stream_schema import stream_name
 from tracekit.core.errors import (
     BundleCorrupt,
     BundleTooNew,
@@ -37,10 +38,15 @@ from tracekit.core.errors import (
     UsageError,
 )
 
-STATUSES = ("ok", "failed", "timed_out", "killed", "interrupted")
+STDOUT_LOG, STDERR_LOG = "stdout.log", "stderr.log"
+"""What a measured process printed."""
 
+_SUITE = "suite.json"
 _HASH_CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+OWN_FOLDERS = (".tracekit", "reports")
+"""Where suites and reports go unless the user names other folders."""
 
 
 class Bundle:
@@ -50,12 +56,28 @@ class Bundle:
         self.root = root
 
     @property
+    def spec_path(self) -> Path:
+        return self.root / "spec.json"
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.root / "manifest.json"
+
+    @property
     def streams(self) -> Path:
         return self.root / "streams"
 
     @property
+    def parent_stream(self) -> Path:
+        return self.streams / stream_name("parent")
+
+    @property
     def raw(self) -> Path:
         return self.root / "raw"
+
+    @property
+    def pyspy_profile(self) -> Path:
+        return self.raw / "pyspy.speedscope.json"
 
     @property
     def stages(self) -> Path:
@@ -66,15 +88,42 @@ class Bundle:
         return self.root / "waits"
 
     @property
-    def manifest_path(self) -> Path:
-        return self.root / "manifest.json"
+    def stderr_log(self) -> Path:
+        return self.root / STDERR_LOG
+
+    @property
+    def tool_log(self) -> Path:
+        """What a capture's tool printed that started a recorded program."""
+        return self.root / "capture.log"
+
+    @property
+    def workers_ready(self) -> Path:
+        """Exists from when all workers of a warm-up run are alive and idle until `memory_read`; holds their number."""
+        return self.root / "handshake.ready"
+
+    @property
+    def memory_read(self) -> Path:
+        """Exists when their memory was read: the run may go on."""
+        return self.root / "handshake.go"
+
+    def process_streams(self) -> list[Path]:
+        """The streams of the measured processes, sorted; that of the parent is not among them."""
+        return sorted(self.streams.glob(stream_name("[0-9]*")))
+
+    def viztracer_trace(self, pid: int | str) -> Path:
+        """VizTracer's file of one process."""
+        return self.raw / f"viztracer-{pid}.json"
+
+    def viztracer_traces(self) -> list[Path]:
+        """VizTracer's files of all processes, sorted."""
+        return sorted(self.raw.glob(self.viztracer_trace("*").name))
 
     def create(self, spec: RunSpec) -> None:
         """Make the folder and write spec.json. Raises OutputUnwritable."""
         with explained_os_errors(self.root):
             self.streams.mkdir(parents=True)
             self.raw.mkdir()
-            (self.root / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+            self.spec_path.write_text(spec.to_json(), encoding="utf-8")
 
     def seal(self, manifest: Mapping[str, Any]) -> None:
         """Hash every file and write manifest.json by rename, so that it is there whole or not at all."""
@@ -88,7 +137,7 @@ class Bundle:
 
     def spec(self) -> RunSpec:
         """The run's spec. Raises BundleCorrupt or BundleTooNew."""
-        return RunSpec.from_mapping(read_json(self.root / "spec.json"))
+        return RunSpec.from_mapping(read_json(self.spec_path))
 
     def manifest(self) -> dict[str, Any]:
         """The sealed manifest, its files checked. Raises BundleUnfinished, BundleCorrupt or BundleTooNew."""
@@ -129,12 +178,22 @@ class SuiteFolder:
     def suite_id(self) -> str:
         return self.root.name
 
+    @property
+    def suite_path(self) -> Path:
+        return self.root / _SUITE
+
+    @property
+    def imports(self) -> Path:
+        """The folder with links to the packages that measured processes import, while the suite is measured."""
+        return self.root / "import"
+
     def create(self, suite: Suite) -> None:
         """Make the folder and write suite.json. Raises OutputUnwritable."""
         with explained_os_errors(self.root):
-            self.root.mkdir(parents=True)
+            make_output_folder(self.root.parent)
+            self.root.mkdir()
             write_json(
-                self.root / "suite.json",
+                self.suite_path,
                 {
                     "format": FORMAT,
                     "suite_id": suite.suite_id,
@@ -150,14 +209,14 @@ class SuiteFolder:
             )
 
     def finish(self, status: str, notices: Sequence[tuple[str, str, str, str]]) -> None:
-        """Record how the suite ended and what is to be said about it."""
+        """Record how the suite ended, and its notices."""
         with explained_os_errors(self.root):
             facts = {**self.facts(), "status": status, "notices": [list(item) for item in notices]}
-            write_json(self.root / "suite.json", facts)
+            write_json(self.suite_path, facts)
 
     def facts(self) -> dict[str, Any]:
         """suite.json. Raises BundleCorrupt or BundleTooNew."""
-        path = self.root / "suite.json"
+        path = self.suite_path
         facts = read_json(path)
         if not isinstance(facts.get("runs"), list):
             raise BundleCorrupt(f"{path} has no list `runs`", _again())
@@ -186,14 +245,14 @@ class Store:
         """Every suite, oldest first (ids start with their date and time)."""
         if not self.root.is_dir():
             return []
-        return [SuiteFolder(path) for path in sorted(self.root.iterdir()) if (path / "suite.json").is_file()]
+        return [SuiteFolder(path) for path in sorted(self.root.iterdir()) if (path / _SUITE).is_file()]
 
     def suite(self, name: str) -> SuiteFolder:
         """The suite of that id, `latest`, or any id's unambiguous start; or the one in that folder, wherever it is.
 
         Raises NothingToDo or UsageError.
         """
-        if os.path.isfile(Path(name) / "suite.json"):  # noqa: PTH113 - Path.is_file raises for what may not be looked at
+        if os.path.isfile(Path(name) / _SUITE):  # noqa: PTH113 - Path.is_file raises for what may not be looked at
             return SuiteFolder(Path(name).resolve())
         suites = self.suites()
         if not suites:
@@ -207,6 +266,18 @@ class Store:
             return matches[0]
         known = "unknown" if not matches else "not unique"
         raise UsageError(f"suite {name!r} is {known} in {self.root}", "tracekit list suites")
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make a folder for suites or reports if it is not there. Raises OSError.
+
+    One that has tracekit's own name gets a .gitignore, so that a user's repository does not pick up what is in it;
+    a folder that the user named is the user's.
+    """
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.name in OWN_FOLDERS:
+            (folder / ".gitignore").write_text("# written by tracekit\n*\n", encoding="utf-8")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

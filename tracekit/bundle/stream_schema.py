@@ -17,22 +17,30 @@ if TYPE_CHECKING:
     Count = int
     Signed = int
     Reading = float
-
-    @dataclass_transform(kw_only_default=True)
-    class StreamRecord:
-        """One line of a stream; type checkers know its keys as those of a dataclass."""
-
-        kind = ""
-
 else:
 
-    class StreamRecord:
-        """One line of a stream. Its instance dict has the keys that were given, in their order."""
+    def dataclass_transform(**_):
+        return lambda record: record
 
-        kind = ""
+
+@dataclass_transform(kw_only_default=True)
+class StreamRecord:
+    """One line of a stream; type checkers know its keys as those of a dataclass.
+
+    The dict of an instance has the keys that were given, in their order.
+    """
+
+    kind = ""
+
+    if not TYPE_CHECKING:
 
         def __init__(self, **values):
             self.__dict__.update(values)
+
+
+def stream_name(process: int | str) -> str:
+    """The name of a process's stream: `123.jsonl`, `parent.jsonl`."""
+    return f"{process}.jsonl"
 
 
 class MetaRecord(StreamRecord):

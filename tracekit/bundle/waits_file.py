@@ -89,12 +89,12 @@ _SLOTS_AT_ONCE = 1 << 14
 HINT = "tracekit list suites"
 
 ENDS = {0: "", 1: "exit", 2: "_exit"}
-"""How the process said that it would end; nothing: it was killed, or runs still."""
+"""How the process recorded that it exits; empty where it was killed, or still runs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class Header:
-    """What the file says of its process. Stamps are CLOCK_MONOTONIC ns."""
+    """The file's header: the process and how much of the file is used. Stamps are CLOCK_MONOTONIC ns."""
 
     pid: int
     ppid: int
@@ -123,8 +123,8 @@ class Header:
     """Readings of the processor's counter with the clock's, at most two; none where it is not used."""
 
 
-def give_no_more_room(path: Path) -> None:
-    """Whoever writes into this file goes on in the room that it has, and makes no more. Raises OSError."""
+def stop_growth(path: Path) -> None:
+    """Tell the probe that writes into this file not to enlarge it any more. Raises OSError."""
     with path.open("r+b") as file:
         file.seek(_LIMIT_AT)
         file.write(bytes(8))

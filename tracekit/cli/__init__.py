@@ -1,22 +1,23 @@
-"""The command line. Each command parses, calls the api, and echoes; only this package prints and picks exit codes.
+"""The command line. Each command parses its arguments, calls the api and prints; only this package prints and exits.
 
-stdout is the result, stderr is progress and errors. An error is two lines: what, with the value; then the command that
-fixes it.
+In: arguments. Out: the result on stdout, progress and errors on stderr, an exit code. An error is two lines: what is
+wrong, with the value; then the command that fixes it. `_COMMANDS` below names each command's file.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 import tracekit
-from tracekit.cli.saying import say
 from tracekit.core.errors import TracekitError
 
 INTERRUPTED = 130
@@ -24,9 +25,9 @@ _TERMINATED = 143
 
 _COMMANDS = {
     "run": ("tracekit.cli.run:run", "Run a workload under each model, and report."),
-    "record": ("tracekit.cli.record:record", "Run any program as it is, and keep where its time went."),
+    "record": ("tracekit.cli.record:record", "Run any program unchanged, and record where its time went."),
     "report": ("tracekit.cli.report:report", "Write the report of a suite again."),
-    "explain": ("tracekit.cli.explain:explain", "Say what follows: break-even, prediction, start methods."),
+    "explain": ("tracekit.cli.explain:explain", "Explain results: break-even, prediction, start methods."),
     "view": ("tracekit.cli.view:view", "Open the traced runs in the trace viewer."),
     "list": ("tracekit.cli.listing:listing", "List workloads, models, captures, metrics, suites, pythons."),
     "export": ("tracekit.cli.export:export", "Write a table of a suite as csv, json or parquet."),
@@ -36,7 +37,7 @@ _COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when it is used; `--help` lists all of them and imports none."""
+    """Imports a command's module only when it is used: `--help` lists all commands and imports none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -67,15 +68,15 @@ def cli() -> None:
     Examples:
       tracekit run matmul                   timings, traces and a report
       tracekit run hashing --size small     another workload, quicker
-      tracekit run claims                   what is said of threads and processes, put to the test
-      tracekit record -- python app.py      any program, as it is
+      tracekit run claims                   common claims about threads and processes, tested
+      tracekit record -- python app.py      any program, unchanged
       tracekit view                         the newest suite in the trace viewer
       tracekit list workloads               what can be run
     """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code. The one place where errors become text."""
+    """Run the command line and exit with its code; the only place where errors become text."""
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -90,25 +91,49 @@ def main(argv: Sequence[str] | None = None) -> None:
         path = context.command_path if context is not None else "tracekit"
         fail(error.format_message().replace("\n", " "), f"{path} --help", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        say("interrupted")
+        write_stderr("interrupted")
         sys.exit(INTERRUPTED)
     except Terminated:
-        say("terminated")
+        write_stderr("terminated")
         sys.exit(_TERMINATED)
     except SystemExit:
         if "PacifyFlush" in type(sys.stdout).__name__:
-            # click met a closed pipe and put this wrapper, private to it, in stdout's place: the reader (head, less)
-            # has seen enough, which is no failure.
+            # click met a closed pipe and replaced stdout by this private wrapper. The reader (head, less) has enough:
+            # that is not a failure.
             sys.exit(0)
         raise
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def fail(message: str, hint: str, code: int) -> None:
-    """Two lines on stderr, and out."""
-    say(f"{click.style('error:', fg='red', bold=True)} {message}")
-    say(f"  try: {hint}")
+def fail(message: str, hint: str, code: int) -> NoReturn:
+    """Print an error as two lines on stderr, and exit."""
+    write_stderr(f"{click.style('error:', fg='red', bold=True)} {message}")
+    write_stderr(f"  try: {hint}")
     sys.exit(code)
+
+
+def write_stderr(line: str) -> None:
+    """Print a line on stderr, in colour where the terminal shows it; a reader that has gone is not an error.
+
+    Such a line stays in the stream's buffer. Python would write it again at exit, fail again, and exit with 120
+    instead of our code: so the stream is redirected to /dev/null.
+    """
+    if sys.stderr is None:
+        return
+    try:
+        click.echo(line, err=True, color=use_colour(sys.stderr))
+    except ValueError:
+        return  # it was closed
+    except OSError:
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stderr.fileno())
+            os.close(nowhere)
+
+
+def use_colour(stream: Any) -> bool:
+    """Whether to colour the output on a stream: it is a terminal, and NO_COLOR is not set."""
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class Terminated(BaseException):
@@ -116,5 +141,5 @@ class Terminated(BaseException):
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """SIGTERM unwinds like Ctrl-C, so that measured processes are reaped."""
+    """Make SIGTERM unwind like Ctrl-C, so that measured processes are ended."""
     raise Terminated

@@ -1,4 +1,4 @@
-"""tracekit completion: the script that teaches a shell to complete tracekit's words."""
+"""tracekit completion: prints the completion script for a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tracekit doctor: one table of what can be measured here."""
+"""tracekit doctor: prints what can be measured on this machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli.words import store_of, store_option
+from tracekit.cli.options import get_store, store_option
 
 _COLOURS = {
     "ok": "green",
     "limited": "yellow",
     "missing": "red",
-    "off": "red",
-    "unclear": "yellow",
+    "fail": "red",
+    "inconclusive": "yellow",
     "unavailable": "yellow",
 }
 GATE_FAILED = 1
@@ -24,14 +24,12 @@ GATE_FAILED = 1
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
-@click.option("--clean", is_flag=True, help="First remove what a killed tracekit left in the kernel's tracing.")
-@click.option(
-    "--self-test", is_flag=True, help="Measure programs whose answers are known, and compare; about half a minute."
-)
+@click.option("--clean", is_flag=True, help="First remove what a killed tracekit left in tracefs.")
+@click.option("--self-test", is_flag=True, help="Measure programs with known answers and compare; half a minute.")
 @store_option
 @click.pass_context
 def doctor(ctx: click.Context, /, as_json: bool, clean: bool, self_test: bool, store: Path | None) -> None:
-    """Try every counter, capture and tool, and say how to enable what is missing.
+    """Try every counter, capture and tool, and show how to enable what is missing.
 
     \b
     Examples:
@@ -40,7 +38,7 @@ def doctor(ctx: click.Context, /, as_json: bool, clean: bool, self_test: bool, s
       tracekit doctor --clean
       tracekit doctor --self-test
     """
-    from tracekit.cli.saying import colour
+    from tracekit.cli import use_colour
     from tracekit.doctor import clean as clean_tracefs
     from tracekit.doctor import diagnose
 
@@ -48,26 +46,26 @@ def doctor(ctx: click.Context, /, as_json: bool, clean: bool, self_test: bool, s
         for name in clean_tracefs():
             click.echo(f"removed {name}", err=True)
     if self_test:
-        _prove(as_json=as_json)
+        _run_self_test(as_json=as_json)
         return
-    findings = diagnose(store_of(ctx))
+    findings = diagnose(get_store(ctx))
     if as_json:
         click.echo(json.dumps([asdict(item) for item in findings], indent=1))
         return
     width = max(len(item.name) for item in findings)
     for item in findings:
         state = click.style(f"{item.state:<8}", fg=_COLOURS[item.state])
-        click.echo(f"{item.name:<{width}}  {state} {item.detail}", color=colour(sys.stdout))
+        click.echo(f"{item.name:<{width}}  {state} {item.detail}", color=use_colour(sys.stdout))
         if item.remedy:
             click.echo(f"{'':<{width}}  {'':<8} try: {item.remedy}")
 
 
-def _prove(*, as_json: bool) -> None:
-    """Print the self-test's checks, or with `as_json` every comparison; exit code 1 when one is off."""
-    from tracekit.accuracy.rows import CHECKS
-    from tracekit.accuracy.selftest import self_test
-    from tracekit.accuracy.table import line, verdict_of
-    from tracekit.cli.saying import colour
+def _run_self_test(*, as_json: bool) -> None:
+    """Print the self-test's checks, or with `as_json` every comparison; exit with 1 when one fails."""
+    from tracekit.accuracy.comparison import CHECKS
+    from tracekit.accuracy.runner import self_test
+    from tracekit.accuracy.table import format_comparison, summarize_verdicts
+    from tracekit.cli import use_colour
 
     terminal = sys.stderr.isatty()
     rows = list(self_test(lambda step: click.echo(f"\r{step}\033[K" if terminal else step, err=True, nl=not terminal)))
@@ -79,11 +77,11 @@ def _prove(*, as_json: bool) -> None:
         for check, title in CHECKS.items():
             of_check = [row for row in rows if row.check == check]
             if of_check:
-                state, detail = verdict_of(of_check)
+                state, detail = summarize_verdicts(of_check)
                 shown = click.style(f"{state:<11}", fg=_COLOURS[state])
-                click.echo(f"{shown} {title}: {detail}", color=colour(sys.stdout))
+                click.echo(f"{shown} {title}: {detail}", color=use_colour(sys.stdout))
         for row in rows:
-            if row.verdict in ("off", "unclear"):
-                click.echo(line(row))
-    if any(row.verdict == "off" for row in rows):
+            if row.verdict in ("fail", "inconclusive"):
+                click.echo(format_comparison(row))
+    if any(row.verdict == "fail" for row in rows):
         sys.exit(GATE_FAILED)

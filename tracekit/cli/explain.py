@@ -1,4 +1,4 @@
-"""tracekit explain: what follows from a suite, one subject at a time, with how it was found."""
+"""tracekit explain: explains one result of a suite, with the method behind it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli.words import complete_suites, store_of, store_option
+from tracekit.cli.options import complete_suites, get_store, store_option
 
 TOPICS = ("break-even", "prediction", "start-methods")
 
@@ -20,11 +20,11 @@ TOPICS = ("break-even", "prediction", "start-methods")
 @store_option
 @click.pass_context
 def explain(ctx: click.Context, /, topic: str, suite: str, as_json: bool, store: Path | None) -> None:
-    """Say what follows from SUITE, and how that was found.
+    """Explain a result of SUITE, and how it was computed.
 
-    break-even: how long a task must be, and how many of them there must be, for processes to be faster than threads and
-    serial. prediction: how long the work would take under the other models, from what threads did. start-methods: what
-    it would cost under another start method than this Python's own.
+    break-even: how long a task must be, and how many tasks there must be, for processes to beat threads and serial.
+    prediction: the wall under the other models, predicted from the run with threads. start-methods: the cost of a start
+    method other than this Python's default.
 
     \b
     Examples:
@@ -35,7 +35,7 @@ def explain(ctx: click.Context, /, topic: str, suite: str, as_json: bool, store:
     from tracekit import api
     from tracekit.analysis.report.render.terminal import filled, table_text
 
-    told = api.explain(store_of(ctx).suite(suite), topic)
+    told = api.explain(get_store(ctx).suite(suite), topic)
     if as_json:
         document = {"format": 1, "topic": topic, "title": told.title, "sentences": told.sentences, "how": told.how}
         click.echo(json.dumps({**document, "table": asdict(told.table), "metrics": told.metrics}, indent=1))

@@ -1,4 +1,4 @@
-"""tracekit export: one table of a suite, for other tools."""
+"""tracekit export: writes one table of a suite for other tools."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli.words import complete_suites, store_of, store_option
+from tracekit.cli.options import complete_suites, get_store, store_option
 
 _FORMATS = ("csv", "json", "parquet")
 
@@ -18,7 +18,7 @@ _FORMATS = ("csv", "json", "parquet")
 @click.option(
     "--format",
     "file_format",
-    help=f"One of {', '.join(_FORMATS)}.  [default: what the ending of --output says, else csv]",
+    help=f"One of {', '.join(_FORMATS)}.  [default: by the ending of --output, else csv]",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: stdout]")
 @store_option
@@ -26,8 +26,8 @@ _FORMATS = ("csv", "json", "parquet")
 def export(
     ctx: click.Context, /, suite: str, table: str, file_format: str | None, output: Path | None, store: Path | None
 ) -> None:
-    """Write TABLE of SUITE: metrics (the default), runs, processes, threads, spans, waits, holds, sched, counters,
-    slices, samples, notices.
+    """Write TABLE of SUITE: metrics (default), runs, processes, threads, spans, waits, holds, sched, counters, slices,
+    samples, notices.
 
     JSON is a list of row objects; a missing value is null. Times are nanoseconds.
 
@@ -48,7 +48,7 @@ def export(
         raise UsageError(
             "parquet is binary and stdout is a terminal", f"tracekit export {suite} {table} --format parquet -o FILE"
         )
-    data = api.export(store_of(ctx).suite(suite), table, file_format)
+    data = api.export(get_store(ctx).suite(suite), table, file_format)
     if output is None:
         sys.stdout.buffer.write(data)
         return

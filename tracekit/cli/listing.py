@@ -1,4 +1,4 @@
-"""tracekit list: the names that other commands take, each with one line on what it is."""
+"""tracekit list: lists the names that other commands take, each with one line of description."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tracekit.bundle.store import Store
-from tracekit.cli.words import store_of, store_option
+from tracekit.cli.options import get_store, store_option
 from tracekit.core.errors import NothingToDo, TracekitError
 from tracekit.core.registry import Registry
 
@@ -18,7 +18,7 @@ Rows = list[dict[str, str]]
 
 @click.group(name="list", no_args_is_help=True)
 def listing() -> None:
-    """List what there is.
+    """List workloads, models, captures, metrics, suites or Pythons.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def _workloads(store: Store) -> Rows:
 
 
 def _parameters(workload: str) -> dict[str, Any]:
-    """null for one that another package announces: it is not imported just to be asked."""
+    """A workload's parameters; null for one of another package, which is not imported for a listing."""
     from tracekit.measure.planning.workload_registry import WORKLOADS
 
     if workload not in WORKLOADS:
@@ -110,13 +110,13 @@ def _suites(store: Store) -> Rows:
 def _add(
     name: str, help_text: str, rows: Callable[[Store], Rows], more: Callable[[str], dict[str, Any]] = lambda name: {}
 ) -> None:
-    """A command that lists these rows; `more` is what programs are told beyond them."""
+    """Add a command that lists these rows; `more` gives the further keys of --json."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
     @store_option
     @click.pass_context
     def command(ctx: click.Context, /, as_json: bool, store: object) -> None:
-        found = rows(store_of(ctx))
+        found = rows(get_store(ctx))
         if as_json:
             click.echo(json.dumps([{**row, **more(row["name"])} for row in found], indent=1))
             return
@@ -128,10 +128,10 @@ def _add(
     listing.command(name=name)(command)
 
 
-_add("workloads", "What can be run.", _workloads, _parameters)
-_add("models", "How it can run.", _models)
-_add("captures", "How it can be watched.", _captures)
-_add("metrics", "Which numbers are computed.", _metrics)
-_add("pages", "The report pages that a workload may name.", _pages)
-_add("suites", "What has been measured, oldest first.", _suites)
-_add("pythons", "The CPythons that pyenv or PATH offer here.", _pythons)
+_add("workloads", "List the workloads that can be run.", _workloads, _parameters)
+_add("models", "List the concurrency models.", _models)
+_add("captures", "List the captures: how a run can be observed.", _captures)
+_add("metrics", "List the metrics that are computed.", _metrics)
+_add("pages", "List the report pages that a workload may name.", _pages)
+_add("suites", "List the measured suites, oldest first.", _suites)
+_add("pythons", "List the CPythons that can be measured: pyenv's and those on PATH.", _pythons)

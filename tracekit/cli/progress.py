@@ -1,4 +1,4 @@
-"""Progress of a suite on stderr: one live line on a terminal, a plain line per round otherwise."""
+"""Shows the progress of a suite on stderr: one live line on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ import time
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from tracekit.api import Estimate
+from tracekit.api import DurationEstimate
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.core.units import format_ns
-from tracekit.measure.running.suite_runner import Outcome
+from tracekit.measure.running.captured_run import RunOutcome
 
-_PLAIN_EVERY_S = 5.0
+_INTERVAL_S = 5.0
 
 
-class Progress:
-    """Counts runs and estimates the time left from how long each cell took so far."""
+class ProgressLine:
+    """The current run, and the time left as estimated from the runs so far."""
 
-    def __init__(self, suite: Suite, estimate: Estimate) -> None:
+    def __init__(self, suite: Suite, estimate: DurationEstimate) -> None:
         self._specs = suite.specs
         self._took = dict(estimate.per_run_ns)
         self._default = estimate.default_ns
         self._skipped: set[tuple[Any, ...]] = set()
 
     def start(self, number: int, spec: RunSpec) -> None:
-        self.show(f"run {number + 1} of {len(self._specs)}  {_describe(spec)}  {self._left(number)} left")
+        self.show(f"run {number + 1} of {len(self._specs)}  {_describe_run(spec)}  {self._left(number)} left")
 
-    def end(self, number: int, outcome: Outcome) -> None:
+    def end(self, number: int, outcome: RunOutcome) -> None:
         self._took[outcome.spec.cell] = outcome.took_ns
         if outcome.failed:
             self._skipped.add(outcome.spec.cell)
-            self.say(f"{_describe(outcome.spec)} {outcome.reason}; its other runs are skipped")
+            self.say(f"{_describe_run(outcome.spec)} {outcome.reason}; its other runs are skipped")
         elif outcome.status != "ok":
             self._skipped.add(outcome.spec.cell)
-            self.say(f"{_describe(outcome.spec)} {outcome.reason}; its picture is missing")
+            self.say(f"{_describe_run(outcome.spec)} {outcome.reason}; there is no trace of it")
 
     def show(self, line: str) -> None:
-        """A line that the next may replace."""
+        """Show a line that the next one may replace."""
         raise NotImplementedError
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         raise NotImplementedError
 
     def _left(self, number: int) -> str:
@@ -50,14 +50,14 @@ class Progress:
         return format_ns(left) if left < 1e9 else f"{left / 1e9:.0f} s"
 
 
-class _Plain(Progress):
-    def __init__(self, suite: Suite, estimate: Estimate, stream: TextIO) -> None:
+class PlainProgress(ProgressLine):
+    def __init__(self, suite: Suite, estimate: DurationEstimate, stream: TextIO) -> None:
         super().__init__(suite, estimate)
         self._stream = stream
         self._last = 0.0
 
     def show(self, line: str) -> None:
-        if time.monotonic() - self._last >= _PLAIN_EVERY_S:
+        if time.monotonic() - self._last >= _INTERVAL_S:
             self.say(line)
 
     def say(self, line: str) -> None:
@@ -66,8 +66,8 @@ class _Plain(Progress):
         self._stream.flush()
 
 
-class _Live(Progress):
-    def __init__(self, suite: Suite, estimate: Estimate, status: Any) -> None:
+class LiveProgress(ProgressLine):
+    def __init__(self, suite: Suite, estimate: DurationEstimate, status: Any) -> None:
         super().__init__(suite, estimate)
         self._status = status
 
@@ -79,20 +79,20 @@ class _Live(Progress):
 
 
 @contextlib.contextmanager
-def progress(suite: Suite, estimate: Estimate, stream: TextIO, *, fancy: bool) -> Iterator[Progress]:
-    """The progress that fits `stream`; `fancy` means a terminal that may be coloured and rewritten."""
+def show_progress(suite: Suite, estimate: DurationEstimate, stream: TextIO, *, fancy: bool) -> Iterator[ProgressLine]:
+    """Show progress on `stream`; `fancy` means a terminal whose line may be coloured and replaced."""
     if not fancy:
-        yield _Plain(suite, estimate, stream)
+        yield PlainProgress(suite, estimate, stream)
         return
     from rich.console import Console
 
     console = Console(file=stream)
-    # A slow spinner: the terminal must not cost the measured processes CPU time.
+    # A slow spinner, so that the terminal takes no CPU time from the measured processes.
     with console.status("", spinner="line", refresh_per_second=1) as status:
-        yield _Live(suite, estimate, status)
+        yield LiveProgress(suite, estimate, status)
 
 
-def _describe(spec: RunSpec) -> str:
+def _describe_run(spec: RunSpec) -> str:
     workers = f"{spec.workers} worker{'s' if spec.workers != 1 else ''}"
-    way = "warm-up" if spec.warmup else f"repeat {spec.repeat}" if spec.capture == "none" else f"under {spec.capture}"
-    return f"{spec.workload} {spec.model} {workers} ({way}, Python {spec.python_label})"
+    kind = "warm-up" if spec.warmup else f"repeat {spec.repeat}" if spec.capture == "none" else f"under {spec.capture}"
+    return f"{spec.workload} {spec.model} {workers} ({kind}, Python {spec.python_label})"

@@ -1,4 +1,4 @@
-"""tracekit record: run any program as it is, and keep what the captures saw of it."""
+"""tracekit record: run any program unchanged, and keep what the captures saw of it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from tracekit.bundle.names import PY_SPY, STAGES, split_capture
-from tracekit.cli.saying import say
-from tracekit.cli.words import CommaList, complete_captures, store_of, store_words
+from tracekit.bundle.names import PY_SPY, STAGES, UNTRACED, split_capture
+from tracekit.cli import write_stderr
+from tracekit.cli.options import CommaList, complete_captures, format_store_option, get_store
+from tracekit.core.errors import MeasurementError
 
 if TYPE_CHECKING:
-    from tracekit.measure.running.program_outcome import Recorded
+    from tracekit.measure.running.captured_run import RunOutcome
 
-NOT_SHOWN = frozenset({PY_SPY, STAGES})
-"""Captures that leave nothing for the viewer; those that do are `view.items.SHOWN`, whose import costs a second."""
+NOT_SHOWN = frozenset({UNTRACED, PY_SPY, STAGES})
+"""Captures that leave nothing for the viewer. Those that do are `view.items.SHOWN`, whose import takes a second."""
 
 
 def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -33,22 +35,22 @@ def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     type=CommaList("A,B,...", complete_captures),
     default="waits",
     show_default=True,
-    help="How it is watched, by all of these at once; none only times it. Only waits and kernel see waits: viztracer "
-    "alone leaves a timeline of calls, py-spy alone stack samples, and the report then has the wall and no waits.",
+    help="Captures, all at once; none only times the program. Only waits and kernel record waits: viztracer alone "
+    "leaves a timeline of calls, py-spy alone stack samples, and the report then has the wall time and no waits.",
 )
 @click.option(
     "--duration",
     type=float,
     default=0.0,
-    help="Seconds after which it is asked to end: SIGINT, after 5 s SIGTERM, then SIGKILL.  [default: never]",
+    help="Seconds after which the program is ended: by SIGINT, after 5 s SIGTERM, then SIGKILL.  [default: never]",
 )
 @click.option("--name", default="", help="Name of the suite.  [default: what the program runs: app.py, pytest]")
 @click.option("--provision", is_flag=True, help="Install VizTracer for its interpreter, in a cache.")
 @click.option(
     "--rate", type=click.IntRange(1, 1000), default=100, show_default=True, help="Samples per second of py-spy."
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing at the end but what went wrong.")
-@click.option("--json", "as_json", is_flag=True, help="Say it as one line of JSON, on stderr too.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing at the end but errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print the end as one line of JSON, on stderr too.")
 @click.option(
     "-o",
     "--store",
@@ -70,11 +72,12 @@ def record(
     as_json: bool,
     store: Path | None,
 ) -> int:
-    """Run PROGRAM as it is under the captures, with all its children, and keep what they saw as a suite.
+    """Run PROGRAM unchanged under the captures, with all its children, and keep what they saw as a suite.
 
-    Its stdin, stdout, stderr, environment, folder and terminal are its own, and its exit code is ours: 128 and the
-    number for a signal, 127 when there is no such program, 126 when it cannot be started. Ctrl-C goes to the program;
-    tracekit waits for it and then writes the suite. What the program leaves running goes on unrecorded.
+    PROGRAM has the caller's stdin, stdout, stderr, environment, folder and terminal, and tracekit ends with its exit
+    code: 128 and the number for a signal, 127 when there is no such program, 126 when it cannot be started. Ctrl-C goes
+    to the program; tracekit waits for its end and then writes the suite. Processes that outlive the program go on and
+    are no longer recorded.
 
     \b
     Examples:
@@ -84,69 +87,65 @@ def record(
       tracekit record --duration 30 -- python server.py
       tracekit record --capture waits,viztracer -o /tmp/runs -- make all
     """
+    from tracekit.measure.running.captured_run import to_shell_code
     from tracekit.measure.running.program_recorder import record as record_program
 
-    recorded = record_program(
+    outcome = record_program(
         program,
-        store=store_of(ctx),
+        store=get_store(ctx),
         captures=captures,
         name=name,
         duration_s=duration,
         provision=provision,
         rate_hz=rate,
-        command=_spoken(program, captures, duration, name),
+        command=_command_words(program, captures, duration, name),
+        # The default is a wish: without a compiler the program is timed. A capture that is named has to work.
+        may_only_time=ctx.get_parameter_source("captures") is ParameterSource.DEFAULT,
     )
     if as_json:
-        say(_document(recorded))
+        write_stderr(_make_document(outcome))
     else:
-        _tell(recorded, quiet, store)
-    return _exit_code(recorded)
+        _print_outcome(outcome, quiet, store)
+    own_code = MeasurementError.exit_code if outcome.status == "failed" else 0
+    return to_shell_code(outcome.exit_code or 0) or own_code
 
 
-def _tell(recorded: Recorded, quiet: bool, store: Path | None) -> None:
+def _print_outcome(outcome: RunOutcome, quiet: bool, store: Path | None) -> None:
     from tracekit.core.units import format_ns
 
-    spec = recorded.folder.bundle(recorded.run_id).spec()
-    if recorded.status == "failed":
-        say(f"error: {spec.workload} was not recorded: {recorded.reason}")
-    elif recorded.reason:
-        say(f"{spec.workload} {recorded.reason}")
+    spec = outcome.spec
+    if outcome.status == "failed":
+        write_stderr(f"error: {spec.workload} was not recorded: {outcome.reason}")
+    elif outcome.reason:
+        write_stderr(f"{spec.workload} {outcome.reason}")
     if quiet:
         return
-    for item in recorded.notices:
-        say(f"{item.severity}: {item.text}\n  try: {item.remedy}")
-    suite = recorded.folder.suite_id + store_words(store)
+    for item in outcome.notices:
+        write_stderr(f"{item.severity}: {item.text}\n  try: {item.remedy}")
+    suite = outcome.folder.suite_id + format_store_option(store)
     view = "" if NOT_SHOWN.issuperset(split_capture(spec.capture)) else f", or tracekit view {suite}"
-    say(f"{spec.workload} took {format_ns(recorded.wall_ns)}; next: tracekit report {suite}{view}")
+    write_stderr(f"{spec.workload} took {format_ns(outcome.wall_ns or 0)}; next: tracekit report {suite}{view}")
 
 
-def _document(recorded: Recorded) -> str:
+def _make_document(outcome: RunOutcome) -> str:
     return json.dumps(
         {
             "format": 1,
-            "suite_id": recorded.folder.suite_id,
-            "run_id": recorded.run_id,
-            "folder": str(recorded.folder.root),
-            "status": recorded.status,
-            "reason": recorded.reason,
-            "exit_code": recorded.exit_code,
-            "wall_ns": recorded.wall_ns,
-            "processes": recorded.processes,
-            "notices": [item._asdict() for item in recorded.notices],
+            "suite_id": outcome.folder.suite_id,
+            "run_id": outcome.run_id,
+            "folder": str(outcome.folder.root),
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "exit_code": outcome.exit_code,
+            "wall_ns": outcome.wall_ns,
+            "processes": outcome.processes,
+            "notices": [item._asdict() for item in outcome.notices],
         }
     )
 
 
-def _exit_code(recorded: Recorded) -> int:
-    from tracekit.core.errors import MeasurementError
-    from tracekit.measure.running.program_outcome import shell_code
-
-    code = shell_code(recorded.exit_code or 0)
-    return code or (MeasurementError.exit_code if recorded.status == "failed" else 0)
-
-
-def _spoken(program: tuple[str, ...], captures: tuple[str, ...], duration: float, name: str) -> list[str]:
-    """The words of this call, for the report."""
+def _command_words(program: tuple[str, ...], captures: tuple[str, ...], duration: float, name: str) -> list[str]:
+    """The words of this command line, for the report."""
     words = ["tracekit", "record", "--capture", ",".join(captures)]
     words += ["--duration", f"{duration:g}"] if duration else []
     words += ["--name", name] if name else []

@@ -1,4 +1,4 @@
-"""tracekit report: write the report of a suite again, from its bundles."""
+"""tracekit report: writes the report of a suite again from its bundles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli.words import check_with, complete_suites, others_option, store_of, store_option
+from tracekit.cli.options import check_with_option, complete_suites, get_store, others_option, store_option
 
 
 @click.command()
@@ -24,7 +24,7 @@ from tracekit.cli.words import check_with, complete_suites, others_option, store
 def report(
     ctx: click.Context, /, suite: str, reports: Path, others: tuple[str, ...] | None, store: Path | None
 ) -> None:
-    """Write the report of SUITE (an id, its unambiguous start, or latest) as HTML, PNG, Markdown, CSV and JSON.
+    """Write the report of SUITE (an id, an unambiguous prefix of one, or latest) as HTML, PNG, Markdown, CSV and JSON.
 
     \b
     Examples:
@@ -35,11 +35,11 @@ def report(
     from tracekit import api
     from tracekit.analysis.report.render.terminal import to_text
 
-    home = store_of(ctx)
+    home = get_store(ctx)
     tables = api.analyse(home.suite(suite))
     if others:
-        check_with(str(tables.suite.get("workload")))
-        tables = tables.beside(api.load_others([home.suite(name) for name in others], api.places_of(tables)))
+        check_with_option(str(tables.suite.get("workload")))
+        tables = tables.join_suites(api.load_others([home.suite(name) for name in others], api.list_places(tables)))
     files = api.write_report(tables, reports)
     click.echo(to_text(files.view))
     click.echo("")

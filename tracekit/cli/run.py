@@ -1,4 +1,4 @@
-"""tracekit run: plan, measure, report, and say where everything is."""
+"""tracekit run: plan a suite, measure it, write its report, and print where everything is."""
 
 from __future__ import annotations
 
@@ -6,57 +6,60 @@ import itertools
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracekit.bundle.names import EXECUTORS, split_capture
-from tracekit.bundle.spec import CLAIMS
-from tracekit.cli.words import (
-    NAMED,
+from tracekit.bundle.names import split_capture
+from tracekit.cli.options import (
+    WORKLOAD_KEY,
     CommaList,
     NameValue,
-    check_with,
+    check_with_option,
     complete_captures,
     complete_workloads,
+    format_store_option,
+    get_store,
+    list_parameters,
     others_option,
-    parameter_rows,
-    store_of,
     store_option,
-    store_words,
 )
-from tracekit.core.errors import UsageError
+from tracekit.core.errors import MeasurementError, UsageError
 from tracekit.measure.inside.models import MODELS
-from tracekit.measure.planning.request import Request, check, default_captures, default_workers
-from tracekit.measure.planning.workload_registry import WORKLOADS, meant, usual
-from tracekit.system.machine import usable_cpus
+from tracekit.measure.planning.request import DEFAULTS, Request, ResolvedRequest, resolve_request
+from tracekit.measure.planning.workload_registry import SUITES, WORKLOADS
 from tracekit.workload import SIZES
 
+if TYPE_CHECKING:
+    from tracekit.analysis.report.write import ReportFiles
+    from tracekit.analysis.tables import Tables
+    from tracekit.api import DurationEstimate, Prepared
+    from tracekit.measure.running.suite_runner import SuiteOutcome
 
-class _Run(click.Command):
-    """Its help ends with the parameters of the workload that is named beside `--help`."""
+
+class _RunCommand(click.Command):
+    """A command whose help ends with the parameters of the workload that is named beside `--help`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[NAMED] = next((word for word in args if word in WORKLOADS), None)
+        ctx.meta[WORKLOAD_KEY] = next((word for word in args if word in WORKLOADS), None)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)
-        named = ctx.meta.get(NAMED)
-        rows = parameter_rows(named) if named else []
+        named = ctx.meta.get(WORKLOAD_KEY)
+        rows = list_parameters(named) if named else []
         if rows:
             with formatter.section(f"Parameters of {named}, set with -P"):
                 formatter.write_dl(rows)
 
 
-@click.command(no_args_is_help=True, cls=_Run)
+@click.command(no_args_is_help=True, cls=_RunCommand)
 @click.argument("workload", shell_complete=complete_workloads)
 @click.option(
     "--models",
     type=CommaList("A,B,...", lambda: MODELS),
-    default=",".join(EXECUTORS),
+    default=",".join(DEFAULTS["models"]),
     show_default=True,
     help="Concurrency models to compare.",
 )
@@ -65,7 +68,7 @@ class _Run(click.Command):
     type=CommaList("N,M,...", integers=True),
     help="Worker counts.  [default: 1, 2, 4 ... up to the usable CPUs]",
 )
-@click.option("--size", default="default", show_default=True, help=f"Size of the work: {', '.join(SIZES)}.")
+@click.option("--size", default=DEFAULTS["size"], show_default=True, help=f"Size of the work: {', '.join(SIZES)}.")
 @click.option("--items", default="", metavar="EXPR", help="Python expression: the items to call a function with.")
 @click.option(
     "-P",
@@ -79,12 +82,18 @@ class _Run(click.Command):
     "--capture",
     "captures",
     type=CommaList("A,B,...", complete_captures),
-    default=",".join(default_captures()),
+    default=",".join(DEFAULTS["captures"]),
     show_default=True,
-    help="How the traced runs are watched, `waits+kernel` by both at once; none makes timings only.",
+    help="Captures of the traced runs, `waits+kernel` for both in one run; none makes timed runs only.",
 )
-@click.option("--runs", type=int, default=5, show_default=True, help="Timed repeats of each cell.")
-@click.option("--warmup", type=click.IntRange(0, 10), default=1, show_default=True, help="Warm-up rounds, not counted.")
+@click.option("--runs", type=int, default=DEFAULTS["runs"], show_default=True, help="Timed repeats of each cell.")
+@click.option(
+    "--warmup",
+    type=click.IntRange(0, 10),
+    default=DEFAULTS["warmup"],
+    show_default=True,
+    help="Warm-up rounds, not counted.",
+)
 @click.option(
     "--python",
     "pythons",
@@ -95,20 +104,29 @@ class _Run(click.Command):
 @click.option("--provision", is_flag=True, help="Install VizTracer for interpreters that lack it, in a cache.")
 @click.option(
     "--controls/--no-controls",
-    default=True,
+    default=DEFAULTS["controls"],
     help="Run spin, sleep and worker-costs as well: for the ceiling, and for predictions.",
 )
-@click.option("--counters", default="auto", show_default=True, help="Counter source: auto, linux or portable.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the work items.")
+@click.option(
+    "--counters",
+    default=DEFAULTS["counters"],
+    show_default=True,
+    help="Counter source: auto, linux or portable.",
+)
+@click.option("--seed", type=int, default=DEFAULTS["seed"], show_default=True, help="Seed of the work items.")
 @click.option(
     "--timeout",
     type=float,
-    default=120.0,
+    default=DEFAULTS["timeout_s"],
     show_default=True,
-    help="Seconds after which a run is ended and its processes are reaped.",
+    help="Seconds after which a run and all its processes are ended.",
 )
 @click.option(
-    "--rate", type=click.IntRange(1, 1000), default=100, show_default=True, help="Samples per second of py-spy."
+    "--rate",
+    type=click.IntRange(1, 1000),
+    default=DEFAULTS["rate_hz"],
+    show_default=True,
+    help="Samples per second of py-spy.",
 )
 @click.option(
     "--reports",
@@ -134,13 +152,14 @@ def run(
     dry_run: bool,
     as_json: bool,
     store: Path | None,
-    **_of_the_request: object,
+    **_request_options: object,
 ) -> int:
-    """Run WORKLOAD under each model: timed runs, untraced and interleaved, then one traced run per model for pictures.
+    """Run WORKLOAD under each model: untraced timed runs, interleaved, then one traced run per model for its timeline.
 
-    `tracekit run claims` puts what is said of threads and processes to the test, in under three minutes.
+    `tracekit run claims` tests common claims about threads and processes by experiment, in under three minutes.
 
-    The captures waits and kernel disturb so little that they run as often as the timed runs and among them.
+    Runs under the captures waits and kernel, whose probe effect is small, are as many as the timed runs and
+    interleaved with them.
 
     WORKLOAD is a name that `tracekit list workloads` shows, or module:attribute in the current folder or on
     PYTHONPATH: a Workload, or a function with --items.
@@ -156,132 +175,143 @@ def run(
       tracekit run mymodule:WORKLOAD --size smoke
       tracekit run mypackage.mymodule:function --items 'range(100)'
     """
-    given = {name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name != "DEFAULT"}
-    if workload == CLAIMS:
-        _check_claims(ctx, given)
-        request = None
-    else:
-        if others:
-            check_with(workload)
-        request = _request(ctx.params, given)
-        # A misspelt word is answered before pandas and matplotlib are imported.
-        check(request)
+    # A misspelt word is reported before pandas and matplotlib are imported.
+    request = _read_request(ctx)
     from tracekit import api
-    from tracekit.analysis.report.render.terminal import to_text
-    from tracekit.cli import Terminated, dry
-    from tracekit.cli.progress import progress
-    from tracekit.cli.saying import colour
+    from tracekit.cli.dry_run import format_json, format_text
 
     api.check_writable(reports)
-    home = store_of(ctx)
-    command = ("tracekit", *_spoken(ctx))
-    if request is None:
-        prepared = api.prepare_claims(store=home, pythons=pythons or (), timeout_s=timeout, command=command)
-    else:
-        prepared = api.prepare(request, store=home, pythons=pythons or (), provision=provision, command=command)
-    # Before a minute is spent on what they do not fit.
-    beside = api.load_others([home.suite(name) for name in others or ()], api.places_of(prepared.suite))
-    estimate = api.estimate(prepared.suite, home)
+    prepared, beside = _plan(ctx, request)
+    estimate = api.estimate_duration(prepared.suite, get_store(ctx))
     if dry_run:
-        click.echo(dry.document(prepared, estimate) if as_json else dry.text(prepared, estimate))
+        click.echo(format_json(prepared, estimate) if as_json else format_text(prepared, estimate))
         return 0
     for item in prepared.notices:
         click.echo(f"{item.severity}: {item.text}\n  try: {item.remedy}", err=True)
-    with progress(prepared.suite, estimate, sys.stderr, fancy=colour(sys.stderr)) as shown:
+    outcome, tables, files = _measure(prepared, estimate, beside, reports, store)
+    if as_json:
+        click.echo(api.make_outcome_document(outcome, tables, files))
+    else:
+        _print_report(outcome, files, store)
+    _check_timed_runs(outcome)
+    return 0
+
+
+def _read_request(ctx: click.Context) -> ResolvedRequest | None:
+    """The request that the options make; None for a suite of experiments. Raises UsageError."""
+    given = {name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name != "DEFAULT"}
+    if ctx.params["workload"] in SUITES:
+        _check_options_of_suite(ctx, given)
+        return None
+    if ctx.params["others"]:
+        check_with_option(ctx.params["workload"])
+    return resolve_request(_make_request(ctx.params, given))
+
+
+def _plan(ctx: click.Context, request: ResolvedRequest | None) -> tuple[Prepared, list[Tables]]:
+    """The suite to measure, and the tables of the suites that are judged together with it (`--with`)."""
+    from tracekit import api
+
+    home = get_store(ctx)
+    pythons, command = ctx.params["pythons"] or (), ("tracekit", *_command_words(ctx))
+    if request is None:
+        name, timeout_s = ctx.params["workload"], ctx.params["timeout"]
+        prepared = api.prepare_suite(name, store=home, pythons=pythons, timeout_s=timeout_s, command=command)
+    else:
+        prepared = api.prepare(request, store=home, pythons=pythons, provision=ctx.params["provision"], command=command)
+    folders = [home.suite(name) for name in ctx.params["others"] or ()]
+    # Checked now, and not after minutes of measuring.
+    return prepared, api.load_others(folders, api.list_places(prepared.suite))
+
+
+def _measure(
+    prepared: Prepared, estimate: DurationEstimate, beside: list[Tables], reports: Path, store: Path | None
+) -> tuple[SuiteOutcome, Tables, ReportFiles]:
+    """Measure the suite and write its report, with progress on stderr."""
+    from tracekit import api
+    from tracekit.cli import Terminated, use_colour
+    from tracekit.cli.progress import show_progress
+
+    with show_progress(prepared.suite, estimate, sys.stderr, fancy=use_colour(sys.stderr)) as shown:
         try:
             outcome = api.measure(prepared, shown.start, shown.end)
         except (KeyboardInterrupt, Terminated):
-            again = f"tracekit report {prepared.suite.suite_id}{store_words(store)}"
+            again = f"tracekit report {prepared.suite.suite_id}{format_store_option(store)}"
             shown.say(f"what was measured is kept: {again}")
             raise
         shown.say("computing the report")
-        tables = api.analyse(outcome.folder).beside(beside)
-        files = api.write_report(tables, reports)
-    if as_json:
-        click.echo(api.outcome_document(outcome, tables, files))
-    else:
-        click.echo(to_text(files.view))
-        click.echo("")
-        click.echo(f"report  {files.html}")
-        from tracekit.analysis.view.items import SHOWN
-
-        if any(
-            item.status == "ok" and SHOWN.intersection(split_capture(item.spec.capture)) for item in outcome.outcomes
-        ):
-            click.echo(f"view    {_view_command(outcome.folder.suite_id, store)}")
-    return _exit_code(outcome)
+        tables = api.analyse(outcome.folder).join_suites(beside)
+        return outcome, tables, api.write_report(tables, reports)
 
 
-def _request(params: dict[str, Any], given: set[str]) -> Request:
-    """What was asked for; what nobody said is as the workload usually has it."""
-    request = Request(
-        workload=meant(params["workload"]),
-        models=params["models"],
-        workers=params["workers"] or default_workers(usable_cpus()),
-        size=params["size"],
-        **_parameters(params["parameters"]),
+def _print_report(outcome: SuiteOutcome, files: ReportFiles, store: Path | None) -> None:
+    """The report as text, and the commands that show more."""
+    from tracekit.analysis.report.render.terminal import to_text
+    from tracekit.analysis.view.items import SHOWN
+
+    click.echo(to_text(files.view))
+    click.echo("")
+    click.echo(f"report  {files.html}")
+    if any(item.status == "ok" and SHOWN & split_capture(item.spec.capture) for item in outcome.outcomes):
+        click.echo(f"view    tracekit view {outcome.folder.suite_id}{format_store_option(store)}")
+
+
+_ATTRIBUTES = {"timeout": "timeout_s", "rate": "rate_hz"}
+"""An option whose name has no unit -> the attribute of Request that has one."""
+
+
+def _make_request(params: dict[str, Any], given: set[str]) -> Request:
+    """The request; options that are not `given` are left to the workload and the defaults."""
+    settings = {_ATTRIBUTES.get(name, name): params[name] for name in given}
+    return Request(
+        workload=params["workload"],
         items=params["items"],
-        captures=params["captures"],
-        runs=params["runs"],
-        warmup=params["warmup"],
-        controls=params["controls"],
-        seed=params["seed"],
-        timeout_s=params["timeout"],
-        rate_hz=params["rate"],
-        counters=params["counters"],
+        **_combine_parameters(params["parameters"]),
+        **{name: value for name, value in settings.items() if name in DEFAULTS},
     )
-    # An option whose name says no unit is of the request's attribute that does.
-    said = given | {"timeout_s" for name in given if name == "timeout"}
-    return replace(request, **{name: value for name, value in usual(request.workload).items() if name not in said})
 
 
-def _parameters(given: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """`-P a=1 -P b=2 -P b=3` asks for a=1 b=2 and beside it a=1 b=3."""
+def _combine_parameters(assignments: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The request's `parameters` and `variants`: `-P a=1 -P b=2 -P b=3` is a=1 b=2, and beside it a=1 b=3."""
     values: dict[str, list[str]] = {}
-    for name, text in given:
+    for name, text in assignments:
         values.setdefault(name, []).append(text)
     sets = [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
     return {"parameters": sets[0], "variants": tuple(sets[1:])}
 
 
-_OF_CLAIMS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store"}
-"""The options that mean something to experiments which choose everything else themselves."""
+_SUITE_OPTIONS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store"}
+"""The options that apply to a suite whose experiments choose everything else themselves."""
 
 
-def _check_claims(ctx: click.Context, given: set[str]) -> None:
-    others = [max(item.opts, key=len) for item in ctx.command.params if item.name in given - _OF_CLAIMS]
+def _check_options_of_suite(ctx: click.Context, given: set[str]) -> None:
+    others = [max(item.opts, key=len) for item in ctx.command.params if item.name in given - _SUITE_OPTIONS]
     if others:
+        name = ctx.params["workload"]
         raise UsageError(
-            f"the experiments of claims choose their own models, sizes and repeats: {', '.join(others)} cannot be set",
-            "tracekit run claims",
+            f"the experiments of {name} choose their own models, sizes and repeats: {', '.join(others)} cannot be set",
+            f"tracekit run {name}",
         )
 
 
-def _exit_code(outcome: object) -> int:
+def _check_timed_runs(outcome: SuiteOutcome) -> None:
+    """End with an error about the first timed run that failed, if any did."""
     from tracekit.cli import fail
-    from tracekit.measure.running.suite_runner import SuiteOutcome
 
-    assert isinstance(outcome, SuiteOutcome)
     failed = [item for item in outcome.outcomes if item.failed]
     if not failed:
-        return 0
+        return
     first = failed[0]
-    log = outcome.folder.bundle(first.spec.run_id).root / "stderr.log"
     fail(
         f"{len(failed)} of {len(outcome.outcomes)} runs gave no result; "
         f"{first.spec.workload} under {first.spec.model} {first.reason}",
-        f"cat {shlex.quote(str(log))}",
-        3,
+        f"cat {shlex.quote(str(first.bundle.stderr_log))}",
+        MeasurementError.exit_code,
     )
-    return 3
 
 
-def _view_command(suite_id: str, store: Path | None) -> str:
-    return f"tracekit view {suite_id}{store_words(store)}"
-
-
-def _spoken(ctx: click.Context) -> list[str]:
-    """The words of this call, for the report; taken from the parsed options so that it works from Python as well."""
+def _command_words(ctx: click.Context) -> list[str]:
+    """The words of this command line, for the report; made of the parsed options, so also where Python called it."""
     words = ["run", str(ctx.params["workload"])]
     for parameter in ctx.command.params:
         name = parameter.name or ""

@@ -1,4 +1,4 @@
-"""tracekit view: the traced runs in the trace viewer, on 127.0.0.1."""
+"""tracekit view: serves the traced runs in the trace viewer, on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli.words import complete_suites, store_of, store_option
+from tracekit.cli.options import complete_suites, get_store, store_option
 
 
 @click.command()
@@ -26,7 +26,7 @@ def view(ctx: click.Context, /, target: str, port: int | None, browser: bool, st
     """
     from tracekit.analysis.view import open_view
 
-    open_view(store_of(ctx), target, port=port, open_browser=browser, announce=click.echo, progress=_progress)
+    open_view(get_store(ctx), target, port=port, open_browser=browser, announce=click.echo, progress=_progress)
 
 
 def _progress(line: str) -> None:

@@ -4,7 +4,7 @@
     ├── UsageError                 2   an unknown name, an impossible count, a path that cannot be used
     │   ├── ProgramNotFound      127   what is to be recorded does not exist; the code that a shell gives for it
     │   └── ProgramNotExecutable 126   it exists and cannot be run; the shell's code again
-    ├── MeasurementError           3   a measurement was made and must not be used
+    ├── MeasurementError           3   a measurement exists and must not be used
     │   ├── RunFailed              3   the measured program failed, hung or was killed
     │   ├── ChecksumMismatch       3   two models computed different results
     │   ├── BundleUnfinished       3   no manifest: the run did not finish
@@ -33,7 +33,7 @@ class TracekitError(Exception):
 
 
 class UsageError(TracekitError):
-    """The words of the call do not fit: the user can fix them at once."""
+    """The arguments do not fit: the user can correct them at once."""
 
 
 class ProgramNotFound(UsageError):
@@ -89,6 +89,6 @@ class OutputUnwritable(EnvironmentLacks):
 
 
 class NothingToDo(TracekitError):
-    """The question is well put, but there is nothing to answer it from."""
+    """The request is valid, but there is no data for it."""
 
     exit_code = 5

@@ -1,6 +1,6 @@
-"""Every notice tracekit can give: a doubt about a number, its cause, its effect and its remedy, in one table.
+"""Every notice that tracekit can give, in one table: its cause, its effect on the numbers, and the remedy.
 
-A notice is data: it is stored in the manifest or found by a metric, and the report and the terminal print it.
+A notice is data: it is stored in the manifest or made by a metric, and the report and the terminal print it.
 `docs/notices.md` is generated from NOTICES.
 """
 
@@ -13,7 +13,7 @@ class NoticeKind(NamedTuple):
     """One row of the table. `cause` and `remedy` are str.format templates over the fields given to `notice`."""
 
     severity: str
-    """`info`: worth knowing; `warning`: a number is less sure or absent; `error`: a run is not usable."""
+    """`info`: for information; `warning`: a number is less certain or absent; `error`: a run is not usable."""
     cause: str
     effect: str
     remedy: str
@@ -23,7 +23,7 @@ class NoticeKind(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """One notice as given: text says cause and effect, remedy the way out."""
+    """One notice with its fields filled in: `text` has cause and effect."""
 
     code: str
     severity: str
@@ -41,21 +41,21 @@ NOTICES: dict[str, NoticeKind] = {
     "forked-with-threads": NoticeKind(
         "warning",
         "{model} forked workers from a process that had {threads} threads",
-        "a forked worker has only the thread that forked: a lock that another one held is never let go in it, and "
+        "a forked worker has only the thread that forked: a lock that another thread held stays locked in it, and "
         "fork itself takes longer; Python 3.12 and newer warn of it",
         "start processes before threads, or use --models forkserver,spawn",
     ),
     "capture-unavailable": NoticeKind(
         "warning",
         "capture {capture} could not be used: {reason}",
-        "its traced runs, pictures and probe effect are missing; timings are not touched",
+        "its traced runs, pictures and probe effect are missing; timings are not affected",
         "{remedy}",
     ),
     "capture-incomplete": NoticeKind(
         "warning",
         "capture {capture} left no usable file for {missing} ({run_id})",
-        "the trace lacks these processes; timings are not touched",
-        "let workers end by themselves: os._exit and SIGKILL lose what a tracer holds in memory",
+        "the trace lacks these processes; timings are not affected",
+        "let workers exit normally: os._exit and SIGKILL lose what a tracer holds in memory",
     ),
     "trace-overflow": NoticeKind(
         "warning",
@@ -65,38 +65,38 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "trace-misaligned": NoticeKind(
         "warning",
-        "the calls in {file} lie {distance} outside the run ({run_id}), so they are on another clock",
-        "they are left out of the picture; timings are not touched",
+        "the calls in {file} lie {distance} outside the run ({run_id}), so they use another clock",
+        "they are left out of the picture; timings are not affected",
         "tracekit run {workload} --capture {capture}",
     ),
     "waits-lost": NoticeKind(
         "warning",
-        "the wait probe found no room for {lost} records of process {pid} ({run_id})",
-        "its waits come out too low, and some of its holds and threads are missing",
-        "measure a shorter time, or free space where the bundle is written",
+        "the wait probe had no room for {lost} records of process {pid} ({run_id})",
+        "its waits are too low, and some of its holds and threads are missing",
+        "measure a shorter time, or free disk space where the bundle is written",
     ),
     "waits-outside": NoticeKind(
         "warning",
-        "{count} records of the wait probe in process {pid} lie outside the run or cannot be ({run_id})",
-        "they are left out, so its waits come out too low",
-        "measure again: the file is damaged, or the process has a clock of its own (a time namespace)",
+        "{count} records of the wait probe in process {pid} are outside the run or impossible ({run_id})",
+        "they are left out, so its waits are too low",
+        "measure again: the file is damaged, or the process has its own clock (a time namespace)",
     ),
     "kernel-lost": NoticeKind(
         "warning",
         "the kernel's buffers overflowed and lost {lost} events ({run_id})",
-        "GIL waits and switches seen by the kernel come out too low, and a state may last too long",
+        "GIL waits and context switches from the kernel are too low, and some thread states too long",
         "tracekit run {workload} --size smoke",
     ),
     "kernel-no-symbols": NoticeKind(
         "info",
         "{python} has no symbol table that names take_gil ({run_id})",
-        "the kernel capture saw its threads' switches, but no take of the GIL",
+        "the kernel capture recorded its context switches, but no GIL take",
         "measure a Python that was built with symbols (pyenv's are), or --capture waits+kernel",
     ),
     "run-failed": NoticeKind(
         "error",
         "run {run_id} ended as {status}: {reason}",
-        "it gives no number",
+        "it contributes no number",
         "{remedy}",
     ),
     "stream-truncated": NoticeKind(
@@ -119,29 +119,29 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "processes-left": NoticeKind(
         "info",
-        "{program} ended before its processes {pids} did ({run_id})",
-        "they go on, and what they do from then on is not recorded",
+        "{program} ended before its processes {pids} ({run_id})",
+        "they go on running, and what they do from then on is not recorded",
         "let the program end them, or wait for them",
     ),
     "steal": NoticeKind(
         "warning",
         "the hypervisor took {stolen} of CPU time during {runs} ({share} of what they used)",
-        "walls are longer than on a machine of one's own and the GIL-wait interval is wider",
-        "repeat on a quiet machine, or raise --runs",
-        "its wall is longer than on a machine of one's own",
-        "record it again on a quiet machine",
+        "walls are longer than on a dedicated machine, and the GIL-wait interval is wider",
+        "repeat on an idle machine, or raise --runs",
+        "its wall is longer than on a dedicated machine",
+        "record it again on an idle machine",
     ),
     "load": NoticeKind(
         "warning",
         "the machine was already busy: load average {load} on {cpus} CPUs when the {what} began",
-        "walls and run-queue waits come out too long, speed-ups too low and intervals too wide",
+        "walls and run-queue waits are too long, speed-ups too low and intervals too wide",
         "end other work, then repeat",
-        "its wall and run-queue waits come out too long",
+        "its wall and run-queue waits are too long",
     ),
     "throttled": NoticeKind(
         "warning",
         "the cgroup's CPU quota stopped the processes for {throttled}",
-        "walls contain that pause; it is no property of the model",
+        "walls contain that pause, which is no property of the model",
         "raise the quota (cpu.max), or use fewer workers",
     ),
     "no-schedstat": NoticeKind(
@@ -160,7 +160,7 @@ NOTICES: dict[str, NoticeKind] = {
         "info",
         "memory of the workers was not read: {reason}",
         "uss_bytes and pss_bytes are unavailable",
-        "keep the warm-up round (--warmup 1), where it is read without touching a timing",
+        "keep the warm-up round (--warmup 1): memory is read there, so that no timing is affected",
     ),
     "short-runs": NoticeKind(
         "warning",
@@ -176,20 +176,20 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "methods-differ": NoticeKind(
         "warning",
-        "{other} is {apart} off {best} in {metric} of {place}, which is {value} there ({threads} threads disagree)",
-        "one of the two is wrong about these threads; the report takes the better-ranked one",
-        "compare the rows of {metric} in metrics.csv, and repeat on a quiet machine",
+        "in {metric} of {place}, {other} differs by {apart} from {best}, which gives {value} (in {threads} threads)",
+        "one of the two is wrong about these threads; the report shows the better-ranked one",
+        "compare the rows of {metric} in metrics.csv, and repeat on an idle machine",
     ),
     "ledger-open": NoticeKind(
         "warning",
         "{time} of the threads' time in {run_id} is in no part of the ledger ({share}; too much in {runs} runs)",
-        "the parts shown are less than the whole",
+        "the parts shown add up to less than the whole",
         "{remedy}",
     ),
     "gil-switched": NoticeKind(
         "warning",
         "the GIL was off at the start of {run_id} and on at its end; enabled on importing {module}",
-        "the run mixes two ways of running",
+        "the run mixes two modes",
         "PYTHON_GIL=0 keeps it off, at the extension's risk",
     ),
 }

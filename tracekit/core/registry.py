@@ -71,7 +71,7 @@ class Registry:
 
 
 def load_target(target: str, point: str) -> Any:
-    """Import `module:attribute`. Raises UsageError, with what the import said, when that fails."""
+    """Import `module:attribute`. Raises UsageError, with the reason, where that fails."""
     module_name, _, attribute = target.partition(":")
     try:
         module = importlib.import_module(module_name)

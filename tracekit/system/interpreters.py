@@ -1,4 +1,4 @@
-"""Which CPythons this machine offers, and what each of them can do for a measurement."""
+"""The CPythons of this machine: finding them, inspecting them, and provisioning packages for them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from tracekit.core.errors import EnvironmentLacks, UsageError
 
 OLDEST = (3, 9)
-"""The measured side is tested from here on; analysis needs 3.11, which tracekit itself runs on."""
+"""The oldest CPython that can be measured; tracekit itself needs 3.11."""
 
-_ASK = """
+_INSPECTION = """
 import json, platform, sys, sysconfig
 print(json.dumps([
     platform.python_implementation(), list(sys.version_info[:3]), sys.executable,
@@ -25,7 +25,7 @@ print(json.dumps([
 """
 _VERSION = re.compile(r"3\.\d+t?")
 _NAME = re.compile(r"python3\.\d+t?(\.exe)?")
-_ASK_TIMEOUT_S = 30
+_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +40,14 @@ class Interpreter:
 
 
 def inspect(path: str) -> Interpreter:
-    """Ask the interpreter at `path` (or of that name on PATH or in pyenv) what it is.
+    """Run the interpreter at `path` (or of that name on PATH or in pyenv) to find out what it is.
 
     Raises UsageError when there is none or it is too old, EnvironmentLacks when it does not answer.
     """
     refused: EnvironmentLacks | None = None
-    for found in _places(path):
+    for found in _find_paths(path):
         try:
-            return _ask(found)
+            return _inspect_path(found)
         except EnvironmentLacks as error:
             refused = refused or error
     if refused is not None:
@@ -55,31 +55,33 @@ def inspect(path: str) -> Interpreter:
     raise UsageError(f"no Python at {path!r}", "tracekit list pythons")
 
 
-def _places(path: str) -> list[str]:
-    """Where an interpreter may be that somebody calls `path`: a name like python3.9 may also be one of pyenv's, whose
-    shim of that name answers for the chosen versions only."""
+def _find_paths(path: str) -> list[str]:
+    """The paths that `path`, a path or a name, may mean, the most likely first.
+
+    A name like python3.9 may also be one of pyenv's, whose shim of that name works for the chosen versions only.
+    """
     if _VERSION.fullmatch(path):
         path = f"python{path}"
     first = shutil.which(path)
-    others = [str(item) for item in _candidates() if item.name == path] if _NAME.fullmatch(path) else []
+    others = [str(item) for item in _list_candidates() if item.name == path] if _NAME.fullmatch(path) else []
     return list(dict.fromkeys([*([first] if first else []), *others]))
 
 
-def _ask(found: str) -> Interpreter:
+def _inspect_path(found: str) -> Interpreter:
     try:
         answer = subprocess.run(
-            [found, "-I", "-c", _ASK],
+            [found, "-I", "-c", _INSPECTION],
             capture_output=True,
             text=True,
-            timeout=_ASK_TIMEOUT_S,
+            timeout=_TIMEOUT_S,
             check=False,
             cwd="/",
-            # What is there to read is meant for the program that is to be recorded.
+            # Our stdin belongs to the program that is to be recorded.
             stdin=subprocess.DEVNULL,
         )
         if answer.returncode != 0:
-            said = (answer.stderr.strip().splitlines() or ["nothing"])[0]
-            raise ValueError(f"exit code {answer.returncode}, it says: {said}")
+            printed = (answer.stderr.strip().splitlines() or ["nothing"])[0]
+            raise ValueError(f"exit code {answer.returncode}, it prints: {printed}")
         implementation, version, executable, free_threaded, build = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise EnvironmentLacks(f"{found} does not answer like a Python: {error}", "tracekit list pythons") from error
@@ -90,7 +92,7 @@ def _ask(found: str) -> Interpreter:
         raise UsageError(f"{found} is Python {shown}; the oldest that can be measured is 3.9", "tracekit list pythons")
     text = ".".join(map(str, version)) + ("t" if free_threaded else "")
     return Interpreter(
-        # The shim of a version manager costs every start some 50 ms: measure the interpreter behind it.
+        # The shim of a version manager adds some 50 ms to every start: measure the interpreter behind it.
         executable=executable or found,
         version=text,
         free_threaded=free_threaded,
@@ -99,13 +101,13 @@ def _ask(found: str) -> Interpreter:
     )
 
 
-def own() -> Interpreter:
+def inspect_own() -> Interpreter:
     """The Python that tracekit itself runs on."""
     return inspect(sys.executable)
 
 
 def choose(paths: list[str]) -> list[Interpreter]:
-    """The interpreters at these paths, each once, with labels that tell them apart. Raises as `inspect`."""
+    """The interpreters at these paths, each once, with distinct labels. Raises as `inspect`."""
     found: dict[str, Interpreter] = {}
     for path in paths:
         interpreter = inspect(path)
@@ -128,7 +130,7 @@ def choose(paths: list[str]) -> list[Interpreter]:
 def discover() -> list[Interpreter]:
     """Every CPython 3.9 or newer that PATH or pyenv offers, oldest first; those that do not answer are left out."""
     found: dict[Path, Interpreter] = {}
-    for path in [Path(sys.executable), *_candidates()]:
+    for path in [Path(sys.executable), *_list_candidates()]:
         # Several names of one binary are one interpreter; a virtual environment's link is its base's.
         real = path.resolve()
         if real in found:
@@ -149,7 +151,7 @@ def has_module(interpreter: Interpreter, module: str, extra_path: str = "") -> b
         done = subprocess.run(
             [interpreter.executable, "-c", code],
             capture_output=True,
-            timeout=_ASK_TIMEOUT_S,
+            timeout=_TIMEOUT_S,
             check=False,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -159,7 +161,7 @@ def has_module(interpreter: Interpreter, module: str, extra_path: str = "") -> b
     return done.returncode == 0
 
 
-def provision(interpreter: Interpreter, requirement: str, cache: Path) -> str:
+def provision_packages(interpreter: Interpreter, requirement: str, cache: Path) -> str:
     """A folder with `requirement` installed for that interpreter, made once and kept in `cache`.
 
     Returns the folder to append to the measured process's path. Raises EnvironmentLacks when it cannot be made.
@@ -182,21 +184,21 @@ def provision(interpreter: Interpreter, requirement: str, cache: Path) -> str:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
+        printed = getattr(error, "stderr", None) or str(error)
         raise EnvironmentLacks(
-            f"{requirement} cannot be installed for {interpreter.executable}: {str(said).strip().splitlines()[-1]}",
+            f"{requirement} cannot be installed for {interpreter.executable}: {str(printed).strip().splitlines()[-1]}",
             f"{interpreter.executable} -m pip install {requirement}",
         ) from error
     (home / "complete").touch()
     return str(site)
 
 
-def cache_folder() -> Path:
-    """Where provisioned packages are kept: `$XDG_CACHE_HOME/tracekit` or its usual place."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracekit"
+def packages_folder() -> Path:
+    """Where provisioned packages are kept: `tracekit/packages` in the user's cache folder ($XDG_CACHE_HOME)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracekit" / "packages"
 
 
-def _candidates() -> list[Path]:
+def _list_candidates() -> list[Path]:
     folders = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     folders = [*sorted(pyenv.glob("versions/*/bin")), *(item for item in folders if item != pyenv / "shims")]

@@ -1,4 +1,4 @@
-"""What the machine is and how busy it was: facts that decide how far a number can be trusted. Read by the parent."""
+"""What the machine is and how busy it is, which decides how far a number can be trusted. Read by the parent."""
 
 from __future__ import annotations
 
@@ -9,64 +9,62 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tracekit.core import clock
+from tracekit.system.process_table import read_steal_ns
 
 _TOOLS = ("viztracer", "py-spy", "pandas", "matplotlib", "psutil")
 
 
 def describe() -> dict[str, Any]:
-    """What does not change during a suite; the `environment` of docs/bundle.md without load and steal."""
-    affinity = _affinity_cpus()
-    quota = _cgroup_cpus()
+    """The facts that do not change during a suite: the `environment` of docs/bundle.md without load and steal."""
+    affinity = _count_affinity_cpus()
+    quota = _read_cgroup_cpus()
     return {
         "os": platform.system(),
-        "os_release": _os_release(),
+        "os_release": _read_os_release(),
         "kernel": platform.release(),
         "machine": platform.machine(),
-        "cpu_model": _cpu_model(),
+        "cpu_model": _read_cpu_model(),
         "logical_cpus": os.cpu_count() or 1,
         "affinity_cpus": affinity,
         "cgroup_cpus": quota,
-        "usable_cpus": usable_cpus(),
+        "usable_cpus": count_usable_cpus(),
         "clocks": clock.triple(),
-        "tools": {name: version for name in _TOOLS if (version := _version(name)) is not None},
+        "tools": {name: version for name in _TOOLS if (version := _find_version(name)) is not None},
     }
 
 
-def usable_cpus() -> int:
+def count_usable_cpus() -> int:
     """How many workers can really run at once: the least of CPUs, affinity and cgroup quota (rounded up)."""
-    limits = [os.cpu_count() or 1, _affinity_cpus()]
-    quota = _cgroup_cpus()
+    limits = [os.cpu_count() or 1, _count_affinity_cpus()]
+    quota = _read_cgroup_cpus()
     if quota is not None:
         limits.append(math.ceil(quota))
     return max(1, min(limits))
 
 
-def busy() -> dict[str, Any]:
-    """Load average over one minute and steal so far (ns, all CPUs); None where the system has no such number."""
-    steal = getattr(psutil.cpu_times(), "steal", None)
+def read_busy() -> dict[str, Any]:
+    """Load average over one minute, and steal since boot (ns, all CPUs); None where the system has no such number."""
     try:
         load = os.getloadavg()[0]
     except (OSError, AttributeError):
         load = None
-    return {"load": load, "steal_ns": None if steal is None else int(steal * 1e9)}
+    return {"load": load, "steal_ns": read_steal_ns()}
 
 
-def _version(name: str) -> str | None:
+def _find_version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _affinity_cpus() -> int:
+def _count_affinity_cpus() -> int:
     get = getattr(os, "sched_getaffinity", None)
     return len(get(0)) if get is not None else os.cpu_count() or 1
 
 
-def _cgroup_cpus() -> float | None:
+def _read_cgroup_cpus() -> float | None:
     """The CPU quota of the process's cgroup and of those above it, in CPUs; None without one.
 
     Source: the kernel's Documentation/admin-guide/cgroup-v2.rst, `cpu.max` = "$MAX $PERIOD"; for version 1
@@ -80,19 +78,21 @@ def _cgroup_cpus() -> float | None:
     for entry in entries:
         _, controllers, inside = entry.split(":", 2)
         if controllers == "":
-            quotas += [_quota(folder / "cpu.max") for folder in _upward(Path("/sys/fs/cgroup"), inside)]
+            quotas += [_read_quota(folder / "cpu.max") for folder in _list_ancestors(Path("/sys/fs/cgroup"), inside)]
         elif "cpu" in controllers.split(","):
-            quotas += [_quota_v1(folder) for folder in _upward(Path("/sys/fs/cgroup") / controllers, inside)]
+            quotas += [
+                _read_quota_v1(folder) for folder in _list_ancestors(Path("/sys/fs/cgroup") / controllers, inside)
+            ]
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
-def _upward(root: Path, inside: str) -> list[Path]:
+def _list_ancestors(root: Path, inside: str) -> list[Path]:
     """The folder of a cgroup and those above it, up to the root."""
     own = root / inside.lstrip("/")
     return [folder for folder in (own, *own.parents) if folder.is_relative_to(root)]
 
 
-def _quota(path: Path) -> float | None:
+def _read_quota(path: Path) -> float | None:
     try:
         limit, period = path.read_text(encoding="ascii").split()
         return None if limit == "max" else int(limit) / int(period)
@@ -100,7 +100,7 @@ def _quota(path: Path) -> float | None:
         return None
 
 
-def _quota_v1(folder: Path) -> float | None:
+def _read_quota_v1(folder: Path) -> float | None:
     try:
         limit, period = (
             int((folder / name).read_text(encoding="ascii")) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
@@ -110,14 +110,14 @@ def _quota_v1(folder: Path) -> float | None:
         return None
 
 
-def _os_release() -> str:
+def _read_os_release() -> str:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     except OSError:
         return platform.version()
 
 
-def _cpu_model() -> str:
+def _read_cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

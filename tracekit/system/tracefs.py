@@ -1,11 +1,11 @@
-"""The kernel's tracing files, and what tracekit makes in them: private instances and uprobes that name their owner.
+"""The kernel's tracing files, and what tracekit creates in them: instances and uprobes whose names tell their owner.
 
     <tracefs>/instances/tracekit-<pid>-<start_ticks>-<n>       one run's buffers and settings
     <tracefs>/uprobe_events: group tracekit_<pid>_<start_ticks>_<n>   its probes
 
-A process id comes round again; with its start time it does not. So a stranger (the guard, `tracekit doctor`, another
-tracekit) can tell whose an instance is and whether that owner lives. Only processes of the initial pid namespace make
-and remove them: in any other, the same number is another process.
+Process ids are reused; a process id with its start time is unique. So another process (the watchdog, `tracekit doctor`,
+another tracekit) can tell whose an instance is and whether that owner still runs. Only processes of the initial pid
+namespace create and remove them: in any other namespace the same id is another process.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from tracekit.system.process_table import read_start_ticks
 
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _NAME = re.compile(r"tracekit[-_](\d+)[-_](\d+)[-_](\d+)")
@@ -28,7 +30,7 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True, order=True)
 class Owner:
-    """Who made an instance: process, its start time in clock ticks since boot, and the how-manieth it was there."""
+    """The process that created an instance: its id, its start in clock ticks since boot, and the instance's number."""
 
     pid: int
     start_ticks: int
@@ -45,13 +47,13 @@ class Owner:
         return f"tracekit_{self.pid}_{self.start_ticks}_{self.number}"
 
     @property
-    def alive(self) -> bool:
-        """Whether that very process still runs; a zombie does nothing any more."""
-        return start_ticks(self.pid) == self.start_ticks
+    def is_alive(self) -> bool:
+        """Whether that very process still runs; a zombie does not."""
+        return read_start_ticks(self.pid) == self.start_ticks
 
 
-def place() -> Path | None:
-    """Where tracefs is mounted, None where it is not (or may not be looked into)."""
+def find_tracefs() -> Path | None:
+    """The folder where tracefs is mounted; None where it is not, or may not be read."""
     for candidate in _PLACES:
         try:
             if (candidate / "instances").is_dir() and (candidate / "trace_clock").exists():
@@ -61,48 +63,37 @@ def place() -> Path | None:
     return None
 
 
-def in_initial_pid_namespace() -> bool:
-    """Whether our process ids are the kernel's own."""
+def is_in_initial_pid_namespace() -> bool:
+    """Whether process ids here are the kernel's own."""
     try:
         return Path("/proc/self/ns/pid").stat().st_ino == _INITIAL_PID_NAMESPACE
     except OSError:
         return False
 
 
-def start_ticks(pid: int) -> int | None:
-    """When that process started, in clock ticks since boot; None when it does not run."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The name in parentheses may hold anything, also a parenthesis.
-    fields = stat.rpartition(b")")[2].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
-
-
-def owners(root: Path) -> list[Owner]:
-    """Whoever has an instance or uprobes here, living or not."""
+def list_owners(root: Path) -> list[Owner]:
+    """All owners of instances or uprobes, alive or not."""
     names = [entry.name for entry in (root / "instances").iterdir()]
-    names += [probe.group for probe in probes(root)]
+    names += [probe.group for probe in list_probes(root)]
     return sorted({Owner(*map(int, match.groups())) for name in names if (match := _NAME.fullmatch(name))})
 
 
-def leftovers(*, of: int | None = None) -> list[Owner]:
-    """Those whose owner is dead or, alive or not, the process `of`.
+def list_leftovers(*, of: int | None = None) -> list[Owner]:
+    """The owners that are dead, and the process `of`, alive or not.
 
     Empty where that cannot be judged or tracefs may not be read.
     """
-    root = place()
-    if root is None or not in_initial_pid_namespace():
+    root = find_tracefs()
+    if root is None or not is_in_initial_pid_namespace():
         return []
     try:
-        return [owner for owner in owners(root) if owner.pid == of or not owner.alive]
+        return [owner for owner in list_owners(root) if owner.pid == of or not owner.is_alive]
     except OSError:
         return []
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class KernelProbe:
     """One line of uprobe_events."""
 
     kind: str
@@ -112,18 +103,18 @@ class Probe:
     target: str
 
 
-def probes(root: Path) -> list[Probe]:
-    """Every uprobe that is defined, whosever it is. Raises OSError; none where the kernel has no uprobes."""
+def list_probes(root: Path) -> list[KernelProbe]:
+    """Every uprobe that is defined, also those of others. Raises OSError; empty where the kernel has no uprobes."""
     path = root / "uprobe_events"
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    return [Probe(*match.groups()) for line in lines if (match := _PROBE.fullmatch(line))]
+    return [KernelProbe(*match.groups()) for line in lines if (match := _PROBE.fullmatch(line))]
 
 
 def define_probe(root: Path, line: str) -> None:
     """Add (`p:...`, `r:...`) or remove (`-:...`) one uprobe. Raises OSError."""
-    # Without O_APPEND the kernel removes everybody's; Python's own "a" seeks, which it refuses.
+    # Without O_APPEND the kernel removes all others; Python's own "a" seeks, which it refuses.
     descriptor = os.open(root / "uprobe_events", os.O_WRONLY | os.O_APPEND)
     try:
         os.write(descriptor, os.fsencode(line) + b"\n")
@@ -131,8 +122,8 @@ def define_probe(root: Path, line: str) -> None:
         os.close(descriptor)
 
 
-def write(path: Path, value: str) -> None:
-    """Set one of the files that are settings. Raises OSError."""
+def write_setting(path: Path, value: str) -> None:
+    """Write one of the files that are settings. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
     try:
         os.write(descriptor, value.encode())
@@ -140,12 +131,12 @@ def write(path: Path, value: str) -> None:
         os.close(descriptor)
 
 
-def remove(owner: Owner) -> None:
-    """Remove the instance and the uprobes of `owner`, in use or not, as far as they exist.
+def remove_traces(owner: Owner) -> None:
+    """Remove the instance and the uprobes of `owner`, as far as they exist, in use or not.
 
-    Waits up to 5 s for readers that are just ending. Raises OSError when something stays.
+    Waits up to 5 s for readers that are just ending. Raises OSError when something remains.
     """
-    root = place()
+    root = find_tracefs()
     if root is None:
         return
     folder = root / "instances" / owner.instance
@@ -175,10 +166,10 @@ def _remove_instance(folder: Path) -> None:
 
 
 def _remove_probes(root: Path, group: str) -> None:
-    mine = [probe for probe in probes(root) if probe.group == group]
+    mine = [probe for probe in list_probes(root) if probe.group == group]
     if not mine:
         return
-    # Whoever looked at them in another instance must let go, or the kernel keeps them.
+    # Where they are enabled in another instance the kernel keeps them.
     for instance in [root, *(root / "instances").iterdir()]:
         _write_if_there(instance / "events" / group / "enable", "0")
     for probe in mine:
@@ -190,6 +181,6 @@ def _remove_probes(root: Path, group: str) -> None:
 
 def _write_if_there(path: Path, value: str) -> None:
     try:
-        write(path, value)
+        write_setting(path, value)
     except FileNotFoundError:
         return

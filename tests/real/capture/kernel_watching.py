@@ -19,25 +19,25 @@ from tracekit.analysis.tables import check
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice
-from tracekit.measure.capture import kernel, named
-from tracekit.measure.process.launch import Ended, launch
+from tracekit.measure.capture import kernel, load_capture
+from tracekit.measure.process.launch import ProcessResult, launch
 from tracekit.system import tracefs
 
 
 def needs_symbols() -> None:
     """Skip where this Python's GIL cannot be watched."""
-    if kernel.find(sys.executable) is None:
+    if kernel.find_gil_symbols(sys.executable) is None:
         pytest.skip(f"{sys.executable} has no symbols of take_gil; try a Python from pyenv")
 
 
 def mine(root: Path, pid: int | None = None) -> list[tracefs.Owner]:
     """What a process, this one unless said otherwise, has in tracefs."""
-    return [owner for owner in tracefs.owners(root) if owner.pid == (pid or os.getpid())]
+    return [owner for owner in tracefs.list_owners(root) if owner.pid == (pid or os.getpid())]
 
 
 def leaving_nothing() -> Iterator[Path]:
     """Where tracefs is; afterwards nothing of this process may be left in it."""
-    root = tracefs.place()
+    root = tracefs.find_tracefs()
     assert root is not None
     yield root
     assert mine(root) == []
@@ -47,7 +47,7 @@ def leaving_nothing() -> Iterator[Path]:
 class Watched:
     """One program under the capture: how it ended, what it printed, and the tables that came of it."""
 
-    ended: Ended
+    ended: ProcessResult
     words: list[str]
     told: list[KernelProcessRows]
     notices: list[Notice]
@@ -77,7 +77,7 @@ def spec_of(bundle: Bundle, python: str = sys.executable) -> RunSpec:
 def watch(folder: Path, code: str, *words: str, python: str = sys.executable) -> Watched:
     """Run that Python program under the capture."""
     bundle = Bundle(folder / "run")
-    spec, capture = spec_of(bundle, python), named("kernel")
+    spec, capture = spec_of(bundle, python), load_capture("kernel")
     bundle.create(spec)
     argv = capture.wrap([python, "-c", textwrap.dedent(code), *words], spec, bundle)
     with capture.around(spec, bundle) as variables:

@@ -18,7 +18,8 @@ from tracekit.bundle.store import Bundle
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.capture import CAPTURES, Provision
 from tracekit.measure.process.launch import link_packages
-from tracekit.measure.running.suite_runner import Outcome, run_one
+from tracekit.measure.running.captured_run import RunOutcome
+from tracekit.measure.running.suite_runner import run_one
 from tracekit.system import interpreters, machine
 
 
@@ -31,7 +32,7 @@ def import_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def make_run(import_folder: Path, target: str, **facts: Any) -> tuple[Outcome, dict[str, Any], Bundle]:
+def make_run(import_folder: Path, target: str, **facts: Any) -> tuple[RunOutcome, dict[str, Any], Bundle]:
     """One run outside any suite: its outcome, manifest and bundle."""
     spec = RunSpec(
         **{
@@ -54,7 +55,7 @@ def make_run(import_folder: Path, target: str, **facts: Any) -> tuple[Outcome, d
 
 def py_spy_or_skip() -> None:
     try:
-        CAPTURES.load("py-spy").preflight(interpreters.own(), Provision())
+        CAPTURES.load("py-spy").preflight(interpreters.inspect_own(), Provision())
     except CaptureUnavailable as error:
         pytest.skip(f"{error}; try: {error.hint}")
 
@@ -165,7 +166,7 @@ def test_a_tool_that_fails_during_the_run_costs_its_picture_only(tmp_path: Path)
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "its picture is missing" in done.stderr
+    assert "there is no trace of it" in done.stderr
     report = next(tmp_path.glob("reports/*/report.md")).read_text()
     assert "serial-w1" in report
     assert len(list(tmp_path.glob(".tracekit/*/*-viztracer/raw/viztracer-*.json"))) == 1

@@ -177,7 +177,7 @@ def with_subinterpreters() -> str:
             found = interpreters.inspect(version)
         except TracekitError:
             continue
-        symbols = kernel.find(found.executable)
+        symbols = kernel.find_gil_symbols(found.executable)
         if symbols is not None and symbols.gil:
             return found.executable
     pytest.skip("needs CPython 3.12 or newer with symbols and the GIL; try: pyenv install 3.13")

@@ -16,8 +16,9 @@ from tests.real.capture.kernel_watching import leaving_nothing, mine, needs_symb
 from tests.recording import needs, until
 from tracekit.bundle.store import Bundle, Store
 from tracekit.doctor import clean, diagnose
-from tracekit.measure.capture import named
+from tracekit.measure.capture import load_capture
 from tracekit.system import tracefs
+from tracekit.system.process_table import read_start_ticks
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def test_an_exception_leaves_nothing(tmp_path: Path, tracefs_root: Path) -> None
     bundle.create(spec_of(bundle))
 
     def fail() -> None:
-        with named("kernel").around(spec_of(bundle), bundle):
+        with load_capture("kernel").around(spec_of(bundle), bundle):
             assert len(mine(tracefs_root)) == 1
             raise RuntimeError("somebody's mistake")
 
@@ -46,7 +47,7 @@ def test_pages_that_cannot_be_written_leave_nothing(tmp_path: Path, tracefs_root
     bundle.create(spec_of(bundle))
     (bundle.raw / "kernel").mkdir()
     (bundle.raw / "kernel" / "cpu0.bin").touch()
-    with pytest.raises(FileExistsError), named("kernel").around(spec_of(bundle), bundle):
+    with pytest.raises(FileExistsError), load_capture("kernel").around(spec_of(bundle), bundle):
         pytest.fail("entered although nothing can be recorded")
     assert mine(tracefs_root) == []
 
@@ -55,24 +56,24 @@ OWNER = """
 import contextlib, os, sys, time
 from pathlib import Path
 from tracekit.bundle.store import Bundle
-from tracekit.measure.capture import named
-from tracekit.measure.process.watchdog import guarded
+from tracekit.measure.capture import load_capture
+from tracekit.measure.process.watchdog import start_watchdog
 from tracekit.measure.process.launch import launch
 from tests.real.capture.kernel_watching import spec_of
 
 bundle = Bundle(Path(sys.argv[1]))
 bundle.create(spec_of(bundle))
 program = "import time; print(1, flush=True); time.sleep(600)"
-with guarded() if sys.argv[2] == "guarded" else contextlib.nullcontext() as guard:
-    with named("kernel").around(spec_of(bundle), bundle):
+with start_watchdog() if sys.argv[2] == "watched" else contextlib.nullcontext() as watchdog:
+    with load_capture("kernel").around(spec_of(bundle), bundle):
         launch([sys.executable, "-c", program], env=os.environ, cwd=Path("/"), folder=bundle.root, timeout_s=600,
-               started=None if guard is None else guard.watch)
+               started=None if watchdog is None else watchdog.watch)
 """
 
 
-def start_owner(folder: Path, guard: str) -> subprocess.Popen[bytes]:
+def start_owner(folder: Path, how: str) -> subprocess.Popen[bytes]:
     """A tracekit whose run does not end by itself, once its program runs."""
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder), guard], cwd=ROOT, stderr=subprocess.DEVNULL)
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder), how], cwd=ROOT, stderr=subprocess.DEVNULL)
     output = folder / "stdout.log"
 
     def program_runs() -> bool:
@@ -86,7 +87,7 @@ def start_owner(folder: Path, guard: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_tracekit_that_is_killed_leaves_nothing(tmp_path: Path, tracefs_root: Path, number: signal.Signals) -> None:
-    owner = start_owner(tmp_path / "run", "guarded")
+    owner = start_owner(tmp_path / "run", "watched")
     assert len(mine(tracefs_root, owner.pid)) == 1
     owner.send_signal(number)
     owner.wait()
@@ -95,19 +96,19 @@ def test_a_tracekit_that_is_killed_leaves_nothing(tmp_path: Path, tracefs_root: 
 
 def test_doctor_finds_and_removes_what_is_left(tmp_path: Path, tracefs_root: Path) -> None:
     needs_symbols()
-    owner = start_owner(tmp_path / "run", "unguarded")
+    owner = start_owner(tmp_path / "run", "unwatched")
     (left,) = mine(tracefs_root, owner.pid)
-    assert left not in tracefs.leftovers()
+    assert left not in tracefs.list_leftovers()
     # Somebody who looks at the same probes keeps the kernel from removing them.
     stranger = tracefs_root / "instances" / f"stranger-{os.getpid()}"
     stranger.mkdir()
     program = int(next(iter(Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split())))
     try:
-        tracefs.write(stranger / "events" / left.group / "enable", "1")
+        tracefs.write_setting(stranger / "events" / left.group / "enable", "1")
         owner.kill()
         owner.wait()
         assert (tracefs_root / "instances" / left.instance / "tracing_on").read_text().strip() == "1"
-        assert left in tracefs.leftovers()
+        assert left in tracefs.list_leftovers()
         (finding,) = [item for item in diagnose(Store(tmp_path)) if item.name == "leftovers"]
         assert left.instance in finding.detail
         assert finding.remedy == "tracekit doctor --clean"
@@ -121,14 +122,14 @@ def test_doctor_finds_and_removes_what_is_left(tmp_path: Path, tracefs_root: Pat
 
 def test_the_dead_are_told_from_the_living() -> None:
     pid = os.getpid()
-    ticks = tracefs.start_ticks(pid)
+    ticks = read_start_ticks(pid)
     assert ticks is not None
-    assert tracefs.Owner(pid, ticks, 0).alive
+    assert tracefs.Owner(pid, ticks, 0).is_alive
     # The same id at another time is another process.
-    assert not tracefs.Owner(pid, ticks - 1, 0).alive
+    assert not tracefs.Owner(pid, ticks - 1, 0).is_alive
     gone = subprocess.Popen(["/bin/true"])
-    until(lambda: tracefs.start_ticks(gone.pid) is None, "the program ended")
+    until(lambda: read_start_ticks(gone.pid) is None, "the program ended")
     # Dead already, though nobody has reaped it.
     assert Path(f"/proc/{gone.pid}").exists()
     gone.wait()
-    assert not tracefs.Owner(gone.pid, 1, 0).alive
+    assert not tracefs.Owner(gone.pid, 1, 0).is_alive

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,6 @@ from tests.recording import ENV, PYTHON_IN_SHELL, TRACEKIT, needs, only_bundle, 
 from tracekit.analysis.view.items import SHOWN
 from tracekit.bundle.store import Store
 from tracekit.cli.record import NOT_SHOWN
-from tracekit.core.units import format_ns
 from tracekit.measure.capture import CAPTURES
 from tracekit.system import interpreters
 
@@ -111,17 +111,38 @@ def test_the_end_as_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize("capture", ["none", "waits", "kernel", "waits,kernel"])
 @pytest.mark.parametrize("ending", ["pass", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_the_wall_is_one_number(tmp_path: Path, capture: str, ending: str) -> None:
-    """What is said at the end is what the report says: the main process's own life."""
+    """What is said at the end is what the report says: from the start of the process until it was reaped."""
     for name in capture.split(","):
         needs(name)
     code = f"import os, signal, subprocess; subprocess.run(['true']); {ending}"
     done = recorded(tmp_path, "--capture", capture, "--json", "--", sys.executable, "-c", code)
     said = json.loads(done.stderr.decode().splitlines()[-1])["wall_ns"]
     (run,) = run_tracekit("export", "latest", "runs", "--format", "json", cwd=tmp_path).rows()
-    assert format_ns(said) == format_ns(run["wall_ns"])
     manifest = only_bundle(tmp_path).manifest()
-    whole = manifest["ended_ns"] - manifest["started_ns"]
-    assert (said < whole) == (capture != "none")
+    assert said == run["wall_ns"] == manifest["ended_ns"] - manifest["started_ns"]
+
+
+@pytest.mark.parametrize("capture", ["none", "waits"])
+def test_the_wall_holds_exec_and_loading(tmp_path: Path, capture: str) -> None:
+    """It begins before the fork, which the kernel stamps in clock ticks since boot, and ends after the last line."""
+    if capture != "none":
+        needs(capture)
+    code = """
+        import time
+        first_ns = time.monotonic_ns()
+        forked_ticks = open("/proc/self/stat").read().rpartition(")")[2].split()[19]
+        asleep_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+        print(forked_ticks, asleep_ns, first_ns, time.monotonic_ns(), flush=True)
+    """
+    done = recorded(tmp_path, "--capture", capture, "--", sys.executable, script(tmp_path, code))
+    forked_ticks, asleep_ns, first_ns, last_ns = map(int, done.stdout.split())
+    (run,) = run_tracekit("export", "latest", "runs", "--format", "json", cwd=tmp_path).rows()
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    assert run["start_ns"] + asleep_ns < (forked_ticks + 1) * 1_000_000_000 // ticks_per_s
+    assert run["start_ns"] < first_ns <= last_ns < run["start_ns"] + run["wall_ns"]
+    (own,) = only_bundle(tmp_path).manifest()["processes"]
+    life_ns = own["ended_ns"] - own["started_ns"]
+    assert (life_ns < run["wall_ns"]) if capture == "waits" else (life_ns == run["wall_ns"])
 
 
 def test_a_module_and_a_console_script(tmp_path: Path) -> None:

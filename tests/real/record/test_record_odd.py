@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import tracekit
 from tests.conftest import Tracekit
 from tests.recording import ENV, PYTHON_IN_SHELL, TRACEKIT, only_bundle, recorded, script
 from tracekit.bundle.store import Store
@@ -111,6 +113,26 @@ def test_a_full_disk_costs_the_record_and_not_the_program(tmp_path: Path) -> Non
         assert done.returncode == 9, "the program's own failure counts for more"
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_without_a_compiler_a_program_is_timed_unless_a_capture_is_named(
+    tmp_path: Path,
+) -> None:
+    """As with the wheel that has no compiled probe: here a copy of the package without one."""
+    package = tmp_path / "package"
+    built = shutil.ignore_patterns("__pycache__", "*.so")
+    shutil.copytree(Path(tracekit.__file__).parent, package / "tracekit", ignore=built)
+    env = ENV | {"PYTHONPATH": str(package), "CC": "/nonexistent/cc", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    words = [sys.executable, "-m", "tracekit", "record"]
+    program = ["--", sys.executable, "-c", "raise SystemExit(3)"]
+    done = subprocess.run([*words, *program], cwd=tmp_path, env=env, check=False, capture_output=True, timeout=60)
+    assert done.returncode == 3, done.stderr
+    assert b"the wait probe is not compiled: there is no C compiler (/nonexistent/cc)" in done.stderr
+    assert b"apt install gcc" in done.stderr
+    assert only_bundle(tmp_path).manifest()["status"] == "ok"
+    words += ["--capture", "waits"]
+    done = subprocess.run([*words, *program], cwd=tmp_path, env=env, check=False, capture_output=True, timeout=60)
+    assert done.returncode == 4
 
 
 def test_a_program_in_a_folder_with_blanks_and_a_name_that_is_no_text(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from tests.recording import (
 )
 from tracekit.bundle.store import Store
 from tracekit.measure.process import foreground
-from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.program_recorder import record
 from tracekit.system import tracefs
 
@@ -137,7 +137,7 @@ def test_a_server_until_its_duration(tmp_path: Path) -> None:
     assert manifest["ended_ns"] - manifest["started_ns"] >= 1e9
 
 
-def recorded_here(folder: Path, code: str, **options: Any) -> Recorded:
+def recorded_here(folder: Path, code: str, **options: Any) -> RunOutcome:
     """Through the facade, in this very process."""
     return record(
         [sys.executable, "-c", textwrap.dedent(code)],
@@ -185,7 +185,7 @@ def test_the_duration_reaches_workers_as_ctrl_c_would(tmp_path: Path) -> None:
 
 
 def test_from_another_thread_nothing_is_held(tmp_path: Path) -> None:
-    results: list[Recorded] = []
+    results: list[RunOutcome] = []
     thread = threading.Thread(target=lambda: results.append(recorded_here(tmp_path, "raise SystemExit(3)")))
     thread.start()
     thread.join(LIMIT_S)
@@ -195,12 +195,12 @@ def test_from_another_thread_nothing_is_held(tmp_path: Path) -> None:
 def test_an_end_that_no_signal_tells_of_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A thread of numpy's gets some of the signals for this process, and drops SIGCHLD."""
     monkeypatch.setattr(signal, "sigtimedwait", lambda _numbers, seconds: time.sleep(min(seconds, LIMIT_S)))
-    with foreground.held() as signals:
-        lived = foreground.run(
-            ["/bin/true"], env=os.environ, folder=tmp_path, streams=foreground.Streams(), signals=signals
+    with foreground.hold_signals() as signals:
+        result = foreground.run_in_foreground(
+            ["/bin/true"], env=os.environ, folder=tmp_path, streams=foreground.StandardStreams(), signals=signals
         )
-    assert lived.exit_code == 0
-    assert lived.ended_ns - lived.started_ns < 2e9
+    assert result.exit_code == 0
+    assert result.ended_ns - result.started_ns < 2e9
 
 
 DAEMON = """
@@ -251,7 +251,7 @@ def test_a_killed_tracekit_leaves_nothing_in_the_kernel(tmp_path: Path) -> None:
     needs("kernel")
     with in_the_background(tmp_path, "--capture", "kernel", "--", "sleep", "600") as process:
         (sleeper,) = until(lambda: sleepers(tmp_path), "sleep runs")
-        root = tracefs.place()
+        root = tracefs.find_tracefs()
         assert root is not None
         own = f"tracekit-{process.pid}-*"
         assert len(list((root / "instances").glob(own))) == 1

@@ -19,7 +19,7 @@ from tests.table_factory import MS, Maker, full_run
 from tests.unit.analysis.report import made_program
 from tests.unit.analysis.report.made_program import FEEDER, HOG, MAIN, sched
 from tracekit.analysis.timeline import SuitePart, TraceFacts, build_run, build_suite
-from tracekit.analysis.view import Viewing, ViewItem
+from tracekit.analysis.view import ViewItem, ViewServer
 
 pytestmark = pytest.mark.browser
 
@@ -75,7 +75,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> list[ViewItem]:
 
 @pytest.fixture(scope="module")
 def address(traces: list[ViewItem]) -> Iterator[str]:
-    with Viewing(traces, port=0) as found:
+    with ViewServer(traces, port=0) as found:
         yield found
 
 
@@ -159,12 +159,18 @@ def test_a_program_shows_its_gil_its_waits_and_who_was_on_which_cpu(chromium: Br
     found["sched"].append(sched(MAIN, "running", 0, 100, cpu=1))
     path = tmp_path / "app.json.gz"
     facts = build_run(made_program.loaded(found), made_program.RUN, path)
-    with Viewing([_item(path, facts)], port=0) as address:
+    with ViewServer([_item(path, facts)], port=0) as address:
         view = watched(chromium, address.rstrip("/"))
         view.page.goto(address)
         titles = _open(view.page, first="GIL of main")
         view.page.screenshot(path=tmp_path / "program.png")
-        assert titles[:5] == ["CPU 0 Scheduling", "CPU 1 Scheduling", "GIL of main", "GIL · thread 101", "GIL · feeder"]
+        assert titles[:5] == [
+            "CPU 0 Scheduling",
+            "CPU 1 Scheduling",
+            "GIL of main",
+            "GIL · thread 101",
+            "GIL · feeder",
+        ]
         assert {"waits · feeder", "waits · main thread", "main (app.py) 100"} <= set(titles)
         waited = (
             "select name, count(*), sum(dur), max(depth) from slice where name glob 'waiting*' group by 1 order by 1"
@@ -192,7 +198,7 @@ def test_a_program_shows_its_gil_its_waits_and_who_was_on_which_cpu(chromium: Br
 
 
 def test_a_page_of_another_origin_cannot_read_a_trace(chromium: Browser, address: str, traces: list[ViewItem]) -> None:
-    with Viewing(traces[:1], port=0) as other:
+    with ViewServer(traces[:1], port=0) as other:
         context = chromium.new_context()
         page = context.new_page()
         page.goto(other + "vizviewer_info")

@@ -10,12 +10,12 @@ import pytest
 
 from tracekit.bundle.store import Store, SuiteFolder
 from tracekit.core.errors import CaptureUnavailable
-from tracekit.measure.planning.plan import plan
-from tracekit.measure.planning.request import Request
-from tracekit.measure.running.program_outcome import Recorded
+from tracekit.measure.planning.plan import plan_suite
+from tracekit.measure.planning.request import Request, resolve_request
+from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.program_recorder import record
 from tracekit.measure.running.suite_runner import run_suite
-from tracekit.system.interpreters import own
+from tracekit.system.interpreters import inspect_own
 
 PLACE = "tests.faulty_captures:"
 
@@ -32,8 +32,9 @@ def test_a_run_fails_with_its_captures_reason_and_the_suite_goes_on(tmp_path: Pa
     request = Request(
         workload="spin", models=("serial", "threads"), workers=(1,), size="smoke", runs=1, warmup=0, controls=False
     )
-    python = own()
-    suite = plan(request, [python], "s", {(PLACE + capture, python.label): "", ("viztracer", python.label): ""}, ())
+    python = inspect_own()
+    allowed = {(PLACE + capture, python.label): "", ("viztracer", python.label): ""}
+    suite = plan_suite(resolve_request(request), [python], "s", allowed, ())
     outcome = run_suite(suite, SuiteFolder(tmp_path / "s"))
     assert outcome.status == "ok"
     assert {(item.spec.capture, item.status) for item in outcome.outcomes} == {
@@ -47,7 +48,7 @@ def test_a_run_fails_with_its_captures_reason_and_the_suite_goes_on(tmp_path: Pa
         assert manifest["reason"] == (reason if item.status == "failed" else "")
 
 
-def recorded(folder: Path, capture: str) -> Recorded:
+def recorded(folder: Path, capture: str) -> RunOutcome:
     return record(
         [sys.executable, "-c", "open('ran', 'w').close(); raise SystemExit(3)"],
         store=Store(folder / "store"),

@@ -35,7 +35,7 @@ def test_calls_os_exit(faulty: Path, tracekit: Tracekit, model: str, expected: s
     assert_two_lines(said, 3, expected)
 
 
-@pytest.mark.parametrize(("model", "expected"), [("threads", "signal 9"), ("spawn", "BrokenProcessPool")])
+@pytest.mark.parametrize(("model", "expected"), [("threads", "SIGKILL"), ("spawn", "BrokenProcessPool")])
 def test_is_killed(faulty: Path, tracekit: Tracekit, model: str, expected: str) -> None:
     said = tracekit("run", "faulty:IS_KILLED", *QUICK, "--models", model)
     assert_two_lines(said, 3, expected)

@@ -24,7 +24,9 @@ def interpreter(request: pytest.FixtureRequest) -> interpreters.Interpreter:
 
 
 def test_our_own_interpreter_is_among_them() -> None:
-    assert os.path.realpath(interpreters.own().executable) in {os.path.realpath(item.executable) for item in FOUND}
+    assert os.path.realpath(interpreters.inspect_own().executable) in {
+        os.path.realpath(item.executable) for item in FOUND
+    }
     assert len({os.path.realpath(item.executable) for item in FOUND}) == len(FOUND)
 
 

@@ -108,7 +108,7 @@ def test_what_can_be_pickled_runs_under_every_model(tracekit: Tracekit, folder: 
         (
             ("package.mine:SQUARES", "--items", "range(9)"),
             "the lambda package.mine:SQUARES cannot be pickled",
-            "make it a function with a name",
+            "make it a named function",
         ),
         (
             ("package.mine:INNER", "--items", "range(9)"),
@@ -118,7 +118,7 @@ def test_what_can_be_pickled_runs_under_every_model(tracekit: Tracekit, folder: 
         (
             ("package.mine:locked", "--items", "[LOCK] * 4"),
             "item 0 of package.mine:locked, a lock, cannot be pickled",
-            "make such a thing themselves",
+            "create such an object itself",
         ),
     ],
     ids=["a lambda", "an inner function", "a lock"],
@@ -140,7 +140,7 @@ def test_what_cannot_be_pickled_runs_without_processes_and_says_why(
 @pytest.mark.parametrize(
     ("words", "reason", "remedy"),
     [
-        (("package.mine:work",), "nobody says which items it is to be called with", "--items 'range(100)'"),
+        (("package.mine:work",), "there are no items to call it with", "--items 'range(100)'"),
         (("package.mine:work", "--items", "7"), "7 is an int, not several items", "--items"),
         (("package.mine:work", "--items", "range(0)"), "range(0) gives no item", "--items"),
         (
@@ -154,7 +154,7 @@ def test_what_cannot_be_pickled_runs_without_processes_and_says_why(
         (("package.mine:missing", "--items", "range(3)"), "has no attribute 'missing'", "from package.mine import"),
         (("package.other:work", "--items", "range(3)"), "No module named 'package.other'", "from package.other import"),
         (("package/mine.py:work", "--items", "range(3)"), "is a file", "tracekit run package.mine:work"),
-        (("__main__:work", "--items", "range(3)"), "__main__ is whatever program was started", "mymodule:function"),
+        (("__main__:work", "--items", "range(3)"), "__main__ is the program that was started", "mymodule:function"),
         (("package.mine:not a name", "--items", "range(3)"), "is no name of the form", "mymodule:function"),
         (("package.mine:WORKLOAD", "--items", "range(3)"), "is a workload and makes its own items", "tracekit run"),
         (("package.mine:WORKLOAD", "-P", "counts=3"), "mine has no parameter 'counts'", "parameters="),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from tests.conftest import RealSuite
+from tests.conftest import RealSuite, Tracekit
 from tracekit.analysis.tables import COLUMNS
 
 MODELS = {"serial", "threads", "fork", "spawn", "forkserver"}
@@ -18,9 +19,9 @@ PROCESS_MODELS = {"fork", "spawn", "forkserver"}
 
 
 @pytest.fixture(scope="module")
-def cells(real_suite: RealSuite) -> dict[tuple[str, str, int, str], dict[str, Any]]:
+def cells(measured_suite: RealSuite) -> dict[tuple[str, str, int, str], dict[str, Any]]:
     """Metric rows of scope cell: (workload, model, workers, capture) -> metric -> row."""
-    said = real_suite.call("export", "latest", "metrics", "--format", "json")
+    said = measured_suite.call("export", "latest", "metrics", "--format", "json")
     assert said.code == 0, said.err
     found: dict[tuple[str, str, int, str], dict[str, Any]] = defaultdict(dict)
     for row in said.rows():
@@ -29,6 +30,7 @@ def cells(real_suite: RealSuite) -> dict[tuple[str, str, int, str], dict[str, An
     return found
 
 
+@pytest.mark.measures
 def test_every_model_has_the_promised_metrics(cells: dict[Any, dict[str, Any]]) -> None:
     for model in MODELS:
         workers = 1 if model == "serial" else 2
@@ -49,6 +51,7 @@ def test_every_model_has_the_promised_metrics(cells: dict[Any, dict[str, Any]]) 
             assert effect["value"] > 0
 
 
+@pytest.mark.measures
 def test_process_models_tell_what_a_worker_costs(cells: dict[Any, dict[str, Any]]) -> None:
     for model in PROCESS_MODELS | {"threads"}:
         rows = cells["matmul", model, 2, "none"]
@@ -60,6 +63,7 @@ def test_process_models_tell_what_a_worker_costs(cells: dict[Any, dict[str, Any]
     assert serial["reason"]
 
 
+@pytest.mark.measures
 def test_starting_threads_is_cheaper_than_fork_and_fork_than_spawn(cells: dict[Any, dict[str, Any]]) -> None:
     """The order of magnitude between them is the reason the tool exists; it holds on every Linux.
 
@@ -69,6 +73,7 @@ def test_starting_threads_is_cheaper_than_fork_and_fork_than_spawn(cells: dict[A
     assert cost["threads"] < cost["fork"] < cost["spawn"]
 
 
+@pytest.mark.measures
 def test_threads_wait_for_the_gil_and_processes_do_not(cells: dict[Any, dict[str, Any]]) -> None:
     threads = cells["matmul", "threads", 2, "none"]
     # Two threads that both want it all the time: each waits about half of the wall, one wall together.
@@ -78,10 +83,12 @@ def test_threads_wait_for_the_gil_and_processes_do_not(cells: dict[Any, dict[str
         assert (row["upper"], row["method"]) == (0, "single-thread")
 
 
+@pytest.mark.measures
 def test_a_sleeping_thread_needs_no_gil(cells: dict[Any, dict[str, Any]]) -> None:
     assert cells["sleep", "threads", 2, "none"]["speedup"]["value"] > 1.5
 
 
+@pytest.mark.measures
 def test_a_gil_waiter_wakes_again_and_again(cells: dict[Any, dict[str, Any]]) -> None:
     """Two spinning threads ask for the GIL every 5 ms; one shares it only with the main thread, between tasks."""
     switches = {
@@ -90,6 +97,7 @@ def test_a_gil_waiter_wakes_again_and_again(cells: dict[Any, dict[str, Any]]) ->
     assert switches[2] > switches[1] > 0
 
 
+@pytest.mark.measures
 def test_memory_is_read_once_in_the_warm_up(cells: dict[Any, dict[str, Any]]) -> None:
     for model in MODELS:
         workers = 1 if model == "serial" else 2
@@ -131,8 +139,8 @@ def test_the_environment_is_known(real_suite: RealSuite) -> None:
 
 
 @pytest.mark.parametrize("table", ["metrics", "processes", "slices", "samples"])
-def test_a_table_says_the_same_in_every_format(real_suite: RealSuite, table: str) -> None:
-    target = real_suite.folder / "out.parquet"
+def test_a_table_says_the_same_in_every_format(real_suite: RealSuite, table: str, tmp_path: Path) -> None:
+    target = tmp_path / "out.parquet"
     # The ending names the format.
     said = real_suite.call("export", "latest", table, "-o", str(target))
     assert said.code == 0, said.err
@@ -166,12 +174,10 @@ def test_the_report_is_there(real_suite: RealSuite) -> None:
     assert json.loads((folder / "metrics.json").read_text())
 
 
-def test_portable_counters_give_a_wider_interval(real_suite: RealSuite) -> None:
+def test_portable_counters_give_a_wider_interval(tracekit: Tracekit) -> None:
     """What macOS and Windows would use, forced on this machine."""
     words = ("--size", "small", "--runs", "1", "--warmup", "0", "--no-controls", "--capture", "none", "--workers", "2")
-    said = real_suite.call(
-        "run", "matmul", *words, "--models", "serial,threads", "--counters", "portable", "--json", "--store", "portable"
-    )
+    said = tracekit("run", "matmul", *words, "--models", "serial,threads", "--counters", "portable", "--json")
     assert said.code == 0, said.err
     rows = [
         row for row in json.loads(said.out)["metrics"] if row["metric"] == "gil_wait_ns" and row["model"] == "threads"
@@ -180,9 +186,10 @@ def test_portable_counters_give_a_wider_interval(real_suite: RealSuite) -> None:
     assert rows[0]["upper"] > 0
 
 
-def test_a_control_can_be_the_workload_itself(real_suite: RealSuite) -> None:
+@pytest.mark.measures
+def test_a_control_can_be_the_workload_itself(tracekit: Tracekit) -> None:
     words = ("--size", "smoke", "--runs", "5", "--warmup", "0", "--capture", "none", "--models", "serial,threads")
-    said = real_suite.call("run", "sleep", *words, "--workers", "2", "--store", "control")
+    said = tracekit("run", "sleep", *words, "--workers", "2")
     assert said.code == 0, said.err
     assert "2 threads run sleep" in " ".join(said.out.split())
 

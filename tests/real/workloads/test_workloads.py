@@ -15,13 +15,12 @@ from tests.conftest import Tracekit
 from tests.real.leftovers import processes_with, shared_segments
 from tests.real.quick import assert_two_lines
 from tracekit import api
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults.cases import find_matrices
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.store import Store
 from tracekit.measure.planning.request import Request
-from tracekit.measure.planning.workload_registry import WORKLOADS, usual
+from tracekit.measure.planning.workload_registry import WORKLOADS
 from tracekit.system import interpreters
 
 MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
@@ -164,7 +163,7 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
     mark = f"TRACEKIT_TESTED_BY={os.getpid()}"
     monkeypatch.setenv(*mark.split("="))
     segments, descriptors = shared_segments(), len(list(Path("/proc/self/fd").iterdir()))
-    request = Request(workload="crash", **usual("crash"))
+    request = Request(workload="crash")
     outcome = api.measure(api.prepare(request, store=Store(tmp_path)))
     assert outcome.status == "ok"
     tables = api.analyse(outcome.folder)

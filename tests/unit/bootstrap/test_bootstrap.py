@@ -1,4 +1,4 @@
-"""Set-up: which .venv it takes for done, which it completes, which it makes anew. Nothing is downloaded."""
+"""The set-up: which .venv is up to date, which is completed, which is made anew. Nothing is downloaded."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ from types import ModuleType
 
 import pytest
 
-from bootstrap import filling, stamps
+from bootstrap import set_up
 from tests.conftest import ROOT
 
 SCRIPT = ROOT / "bootstrap" / "venv.py"
@@ -35,7 +35,7 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-bootstrap = load(SCRIPT)
+entry = load(SCRIPT)
 
 
 @pytest.fixture
@@ -43,33 +43,15 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout, in a folder with a space, whose .venv is real, empty and stamped as complete."""
     root = tmp_path / "a checkout"
     root.mkdir()
-    for name in ("pyproject.toml", *stamps.LOCKS.values()):
+    for name in ("pyproject.toml", *set_up.LOCKS.values()):
         shutil.copy(ROOT / name, root)
-    venv = root / ".venv"
-    stdlib_venv.EnvBuilder(symlinks=True).create(venv)
-    (venv / stamps.MADE).write_text(stamps.made_by(venv, stamps.ask_python(venv / "bin" / "python")))
+    stdlib_venv.EnvBuilder(symlinks=True).create(root / ".venv")
     stamp(root, "dev")
     return root
 
 
 def stamp(root: Path, kind: str) -> None:
-    venv = root / ".venv"
-    stamps.stamp_of(venv, kind).write_text(stamps.stamp_text(root, venv, kind))
-
-
-def current(root: Path, kind: str = "dev") -> bool:
-    return bool(stamps.is_current(root, root / ".venv", kind))
-
-
-def package(packages: Path, name: str, content: str = "x = 1\n") -> Path:
-    """An installed package of one file; its metadata folder."""
-    info = packages / f"{name}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (packages / f"{name}.py").write_text(content)
-    for file in ("METADATA", "INSTALLER"):
-        (info / file).touch()
-    (info / "RECORD").write_text(f"{name}.py,sha256=x,{len(content)}\n{info.name}/RECORD,,\n")
-    return info
+    set_up.write_stamp(root / ".venv", set_up.make_stamp(root, kind))
 
 
 # -- done, to be completed, or to be made anew ---------------------------------------------------------------
@@ -79,88 +61,92 @@ def test_the_venv_that_runs_these_tests_is_up_to_date() -> None:
     if Path(sys.prefix) != ROOT / ".venv":
         pytest.skip("not run by `make test`, which is what makes .venv")
     for kind in ("dev", "runtime"):
-        done = subprocess.run([sys.executable, "-I", str(SCRIPT), kind, "--check"], check=False)
-        assert done.returncode == 0, kind
+        assert set_up.is_current(ROOT, kind), kind
 
 
 def test_no_package_runs_code_at_the_start_of_every_python() -> None:
     if Path(sys.prefix) != ROOT / ".venv":
         pytest.skip("not run by `make test`, which is what makes .venv")
     # Measured processes would pay for it. (Lines of a .pth file that begin with `import` are run.)
-    found = {pth.name: pth.read_text() for pth in filling.site_packages(ROOT / ".venv").glob("*.pth")}
+    found = {pth.name: pth.read_text() for pth in (ROOT / ".venv").glob("lib/python3*/site-packages/*.pth")}
     assert [text.strip() for text in found.values()] == [str(ROOT)], found
 
 
 def test_a_complete_venv_is_left_alone_without_a_word(
     checkout: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filling, "bring_up", lambda *_: pytest.fail("there was nothing to do"))
-    bootstrap.set_up(checkout, "dev")
+    monkeypatch.setattr(set_up, "bring_up_to_date", lambda *_: pytest.fail("there was nothing to do"))
+    set_up.set_up(checkout, "dev")
     # The dev lock holds the runtime lock, so `make trace` after `make test` has nothing to do either.
-    bootstrap.set_up(checkout, "runtime")
+    set_up.set_up(checkout, "runtime")
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_runtime_venv_is_not_enough_for_the_tests(checkout: Path) -> None:
-    stamps.stamp_of(checkout / ".venv", "dev").unlink()
     stamp(checkout, "runtime")
-    assert current(checkout, "runtime")
-    assert not current(checkout, "dev")
-
-
-def test_an_interrupted_venv_is_completed_not_made_anew(checkout: Path) -> None:
-    stamps.stamp_of(checkout / ".venv", "dev").unlink()
-    assert not current(checkout)
-    assert stamps.is_usable(checkout / ".venv")
-
-
-def test_one_interrupted_before_it_had_pip_is_made_anew(checkout: Path) -> None:
-    (checkout / ".venv" / stamps.MADE).unlink()
-    assert not current(checkout)
-    assert not stamps.is_usable(checkout / ".venv")
+    assert set_up.is_current(checkout, "runtime")
+    assert not set_up.is_current(checkout, "dev")
+    assert set_up.is_usable(checkout / ".venv")
 
 
 @pytest.mark.parametrize("changed", ["requirements-dev.lock", "pyproject.toml"])
-def test_a_changed_lock_or_project_file_is_seen(checkout: Path, changed: str) -> None:
+def test_one_older_than_the_lock_or_the_project_file_is_completed(checkout: Path, changed: str) -> None:
     with (checkout / changed).open("a") as file:
         file.write("# changed\n")
-    assert not current(checkout)
-    assert stamps.is_usable(checkout / ".venv")
+    assert not set_up.is_current(checkout, "dev")
+    assert set_up.is_usable(checkout / ".venv")
 
 
-def test_a_moved_venv_is_made_anew(checkout: Path) -> None:
+def test_a_compiler_that_is_new_or_gone_is_noticed(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = set_up.find_compiler()
+    monkeypatch.setattr(set_up, "find_compiler", lambda: None if there else "/usr/bin/cc")
+    assert not set_up.is_current(checkout, "dev")
+    assert set_up.is_usable(checkout / ".venv")
+
+
+def test_one_that_is_half_installed_is_made_anew(checkout: Path) -> None:
+    set_up.stamp_of(checkout / ".venv").unlink()
+    assert not set_up.is_current(checkout, "dev")
+    assert not set_up.is_usable(checkout / ".venv")
+
+
+@pytest.mark.parametrize(
+    ("output", "usable"),
+    [("Collecting click==8.1.8\n", True), (f"Collecting click{set_up.INSTALLING}: click\n", False)],
+)
+def test_after_a_failure_it_is_completed_if_pip_had_only_fetched(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, output: str, usable: bool
+) -> None:
+    def fail(venv: Path, *_: object) -> None:
+        assert not set_up.stamp_of(venv).exists()
+        (venv / "set-up.log").write_text(output)
+        raise set_up.SetUpError("pip failed", "again")
+
+    stamp(checkout, "runtime")
+    monkeypatch.setattr(set_up, "install_packages", fail)
+    with pytest.raises(set_up.SetUpError):
+        set_up.set_up(checkout, "dev")
+    assert set_up.is_usable(checkout / ".venv") is usable
+    assert not set_up.is_current(checkout, "dev")
+
+
+def test_a_moved_one_is_made_anew(checkout: Path) -> None:
     moved = checkout.rename(checkout.with_name("moved"))
-    assert not current(moved)
-    assert not stamps.is_usable(moved / ".venv")
+    assert not set_up.is_current(moved, "dev")
+    assert not set_up.is_usable(moved / ".venv")
 
 
-def test_a_venv_whose_python_is_gone_is_made_anew(checkout: Path) -> None:
+def test_one_whose_python_is_gone_is_made_anew(checkout: Path) -> None:
     python = checkout / ".venv" / "bin" / "python"
     python.unlink()
     python.symlink_to("/nonexistent/python3")
-    assert not current(checkout)
-    assert not stamps.is_usable(checkout / ".venv")
+    assert not set_up.is_current(checkout, "dev")
+    assert not set_up.is_usable(checkout / ".venv")
 
 
 def test_no_venv_at_all(tmp_path: Path) -> None:
-    assert not current(tmp_path)
-    assert not stamps.is_usable(tmp_path / ".venv")
-
-
-# -- packages that a killed pip left behind ------------------------------------------------------------------
-
-
-def test_only_whole_packages_are_kept(tmp_path: Path) -> None:
-    package(tmp_path, "whole")
-    package(tmp_path, "missing")
-    (tmp_path / "missing.py").unlink()
-    package(tmp_path, "short")
-    (tmp_path / "short.py").write_text("x")
-    (package(tmp_path, "unrecorded") / "RECORD").unlink()
-    (tmp_path / "~hole").mkdir()
-    assert sorted(filling.drop_damaged(tmp_path)) == ["missing-1.0", "short-1.0", "unrecorded-1.0"]
-    assert sorted(path.name for path in tmp_path.glob("*.dist-info")) == ["whole-1.0.dist-info"]
-    assert not (tmp_path / "~hole").exists()
+    assert not set_up.is_current(tmp_path, "dev")
+    assert not set_up.is_usable(tmp_path / ".venv")
 
 
 # -- the surroundings ----------------------------------------------------------------------------------------
@@ -177,19 +163,22 @@ def test_the_environment_for_pip_keeps_only_how_to_reach_an_index(monkeypatch: p
     ]
     for name in (*noise, "VIRTUAL_ENV", "PIP_INDEX_URL", "PIP_CERT", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "said")
-    kept = filling.clean_environment()
+    kept = set_up.clean_environment()
     assert kept["PIP_USER"] == "0"
     assert {"PIP_INDEX_URL", "PIP_CERT", "HTTPS_PROXY"} <= kept.keys()
     assert not kept.keys() & {*noise[1:], "VIRTUAL_ENV"}
 
 
 def test_the_second_of_two_set_ups_waits_and_then_has_nothing_to_do(checkout: Path) -> None:
-    stamps.stamp_of(checkout / ".venv", "dev").unlink()
-    program = "import runpy, sys, pathlib as p; runpy.run_path(sys.argv[1])['set_up'](p.Path(sys.argv[2]), 'dev')"
+    stamp(checkout, "runtime")
+    program = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); from bootstrap import set_up;"
+        "set_up.set_up(pathlib.Path(sys.argv[2]), 'dev')"
+    )
     with (checkout / ".venv.lock").open("a") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         second = subprocess.Popen(
-            [sys.executable, "-I", "-c", program, str(SCRIPT), str(checkout)],
+            [sys.executable, "-I", "-c", program, str(ROOT), str(checkout)],
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -208,7 +197,7 @@ def test_a_python_that_does_not_fit_is_refused_in_two_lines(
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(SystemExit) as exit_info:
-        bootstrap.use_other_python()
+        entry.use_other_python()
     assert exit_info.value.code == 4
     what, remedy = capsys.readouterr().err.splitlines()
     assert what.startswith("set-up: Python 3.9 at ")
@@ -232,20 +221,29 @@ def test_another_python_on_path_is_taken_but_not_a_name_that_only_prints_an_erro
     # Stops where the script would go on under the Python it found.
     monkeypatch.setattr(os, "execv", execv)
     with pytest.raises(SystemExit):
-        bootstrap.use_other_python()
+        entry.use_other_python()
     assert started == [str(tmp_path / "python3.12")]
 
 
-def test_lost_network_is_told_from_other_failures(tmp_path: Path) -> None:
+def test_a_lost_network_is_not_reported_as_another_failure(tmp_path: Path) -> None:
     log = tmp_path / "set-up.log"
     log.write_text(
         "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by "
         "'NewConnectionError(': [Errno -3] Temporary failure in name resolution')': /simple/click/\n"
         "ERROR: Could not find a version that satisfies the requirement click==8.1.8\n"
     )
-    assert "cannot be reached" in filling.explain(log).what
+    assert "cannot be reached" in str(set_up.explain_failure(tmp_path))
     log.write_text("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n")
-    assert "DO NOT MATCH" in filling.explain(log).what
+    assert "DO NOT MATCH" in str(set_up.explain_failure(tmp_path))
+
+
+def test_progress_counts_what_pip_fetches_then_what_is_installed() -> None:
+    output = "Ignoring colorama: markers do not match\nCollecting click==8.1.8\n"
+    assert set_up.describe_progress(output, 3, 0) == "fetching 1/2"
+    assert "trying again" in set_up.describe_progress(output + "WARNING: Retrying (Retry(total=4))\n", 3, 0)
+    output += "Requirement already satisfied: rich\n"
+    assert set_up.describe_progress(output, 3, 0) == "fetching 2/2"
+    assert set_up.describe_progress(f"{output}{set_up.INSTALLING}: click\n", 3, 1) == "installing, 1 done"
 
 
 # -- without ensurepip ---------------------------------------------------------------------------------------
@@ -263,29 +261,30 @@ def served(folder: Path) -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
-def test_pip_is_fetched_from_the_users_index_and_taken_only_with_the_pinned_hash(
+def test_pip_is_fetched_from_an_index_and_taken_only_with_the_pinned_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = tmp_path / "simple" / "pip"
     page.mkdir(parents=True)
-    (tmp_path / filling.PIP_WHEEL).write_bytes(b"a wheel")
-    links = ("pip-1.0-py3-none-any.whl", f"../../{filling.PIP_WHEEL}#sha256=0")
+    (tmp_path / set_up.PIP_WHEEL).write_bytes(b"a wheel")
+    links = ("pip-1.0-py3-none-any.whl", f"../../{set_up.PIP_WHEEL}#sha256=0")
     (page / "index.html").write_text("".join(f'<a href="{link}">a file</a>' for link in links))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "PIP_CERT"):
         monkeypatch.delenv(name, raising=False)
     with served(tmp_path) as site:
-        monkeypatch.setenv("PIP_INDEX_URL", f"{site}/simple")
-        with pytest.raises(filling.SetUpError, match="is not the file it should be"):
-            filling.download_pip(filling.index_url())
-        monkeypatch.setattr(filling, "PIP_SHA256", hashlib.sha256(b"a wheel").hexdigest())
-        assert filling.download_pip(filling.index_url()) == b"a wheel"
-        with pytest.raises(filling.SetUpError, match="cannot be reached"):
-            filling.download_pip(f"{site}/nothing-here")
+        with pytest.raises(set_up.SetUpError, match="is not the file it should be"):
+            set_up.download_pip(f"{site}/simple")
+        monkeypatch.setattr(set_up, "PIP_SHA256", hashlib.sha256(b"a wheel").hexdigest())
+        assert set_up.download_pip(f"{site}/simple") == b"a wheel"
+        with pytest.raises(set_up.SetUpError, match="cannot be reached"):
+            set_up.download_pip(f"{site}/nothing-here")
 
 
 # -- the locks -----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tracekit.bundle.spec import FORMAT, RunSpec, Suite
-from tracekit.bundle.store import Bundle, Store, SuiteFolder
+from tracekit.bundle.store import Bundle, Store, SuiteFolder, make_output_folder
 from tracekit.core.errors import (
     BundleCorrupt,
     BundleTooNew,
@@ -153,3 +153,21 @@ class TestStore:
         path = tmp_path / "20260102-120000-spin" / "suite.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "runs": ["../20260101-120000-spin", ".."]}))
         assert store.suite("latest").bundles() == []
+
+
+@pytest.mark.parametrize("name", [".tracekit", "reports"])
+def test_a_new_folder_of_our_own_name_is_ignored_by_git(tmp_path: Path, name: str) -> None:
+    make_output_folder(tmp_path / name)
+    assert (tmp_path / name / ".gitignore").read_text().splitlines()[-1] == "*"
+
+
+def test_a_folder_of_the_users_gets_no_gitignore(tmp_path: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    for folder in (tmp_path / "reports", tmp_path / "results"):
+        make_output_folder(folder)
+        assert not list(folder.iterdir())
+
+
+def test_a_suite_makes_the_store_ignored_by_git(tmp_path: Path) -> None:
+    SuiteFolder(tmp_path / ".tracekit" / "s").create(Suite(suite_id="s", workload="spin", size="smoke", specs=()))
+    assert (tmp_path / ".tracekit" / ".gitignore").is_file()

@@ -1,1 +1,1 @@
-"""The comparisons: each module takes what was seen of a run and gives rows. Nothing here measures."""
+"""The checks: each function takes a WatchedRun and returns comparisons. Nothing here measures."""

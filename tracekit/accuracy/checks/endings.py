@@ -1,14 +1,14 @@
-"""Every child process is in the table, and the manifest has a line for it that says how it ended."""
+"""Checks that table and manifest have every child process, and how it ended."""
 
 from __future__ import annotations
 
-from tracekit.accuracy.rows import Row
-from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.accuracy.comparison import Comparison
+from tracekit.accuracy.watched_run import WatchedRun
+from tracekit.analysis.tables import records
 
 
-def children(seen: Seen) -> list[Row]:
-    """A row per kind of ending: how many of the children are known to have ended so."""
+def compare_children(seen: WatchedRun) -> list[Comparison]:
+    """One comparison per way of ending: how many of the children are recorded so."""
     if not seen.known.children:
         return []
     table = {row["pid"]: (row["ended"], row["exit_code"]) for row in records(seen.tables.processes)}
@@ -26,13 +26,13 @@ def children(seen: Seen) -> list[Row]:
         ]
         right = sum(table.get(pid) == ending and manifest.get(pid) == ending for pid in pids)
         rows.append(
-            seen.place.row(
+            seen.place.compare(
                 "processes",
                 _words(ending),
-                "off" if wrong else "ok",
+                "fail" if wrong else "ok",
                 unit="count",
                 measured=float(right),
-                truth=float(len(pids)),
+                reference=float(len(pids)),
                 difference=float(right - len(pids)),
                 tolerance=0.0,
                 reason="; ".join(wrong[:3]),

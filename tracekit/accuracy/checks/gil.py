@@ -1,9 +1,8 @@
-"""GIL wait per thread: the wait probe, the accounting and py-spy against the kernel's uprobes, and against what the
-program knows.
+"""Checks the GIL wait per thread: wait probe, accounting and py-spy against the kernel's uprobes and known answers.
 
-The truth is the kernel's: in each interval between the uprobes at the entry and the return of take_gil, the time from
-the thread's first switch by its own will, which is when it blocks, to the return. Before that switch it can have been
-preempted on its way in, which is a wait for a CPU; `reason` says how much of that there was.
+The reference is the kernel's: in each interval between the uprobes at the entry and the return of take_gil, the time
+from the thread's first voluntary switch, where it blocks, to the return. Before that switch it may have been preempted,
+which is a wait for a CPU; `reason` says how much of that there was.
 
 What blocks it first may be the GIL's mutex, which the probe does not look at: a thread that was made to give the GIL up
 often meets the other one there on its way back. That costs it one wake-up, 10 us a time here on the average. On a busy
@@ -19,50 +18,49 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tracekit.accuracy.answers import KnownThread
-from tracekit.accuracy.kernel import no_truth
-from tracekit.accuracy.rows import MS, POINTS, Row, wait_tolerance, within
-from tracekit.accuracy.summing import Key, excuse, queued, threads_of, waited
-from tracekit.accuracy.watching import Seen
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE, family
-from tracekit.analysis.tables import Tables
+from tracekit.accuracy.comparison import MS, POINTS, Comparison, compute_wait_tolerance, judge_difference
+from tracekit.accuracy.kernel_reference import explain_missing_reference
+from tracekit.accuracy.known_answers import KnownThread
+from tracekit.accuracy.thread_sums import Key, estimate_error, list_threads, sum_run_queue_wait, sum_waits
+from tracekit.accuracy.watched_run import WatchedRun
+from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE, find_family
+from tracekit.analysis.tables import Tables, records
 
 TRAP_NS = 1_000
-"""What the uprobe at a function's return may add to the time in it."""
+"""The time that the uprobe at a function's return may add to a call."""
 LEAST_SAMPLES = 20
-"""Of fewer no share is judged: their interval is half of all there is."""
+"""With fewer samples no share is compared: its interval would be half of the whole range."""
 
 
-class Truth(NamedTuple):
-    """One thread's time in take_gil, ns, and how many times it blocked there."""
+class KernelWait(NamedTuple):
+    """One thread's time in take_gil by the kernel, ns: blocked, ready before that; and how often it blocked."""
 
     blocked: float = 0.0
     ready: float = 0.0
     waits: int = 0
 
 
-def against_kernel(seen: Seen) -> list[Row]:
-    """A row per thread that waited for the GIL, or could have."""
+def compare_with_kernel(seen: WatchedRun) -> list[Comparison]:
+    """One comparison per thread, of the wait probe with the kernel."""
     place, check = seen.place, "gil-kernel"
     if not seen.known.gil:
         return _no_gil(seen)
-    if silent := no_truth(seen.kernel):
-        return [place.unavailable(check, silent)]
-    truths, probe = truth(seen), waited(seen.tables, "gil", WAITS_PROBE)
+    if silent := explain_missing_reference(seen.kernel):
+        return [place.mark_unavailable(check, silent)]
+    references, probe = sum_kernel_waits(seen), sum_waits(seen.tables, "gil", WAITS_PROBE)
     rows = []
-    for thread in threads_of(seen):
-        kernel = truths.get(thread.key, Truth())
+    for thread in list_threads(seen):
+        kernel = references.get(thread.key, KernelWait())
         wanted, found = kernel.blocked, probe.get(thread.key, 0.0)
-        tolerance = wait_tolerance(wanted) + TRAP_NS * kernel.waits
+        tolerance = compute_wait_tolerance(wanted) + TRAP_NS * kernel.waits
         rows.append(
-            place.row(
+            place.compare(
                 check,
                 thread.label,
-                within(found - wanted, tolerance, excuse(seen, thread.key)),
+                judge_difference(found - wanted, tolerance, estimate_error(seen, thread.key)),
                 unit="ns",
                 measured=found,
-                truth=wanted,
+                reference=wanted,
                 difference=found - wanted,
                 tolerance=tolerance,
                 reason=f"{kernel.ready / MS:.2f} ms ready on the way in" if kernel.ready > MS else "",
@@ -71,18 +69,18 @@ def against_kernel(seen: Seen) -> list[Row]:
     return rows
 
 
-def truth(seen: Seen) -> dict[Key, Truth]:
-    """Per thread, from the kernel's events."""
+def sum_kernel_waits(seen: WatchedRun) -> dict[Key, KernelWait]:
+    """Sum each thread's GIL waits from the kernel's events."""
     assert seen.kernel is not None
     waits = seen.tables.waits
     waits = waits[(waits["kind"] == "gil") & (waits["method"] == KERNEL_UPROBE)]
-    found: dict[Key, Truth] = {}
+    found: dict[Key, KernelWait] = {}
     for row in records(waits[["pid", "tid"]].drop_duplicates()):
         of_thread = waits[(waits["pid"] == row["pid"]) & (waits["tid"] == row["tid"])]
         starts = of_thread["start_ns"].to_numpy("int64")
         ends = starts + of_thread["dur_ns"].to_numpy("int64")
-        blocks = seen.kernel.blocked_from(row["tid"], starts, ends)
-        found[row["pid"], row["tid"]] = Truth(
+        blocks = seen.kernel.find_first_block(row["tid"], starts, ends)
+        found[row["pid"], row["tid"]] = KernelWait(
             blocked=float((ends - blocks).sum()),
             ready=float((blocks - starts).sum()),
             waits=int((blocks < ends).sum()),
@@ -90,8 +88,8 @@ def truth(seen: Seen) -> dict[Key, Truth]:
     return found
 
 
-def against_known(seen: Seen) -> list[Row]:
-    """A row per thread that knows its GIL wait, or the least of it."""
+def compare_with_known(seen: WatchedRun) -> list[Comparison]:
+    """One comparison per thread that knows its GIL wait or a lower bound of it."""
     rows = []
     for thread in seen.known.threads:
         if "gil" in thread.waits:
@@ -101,110 +99,110 @@ def against_known(seen: Seen) -> list[Row]:
     return rows
 
 
-def accounting(seen: Seen) -> list[Row]:
-    """A row per thread: whether the interval that the system's own accounts give contains the truth, widened by the
-    tolerance of the truth itself."""
+def compare_accounting(seen: WatchedRun) -> list[Comparison]:
+    """One comparison per thread: whether the accounting's interval contains the kernel's value within its tolerance."""
     place, check = seen.place, "gil-schedstat"
     if not seen.known.gil:
         return []
-    if silent := no_truth(seen.kernel):
-        return [place.unavailable(check, silent)]
+    if silent := explain_missing_reference(seen.kernel):
+        return [place.mark_unavailable(check, silent)]
     intervals = _by_thread(seen.tables, "gil_wait_ns", ACCOUNTING)
-    truths = truth(seen)
+    references = sum_kernel_waits(seen)
     rows = []
-    for thread in threads_of(seen):
-        interval, wanted = intervals.get(thread.key), truths.get(thread.key, Truth()).blocked
+    for thread in list_threads(seen):
+        interval, wanted = intervals.get(thread.key), references.get(thread.key, KernelWait()).blocked
         if interval is None:
             continue
         lower, upper = float(interval["lower"]), float(interval["upper"])
         outside = max(lower - wanted, wanted - upper, 0.0)
-        tolerance = wait_tolerance(wanted)
+        tolerance = compute_wait_tolerance(wanted)
         rows.append(
-            place.row(
+            place.compare(
                 check,
                 thread.label,
-                within(outside, tolerance),
+                judge_difference(outside, tolerance),
                 unit="ns",
                 measured=float(interval["value"]),
                 lower=lower,
                 upper=upper,
-                truth=wanted,
+                reference=wanted,
                 difference=outside,
                 tolerance=tolerance,
             )
         )
-    return rows or [place.unavailable(check, "the accounting gives no interval for these threads")]
+    return rows or [place.mark_unavailable(check, "the accounting gives no interval for these threads")]
 
 
-def py_spy(seen: Seen) -> list[Row]:
-    """A row per thread of the program in a run under py-spy and the kernel capture: shares of the thread's life.
+def compare_pyspy(seen: WatchedRun) -> list[Comparison]:
+    """One comparison per thread of the program, under py-spy and the kernel capture: shares of the thread's lifetime.
 
-    A stack does not tell a wait in take_gil from one in drop_gil, so the truth is both together. The main thread waits
-    in Thread.start and join for locks and, at their ends, for the GIL: no stack tells these apart, and it is left out.
-    A share of 100 samples is itself known to 10 points only: a difference beyond the tolerance that the interval of the
-    share explains is unclear. Of a thread with hardly a sample, py-spy having been unable to read its stack, say, there
-    is no share.
+    A stack does not distinguish a wait in take_gil from one in drop_gil, so the reference is their sum. The main thread
+    waits in Thread.start and join for locks and then for the GIL, which no stack distinguishes: it is left out. A share
+    of 100 samples is known to 10 points only: a difference beyond the tolerance that the share's interval explains is
+    inconclusive. A thread with hardly any sample, for example where py-spy could not read its stack, has no share.
     """
     place, check = seen.place, "gil-py-spy"
-    if silent := no_truth(seen.kernel):
-        return [place.unavailable(check, silent)]
+    if silent := explain_missing_reference(seen.kernel):
+        return [place.mark_unavailable(check, silent)]
     sampled = _by_thread(seen.tables, "gil_wait_ns", PYSPY_NATIVE)
-    taking = waited(seen.tables, "gil", KERNEL_UPROBE)
-    dropping = waited(seen.tables, "gil-switch", KERNEL_UPROBE)
+    taking = sum_waits(seen.tables, "gil", KERNEL_UPROBE)
+    dropping = sum_waits(seen.tables, "gil-switch", KERNEL_UPROBE)
     known = {(thread.pid, thread.tid) for thread in seen.known.threads}
     rows = []
-    for thread in threads_of(seen):
+    for thread in list_threads(seen):
         estimate = sampled.get(thread.key)
         if estimate is None or estimate["n"] < LEAST_SAMPLES or thread.life_ns <= 0 or thread.key not in known:
             continue
         lower, found, upper = (float(estimate[name]) / thread.life_ns for name in ("lower", "value", "upper"))
         wanted = (taking.get(thread.key, 0.0) + dropping.get(thread.key, 0.0)) / thread.life_ns
         rows.append(
-            place.row(
+            place.compare(
                 check,
                 thread.label,
-                within(found - wanted, POINTS, queued(seen, thread.key) / thread.life_ns + (upper - lower) / 2),
+                judge_difference(
+                    found - wanted, POINTS, sum_run_queue_wait(seen, thread.key) / thread.life_ns + (upper - lower) / 2
+                ),
                 unit="share",
                 measured=found,
                 lower=lower,
                 upper=upper,
-                truth=wanted,
+                reference=wanted,
                 difference=found - wanted,
                 tolerance=POINTS,
             )
         )
-    return rows or [place.unavailable(check, "py-spy's samples give no share for these threads")]
+    return rows or [place.mark_unavailable(check, "py-spy's samples give no share for these threads")]
 
 
-def _no_gil(seen: Seen) -> list[Row]:
-    """Without a GIL the one right answer is that nobody waited for it."""
-    found = sum(waited(seen.tables, "gil", WAITS_PROBE).values())
+def _no_gil(seen: WatchedRun) -> list[Comparison]:
+    """Without a GIL the only correct GIL wait is 0."""
+    found = sum(sum_waits(seen.tables, "gil", WAITS_PROBE).values())
     return [
-        seen.place.row(
+        seen.place.compare(
             "gil-kernel",
             "all threads, no GIL",
-            within(found, 0.0),
+            judge_difference(found, 0.0),
             unit="ns",
             measured=found,
-            truth=0.0,
+            reference=0.0,
             difference=found,
             tolerance=0.0,
         )
     ]
 
 
-def _known_row(seen: Seen, thread: KnownThread, wanted: float, *, least: bool) -> Row:
+def _known_row(seen: WatchedRun, thread: KnownThread, wanted: float, *, least: bool) -> Comparison:
     window = (thread.start_ns, thread.end_ns)
-    found = waited(seen.tables, "gil", WAITS_PROBE, window=window).get((thread.pid, thread.tid), 0.0)
+    found = sum_waits(seen.tables, "gil", WAITS_PROBE, window=window).get((thread.pid, thread.tid), 0.0)
     difference = min(0.0, found - wanted) if least else found - wanted
-    tolerance = wait_tolerance(wanted)
-    return seen.place.row(
+    tolerance = compute_wait_tolerance(wanted)
+    return seen.place.compare(
         "gil-known",
         f"{thread.name}, {'at least' if least else 'in all'}",
-        within(difference, tolerance, excuse(seen, (thread.pid, thread.tid))),
+        judge_difference(difference, tolerance, estimate_error(seen, (thread.pid, thread.tid))),
         unit="ns",
         measured=found,
-        truth=wanted,
+        reference=wanted,
         difference=difference,
         tolerance=tolerance,
     )
@@ -215,5 +213,5 @@ def _by_thread(tables: Tables, metric: str, method: str) -> dict[Key, dict[str, 
     return {
         (row["pid"], row["tid"]): row
         for row in records(chosen)
-        if row["quality"] != "unavailable" and family(row["method"]) == method
+        if row["quality"] != "unavailable" and find_family(row["method"]) == method
     }

@@ -1,36 +1,36 @@
-"""Waits of a thread's own against what the program knows of them.
+"""Checks the waits of each thread against what the program knows of them.
 
 A program's own clock around a call, or the time it asked to sleep, is right but for what the machine had stolen in
 between and for the time that the thread, awake, had to wait for a CPU: a difference beyond the tolerance by less than
-that is `unclear`, and is measured again.
+that is `inconclusive`, and is measured again.
 """
 
 from __future__ import annotations
 
-from tracekit.accuracy.rows import Row, wait_tolerance, within
-from tracekit.accuracy.summing import excuse, waited
-from tracekit.accuracy.watching import Seen
+from tracekit.accuracy.comparison import Comparison, compute_wait_tolerance, judge_difference
+from tracekit.accuracy.thread_sums import estimate_error, sum_waits
+from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 
 
-def against_known(seen: Seen) -> list[Row]:
-    """A row per thread and kind of wait that its program knows; not the GIL's, which has checks of its own."""
+def compare_with_known(seen: WatchedRun) -> list[Comparison]:
+    """One comparison per thread and known kind of wait; GIL waits have their own checks."""
     rows = []
     for thread in seen.known.threads:
         window = (thread.start_ns, thread.end_ns)
         for kind, wanted in thread.waits.items():
             if kind == "gil":
                 continue
-            found = waited(seen.tables, kind, WAITS_PROBE, window=window).get((thread.pid, thread.tid), 0.0)
-            tolerance = wait_tolerance(wanted)
+            found = sum_waits(seen.tables, kind, WAITS_PROBE, window=window).get((thread.pid, thread.tid), 0.0)
+            tolerance = compute_wait_tolerance(wanted)
             rows.append(
-                seen.place.row(
+                seen.place.compare(
                     "waits-known",
                     f"{thread.name}, {kind}",
-                    within(found - wanted, tolerance, excuse(seen, (thread.pid, thread.tid))),
+                    judge_difference(found - wanted, tolerance, estimate_error(seen, (thread.pid, thread.tid))),
                     unit="ns",
                     measured=found,
-                    truth=float(wanted),
+                    reference=float(wanted),
                     difference=found - wanted,
                     tolerance=tolerance,
                 )

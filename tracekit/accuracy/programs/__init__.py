@@ -1,4 +1,4 @@
-"""Programs that know the answer: each says at its end how long its threads waited for what, and which children it had.
+"""Reference programs: each reports at its end how long its threads waited for what, and which children it had.
 
     python -m tracekit.accuracy.programs spinners --threads 4
     python3.9 PATH/tracekit/accuracy/programs spinners --threads 4      on a Python that has no tracekit

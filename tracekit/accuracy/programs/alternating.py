@@ -12,12 +12,12 @@ ALTERNATE = "alternating.py:alternate"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How often."""
+    """Add the number of repetitions."""
     parser.add_argument("--times", type=int, default=1)
 
 
 def alternate(known: Known, times: int) -> None:
-    """Busy by CPU time, so that it computes for 0.2 s also where the machine takes the CPU away."""
+    """Compute for 0.2 s of CPU time, also where the machine takes the CPU away, then sleep."""
     me = known.thread("alternating")
     me.sites("sleep", ALTERNATE)
     me.waited("gil", 0, calls=0)
@@ -31,7 +31,7 @@ def alternate(known: Known, times: int) -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """In a thread of its own, beside which the main thread only waits."""
+    """Run in a thread of its own; the main thread only waits."""
     thread = threading.Thread(target=alternate, args=(known, options.times))
     start(thread)
     join(thread)

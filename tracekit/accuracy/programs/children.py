@@ -13,14 +13,14 @@ RUN = "children.py:run"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How many, how many at once, how long."""
+    """Add the number of children, how many run at once, and their duration."""
     parser.add_argument("--children", type=int, default=20)
     parser.add_argument("--at-once", type=int, default=5)
     parser.add_argument("--life", type=float, default=0.05, help="seconds")
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """Fork some, wait for all of them, and so on."""
+    """Fork a group of children, wait for all of them, and repeat."""
     me = known.thread("parent")
     me.sites("child-wait", RUN)
     left = options.children

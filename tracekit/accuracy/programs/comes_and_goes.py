@@ -25,18 +25,18 @@ def {name}(until):
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How long it goes on."""
+    """Add the duration."""
     parser.add_argument("--seconds", type=float, default=2.0)
 
 
 def template(until: float) -> None:
-    """Its code is copied under ever new names."""
+    """The function whose code is copied under new names."""
     while time.monotonic() < until:
         pass
 
 
 def executed(number: int) -> Any:
-    """A function that exec makes."""
+    """Make a function by exec."""
     name = f"executed_{number}"
     space: dict[str, Any] = {"monotonic": time.monotonic}
     exec(compile(BODY.format(name=name), f"<executed {number}>", "exec"), space)
@@ -44,7 +44,7 @@ def executed(number: int) -> Any:
 
 
 def generated(number: int) -> Any:
-    """A function from a code object that is like another but for its name."""
+    """Make a function from a code object that differs from another in its name only."""
     name = f"generated_{number}"
     changes: dict[str, Any] = {"co_name": name}
     if hasattr(template.__code__, "co_qualname"):
@@ -53,7 +53,7 @@ def generated(number: int) -> Any:
 
 
 class Reloaded:
-    """A module that is written and reloaded each time."""
+    """A module that is rewritten and reloaded for each function."""
 
     def __init__(self, folder: str) -> None:
         self._path = os.path.join(folder, "comes_and_goes_reloaded.py")  # noqa: PTH118
@@ -76,7 +76,7 @@ class Reloaded:
 
 
 def churn(known: Known, make: Any, until: float) -> None:
-    """Make a function, run it, forget it."""
+    """Make a function, run it, drop it, and repeat."""
     me = known.thread(type(make).__name__ if isinstance(make, Reloaded) else make.__name__)
     for number in itertools.count():
         if time.monotonic() >= until:
@@ -92,7 +92,7 @@ def churn(known: Known, make: Any, until: float) -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """Three threads, each with its kind of function, so that all wait for the GIL all the time."""
+    """Run three threads, each with its kind of function, so that all of them wait for the GIL."""
     until = time.monotonic() + options.seconds
     with tempfile.TemporaryDirectory() as folder:
         threads = [

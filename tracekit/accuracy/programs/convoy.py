@@ -13,12 +13,12 @@ IO, CPU = "convoy.py:io_loop", "convoy.py:cpu_loop"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How long."""
+    """Add the duration."""
     parser.add_argument("--seconds", type=float, default=1.0)
 
 
 def io_loop(known: Known, until: float) -> None:
-    """Write a byte to a pipe and read it back: neither call blocks, both give up the GIL."""
+    """Write a byte to a pipe and read it back: neither call blocks, both release the GIL."""
     source, sink = os.pipe()
     me = known.thread("io")
     me.sites("gil", IO)
@@ -40,7 +40,7 @@ def cpu_loop(known: Known, until: float) -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """Both at once."""
+    """Run both threads at the same time."""
     until = time.monotonic() + options.seconds
     threads = [
         threading.Thread(target=io_loop, args=(known, until)),

@@ -9,18 +9,18 @@ import sys
 import time
 from collections.abc import Callable
 
-from tracekit.accuracy.programs.known import Known, Thread
+from tracekit.accuracy.programs.known import Known, ThreadRecorder
 
 REAP = "endings.py:reap"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """When the killed ones are killed."""
+    """Add the time after which children are killed."""
     parser.add_argument("--after", type=float, default=0.3, help="seconds")
 
 
 def fork(action: Callable[[], object]) -> int:
-    """A child that does that and nothing else."""
+    """Fork a child that calls this function and nothing else."""
     pid = os.fork()
     if pid:
         return pid
@@ -30,24 +30,24 @@ def fork(action: Callable[[], object]) -> int:
 
 
 def fail() -> None:
-    """End by an exception."""
+    """End by an uncaught exception."""
     raise RuntimeError("on purpose")
 
 
 def spin() -> None:
-    """Compute for ever."""
+    """Compute until killed."""
     while True:
         pass
 
 
 def doze(ready: int) -> None:
-    """Say so, and sleep for ever."""
+    """Report that it is about to sleep, and sleep until killed."""
     os.write(ready, b"x")
     time.sleep(3600)
 
 
 def abort() -> None:
-    """SIGABRT, without a core file."""
+    """End by SIGABRT, without a core file."""
     import resource  # noqa: PLC0415 - where it is missing the child fails, and the check says so
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -55,7 +55,7 @@ def abort() -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """One child after the other."""
+    """Run one child after the other."""
     me = known.thread("parent")
     me.sites("child-wait", REAP)
     reap(known, me, fork(lambda: None), "exit", 0)
@@ -72,8 +72,8 @@ def run(known: Known, options: argparse.Namespace) -> None:
     me.end()
 
 
-def reap(known: Known, me: Thread, pid: int, ended: str, exit_code: int) -> None:
-    """Wait for its end, which is checked here already: a program that does not do what it says proves nothing."""
+def reap(known: Known, me: ThreadRecorder, pid: int, ended: str, exit_code: int) -> None:
+    """Wait for the end of a child, and check it: a program that does not do what it claims is no reference."""
     with me.blocked("child-wait"):
         _, status = os.waitpid(pid, 0)
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
@@ -82,8 +82,8 @@ def reap(known: Known, me: Thread, pid: int, ended: str, exit_code: int) -> None
     known.child(pid, ended, exit_code)
 
 
-def killed_asleep(known: Known, me: Thread, after: float) -> None:
-    """A child that is killed while it sleeps: the wait that it never came back from is known here."""
+def killed_asleep(known: Known, me: ThreadRecorder, after: float) -> None:
+    """Kill a child while it sleeps: the wait from which it never returns is a known answer."""
     source, sink = os.pipe()
     pid = fork(lambda: doze(sink))
     os.read(source, 1)

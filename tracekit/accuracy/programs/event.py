@@ -12,13 +12,13 @@ SETTER = "event.py:setter"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How often and how far apart."""
+    """Add the number of events and the time between them."""
     parser.add_argument("--times", type=int, default=4)
     parser.add_argument("--apart", type=float, default=0.15, help="seconds")
 
 
 def waiter(known: Known, events: list[threading.Event], seconds: float) -> None:
-    """Wait for each, then for one that nobody sets."""
+    """Wait for each event, then for one that is never set, with a timeout."""
     me = known.thread("waiter")
     me.sites("lock", WAIT, "threading.py:Event.wait", "threading.py:Condition.__enter__")
     for event in events:
@@ -30,7 +30,7 @@ def waiter(known: Known, events: list[threading.Event], seconds: float) -> None:
 
 
 def setter(known: Known, events: list[threading.Event], seconds: float) -> None:
-    """Set one after the other."""
+    """Set one event after the other."""
     me = known.thread("setter")
     me.sites("sleep", SETTER)
     for event in events:
@@ -41,7 +41,7 @@ def setter(known: Known, events: list[threading.Event], seconds: float) -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """Both at once."""
+    """Run both threads at the same time."""
     events = [threading.Event() for _ in range(options.times)]
     threads = [
         threading.Thread(target=waiter, args=(known, events, options.apart)),

@@ -15,7 +15,7 @@ SPIN, RUN = "fork_threads.py:spin", "fork_threads.py:run"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How long."""
+    """Add the duration."""
     parser.add_argument("--seconds", type=float, default=0.8)
 
 
@@ -30,7 +30,7 @@ def spin(known: Known, name: str, until: float) -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """The child computes as long as the parent's threads, and sends what it knows through a pipe."""
+    """Fork; the child computes as long as the parent's threads, and sends its answers through a pipe."""
     # Python 3.12 and newer warn of what this program is about.
     warnings.simplefilter("ignore", DeprecationWarning)
     source, sink = os.pipe()

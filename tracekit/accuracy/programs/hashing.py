@@ -13,13 +13,13 @@ HASH = "hashing.py:hash_blocks"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How many threads and how long."""
+    """Add the number of threads and the duration."""
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=1.0)
 
 
 def hash_blocks(known: Known, name: str, until: float) -> None:
-    """Hash 1 MB after the other."""
+    """Hash blocks of 1 MB."""
     me = known.thread(name)
     me.sites("gil", HASH)
     me.holds(HASH)
@@ -30,7 +30,7 @@ def hash_blocks(known: Known, name: str, until: float) -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """Hash in all threads at once."""
+    """Hash in all threads at the same time."""
     until = time.monotonic() + options.seconds
     threads = [
         threading.Thread(target=hash_blocks, args=(known, f"hasher {number}", until))

@@ -14,19 +14,19 @@ STEP, SMALL = "hog.py:step", "hog.py:small"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How many small ones, how many long calls and how long these are."""
+    """Add the number of small threads, and the number and duration of the long calls."""
     parser.add_argument("--smalls", type=int, default=2)
     parser.add_argument("--calls", type=int, default=6)
     parser.add_argument("--numbers", type=int, default=4_000_000, help="that one long call adds up")
 
 
 def hold(numbers: int) -> int:
-    """One long C call."""
+    """Make one long C call."""
     return sum(range(numbers))
 
 
 def hog(known: Known, calls: int, numbers: int, shared: dict[str, Any]) -> None:
-    """Make the long calls, and say what CPU time they took: so long nobody else could have the GIL."""
+    """Make the long calls and record their CPU time: meanwhile no other thread could have the GIL."""
     me = known.thread("hog")
     me.sites("gil", HOLD, HOG)
     me.holds(HOLD, HOG)
@@ -41,12 +41,12 @@ def hog(known: Known, calls: int, numbers: int, shared: dict[str, Any]) -> None:
 
 
 def step(number: int) -> int:
-    """One small call."""
+    """Make one small call."""
     return number + 1
 
 
 def small(known: Known, name: str, shared: dict[str, Any]) -> None:
-    """Make small calls until the hog is done; it never waits for anything but the GIL."""
+    """Make small calls until the hog has ended; the thread waits for nothing but the GIL."""
     me = known.thread(name)
     me.sites("gil", STEP, SMALL)
     me.holds(STEP, SMALL)
@@ -58,7 +58,7 @@ def small(known: Known, name: str, shared: dict[str, Any]) -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """The small ones first, so that they want the GIL during every long call."""
+    """Start the small threads first, so that they wait for the GIL during every long call."""
     shared: dict[str, Any] = {"done": False, "held_ns": 0}
     smalls = [
         threading.Thread(target=small, args=(known, f"small {number}", shared)) for number in range(options.smalls)

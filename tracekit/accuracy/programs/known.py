@@ -1,4 +1,4 @@
-"""What a program knows of itself, as one JSON object.
+"""The known answers of a reference program, as one JSON object.
 
     program      its name
     python       [major, minor, micro]
@@ -14,7 +14,7 @@
         sites              kind of wait -> places where the thread can have waited, complete: "file.py:qualname"
         holds              places where the thread can have been when it gave up the GIL, complete
     children     pid, ended (exit, _exit, signal), exit_code (negative for a signal)
-    active       where the code changes all the time: [tid, start_ns, end_ns, name] of each generated function
+    active       where code is generated all the time: [tid, start_ns, end_ns, name] of each generated function
 
 Kinds of waits are those of the table `waits`.
 """
@@ -42,22 +42,22 @@ class Known:
         self.children: list[dict[str, Any]] = []
         self.active: list[tuple[int, int, int, str]] = []
 
-    def thread(self, name: str) -> Thread:
-        """The calling thread, whose window begins now."""
-        return Thread(self, name)
+    def thread(self, name: str) -> ThreadRecorder:
+        """Begin to record the calling thread; its window begins now."""
+        return ThreadRecorder(self, name)
 
     def child(self, pid: int, ended: str, exit_code: int) -> None:
-        """A child that was reaped, and how it ended."""
+        """Record a child that was waited for, and how it ended."""
         self.children.append({"pid": pid, "ended": ended, "exit_code": exit_code})
 
     def absorb(self, text: str) -> None:
-        """Add what a child process knows, as its `to_json` gave it."""
+        """Add the answers of a child process, from its `to_json`."""
         theirs = json.loads(text)
         self.threads += theirs["threads"]
         self.children += theirs["children"]
 
     def to_json(self) -> str:
-        """The object described above."""
+        """Make the JSON object described above."""
         gil_enabled = getattr(sys, "_is_gil_enabled", None)
         return json.dumps(
             {
@@ -72,8 +72,8 @@ class Known:
         )
 
 
-class Thread:
-    """What one thread knows; made and ended by that thread."""
+class ThreadRecorder:
+    """Records the answers of one thread; created and ended by that thread."""
 
     def __init__(self, known: Known, name: str) -> None:
         self._known = known
@@ -88,29 +88,29 @@ class Thread:
         self._start_ns = time.monotonic_ns()
 
     def blocked(self, kind: str) -> Blocked:
-        """Around one blocking call: its time is read off the program's own clock. Where others run meanwhile it has the
-        wait for the GIL after the call in it, so it is used where nobody does."""
+        """A context manager that times one blocking call. Where other threads run meanwhile, the time would include the
+        GIL wait after the call: only for calls without such threads."""
         return Blocked(self, kind)
 
     def waited(self, kind: str, ns: int, calls: int = 1) -> None:
-        """That much was waited, by construction or by the clock."""
+        """Record waited time, known by construction or by a clock."""
         self._waits[kind] = self._waits.get(kind, 0) + ns
         self._calls[kind] = self._calls.get(kind, 0) + calls
 
     def waited_at_least(self, kind: str, ns: int) -> None:
-        """No more is known than that."""
+        """Record a lower bound of the waited time."""
         self._at_least[kind] = ns
 
     def sites(self, kind: str, *places: str) -> None:
-        """All places where the thread can have waited so in its window."""
+        """Set all places where the thread can have waited so in its window."""
         self._sites[kind] = list(places)
 
     def holds(self, *places: str) -> None:
-        """All places where the thread can have given up the GIL in its window."""
+        """Set all places where the thread can have released the GIL in its window."""
         self._holds = list(places)
 
     def end(self) -> None:
-        """The window ends."""
+        """End the window."""
         end_ns = time.monotonic_ns()
         self._known.threads.append(
             {
@@ -130,11 +130,11 @@ class Thread:
 
 
 class Blocked:
-    """The time between entering and leaving, see Thread.blocked."""
+    """Times a `with` block, see ThreadRecorder.blocked."""
 
     __slots__ = ("_kind", "_start_ns", "_thread")
 
-    def __init__(self, thread: Thread, kind: str) -> None:
+    def __init__(self, thread: ThreadRecorder, kind: str) -> None:
         self._thread = thread
         self._kind = kind
 
@@ -146,12 +146,12 @@ class Blocked:
 
 
 def start(*threads: threading.Thread) -> None:
-    """Start them all."""
+    """Start all threads."""
     for thread in threads:
         thread.start()
 
 
 def join(*threads: threading.Thread) -> None:
-    """Wait for the end of all."""
+    """Join all threads."""
     for thread in threads:
         thread.join()

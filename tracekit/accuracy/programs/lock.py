@@ -12,13 +12,13 @@ WAITER, HOLDER = "lock.py:waiter", "lock.py:holder"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How often and how long it is held."""
+    """Add how often and how long the lock is held."""
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--held", type=float, default=0.15, help="seconds")
 
 
 def waiter(known: Known, times: int, lock: threading.Lock, go: threading.Lock, done: threading.Lock) -> None:
-    """Wait for the lock once it is held."""
+    """Wait for the lock while it is held."""
     me = known.thread("waiter")
     me.sites("lock", WAITER)
     for _ in range(times):
@@ -34,7 +34,7 @@ def waiter(known: Known, times: int, lock: threading.Lock, go: threading.Lock, d
 def holder(
     known: Known, times: int, seconds: float, lock: threading.Lock, go: threading.Lock, done: threading.Lock
 ) -> None:
-    """Hold the lock asleep, and then wait for the waiter."""
+    """Hold the lock while sleeping, then wait for the waiter."""
     me = known.thread("holder")
     me.sites("lock", HOLDER)
     me.sites("sleep", HOLDER)
@@ -50,7 +50,7 @@ def holder(
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """`go` and `done` make the two take turns."""
+    """Run both threads; `go` and `done` make them alternate."""
     lock, go, done = threading.Lock(), threading.Lock(), threading.Lock()
     go.acquire()
     done.acquire()

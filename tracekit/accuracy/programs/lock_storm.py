@@ -11,14 +11,14 @@ HAMMER, PLAY = "lock_storm.py:hammer", "lock_storm.py:play"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How often; 0 leaves a part out."""
+    """Add the number of repetitions of each part; 0 leaves it out."""
     parser.add_argument("--free", type=int, default=500_000, help="a lock is taken that nobody else wants")
     parser.add_argument("--hammered", type=int, default=500_000, help="each of two threads takes the same lock")
     parser.add_argument("--turns", type=int, default=0, help="two threads wait for each other: every take blocks")
 
 
 def hammer(known: Known, name: str, times: int, lock: threading.Lock) -> None:
-    """Take the lock and give it back; the other thread has it when the GIL was switched in between."""
+    """Acquire and release a lock that another thread also uses: contended where the GIL was switched meanwhile."""
     me = known.thread(name)
     me.sites("lock", HAMMER)
     for _ in range(times):
@@ -28,7 +28,7 @@ def hammer(known: Known, name: str, times: int, lock: threading.Lock) -> None:
 
 
 def play(known: Known, name: str, turns: int, mine: threading.Lock, yours: threading.Lock) -> None:
-    """Wait for one's own lock, give the other's."""
+    """Acquire the own lock and release the other's."""
     me = known.thread(name)
     me.sites("lock", PLAY)
     for _ in range(turns):
@@ -38,7 +38,7 @@ def play(known: Known, name: str, turns: int, mine: threading.Lock, yours: threa
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """One part after the other."""
+    """Run one part after the other."""
     lock = threading.Lock()
     if options.free:
         me = known.thread("alone")

@@ -13,7 +13,7 @@ READER, WRITER, FILLER, DRAINER = "pipe.py:reader", "pipe.py:writer", "pipe.py:f
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How often and how far apart."""
+    """Add the number of writes and the time between them."""
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--apart", type=float, default=0.15, help="seconds")
 
@@ -29,7 +29,7 @@ def reader(known: Known, times: int, source: int) -> None:
 
 
 def writer(known: Known, times: int, seconds: float, sink: int) -> None:
-    """Write one byte now and then."""
+    """Write one byte at a time, with pauses."""
     me = known.thread("writer")
     me.sites("sleep", WRITER)
     for _ in range(times):
@@ -56,7 +56,7 @@ def filler(known: Known, sink: int, filled: threading.Lock) -> None:
 
 
 def drainer(known: Known, seconds: float, source: int, filled: threading.Lock) -> None:
-    """Empty the pipe after a while."""
+    """Empty the pipe after a pause."""
     me = known.thread("drainer")
     me.sites("lock", DRAINER)
     me.sites("sleep", DRAINER)
@@ -69,7 +69,7 @@ def drainer(known: Known, seconds: float, source: int, filled: threading.Lock) -
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """First the reader and its writer, then the two about a full pipe."""
+    """Run the reader with its writer, then the filler with its drainer."""
     source, sink = os.pipe()
     pair = [
         threading.Thread(target=reader, args=(known, options.times, source)),

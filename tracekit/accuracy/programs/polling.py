@@ -14,12 +14,12 @@ POLLER, WRITER = "polling.py:poller", "polling.py:writer"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How far apart the writes are."""
+    """Add the time between writes."""
     parser.add_argument("--apart", type=float, default=0.15, help="seconds")
 
 
 def poller(known: Known, seconds: float, source: int) -> None:
-    """Each way of waiting once, then one that ends by its timeout."""
+    """Wait once with each call, then once until a timeout."""
     me = known.thread("poller")
     me.sites("poll", POLLER)
     with me.blocked("poll"):
@@ -42,7 +42,7 @@ def poller(known: Known, seconds: float, source: int) -> None:
 
 
 def writer(known: Known, seconds: float, sink: int) -> None:
-    """Write one byte for each."""
+    """Write one byte for each call."""
     me = known.thread("writer")
     me.sites("sleep", WRITER)
     for _ in range(3 if hasattr(select, "epoll") else 2):
@@ -53,7 +53,7 @@ def writer(known: Known, seconds: float, sink: int) -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """Both at once."""
+    """Run both threads at the same time."""
     source, sink = os.pipe()
     threads = [
         threading.Thread(target=poller, args=(known, options.apart, source)),

@@ -1,4 +1,4 @@
-"""A consumer waits for what a producer puts into a queue now and then."""
+"""A consumer waits for items that a producer puts into a queue, with pauses."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import time
 
 from tracekit.accuracy.programs.known import WAIT, Known, join, start
 
-PRODUCE, CONSUME = "queues.py:produce", "queues.py:consume"
-PUT, GET, NOTIFY = "queue.py:Queue.put", "queue.py:Queue.get", "threading.py:Condition.notify"
+PRODUCE, GET = "queues.py:produce", "queue.py:Queue.get"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How often and how far apart."""
+    """Add the number of items and the time between them."""
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--apart", type=float, default=0.15, help="seconds")
 
 
 def consume(known: Known, times: int, items: queue.Queue[int]) -> None:
-    """Wait for each item; a Python thread waits for a queue in Condition.wait."""
+    """Wait for each item; Queue.get waits in Condition.wait."""
     me = known.thread("consumer")
     me.sites("lock", WAIT, "threading.py:Condition.__enter__", GET)
     for _ in range(times):
@@ -30,7 +29,7 @@ def consume(known: Known, times: int, items: queue.Queue[int]) -> None:
 
 
 def produce(known: Known, times: int, seconds: float, items: queue.Queue[int]) -> None:
-    """Put one, sleep, put one."""
+    """Put items, sleeping before each."""
     me = known.thread("producer")
     me.sites("sleep", PRODUCE)
     for number in range(times):
@@ -41,7 +40,7 @@ def produce(known: Known, times: int, seconds: float, items: queue.Queue[int]) -
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """Both at once."""
+    """Run both threads at the same time."""
     items: queue.Queue[int] = queue.Queue()
     threads = [
         threading.Thread(target=consume, args=(known, options.times, items)),

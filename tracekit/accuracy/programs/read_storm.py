@@ -1,4 +1,4 @@
-"""os.read of one byte that is always there, as often as asked for: what the probe costs where nobody waits."""
+"""Reads one available byte again and again: the cost of the probe where no thread waits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tracekit.accuracy.programs.known import Known
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How often."""
+    """Add the number of reads."""
     parser.add_argument("--times", type=int, default=300_000)
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """In the main thread, which has nobody beside it."""
+    """Read in the main thread, without any other thread."""
     source = os.open(os.devnull.replace("null", "zero"), os.O_RDONLY)
     me = known.thread("main")
     me.waited("gil", 0, calls=0)

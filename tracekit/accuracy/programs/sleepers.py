@@ -1,4 +1,4 @@
-"""Threads that sleep, beside one that keeps the GIL for long: their sleep is theirs, the wait after it is the GIL's."""
+"""Threads that sleep beside one that holds the GIL for long: after its sleep, each waits for the GIL."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ SLEEPER, HOG = "sleepers.py:sleeper", "sleepers.py:hog"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How many sleepers, how often and how long they sleep."""
+    """Add the number of sleepers, and how often and how long they sleep."""
     parser.add_argument("--sleepers", type=int, default=2)
     parser.add_argument("--times", type=int, default=6)
     parser.add_argument("--sleep", type=float, default=0.1, help="seconds")
 
 
 def sleeper(known: Known, name: str, times: int, seconds: float, shared: dict[str, int]) -> None:
-    """Sleep so often; known by construction, because the clock around it would have the wait for the GIL in it."""
+    """Sleep repeatedly; the answer is the requested time, because a clock would include the GIL wait."""
     me = known.thread(name)
     me.sites("sleep", SLEEPER)
     me.sites("gil", SLEEPER)
@@ -31,7 +31,7 @@ def sleeper(known: Known, name: str, times: int, seconds: float, shared: dict[st
 
 
 def hog(known: Known, sleepers: int, shared: dict[str, int]) -> None:
-    """Keep the GIL in one C call after the other while anybody sleeps."""
+    """Hold the GIL in one C call after the other while a sleeper is left."""
     me = known.thread("hog")
     me.sites("gil", HOG)
     me.holds(HOG)
@@ -41,7 +41,7 @@ def hog(known: Known, sleepers: int, shared: dict[str, int]) -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """All at once."""
+    """Run all threads at the same time."""
     shared = {"awake": 0}
     threads = [
         threading.Thread(target=sleeper, args=(known, f"sleeper {number}", options.times, options.sleep, shared))

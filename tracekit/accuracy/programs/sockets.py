@@ -13,7 +13,7 @@ SERVER, ACCEPT, CLIENT = "sockets.py:server", "socket.py:socket.accept", "socket
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How often it sends and how far apart."""
+    """Add the number of messages and the time between them."""
     parser.add_argument("--times", type=int, default=4)
     parser.add_argument("--apart", type=float, default=0.15, help="seconds")
 
@@ -32,7 +32,7 @@ def server(known: Known, times: int, listener: socket.socket) -> None:
 
 
 def client(known: Known, times: int, seconds: float, address: tuple[str, int]) -> None:
-    """Connect after a while, then send now and then."""
+    """Connect after a pause, then send with pauses."""
     me = known.thread("client")
     me.sites("sleep", CLIENT)
     time.sleep(seconds)
@@ -45,7 +45,7 @@ def client(known: Known, times: int, seconds: float, address: tuple[str, int]) -
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """Server and client are threads of one process."""
+    """Run server and client as threads of one process."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threads = [
             threading.Thread(target=server, args=(known, options.times, listener)),

@@ -1,4 +1,4 @@
-"""Threads that do nothing but Python code: all time that one has not the GIL, it waits for it."""
+"""Threads that only run Python code: whenever one does not hold the GIL, it waits for it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SPIN = "spinners.py:spin"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How many and how long."""
+    """Add the number of threads and the duration."""
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=1.0)
 
 
 def spin(known: Known, name: str, until: float, alone: bool) -> None:
-    """Compute until the clock says so; reading the clock keeps the GIL."""
+    """Compute until a given time; reading the clock does not release the GIL."""
     me = known.thread(name)
     me.sites("gil", SPIN)
     me.holds(SPIN)
@@ -30,7 +30,7 @@ def spin(known: Known, name: str, until: float, alone: bool) -> None:
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """Spin in all threads at once."""
+    """Spin in all threads at the same time."""
     until = time.monotonic() + options.seconds
     alone = options.threads == 1
     threads = [

@@ -23,7 +23,7 @@ spin_inside(time.monotonic() + {seconds})
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How many and how long."""
+    """Add the number of subinterpreters and the duration."""
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=0.8)
 
@@ -38,7 +38,7 @@ def interpret(known: Known, name: str, module: Any, interpreter: Any, seconds: f
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
-    """One thread for each."""
+    """Run one thread per subinterpreter."""
     module = load()
     if module is None:
         known.unavailable = "this Python has no module for subinterpreters"
@@ -58,7 +58,7 @@ def run(known: Known, options: argparse.Namespace) -> None:
 
 
 def load() -> Any:
-    """The module with create, run_string and destroy; None without one."""
+    """Import the module with create, run_string and destroy; None where there is none."""
     try:
         return importlib.import_module("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
     except ImportError:

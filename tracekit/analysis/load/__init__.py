@@ -1,11 +1,11 @@
-"""From bundles to tidy tables. Everything a bundle says is checked here, so that nothing behind it has to.
+"""Reads bundles into tidy tables and checks everything in them, so that no later stage has to.
 
-`load_suite` reads the bundles of a suite, `load_run` one bundle; both give Tables. VizTracer's calls are
-read on request only (`traces=True`): a report needs none of those hundreds of megabytes.
+In: the bundles of a suite (`load_suite`) or one bundle (`load_run`). Out: Tables. Read `run` first: it calls one reader
+per file. `kernel/` reads the kernel capture, `waits/` the wait probe; `lifetimes` merges what each source knows of
+processes and threads. VizTracer's calls, hundreds of megabytes, are read with `traces=True` only.
 
-What is wrong is never a traceback: a run without an end becomes a row and a notice, a file that is not what
-was sealed raises BundleCorrupt, one of a newer tracekit BundleTooNew, and a suite without any finished run
-BundleUnfinished.
+An unfinished run becomes a row and a notice. A file that is not as it was sealed raises BundleCorrupt, one of a newer
+tracekit BundleTooNew, a suite without any finished run BundleUnfinished.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Collects the rows of many bundles, column by column, and makes tables of them once."""
+"""Collects the rows of all bundles column by column, and makes each table once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracekit.core.notices import Notice
 
 
 class Columns:
-    """All tables under construction. Frames that come whole (calls, samples) are kept whole."""
+    """All tables under construction: rows added one by one, or whole frames (calls, samples, waits)."""
 
     def __init__(self) -> None:
         self._columns: dict[str, dict[str, list[Any]]] = {
@@ -20,27 +20,27 @@ class Columns:
         }
         self._frames: dict[str, list[pd.DataFrame]] = {}
         self.stacks: dict[str, tuple[str, ...]] = {}
-        """stack_id -> frames, root first: what the samples' ids stand for."""
+        """stack_id of `samples` -> its frames, root first."""
         self.pages: dict[str, str] = {}
         """workload -> the report page that it names."""
 
     def add(self, table: str, **values: Any) -> None:
-        """One row; a column that is not given is missing."""
+        """Add one row; columns that are not given are missing."""
         for name, column in self._columns[table].items():
             value = values.get(name)
             column.append(text(value) if isinstance(value, str) else value)
 
     def add_frame(self, table: str, frame: pd.DataFrame) -> None:
-        """Rows that are a frame already."""
+        """Add the rows of a frame."""
         if len(frame):
             self._frames.setdefault(table, []).append(frame)
 
     def add_notice(self, notice: Notice, run_id: str | None = None) -> None:
-        """One notice, of a run or of the whole suite."""
+        """Add a notice of a run, or of the suite without `run_id`."""
         self.add("notices", run_id=run_id, **notice._asdict())
 
     def frame(self, table: str) -> pd.DataFrame:
-        """What was collected for one table."""
+        """Make the frame of one table."""
         frames = self._frames.get(table)
         if frames:
             return frames[0].reset_index(drop=True) if len(frames) == 1 else _joined(table, frames)
@@ -49,8 +49,8 @@ class Columns:
 
 
 def _joined(table: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """The frames below one another, column by column. Texts that are categories in one of them stay categories:
-    as strings, ten million waits would be gigabytes.
+    """Concatenate frames column by column. A text column that is categorical in one frame stays categorical: as
+    strings, ten million waits would be gigabytes.
     """
     return pd.DataFrame({name: _column([frame[name] for frame in frames]) for name in COLUMNS[table]}, copy=False)
 
@@ -62,7 +62,7 @@ def _column(parts: list[pd.Series[Any]]) -> pd.Series[Any]:
 
 
 def _categorical(part: pd.Series[Any]) -> pd.Categorical:
-    """The same values; the categories of all parts must be of one type to be united."""
+    """The same values as categories of dtype str, so that union_categoricals accepts them."""
     found = part.array if isinstance(part.dtype, pd.CategoricalDtype) else pd.Categorical(part)
     assert isinstance(found, pd.Categorical)
     return pd.Categorical.from_codes(found.codes, categories=found.categories.astype("str"))

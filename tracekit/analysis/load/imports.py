@@ -1,9 +1,9 @@
-"""How long the imports of a worker took: what Python prints of them with -X importtime, to the table `imports`.
+"""Reads how long a worker's imports took, from the output of -X importtime, into the table `imports`.
 
-In the warm-up run of a workload that starts its workers one by one, each spawned worker prints a heading and then a
-line per import, into stderr.log: `import time: self [us] | cumulative | imported package`. A module stands below those
-that it imported itself, which are indented by two blanks more. Marks of ours tell where the main module begins and ends
-(tracekit/measure/inside/measured.py).
+In the warm-up run of a workload that starts its workers one by one, each spawned worker prints a heading and one line
+per import to stderr.log: `import time: self [us] | cumulative | imported package`. A module follows the modules that it
+imported, which are indented by two more blanks. tracekit/measure/inside/measured.py prints marks where the main module
+begins and ends.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Import(NamedTuple):
 
 def add_imports(bundle: Bundle, spec: RunSpec, columns: Columns) -> None:
     """Add the imports of the last worker that a warm-up run spawned; nothing where none printed any. Raises OSError."""
-    path = bundle.root / "stderr.log"
+    path = bundle.stderr_log
     if not (spec.warmup and spec.start_method == "spawn" and path.is_file()):
         return
     with path.open("rb") as file:

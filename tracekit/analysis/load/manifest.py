@@ -38,6 +38,8 @@ class Manifest(Struct, kw_only=True):
     reason: str | None = None
     started_ns: Count | None = None
     ended_ns: Count | None = None
+    program_window: tuple[Count, Count] | None = None
+    """When a recorded program began and ended: its wall. Absent in bundles that were made before it was written."""
     environment: dict[str, Any] = default(default_factory=dict)
     notices: list[tuple[str, str, str, str]] = default(default_factory=list)
     processes: list[ManifestProcess] = default(default_factory=list)
@@ -55,7 +57,7 @@ class Manifest(Struct, kw_only=True):
 
 def read_spec(bundle: Bundle) -> RunSpec:
     """Read what the run was asked to be. Raises BundleCorrupt or BundleTooNew."""
-    path = bundle.root / "spec.json"
+    path = bundle.spec_path
     data = read_json(path)
     spec = convert(data, RunSpec, path)
     if spec.run_id != bundle.root.name:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tracekit.analysis.load.lifetimes import MAIN, ProcessLifetimes
+from tracekit.analysis.load.lifetimes import MAIN
 from tracekit.analysis.load.manifest import Manifest
 from tracekit.analysis.load.waits.processes import ProbedProcess
 from tracekit.bundle import waits_file
@@ -16,18 +16,9 @@ from tracekit.bundle.names import PROGRAM
 _FREE_THREADED_SINCE = (3, 13)
 
 
-def measure_program(
-    lifetimes: ProcessLifetimes, processes: Sequence[ProbedProcess], manifest: Manifest
-) -> dict[str, Any]:
-    """Columns of `runs`. The wall is the main process's time from the end of the loader to its exit, or else the time
-    that its parent saw.
-    """
-    start_ns, end_ns = manifest.started_ns, manifest.ended_ns
-    main = lifetimes.main
-    if main is not None and main.began_ns is not None:
-        # The same wall as tracekit.measure.running.program_outcome prints when the program ends.
-        exit_ns = main.row.get("exit_ns")
-        start_ns, end_ns = main.began_ns, end_ns if exit_ns is None else exit_ns
+def measure_program(processes: Sequence[ProbedProcess], manifest: Manifest) -> dict[str, Any]:
+    """Columns of `runs`. The wall is that of the manifest; in bundles without one, what the parent saw."""
+    start_ns, end_ns = manifest.program_window or (manifest.started_ns, manifest.ended_ns)
     wall_ns = None if start_ns is None or end_ns is None else max(0, end_ns - start_ns)
     gil_enabled = _find_gil_state(_find_main(processes))
     return {"kind": PROGRAM, "gil_enabled": gil_enabled, "start_ns": start_ns, "wall_ns": wall_ns}

@@ -26,8 +26,6 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.errors import BundleCorrupt
 
-PYSPY_FILE = "pyspy.speedscope.json"
-
 _THREAD = re.compile(r'Process (\d{1,18}) Thread (0[xX][0-9a-fA-F]{1,15}|\d{1,18}) "(.*)"', re.DOTALL)
 _ADDED = re.compile(r'process \d+(:".*")?|thread \(\w+\)(: .*)?', re.DOTALL)
 
@@ -69,7 +67,7 @@ _decode = decoder(_SpeedscopeFile)
 
 def add_samples(bundle: Bundle, spec: RunSpec, columns: Columns) -> None:
     """Add the bundle's stack samples, some hundred per second. Raises BundleCorrupt."""
-    path = bundle.raw / PYSPY_FILE
+    path = bundle.pyspy_profile
     if path.is_file():
         found = read_pyspy(path, spec.run_id)
         columns.add_frame("samples", found.samples)

@@ -25,7 +25,7 @@ from tracekit.analysis.load.waits.rows import add_waits
 from tracekit.bundle.names import PROGRAM
 from tracekit.bundle.spec import RunSpec, parameters_text
 from tracekit.bundle.store import Bundle
-from tracekit.bundle.stream_schema import SpanRecord
+from tracekit.bundle.stream_schema import SpanRecord, stream_name
 from tracekit.core.errors import BundleCorrupt
 from tracekit.core.notices import notice
 
@@ -63,7 +63,7 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     add_waits(columns, probed, spec, window)
     add_kernel_lifetimes(lifetimes, kernel)
     lifetimes.add_to(columns, spec.run_id)
-    found = measure_program(lifetimes, probed, manifest) if spec.program else _measure_workload(spec, manifest, streams)
+    found = measure_program(probed, manifest) if spec.program else _measure_workload(spec, manifest, streams)
     _add_row(columns, spec, manifest, found)
     _add_notices(columns, bundle, spec, manifest, streams)
     add_samples(bundle, spec, columns)
@@ -86,7 +86,7 @@ def _find_page(spec: RunSpec, main: Stream | None) -> str:
 
 
 def _read_streams(bundle: Bundle) -> list[Stream]:
-    paths = sorted(bundle.streams.glob("*.jsonl"))
+    paths = sorted(bundle.streams.glob(stream_name("*")))
     streams = [stream for stream in map(read_stream, paths) if stream is not None]
     mains = [stream for stream in streams if stream.meta.role == "main"]
     if len(mains) > 1:
@@ -190,7 +190,7 @@ def _describe_failure(streams: list[Stream]) -> str:
 
 
 def _add_failure(columns: Columns, bundle: Bundle, spec: RunSpec, status: str, reason: str) -> None:
-    remedy = f"cat {shlex.quote(str(bundle.root / 'stderr.log'))}"
+    remedy = f"cat {shlex.quote(str(bundle.stderr_log))}"
     if status == "interrupted":
         reason, remedy = "the suite was interrupted", f"tracekit run {spec.workload} --size {spec.size}"
     failed = notice("run-failed", run_id=spec.run_id, status=status, reason=reason, remedy=remedy)

@@ -1,8 +1,8 @@
-"""The starts of workers: what parent, worker and stage probe each stamped of one start, as one row of `starts`.
+"""Joins the stamps that parent, worker and stage probe have of one worker's start into one row of `starts`.
 
-The parent's `start` record names the worker; the worker's own stream has its stamps, a thread's are in the parent's.
-The stage probe knows processes by pid. Under forkserver it is the server that is a new image, and only for the first
-start: its stages are that start's, for it waited for them.
+The parent's `start` record names the worker. A worker process has its stamps in its own stream, a thread in the
+parent's. The stage probe identifies processes by pid. Under forkserver the server is the new image: its stages belong
+to the first start, which waited for them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def read_stages(path: Path) -> Records:
 
 
 def add_starts(columns: Columns, run_id: str, streams: Sequence[Stream], stages: Records, window: Window) -> None:
-    """A row per start that the main process recorded."""
+    """Add one row per start that the main process recorded."""
     main = next((stream for stream in streams if stream.meta.role == "main"), None)
     if main is None:
         return
@@ -73,7 +73,7 @@ def add_starts(columns: Columns, run_id: str, streams: Sequence[Stream], stages:
 
 def _of_thread(start: StartRecord, main: Stream) -> dict[str, int | None]:
     thread = next((thread for thread in main.threads if thread.worker == start.worker), None)
-    # A thread id may be given to a later worker as well: its own item tells whose task it was.
+    # The kernel may give a thread id to a later worker, too: the item identifies the worker's own task.
     tasks = [
         span.start_ns
         for span in main.spans
@@ -89,7 +89,7 @@ def _of_process(start: StartRecord, worker: Stream, stages: Records) -> dict[str
     meta = worker.meta
     begun, imported = meta.main_begun_ns, meta.main_imported_ns
     if begun is not None and start.requested_ns is not None and begun < start.requested_ns:
-        # The fork server had imported it, before this worker was asked for.
+        # The fork server imported it before this worker was requested.
         begun = imported = None
     return {
         **_probed(start, stages),
@@ -105,8 +105,7 @@ def _of_process(start: StartRecord, worker: Stream, stages: Records) -> dict[str
 
 
 def _probed(start: StartRecord, stages: Records) -> dict[str, int | None]:
-    """What the stage probe saw of the process, from the request until the join: before and after, the pid may have been
-    another's."""
+    """The stage probe's stamps of the process between request and join; outside of it, the pid may be another's."""
     if start.requested_ns is None:
         return {}
     until = 2**62 if start.joined_ns is None else start.joined_ns
@@ -115,7 +114,7 @@ def _probed(start: StartRecord, stages: Records) -> dict[str, int | None]:
     forks = own[own["kind"] == stages_file.FORKED]
     new = own
     if len(forks) and not (own["kind"] == stages_file.IMAGE).any():
-        # A copy: of the parent, or of a server; of one that was made for this start, its image is part of it.
+        # Forked from the parent or from a server. If the server was started for this worker, its image counts, too.
         new = during[during["pid"] == forks["ppid"][0]]
     images = new["monotonic_ns"][new["kind"] == stages_file.IMAGE]
     if not len(images):
@@ -123,7 +122,7 @@ def _probed(start: StartRecord, stages: Records) -> dict[str, int | None]:
     exits = own["monotonic_ns"][own["kind"] == stages_file.EXIT]
     return {
         "forked_ns": int(forks["monotonic_ns"][0]) if len(forks) else None,
-        # Of several requests for exec those before the last one failed.
+        # Of several exec requests, all but the last one failed.
         "exec_ns": _last(new[new["monotonic_ns"] <= images[:1]], stages_file.EXEC) if len(images) else None,
         **{name: _first(new, kind) for name, kind in _OF_IMAGE.items()},
         "exit_ns": int(exits[-1]) if len(exits) else None,

@@ -1,4 +1,4 @@
-"""One stream into rows of spans and counters, and into a process and its threads."""
+"""Adds the rows of one stream: spans, pickles, counters, and its process with its threads."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tracekit.analysis.load.streams import Stream
 from tracekit.bundle.stream_schema import DIMENSIONS
 
 
-def add_stream(columns: Columns, lives: ProcessLifetimes, run_id: str, stream: Stream) -> None:
-    """Add the spans, pickles and counters of one stream, and to `lives` its process with its threads."""
+def add_stream(columns: Columns, lifetimes: ProcessLifetimes, run_id: str, stream: Stream) -> None:
+    """Add the spans, pickles and counters of one stream, and its process and threads to `lifetimes`."""
     place = {"run_id": run_id, "pid": stream.pid}
     if stream.pid is not None:
-        _add_threads(_add_process(lives, stream), stream)
+        _add_threads(_add_process(lifetimes, stream), stream)
     for span in stream.spans:
         columns.add(
             "spans",
@@ -67,10 +67,10 @@ def add_stream(columns: Columns, lives: ProcessLifetimes, run_id: str, stream: S
         )
 
 
-def _add_process(lives: ProcessLifetimes, stream: Stream) -> ProcessLifetime:
+def _add_process(lifetimes: ProcessLifetimes, stream: Stream) -> ProcessLifetime:
     meta, end = stream.meta, stream.end
     tasks = [span for span in stream.spans if span.name == "task"]
-    return lives.add(
+    return lifetimes.add(
         pid=stream.pid,
         ppid=meta.ppid,
         start_ticks=meta.start_ticks,
@@ -85,13 +85,11 @@ def _add_process(lives: ProcessLifetimes, stream: Stream) -> ProcessLifetime:
     )
 
 
-def _add_threads(life: ProcessLifetime, stream: Stream) -> None:
-    """The threads of a process. A worker process writes no record of its main thread, which its `meta`
-    describes.
-    """
+def _add_threads(process: ProcessLifetime, stream: Stream) -> None:
+    """Add the threads of a process. A worker's main thread has no record of its own: `meta` describes it."""
     meta = stream.meta
     for thread in stream.threads:
-        life.threads.append(
+        process.threads.append(
             {
                 "tid": thread.tid,
                 "interpreter_id": thread.interpreter_id,
@@ -105,7 +103,7 @@ def _add_threads(life: ProcessLifetime, stream: Stream) -> None:
             }
         )
     if meta.tid is not None and all(thread.tid != meta.tid for thread in stream.threads):
-        life.threads.append(
+        process.threads.append(
             {
                 "tid": meta.tid,
                 "name": "MainThread",

@@ -1,9 +1,7 @@
-"""One stream, `streams/<pid>.jsonl`: what a measured process or the parent wrote, line by line.
+"""Reads a stream, `streams/<pid>.jsonl`: the records of a measured process or of the parent, one per line.
 
-A process that was killed leaves no `end` record and perhaps half a last line: its stream is read as far as it
-goes and says so (`truncated`). Anything else that does not fit is not a crash of the measured process but a
-file that nobody should compute with: BundleCorrupt, with the line's number. Unknown kinds and keys are
-ignored.
+A killed process leaves no `end` record and perhaps an incomplete last line: its stream is read up to there and marked
+`truncated`. Any other error raises BundleCorrupt with the line's number. Unknown kinds and keys are ignored.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ class _RecordKind(Struct):
 
 @dataclass(slots=True, kw_only=True)
 class Stream:
-    """The records of one stream by kind. `pid` is the process it is about; None in the parent's."""
+    """The records of one stream by kind. `pid` is the process that wrote it; None for the parent's stream."""
 
     path: Path
     meta: MetaRecord
@@ -65,15 +63,12 @@ _DECODERS = {record.kind: decoder(record_struct(record)) for record in RECORDS}
 
 
 def read_stream(path: Path) -> Stream | None:
-    """The stream, or None when its process was gone before it had written a whole record.
-
-    Raises BundleCorrupt or BundleTooNew.
-    """
+    """Read a stream; None when it has no complete record. Raises BundleCorrupt or BundleTooNew."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
-    # What comes after the last newline is empty, or a line that its writer could not finish.
+    # After the last newline there is nothing, or a line that the process could not finish.
     del lines[-1]
     stream: Stream | None = None
     for number, line in enumerate(lines, 1):

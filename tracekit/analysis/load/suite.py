@@ -1,4 +1,4 @@
-"""All bundles of one suite, or one bundle alone, as Tables."""
+"""Loads all bundles of a suite, or one bundle, as Tables."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from tracekit.core.errors import BundleUnfinished
 from tracekit.core.notices import Notice
 
 VARIES = ("load_before", "load_after", "steal_before_ns", "steal_after_ns", "clocks")
-"""What every run reads anew: two environments that differ only here are one. The first run's readings are
-kept.
-"""
+"""Readings that differ between runs: environments that differ only in these count as one, with the first run's."""
 
 
-class _Facts(Struct, kw_only=True):
+class _SuiteFile(Struct, kw_only=True):
     format: Count
     suite_id: str = ""
     workload: str = ""
@@ -35,21 +33,23 @@ class _Facts(Struct, kw_only=True):
 
 
 def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
-    """The tables of a suite: a row per run that was begun, whatever became of it.
+    """Load the tables of a suite; `runs` has every run that was started, finished or not.
 
-    `traces` also reads VizTracer's calls, which can be hundreds of megabytes. Raises BundleUnfinished when no
-    run is finished, BundleCorrupt when a file is not what was sealed, BundleTooNew when a newer tracekit
-    wrote it; each names the file.
+    `traces` also reads VizTracer's calls, which can be hundreds of megabytes. Raises BundleUnfinished without any
+    finished run, BundleCorrupt when a file is not as it was sealed, BundleTooNew when a newer tracekit wrote it; each
+    names the file.
     """
-    path = folder.root / "suite.json"
-    facts = convert(folder.facts(), _Facts, path)
+    path = folder.suite_path
+    facts = convert(folder.facts(), _SuiteFile, path)
     columns = Columns()
     for item in facts.notices:
         columns.add_notice(Notice(*item))
     found = [add_run(bundle, columns, traces=traces) for bundle in folder.bundles()]
     environments = [environment for environment in found if environment is not None]
     if not environments:
-        raise BundleUnfinished(f"suite {folder.suite_id} has no finished run ({len(found)} begun)", f"ls {folder.root}")
+        raise BundleUnfinished(
+            f"suite {folder.suite_id} has no finished run ({len(found)} started)", f"ls {folder.root}"
+        )
     about = {
         "suite_id": facts.suite_id or folder.suite_id,
         "workload": facts.workload,
@@ -64,7 +64,7 @@ def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
 
 
 def load_run(bundle: Bundle, *, traces: bool = True) -> Tables:
-    """The tables of one run. Raises as load_suite, and BundleUnfinished when the run has no manifest."""
+    """Load the tables of one run. Raises as load_suite, and BundleUnfinished when the run has no manifest."""
     columns = Columns()
     environment = add_run(bundle, columns, traces=traces)
     if environment is None:
@@ -83,7 +83,7 @@ def load_run(bundle: Bundle, *, traces: bool = True) -> Tables:
     return _tables(about, [environment], columns)
 
 
-def _page(facts: _Facts, columns: Columns) -> str:
+def _page(facts: _SuiteFile, columns: Columns) -> str:
     """The report page of the suite: its own, else that of its workload; empty for the page that compares models."""
     own = PAGES.get(facts.workload, "") if facts.format == 1 else facts.page
     return own or columns.pages.get(facts.workload, "")
@@ -94,7 +94,7 @@ def _tables(about: dict[str, Any], environments: list[dict[str, Any]], columns: 
     suite = {**about, "environments": _distinct(environments), "stacks": columns.stacks}
     systems = {item["os"] for item in environments if isinstance(item.get("os"), str)}
     if len(systems) == 1:
-        # A run without a manifest does not say where it ran; all the others of this suite do.
+        # A run without a manifest has no system; the other runs of the suite do.
         frames["runs"]["os"] = frames["runs"]["os"].fillna(systems.pop())
     return Tables(suite=suite, **frames)
 

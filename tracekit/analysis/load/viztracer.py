@@ -74,7 +74,7 @@ _decode_event = decoder(_ChromeEvent)
 
 def add_calls(bundle: Bundle, spec: RunSpec, window: Window, columns: Columns) -> None:
     """Add the bundle's calls, which can be hundreds of megabytes. Raises BundleCorrupt."""
-    for path in sorted(bundle.raw.glob("viztracer-*.json")):
+    for path in bundle.viztracer_traces():
         trace = read_viztracer(path, spec.run_id)
         if trace.overflow:
             pid, entries = path.stem.partition("-")[2], f"{len(trace.slices):,}"

@@ -1,12 +1,15 @@
-"""From tidy tables to one long table of numbers: one idea per file, each a pure function of Tables.
+"""From tidy tables to one long table of numbers: each metric is a function of an Analysis.
 
-`METRICS` names them; `tracekit.analysis.metrics.compute.compute_all` computes them all. A number is an Estimate: a
-value with its interval, how it came about, and, when it is not known, why. Four scopes: `thread`, `process`
-and `run` rows say what one of them did; `cell` rows pool the repeats of one cell and are what a report
-prints.
+`METRICS` names them; `metric.compute_all` computes them all. analysis.py, which to open first, holds the intermediate
+results that metrics share; its imports compute them. The rooms: cells/ (what cells are compared by), gil/, ledger/
+(where the time of threads went), switches/ (the scheduler), startup/, predict/.
 
-Cells are made of runs that ended ok, without the warm-up: of untraced ones for timings, and also of those that were
-watched lightly (`waits`, `kernel`) for where the time went. Other traced runs give `run` rows and `probe_effect`. Where
+A number is an Estimate: a value with its interval, its method, and, when it is unavailable, the reason. Four scopes:
+`thread`, `process` and `run` rows are about one of them; `cell` rows pool the repeats of one cell and are what a
+report prints.
+
+Cells are made of runs that ended ok, without the warm-up: of untraced ones for timings, and also of those of light
+captures (`waits`, `kernel`) for where the time went. Other traced runs give `run` rows and `probe_effect`. Where
 several methods gave one number each has its row, the best first (methods.py).
 """
 
@@ -20,8 +23,8 @@ _ROWS = {
     "speedup": ("cells.speedup:METRIC", "serial wall over this cell's wall"),
     "ceiling_share": ("cells.ceiling:METRIC", "speed-up over the speed-up of the measured control"),
     "load_balance": ("cells.balance:METRIC", "mean work of a worker over that of the busiest one"),
-    "gil_wait_ns": ("gil.wait:METRIC", "time threads waited for the GIL, seen or as an interval"),
-    "gil_wait_share": ("gil.wait_share:METRIC", "the same as a part of the threads' time"),
+    "gil_wait_ns": ("gil.wait:WAIT", "time threads waited for the GIL, recorded or as an interval"),
+    "gil_wait_share": ("gil.wait:SHARE", "the same as a part of the threads' time"),
     "gil_switch_wait_ns": (
         "ledger.waits_by_kind:GIL_SWITCH_WAIT",
         "time forced switches waited for the next holder",
@@ -31,13 +34,13 @@ _ROWS = {
     "poll_wait_ns": ("ledger.waits_by_kind:POLL", "time in poll, select and epoll"),
     "sleep_ns": ("ledger.waits_by_kind:SLEEP", "time asleep on purpose"),
     "child_wait_ns": ("ledger.waits_by_kind:CHILD", "time waiting for child processes to end"),
-    "gil_hold_ns": ("gil.holds:HOLD", "time the GIL was held while somebody waited for it"),
-    "gil_hold_longest_ns": ("gil.holds:LONGEST", "the longest such hold"),
-    "gil_holds_over_interval": ("gil.holds:OVER_INTERVAL", "such holds beyond the switch interval"),
-    "gil_handoffs": ("gil.handoffs:COUNT", "how often the GIL passed to a thread that waited"),
-    "gil_handoff_latency_ns": ("gil.handoffs:LATENCY", "from the drop until the waiter has it"),
-    "gil_handoff_latency_p95_ns": ("gil.handoffs:LATENCY_P95", "the same, 95th percentile"),
-    "voluntary_switches": ("switches.switches:VOLUNTARY", "context switches asked for by waiting"),
+    "gil_hold_ns": ("gil.hold_metrics:HOLD", "time the GIL was held while another thread waited for it"),
+    "gil_hold_longest_ns": ("gil.hold_metrics:LONGEST", "the longest such hold"),
+    "gil_holds_over_interval": ("gil.hold_metrics:OVER_INTERVAL", "such holds beyond the switch interval"),
+    "gil_handoffs": ("gil.handoff_metrics:COUNT", "how often the GIL passed to a thread that waited"),
+    "gil_handoff_latency_ns": ("gil.handoff_metrics:LATENCY", "from the drop until the waiter has it"),
+    "gil_handoff_latency_p95_ns": ("gil.handoff_metrics:LATENCY_P95", "the same, 95th percentile"),
+    "voluntary_switches": ("switches.switches:VOLUNTARY", "context switches to wait for something"),
     "involuntary_switches": ("switches.switches:INVOLUNTARY", "context switches forced by the scheduler"),
     "voluntary_switches_per_s": (
         "switches.switches:VOLUNTARY_PER_S",
@@ -63,8 +66,8 @@ _ROWS = {
     "cpu_migrations": ("switches.migrations:METRIC", "how often a thread changed its CPU"),
     "run_queue_wait_ns": ("switches.run_queue:WAIT", "time ready threads waited for a CPU"),
     "timeslices": ("switches.run_queue:TIMESLICES", "how often a thread was put on a CPU"),
-    "steal_ns": ("switches.steal:METRIC", "CPU time the hypervisor gave to others"),
-    "steal_share": ("switches.steal_share:METRIC", "the same as a part of the CPU time that was wanted"),
+    "steal_ns": ("switches.steal:STEAL", "CPU time the hypervisor gave to others"),
+    "steal_share": ("switches.steal:SHARE", "the same as a part of the CPU time that was wanted"),
     "spawn_first_instruction_ns": (
         "startup.spawn:FIRST_INSTRUCTION",
         "from asking for a worker to its first instruction",
@@ -122,7 +125,7 @@ _ROWS = {
     ),
     "observed": (
         "cells.observed:METRIC",
-        "what the workload found out about itself: observed.updates_lost, ...",
+        "observations of the workload about itself: observed.updates_lost, ...",
     ),
     "probe_effect": ("cells.probe_effect:METRIC", "traced wall over untraced wall"),
     "thread_wall_ns": (
@@ -138,7 +141,7 @@ _ROWS = {
     "thread_child_wait_ns": ("ledger.thread_time:CHILD_WAIT", "threads: waiting for a child process"),
     "thread_run_queue_ns": ("ledger.thread_time:RUN_QUEUE", "threads: ready, waiting for a CPU"),
     "thread_steal_ns": ("ledger.thread_time:STEAL", "threads: on a CPU that the hypervisor had"),
-    "thread_task_blocked_ns": ("ledger.thread_time:BLOCKED", "threads: blocked, and nobody saw on what"),
+    "thread_task_blocked_ns": ("ledger.thread_time:BLOCKED", "threads: blocked, the cause not recorded"),
     "thread_idle_ns": ("ledger.thread_time:IDLE", "threads: starting up or waiting for work"),
     "unattributed_ns": ("ledger.thread_time:UNATTRIBUTED", "what no method accounts for"),
 }

@@ -1,9 +1,9 @@
-"""Intervals by resampling: which medians would other repeats of the same size have given?
+"""Bootstrap intervals: the spread of medians, means and ratios over resampled repeats.
 
 The percentile bootstrap (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13): draw
 as many values as there are, with replacement, RESAMPLES times; the interval is the middle 95 % of the
-results, which is its nominal confidence; LEAST says what it is worth. For a ratio numerator and denominator
-are each resampled over their own runs, so that the doubt of both is in it.
+results, which is its nominal confidence; its true coverage stands with LEAST. For a ratio numerator and denominator
+are each resampled over their own runs, so that the spread of both is in it.
 
 The seed is fixed and values are sorted first: the same runs give the same interval, in whatever order they
 come.
@@ -48,7 +48,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def interquartile_mean(values: Sequence[float]) -> float:
-    """The mean of the middle half: hardly moved by outliers, as a median, at nearly the doubt of a mean."""
+    """The mean of the middle half: hardly moved by outliers, as a median, with nearly the spread of a mean."""
     return float(_middle_halves(np.sort(np.asarray([values], dtype=np.float64), axis=1))[0])
 
 
@@ -66,8 +66,9 @@ def _middle_halves(ordered: Floats) -> Floats:
 
 
 def resampled_medians(values: Sequence[float], stream: int = 0) -> Floats:
-    """RESAMPLES medians; all NaN for fewer than LEAST values. Samples that meet in one ratio need different
-    streams.
+    """RESAMPLES medians (float64); all NaN for fewer than LEAST values.
+
+    Samples of one ratio need different streams of random numbers.
     """
     if len(values) < LEAST:
         return np.full(RESAMPLES, np.nan)
@@ -76,8 +77,10 @@ def resampled_medians(values: Sequence[float], stream: int = 0) -> Floats:
 
 
 def drawn_groups(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """RESAMPLES lines, each of whole groups drawn anew: `groups` has a line per group. Values of one group, the starts
-    of one run say, have much in common, and would else count as more than they are."""
+    """RESAMPLES rows, each of whole groups drawn anew; `groups` has one row of indices per group.
+
+    Values of one group, such as the starts of one run, are not independent, and must be drawn together.
+    """
     drawn: npt.NDArray[np.int64] = groups[_indices(len(groups), 0)].reshape(RESAMPLES, -1)
     return drawn
 
@@ -88,9 +91,7 @@ def interval_of(resampled: Floats, groups: int) -> tuple[float, float]:
 
 
 def sum_ratio_interval(tops: Sequence[float], bottoms: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of sum(tops) / sum(bottoms), resampled over pairs; NaN, NaN for fewer than LEAST
-    pairs.
-    """
+    """95 % interval of sum(tops) / sum(bottoms), resampled over pairs; NaN, NaN for fewer than LEAST pairs."""
     pairs = np.array(sorted(zip(tops, bottoms, strict=True)), dtype=np.float64)
     if len(pairs) < LEAST:
         return (np.nan, np.nan)
@@ -99,7 +100,7 @@ def sum_ratio_interval(tops: Sequence[float], bottoms: Sequence[float]) -> tuple
 
 
 def interval(resampled: Floats) -> tuple[float, float]:
-    """The middle 95 % of resampled results."""
+    """The middle 95 % of resampled results: their 2.5th and 97.5th percentile, linearly interpolated."""
     lower, upper = np.percentile(resampled, _PERCENTILES)
     return (float(lower), float(upper))
 

@@ -1,4 +1,4 @@
-"""Doubts about the numbers that only show when the numbers are there."""
+"""Diagnostics: notices about the numbers of a suite, which can only be found when the numbers are there."""
 
 from __future__ import annotations
 
@@ -9,106 +9,98 @@ from typing import Any
 
 import pandas as pd
 
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.bootstrap import LEAST
-from tracekit.analysis.metrics.cells.ceiling import NO_CONTROL, control_for
-from tracekit.analysis.metrics.cells.cell_runs import Cell, captures, is_program, records, untraced_cells, usable_runs
-from tracekit.analysis.metrics.counter_changes import machine_changes
-from tracekit.analysis.metrics.gil.wait_measured import in_tasks
-from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, Difference, differences, family
-from tracekit.analysis.metrics.once import remembering
-from tracekit.analysis.tables import Tables
-from tracekit.bundle.names import SERIAL
+from tracekit.analysis.metrics.cells.ceiling import NO_CONTROL, choose_control
+from tracekit.analysis.metrics.cells.cell_runs import CellRuns, is_program
+from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, MethodDifference, compare_methods, find_family
+from tracekit.analysis.tables import records
+from tracekit.bundle.names import SERIAL, split_capture
 from tracekit.core.notices import Notice, notice
 from tracekit.core.units import format_ns, format_value
 
 STEAL_SHARE = 0.02
-"""Stolen CPU time beyond this share of what the runs used is worth a word."""
+"""Stolen CPU time beyond this share of what the runs used gets a notice."""
 SHORT_NS = 100_000_000
 """A serial run shorter than this is mostly start-up and clock noise."""
 DIFFER_SHARE, DIFFER_NS = 0.10, 5_000_000
 """Two methods for one number disagree when they are further apart than both."""
 OPEN_SHARE, OPEN_NS = 0.05, 2_000_000
-"""A ledger with more than both of its whole unattributed does not say where the time went. Less than the time is what
-the clocks of a few threads are apart, which is a large share of a thread that hardly lived.
+"""A ledger with more than both unattributed does not say where the time went. Less than OPEN_NS is what the clocks of
+a few threads differ by, which is a large share of a short lifetime.
 """
 _COMPARED = ("gil_wait_ns",)
-"""Metrics whose methods speak about the same time. What is read at the end of a thread is of its whole life, and so
-larger than what was counted in the run window.
+"""Metrics whose methods measure the same time. What is read at the end of a thread is of its whole life, and so larger
+than what was counted in the run window.
 """
 
 
-def find_notices(tables: Tables, metrics: pd.DataFrame) -> list[Notice]:
-    """What is to be said about this suite beside what its bundles said already. `metrics` is compute_all's
-    result.
-    """
+def find_notices(analysis: Analysis, metrics: pd.DataFrame) -> list[Notice]:
+    """The notices about this suite, beside those of its bundles. `metrics` is the result of compute_all."""
     cells = metrics[metrics["scope"] == "cell"]
-    # Which waits lie in tasks is asked for thread by thread.
-    with remembering():
-        return [
-            *_steal(tables, metrics),
-            *_throttled(tables),
-            *_load(tables),
-            *_no_schedstat(tables),
-            *_few_repeats(tables),
-            *_short_runs(tables, cells),
-            *_no_control(tables, cells),
-            *_no_memory(cells),
-            *_forked_with_threads(tables),
-            *_methods_differ(tables, metrics),
-            *_ledger_open(tables, metrics),
-        ]
+    return [
+        *_steal(analysis, metrics),
+        *_throttled(analysis),
+        *_load(analysis),
+        *_no_schedstat(analysis),
+        *_few_repeats(analysis),
+        *_short_runs(analysis, cells),
+        *_no_control(analysis, cells),
+        *_no_memory(cells),
+        *_forked_with_threads(analysis),
+        *_methods_differ(analysis, metrics),
+        *_ledger_open(analysis, metrics),
+    ]
 
 
-def _steal(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
-    untraced = {run["run_id"] for run in usable_runs(tables) if run["capture"] == "none" or is_program(run)}
+def _steal(analysis: Analysis, metrics: pd.DataFrame) -> Iterator[Notice]:
+    untraced = {run["run_id"] for run in analysis.usable_runs if run["capture"] == "none" or is_program(run)}
     of_runs = metrics[(metrics["scope"] == "run") & metrics["run_id"].isin(untraced)]
     stolen = float(of_runs.loc[of_runs["metric"] == "steal_ns", "value"].sum())
     used = float(of_runs.loc[of_runs["metric"] == "cpu_ns", "value"].sum())
     if used and stolen > STEAL_SHARE * used:
         share = format_value(stolen / used, "share")
         runs = "the run" if len(untraced) == 1 else f"{len(untraced)} runs"
-        yield notice("steal", _of_program(tables), stolen=format_ns(stolen), runs=runs, share=share)
+        yield notice("steal", _of_program(analysis), stolen=format_ns(stolen), runs=runs, share=share)
 
 
-def _throttled(tables: Tables) -> Iterator[Notice]:
-    usable = {run["run_id"] for run in usable_runs(tables)}
-    changed = machine_changes(tables, "throttled_ns")
+def _throttled(analysis: Analysis) -> Iterator[Notice]:
+    usable = {run["run_id"] for run in analysis.usable_runs}
+    changed = analysis.machine_changes("throttled_ns")
     throttled = float(changed.loc[changed["run_id"].isin(usable), "value"].sum())
     if throttled > 0:
         yield notice("throttled", throttled=format_ns(throttled))
 
 
-def _load(tables: Tables) -> Iterator[Notice]:
+def _load(analysis: Analysis) -> Iterator[Notice]:
     """From the environment of the first run: later ones contain the suite's own load."""
-    for environment in tables.suite.get("environments", [])[:1]:
+    for environment in analysis.suite.get("environments", [])[:1]:
         load, cpus = finite(environment, "load_before"), finite(environment, "usable_cpus")
         if load is not None and cpus and load > max(0.5, 0.75 * cpus):
-            recorded = _of_program(tables)
+            recorded = _of_program(analysis)
             what = "program" if recorded else "suite"
             yield notice("load", recorded, load=f"{load:.1f}", cpus=f"{cpus:g}", what=what)
 
 
-def _of_program(tables: Tables) -> bool:
+def _of_program(analysis: Analysis) -> bool:
     """Whether this is the suite of a recorded program, which has one run."""
-    return any(is_program(run) for run in usable_runs(tables))
+    return any(is_program(run) for run in analysis.usable_runs)
 
 
-def _no_schedstat(tables: Tables) -> Iterator[Notice]:
-    counters = tables.counters[tables.counters["at"].notna()]
-    without = set(counters["run_id"]) - set(counters.loc[counters["counter"] == "run_queue_wait_ns", "run_id"])
-    sources = sorted(set(counters.loc[counters["run_id"].isin(without), "source"].dropna()))
+def _no_schedstat(analysis: Analysis) -> Iterator[Notice]:
+    sources = sorted(set().union(*analysis.runs_without_counter("run_queue_wait_ns").values()))
     if sources:
         yield notice("no-schedstat", source=" and ".join(sources))
 
 
-def _few_repeats(tables: Tables) -> Iterator[Notice]:
+def _few_repeats(analysis: Analysis) -> Iterator[Notice]:
     counts: dict[str, list[int]] = {}
-    asked = tables.suite.get("workload")
-    if asked and all(run["workload"] != asked for run in usable_runs(tables)):
+    asked = analysis.suite.get("workload")
+    if asked and all(run["workload"] != asked for run in analysis.usable_runs):
         # A suite of several workloads (`claims`) repeats what needs an interval, and the rest once.
         return
-    # Of the suite's own work: what is short or rare there is so in the controls too, and one remedy mends both.
-    for cell in _own(tables):
+    # Of the suite's own work: its controls have as few runs, and one remedy helps both.
+    for cell in _own(analysis):
         if cell.kind == FAULT:
             continue
         counts.setdefault(str(cell.columns["workload"]), []).append(len(cell.runs))
@@ -118,60 +110,60 @@ def _few_repeats(tables: Tables) -> Iterator[Notice]:
             lacking = sum(count < LEAST for count in of_cells)
             cells = f"{workload} ({lacking} of {len(of_cells)} cells)"
             yield notice(
-                "few-repeats", cell=cells, n=" or ".join(map(str, few)), again=_again(tables, workload, "--runs")
+                "few-repeats", cell=cells, n=" or ".join(map(str, few)), again=_again(analysis, workload, "--runs")
             )
 
 
 FAULT = "fault"
-"""The kind of a workload that fails on purpose: what is counted there, once is enough."""
+"""The kind of a workload that fails on purpose: one run of it is enough."""
 
 
-def _own(tables: Tables) -> list[Cell]:
-    """The cells of what the suite was asked about, or all when it does not say."""
-    cells = untraced_cells(tables)
-    return [cell for cell in cells if cell.columns["workload"] == tables.suite.get("workload")] or cells
+def _own(analysis: Analysis) -> list[CellRuns]:
+    """The cells of the suite's own workload, or all when it does not name one."""
+    cells = analysis.untraced_cells
+    return [cell for cell in cells if cell.columns["workload"] == analysis.suite.get("workload")] or cells
 
 
-def _short_runs(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:
-    own = {str(cell.columns["workload"]) for cell in _own(tables)}
+def _short_runs(analysis: Analysis, cells: pd.DataFrame) -> Iterator[Notice]:
+    own = {str(cell.columns["workload"]) for cell in _own(analysis)}
     serial = cells[(cells["metric"] == "wall_ns") & (cells["model"] == SERIAL) & (cells["value"] < SHORT_NS)]
     for workload, rows in serial[serial["workload"].isin(own)].groupby("workload", sort=True):
         walls = " or ".join(format_ns(value) for value in sorted(rows["value"]))
-        size = "large" if tables.suite.get("size") in ("default", "large") else "default"
+        size = "large" if analysis.suite.get("size") in ("default", "large") else "default"
         yield notice(
-            "short-runs", workload=workload, wall=walls, size=size, again=_again(tables, str(workload), "--size")
+            "short-runs", workload=workload, wall=walls, size=size, again=_again(analysis, str(workload), "--size")
         )
 
 
-def _again(tables: Tables, workload: str, option: str) -> str:
+def _again(analysis: Analysis, workload: str, option: str) -> str:
     """The command that made the suite, without that option, which the caller adds anew."""
-    command = tables.suite.get("command")
+    command = analysis.suite.get("command")
     words = [str(word) for word in command] if isinstance(command, (list, tuple)) else []
     # By another name than the table's where a package has given it one.
-    if words[:2] != ["tracekit", "run"] or tables.suite.get("workload") != workload:
+    if words[:2] != ["tracekit", "run"] or analysis.suite.get("workload") != workload:
         return f"tracekit run {shlex.quote(workload)}"
     return shlex.join(word for before, word in zip(["", *words], words, strict=False) if option not in (before, word))
 
 
-def _forked_with_threads(tables: Tables) -> Iterator[Notice]:
+def _forked_with_threads(analysis: Analysis) -> Iterator[Notice]:
     """The main process's threads before the model began."""
-    forking = {run["run_id"]: run["model"] for run in records(tables.runs) if run["start_method"] == "fork"}
-    main = {(row["run_id"], row["pid"]) for row in records(tables.processes) if row["role"] == "main"}
-    counters = tables.counters
-    counted = counters[(counters["counter"] == "threads") & (counters["at"] == "start")]
+    forking = {run["run_id"]: run["model"] for run in analysis.runs if run["start_method"] == "fork"}
+    main = {(row["run_id"], row["pid"]) for row in analysis.processes if row["role"] == "main"}
     most: dict[str, int] = {}
-    for row in records(counted[counted["run_id"].isin(set(forking)) & (counted["scope"] == "process")]):
-        if (row["run_id"], row["pid"]) in main and row["value"] is not None and row["value"] > 1:
+    for row in analysis.counter_readings("process", "threads"):
+        if row["at"] != "start" or row["run_id"] not in forking or row["value"] is None:
+            continue
+        if (row["run_id"], row["pid"]) in main and row["value"] > 1:
             model = forking[row["run_id"]]
             most[model] = max(most.get(model, 0), int(row["value"]))
     for model, threads in sorted(most.items()):
         yield notice("forked-with-threads", model=model, threads=threads)
 
 
-def _no_control(tables: Tables, cells: pd.DataFrame) -> Iterator[Notice]:
-    kinds = {cell.columns["workload"]: cell.kind for cell in untraced_cells(tables)}
+def _no_control(analysis: Analysis, cells: pd.DataFrame) -> Iterator[Notice]:
+    kinds = {cell.columns["workload"]: cell.kind for cell in analysis.untraced_cells}
     lacking = cells[(cells["metric"] == "ceiling_share") & (cells["reason"] == NO_CONTROL)]
-    wanted = {(control_for(kinds[row["workload"]]), row["workers"], row["workload"]) for row in records(lacking)}
+    wanted = {(choose_control(kinds[row["workload"]]), row["workers"], row["workload"]) for row in records(lacking)}
     for control, workers, workload in sorted(wanted):
         yield notice("no-control", control=control, workers=workers, workload=workload)
 
@@ -183,13 +175,13 @@ def _no_memory(cells: pd.DataFrame) -> Iterator[Notice]:
         yield notice("no-memory", reason=sorted(set(memory["reason"].dropna()))[0])
 
 
-def _methods_differ(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
-    """By thread: what methods say of a run is not over the same threads."""
+def _methods_differ(analysis: Analysis, metrics: pd.DataFrame) -> Iterator[Notice]:
+    """Compared by thread: the sums of a run are over different threads for each method."""
     compared = metrics[(metrics["scope"] == "thread") & metrics["metric"].isin(_COMPARED)]
     compared = compared[compared.duplicated(["run_id", "pid", "tid", "metric"], keep=False)]
-    groups: dict[tuple[str, str, str], list[Difference]] = {}
-    for found in differences(_bounded(tables, records(compared))):
-        names = (str(found.best["metric"]), family(found.best["method"]), family(found.other["method"]))
+    groups: dict[tuple[str, str, str], list[MethodDifference]] = {}
+    for found in compare_methods(_bounded(analysis, records(compared))):
+        names = (str(found.best["metric"]), find_family(found.best["method"]), find_family(found.other["method"]))
         groups.setdefault(names, []).append(found)
     for (metric, best, other), of_group in sorted(groups.items()):
         far = [found for found in of_group if _far(found)]
@@ -207,26 +199,27 @@ def _methods_differ(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
             )
 
 
-def _far(found: Difference) -> bool:
+def _far(found: MethodDifference) -> bool:
     whole = max(abs(found.best["value"]), abs(found.other["value"]))
     return found.apart > DIFFER_NS and found.apart > DIFFER_SHARE * whole
 
 
-def _bounded(tables: Tables, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rows, in which GIL wait that was seen is that of tasks beside a bound of suites, which knows tasks only."""
-    programs = {run["run_id"] for run in usable_runs(tables) if is_program(run)}
+def _bounded(analysis: Analysis, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows, with the part in tasks of a recorded GIL wait where there is also a bound, which knows tasks only."""
+    programs = {run["run_id"] for run in analysis.usable_runs if is_program(run)}
+    in_tasks = {method: analysis.gil_wait_in_tasks(method) for method in (KERNEL_UPROBE, WAITS_PROBE)} if rows else {}
     with_bound = {(row["run_id"], row["pid"], row["tid"]) for row in rows if row["quality"] == "bound"}
     for row in rows:
         place = (row["run_id"], row["pid"], row["tid"])
-        method = family(row["method"])
+        method = find_family(row["method"])
         if method in (KERNEL_UPROBE, WAITS_PROBE) and place in with_bound and row["run_id"] not in programs:
-            inside = in_tasks(tables, method).get(place, 0.0)
+            inside = in_tasks[method].get(place, 0.0)
             yield {**row, "value": inside, "lower": inside, "upper": inside}
         else:
             yield row
 
 
-def _ledger_open(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
+def _ledger_open(analysis: Analysis, metrics: pd.DataFrame) -> Iterator[Notice]:
     rows = metrics[(metrics["scope"] == "run") & metrics["metric"].isin(["thread_wall_ns", "unattributed_ns"])]
     values = rows.pivot_table(index="run_id", columns="metric", values="value", aggfunc="first")
     if not {"thread_wall_ns", "unattributed_ns"} <= set(values.columns):
@@ -236,7 +229,7 @@ def _ledger_open(tables: Tables, metrics: pd.DataFrame) -> Iterator[Notice]:
     shares = shares[(shares > OPEN_SHARE) & (rests.reindex(shares.index) > OPEN_NS)]
     if len(shares):
         worst = str(shares.idxmax())
-        by = next((captures(run) for run in usable_runs(tables) if run["run_id"] == worst), ())
+        by = next((split_capture(run["capture"]) for run in analysis.usable_runs if run["run_id"] == worst), ())
         yield notice(
             "ledger-open",
             run_id=worst,
@@ -253,13 +246,11 @@ _SEES_MORE = {
     ("kernel",): "add the capture kernel, which sees every moment in which a thread had no CPU",
     (): "repeat on a quiet machine: every moment was watched, so some of the record is missing or the clocks disagree",
 }
-"""What helps, by the captures that did not run."""
+"""The remedy, by the captures that did not run."""
 
 
 def finite(facts: Mapping[str, Any], key: str) -> float | None:
-    """A number that a file holds, as a float; None when it is absent, no number, or none that a float can
-    hold.
-    """
+    """A number of a file as a float; None when it is absent, no number, or not finite."""
     value = facts.get(key)
     try:
         number = float(value) if isinstance(value, int | float) else math.nan

@@ -1,11 +1,12 @@
-"""One number with what is known about it, and the rule by which repeats become one number."""
+"""A number with its interval and its origin, and the rules by which the repeats of a cell become one number."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,11 @@ NO_INTERVAL = f"n < {bootstrap.LEAST}: no interval"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A value and its interval, as one row of the metrics table has them. `quality` is one of
-    tables.QUALITIES.
+    """A value and its interval, as in one row of the metrics table.
+
+    quality   one of tables.QUALITIES
+    n         from how many readings, runs or tasks
+    reason    why the value is unavailable, or a remark on it
     """
 
     value: float
@@ -33,6 +37,13 @@ class Estimate:
         return self.quality != "unavailable"
 
 
+Place = tuple[Any, ...]
+"""(run_id, pid) of a process, (run_id, pid, tid) of a thread, (run_id,) of a run."""
+
+Numbers = Mapping[Place, Sequence[Estimate]]
+"""For each place the estimates of all methods that have one."""
+
+
 def measured(
     value: float,
     method: str,
@@ -41,9 +52,7 @@ def measured(
     n: int = 1,
     reason: str | None = None,
 ) -> Estimate:
-    """A number read off a clock or counter. Without an interval a single reading is its own: lower = value =
-    upper.
-    """
+    """A number read from a clock or counter. Without an interval lower = value = upper."""
     lower, upper = (value, value) if interval is None else interval
     if math.isnan(lower) or math.isnan(upper):
         lower = upper = math.nan
@@ -55,13 +64,13 @@ def measured(
 
 
 def bound(lower: float, value: float, upper: float, method: str, *, n: int = 1, reason: str | None = None) -> Estimate:
-    """A number of which only the interval is known; `value` is the best guess inside it."""
+    """A number of which only the interval lower..upper is known; `value` is the best guess inside it."""
     inside = min(max(value, lower), upper)
     return Estimate(value=inside, lower=lower, upper=upper, method=method, quality="bound", n=n, reason=reason)
 
 
 def unavailable(reason: str) -> Estimate:
-    """Not known, and why."""
+    """No number, and the reason why."""
     nan = math.nan
     return Estimate(value=nan, lower=nan, upper=nan, method="", quality="unavailable", n=0, reason=reason)
 
@@ -69,23 +78,22 @@ def unavailable(reason: str) -> Estimate:
 def pooled_median(estimates: Sequence[Estimate]) -> Estimate:
     """The median of the runs of a cell.
 
-    Measured runs get the bootstrap interval of their median. Bounds keep being bounds: the true median lies
-    between the median of the lower and the median of the upper ends, since each run's truth lies between its
-    own.
+    Measured runs get the bootstrap interval of their median. Bounds give a bound: the true median lies between the
+    median of the lower ends and the median of the upper ends, since each run's true value lies between its own ends.
     """
     return _pooled(estimates, np.median, bootstrap.median_interval)
 
 
 def pooled_mean(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of the runs of a cell, for parts that must still add up to their whole after pooling."""
+    """The mean of the runs of a cell, for parts that must still add up to the whole after pooling."""
     return _pooled(estimates, np.mean, bootstrap.mean_interval)
 
 
 def pooled_sum(estimates: Sequence[Estimate]) -> Estimate:
-    """The sum over the runs of a cell, for what is rare enough that its median would hide it."""
+    """The sum over the runs of a cell, for events so rare that a median would hide them."""
     known = [item for item in estimates if item.available]
     if not known:
-        return _why_not(estimates)
+        return _unavailable_because(estimates)
     total = sum(item.value for item in known)
     return measured(total, f"{_methods(known)}, sum of runs", n=len(known))
 
@@ -97,11 +105,11 @@ def _pooled(
 ) -> Estimate:
     known = [item for item in estimates if item.available]
     if not known:
-        return _why_not(estimates)
+        return _unavailable_because(estimates)
     value = float(middle([item.value for item in known]))
     method, count, reason = _methods(known), len(known), _reason(known)
     qualities = {item.quality for item in known}
-    # Estimates that say nothing of their own doubt have that of their spread, as what was measured has.
+    # Estimates without an interval of their own get one from their spread, as measured numbers do.
     alone = qualities == {"estimated"} and all(item.lower == item.value == item.upper for item in known)
     if qualities == {"measured"} or alone:
         ends = interval([item.value for item in known])
@@ -113,7 +121,7 @@ def _pooled(
     return replace(pooled, quality="estimated") if qualities == {"estimated"} else pooled
 
 
-def _why_not(estimates: Sequence[Estimate]) -> Estimate:
+def _unavailable_because(estimates: Sequence[Estimate]) -> Estimate:
     if not estimates:
         return unavailable("no run of this cell ended ok")
     return unavailable(_reason(estimates) or "not recorded")

@@ -1,9 +1,9 @@
-"""The intervals of many threads as intervals on one line.
+"""The intervals of many threads on one timeline, as sorted arrays.
 
-Every thread (or GIL, or whatever owns intervals) has a lane as long as it lives, and the lanes lie one after another
-on a line of integer nanoseconds. An interval is cut to its lane, so nothing on the line reaches from one owner to the
-next, and merging, intersecting and summing the intervals of a whole suite is arithmetic on sorted arrays: a million
-of them take a fraction of a second. The line is as long as all lives together; 63 bits hold 292 years of them.
+Every owner of intervals (a thread, a GIL) has a lane as long as its lifetime, and the lanes follow one another on one
+axis of integer nanoseconds. An interval is cut to its lane, so no interval reaches from one owner to the next, and
+merging, intersecting and summing the intervals of a whole suite is arithmetic on sorted arrays: a million of them take
+a fraction of a second. The timeline is as long as all lifetimes together; 63 bits hold 292 years.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Intervals(NamedTuple):
-    """Intervals on the line, sorted by start. `rows` are their places in the frame that they came from."""
+    """Intervals on a timeline, sorted by start: three int64 arrays of equal length.
+
+    starts, ends   ns on the timeline, start < end
+    rows           which row of the frame each interval comes from
+    """
 
     starts: Ints
     ends: Ints
@@ -29,15 +33,17 @@ class Intervals(NamedTuple):
     def lengths(self) -> Ints:
         return self.ends - self.starts
 
-    def chosen(self, which: Bools) -> Intervals:
-        """Only these."""
+    def select(self, which: Bools) -> Intervals:
+        """The intervals where `which`, one bool an interval, is true."""
         return Intervals(self.starts[which], self.ends[which], self.rows[which])
 
 
-class Lanes:
-    """One lane per row of `owners`, from `opens` to `closes` (CLOCK_MONOTONIC ns); a lane that would end before it
-    begins has no length. Owners are told apart by the columns `keys`; of owners with equal keys, such as threads that
-    were given the same id one after the other, an interval belongs to the last that began before it did.
+class IntervalTimeline:
+    """One lane per row of `owners`, from `opens` to `closes` (int64, CLOCK_MONOTONIC ns).
+
+    Owners are distinguished by the columns `keys`. Of owners with equal keys, such as threads that were given the same
+    id one after the other, an interval belongs to the last one that began before it did. A lane that would end before
+    it begins has no length. `edges` (int64, one more than lanes) are the ends of the lanes on the timeline.
     """
 
     def __init__(self, owners: pd.DataFrame, keys: list[str], opens: Ints, closes: Ints) -> None:
@@ -61,7 +67,7 @@ class Lanes:
         """Of each lane."""
         return np.diff(self.edges)
 
-    def owners(self, frame: pd.DataFrame, starts: Ints) -> Ints:
+    def match_lanes(self, frame: pd.DataFrame, starts: Ints) -> Ints:
         """The lane of each row of the frame, -1 for an owner that has none."""
         codes = self._codes(frame)
         first = np.searchsorted(self._sorted_codes, codes, side="left")
@@ -74,8 +80,11 @@ class Lanes:
         return lanes
 
     def lay(self, frame: pd.DataFrame, starts: Ints, ends: Ints) -> Intervals:
-        """The frame's intervals on the line, cut to their lanes; what has no lane or no length there is left out."""
-        lanes = self.owners(frame, starts)
+        """The frame's intervals on the timeline, cut to their lanes; those without a lane or a length are left out.
+
+        `starts` and `ends` (CLOCK_MONOTONIC ns) have one number per row of the frame.
+        """
+        lanes = self.match_lanes(frame, starts)
         rows = np.flatnonzero(lanes >= 0)
         lanes = lanes[rows]
         shift = self.edges[lanes] - self._opens[lanes]
@@ -88,28 +97,37 @@ class Lanes:
         order = np.lexsort((-stops, begins))
         return Intervals(begins[order], stops[order], rows[order])
 
-    def lanes_at(self, starts: Ints) -> Ints:
-        """The lane in which intervals that begin there lie."""
+    def lay_rows(self, frame: pd.DataFrame) -> Intervals:
+        """The same for a frame with the columns start_ns and dur_ns, none of them missing."""
+        starts = to_ints(frame["start_ns"])
+        return self.lay(frame, starts, starts + to_ints(frame["dur_ns"]))
+
+    def find_lanes(self, starts: Ints) -> Ints:
+        """The lane of each interval, from where it begins on the timeline."""
         lanes: Ints = np.searchsorted(self.edges, starts, side="right") - 1
         return lanes
 
-    def sums(self, starts: Ints, lengths: Ints) -> Ints:
-        """Per lane: the sum of the lengths of what begins in it."""
+    def sum_by_lane(self, starts: Ints, lengths: Ints) -> Ints:
+        """One number per lane: the sum of the lengths of the intervals that begin in it."""
         totals = np.zeros(len(self), np.int64)
-        np.add.at(totals, self.lanes_at(starts), lengths)
+        np.add.at(totals, self.find_lanes(starts), lengths)
         return totals
 
-    def times(self, points: Ints, lanes: Ints) -> Ints:
-        """Points of these lanes as CLOCK_MONOTONIC ns again."""
+    def count_by_lane(self, starts: Ints) -> Ints:
+        """One number per lane: how many intervals begin in it."""
+        return self.sum_by_lane(starts, np.ones(len(starts), np.int64))
+
+    def to_clock(self, points: Ints, lanes: Ints) -> Ints:
+        """Points on the timeline, in these lanes, as CLOCK_MONOTONIC ns."""
         return points - self.edges[lanes] + self._opens[lanes]
 
     def _place(self, firsts: Ints, moments: Ints) -> Ints:
-        """One number to order by: among which owners with equal keys, by the first of them, and then when."""
+        """One number to sort by: first the group of owners with equal keys, then the moment."""
         places: Ints = firsts * (len(self._begins) + 1) + np.searchsorted(self._begins, moments, side="right")
         return places
 
     def _codes(self, frame: pd.DataFrame) -> Ints:
-        """One number per combination of keys; -1 for one that no owner has. A missing key is a key like others."""
+        """One number per combination of keys, -1 for one that no owner has. A missing key counts as a key."""
         codes: Ints = np.zeros(len(frame), np.int64)
         unknown = np.zeros(len(frame), np.bool_)
         for key, names in zip(self._keys, self._names, strict=True):
@@ -124,7 +142,7 @@ class Lanes:
 
 
 class Overlaps(NamedTuple):
-    """Where two sets of disjoint intervals meet: the index in each, and the common part."""
+    """The common parts of two sets of disjoint intervals, four int64 arrays: the index in each set, start and end."""
 
     left: Ints
     right: Ints
@@ -136,22 +154,22 @@ class Overlaps(NamedTuple):
         return self.ends - self.starts
 
 
-def first_wins(intervals: Intervals) -> Intervals:
-    """Disjoint intervals that cover the same: of two that overlap, the one that began first keeps the common part."""
+def make_disjoint(intervals: Intervals) -> Intervals:
+    """Intervals that cover the same time without overlaps: the one that began first keeps the common part."""
     if not len(intervals.starts):
         return intervals
     reached = np.concatenate([intervals.starts[:1], np.maximum.accumulate(intervals.ends)[:-1]])
     starts = np.maximum(intervals.starts, reached)
-    return Intervals(starts, intervals.ends, intervals.rows).chosen(intervals.ends > starts)
+    return Intervals(starts, intervals.ends, intervals.rows).select(intervals.ends > starts)
 
 
-def covered(starts: Ints, ends: Ints, by: Intervals) -> Ints:
-    """How much of each starts..ends lies within the disjoint intervals `by`."""
+def measure_overlap(starts: Ints, ends: Ints, by: Intervals) -> Ints:
+    """How many ns of each starts..ends lie within the disjoint intervals `by`."""
     return _covered_until(ends, by) - _covered_until(starts, by)
 
 
-def overlaps(left: Intervals, right: Intervals) -> Overlaps:
-    """The common parts of two sets, each disjoint in itself; in order."""
+def intersect(left: Intervals, right: Intervals) -> Overlaps:
+    """Every common part of two sets of disjoint intervals, in the order of `left`, then of `right`."""
     first = np.searchsorted(right.ends, left.starts, side="right")
     beyond = np.searchsorted(right.starts, left.ends, side="left")
     counts = np.maximum(beyond - first, 0)
@@ -163,11 +181,11 @@ def overlaps(left: Intervals, right: Intervals) -> Overlaps:
     return Overlaps(which, others, starts, ends)
 
 
-def gaps(within: Intervals, taken: Intervals) -> Intervals:
+def subtract(within: Intervals, taken: Intervals) -> Intervals:
     """What the disjoint intervals `taken` leave of the disjoint intervals `within`; `rows` are those of `within`."""
-    met = overlaps(within, taken)
+    met = intersect(within, taken)
     lengths = len(within.starts)
-    # Each interval is cut at the ends of what was taken of it; the pieces between the cuts are left.
+    # Each interval is cut at the ends of what was taken of it; the parts between the cuts are left.
     owners = np.concatenate([np.arange(lengths), met.left])
     starts = np.concatenate([within.starts, met.ends])
     order = np.lexsort((starts, owners))
@@ -179,7 +197,7 @@ def gaps(within: Intervals, taken: Intervals) -> Intervals:
     return Intervals(starts[kept], ends[kept], within.rows[owners[kept]])
 
 
-def ints(series: pd.Series[int]) -> Ints:
+def to_ints(series: pd.Series[int]) -> Ints:
     """A column without missing values as 64-bit integers."""
     found: Ints = np.asarray(series, dtype=np.int64)
     return found

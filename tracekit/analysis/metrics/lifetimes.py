@@ -1,19 +1,19 @@
-"""The threads of each run with their lives inside the run window: whose time it is that has to go somewhere.
+"""The threads of each run and their lifetimes within the run window.
 
 In a suite the threads that count are the workers: from the request that started one to its end. A worker process
 counts with its main thread, serial with the main thread over the whole window. All other threads (main, the
 executor's) have rows of their own and are in no sum: what they wait for is the workers. In a program every Python
-thread counts, since nobody knows which of them does the work; threads that never touch the interpreter do not:
-they are `native`, and only what the kernel counts (switches, run-queue wait) is told of them.
+thread counts, since it is not known which of them does the work. Threads that never touch the interpreter (role
+`native`) do not count: of them there is only what the kernel counts, switches and run-queue wait.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import usable_runs
-from tracekit.analysis.metrics.once import once
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.names import PROGRAM, SERIAL
 
@@ -23,18 +23,19 @@ NATIVE = "native"
 """Role of a thread without a Python thread state."""
 
 
-@once
-def lives(tables: Tables) -> pd.DataFrame:
-    """One row per thread of a usable run, sorted by run_id, pid, tid.
+def compute_lifetimes(tables: Tables, usable: Collection[str]) -> pd.DataFrame:
+    """One row per thread of the runs `usable`, sorted by run_id, pid, tid.
 
-    KEYS; `role`; `program`: whether the run is one; `native`; `counts`: whether it is in its run's sums; `opens`,
-    `closes`: the run window; `born`, `died`: its life cut to that, missing where a stamp of a worker was not taken; and
-    what was counted of its whole life, as recorded.
+    run_id, pid, tid, role
+    program         bool: the run is a recorded program
+    native, counts  bool: without a thread state; in the sums of its run
+    opens, closes   the run window, CLOCK_MONOTONIC ns
+    born, died      its lifetime cut to the window (Int64); missing where a stamp of a worker was not taken
+    cpu_ns, run_queue_wait_ns, voluntary_switches, involuntary_switches   of its whole life, as recorded (Int64)
     """
     runs = tables.runs[["run_id", "model", "start_ns", "wall_ns"]].rename(columns={"start_ns": "opens"})
-    usable = {run["run_id"] for run in usable_runs(tables)}
-    runs = runs[runs["run_id"].isin(usable) & runs["opens"].notna() & runs["wall_ns"].notna()]
-    threads = _known(tables).merge(runs, on="run_id")
+    runs = runs[runs["run_id"].isin(list(usable)) & runs["opens"].notna() & runs["wall_ns"].notna()]
+    threads = _recorded_threads(tables).merge(runs, on="run_id")
     threads = threads.sort_values(KEYS, kind="stable", ignore_index=True)
     native = (threads["role"] == NATIVE).fillna(False).astype(bool)
     role, serial, program = threads["role"], threads["model"] == SERIAL, threads["model"] == PROGRAM
@@ -44,13 +45,13 @@ def lives(tables: Tables) -> pd.DataFrame:
     asked = threads["spawn_requested_ns"].where(counts & ~program)
     born = asked.fillna(threads["start_ns"]).where(~alone, opens)
     died = threads["end_ns"].where(~alone, closes)
-    # A worker without a stamp has no known life. Whatever else lived, lived inside the window.
+    # A worker without a stamp has no known lifetime. All other threads lived inside the window.
     strict = counts & ~program
     born = born.where(strict | born.notna(), opens)
     died = died.where(strict | died.notna(), closes)
     born = born.where(born.isna() | (born >= opens), opens)
     died = died.where(died.isna() | (died <= closes), closes)
-    # Who began when the window was over, or had ended before it, has no life in it, and none of less than nothing.
+    # A thread that began after the window, or ended before it, has a lifetime of 0 in it, not a negative one.
     born = born.where(born.isna() | (born <= closes), closes)
     died = died.where(died.isna() | born.isna() | (died >= born), born)
     frame = threads[[*KEYS, "role", *_COUNTED]]
@@ -59,13 +60,13 @@ def lives(tables: Tables) -> pd.DataFrame:
     )
 
 
-def known(threads: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which of `lives` have both ends."""
+def have_lifetimes(threads: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which rows of the lifetimes table have both ends."""
     return (threads["born"].notna() & threads["died"].notna()).to_numpy(bool)
 
 
-def _known(tables: Tables) -> pd.DataFrame:
-    """The table `threads` and whoever else waited: a thread that is in no other record."""
+def _recorded_threads(tables: Tables) -> pd.DataFrame:
+    """The table `threads`, and threads that are in no other record than that of their waits."""
     threads = tables.threads
     if not len(tables.waits):
         return threads

@@ -1,4 +1,4 @@
-"""Which of several methods for one number to believe, and how far they are apart.
+"""The methods that give the same number, ranked, and how far their numbers differ.
 
 The metrics table has one row per scope, place, metric and method. Where a run was watched in several ways the best
 row stands first:
@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 
 from tracekit.analysis.metrics.estimate import Estimate
 from tracekit.analysis.tables import CELL
+from tracekit.analysis.tables import KERNEL_UPROBE as KERNEL_UPROBE
+from tracekit.analysis.tables import WAITS_PROBE as WAITS_PROBE
 
-KERNEL_UPROBE = "kernel-uprobe"
 KERNEL_SCHED = "kernel-sched"
-WAITS_PROBE = "waits-probe"
 PYSPY_NATIVE = "py-spy-native"
 ACCOUNTING = "accounting"
 PORTABLE = "portable"
@@ -36,39 +36,37 @@ UNAVAILABLE = len(RANKS)
 _PLACE = ("suite_id", "run_id", "scope", "pid", "tid", "metric")
 
 
-class Difference(NamedTuple):
-    """Two methods for one number: rows of the metrics table, the better one first. `apart` is by how much they
-    disagree, in the metric's unit: the distance of two values, or of a value from an interval that should hold it."""
+class MethodDifference(NamedTuple):
+    """Two methods for one number: rows of the metrics table, the better one first.
+
+    `apart` is by how much they differ, in the metric's unit: the distance of two values, or of a value from an interval
+    that should contain it.
+    """
 
     best: Mapping[str, Any]
     other: Mapping[str, Any]
     apart: float
 
 
-def family(method: str) -> str:
-    """The name in RANKS of a method as a row gives it."""
+def find_family(method: str) -> str:
+    """The name in RANKS of a method as a row has it."""
     found = [name for name in RANKS if any(part.startswith(name) for part in method.split(" + "))]
     return found[0] if found else ACCOUNTING
 
 
 def rank(method: str) -> int:
-    """0 is the best; an empty method (nothing known) comes last."""
-    return RANKS.index(family(method)) if method else UNAVAILABLE
+    """The place of a method in RANKS, 0 the best; an empty method (nothing known) comes last."""
+    return RANKS.index(find_family(method)) if method else UNAVAILABLE
 
 
-def best_first(estimates: Iterable[Estimate]) -> list[Estimate]:
-    """What is known, by rank; when nothing is known, the first that says why."""
+def sort_by_rank(estimates: Iterable[Estimate]) -> list[Estimate]:
+    """The available estimates, the best method first; without any, the first unavailable one, for its reason."""
     given = list(estimates)
     known = sorted((item for item in given if item.available), key=lambda item: rank(item.method))
     return known or given[:1]
 
 
-def best_row(rows: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Of rows of one metric and place (dicts of the metrics table): the one to print; None of none."""
-    return min(rows, key=lambda row: rank(row["method"] or ""), default=None)
-
-
-def differences(rows: Iterable[Mapping[str, Any]]) -> Iterator[Difference]:
+def compare_methods(rows: Iterable[Mapping[str, Any]]) -> Iterator[MethodDifference]:
     """For every number that several methods gave: the best one beside each of the others."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -78,11 +76,11 @@ def differences(rows: Iterable[Mapping[str, Any]]) -> Iterator[Difference]:
     for group in groups.values():
         ordered = sorted(group, key=lambda row: rank(row["method"] or ""))
         for other in ordered[1:]:
-            yield Difference(ordered[0], other, apart(ordered[0], other))
+            yield MethodDifference(ordered[0], other, measure_distance(ordered[0], other))
 
 
-def apart(best: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """By how much two numbers disagree. A bound disagrees only with what lies outside it."""
+def measure_distance(best: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    """By how much two numbers differ. A bound differs only from what lies outside it."""
     if other["quality"] != "bound":
         return abs(float(best["value"]) - float(other["value"]))
     low, high = _end(best, "lower"), _end(best, "upper")

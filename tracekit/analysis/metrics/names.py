@@ -1,4 +1,4 @@
-"""What a reader calls the processes and threads of a run: one word in tables, figures, stacks and on the timeline."""
+"""The names of a run's processes and threads, the same in tables, figures, stacks and on the timeline."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 MAIN, MAIN_THREAD = "main", "main thread"
 
 _PYTHONS = "MainThread"
-"""What Python itself calls the first thread of every process."""
+"""Python's name for the first thread of every process."""
 _COMM = 15
 """Bytes of a thread's name that Linux keeps."""
 
-Row = Mapping[str, Any]
+NamedRow = Mapping[str, Any]
+"""A row of the table `processes` or `threads`."""
 
 
-def processes_of(tables: Tables, run_id: str) -> dict[int, Row]:
+def processes_of(tables: Tables, run_id: str) -> dict[int, NamedRow]:
     """The rows of the run's processes by pid."""
     return {row["pid"]: row for row in records(tables.processes[tables.processes["run_id"] == run_id])}
 
 
-def threads_of(tables: Tables, run_id: str) -> dict[tuple[int, int], Row]:
+def threads_of(tables: Tables, run_id: str) -> dict[tuple[int, int], NamedRow]:
     """The rows of the run's threads by (pid, tid)."""
     rows = records(tables.threads[tables.threads["run_id"] == run_id])
     return {(row["pid"], row["tid"]): row for row in rows if row["tid"] is not None}
 
 
-def process_name(row: Row) -> str:
+def process_name(row: NamedRow) -> str:
     """`main`, `worker 2`, `process 4711`, `make 4712`."""
     if row["role"] == "main":
         return MAIN
@@ -46,8 +46,10 @@ def program_name(executable: str) -> str:
     return "" if program.startswith("python") else program
 
 
-def thread_names(threads: Mapping[tuple[int, int], Row], processes: Mapping[int, Row]) -> dict[tuple[int, int], str]:
-    """What each thread is called within its process: `main thread`, `worker 2`, `feeder`, `thread 4713`."""
+def thread_names(
+    threads: Mapping[tuple[int, int], NamedRow], processes: Mapping[int, NamedRow]
+) -> dict[tuple[int, int], str]:
+    """The name of each thread within its process: `main thread`, `worker 2`, `feeder`, `thread 4713`."""
     own = {place: _own(row, processes.get(place[0], {})) for place, row in threads.items()}
     counts = Counter((pid, name) for (pid, _), name in own.items())
     return {
@@ -57,15 +59,15 @@ def thread_names(threads: Mapping[tuple[int, int], Row], processes: Mapping[int,
 
 
 def own_name(name: str, *, first: bool, executable: str) -> str:
-    """What a thread calls itself; empty where nobody gave it a name. `first`: it is the first of its process."""
+    """The name that the program gave a thread; empty where it gave none. `first`: it is the first of its process."""
     if first or name == _PYTHONS:
         return MAIN_THREAD
-    # A new thread inherits the name of the program: it says nothing.
+    # A new thread inherits the name of the program, which is no name of its own.
     inherited = PurePath(executable).name[:_COMM]
     return "" if name == inherited or name.startswith(("python", "thread-")) else name
 
 
-def _own(row: Row, process: Row) -> str:
+def _own(row: NamedRow, process: NamedRow) -> str:
     if row["worker"] is not None:
         return f"worker {row['worker'] + 1}"
     first = row["role"] == "main" or row["tid"] == row["pid"]

@@ -7,42 +7,38 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import Cell, timed_cells, told_cells, usable_runs
-from tracekit.analysis.metrics.estimate import Estimate, pooled_median, unavailable
-from tracekit.analysis.metrics.methods import best_first, family
-from tracekit.analysis.tables import CELL, Tables, from_rows
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.cells.cell_runs import CellRuns
+from tracekit.analysis.metrics.estimate import Estimate, Numbers, Place, pooled_median, unavailable
+from tracekit.analysis.metrics.methods import find_family, sort_by_rank
+from tracekit.analysis.tables import CELL, from_rows
 
 NOT_RECORDED = unavailable("not recorded in this run")
 
-Place = tuple[Any, ...]
-"""(run_id, pid) of a process or (run_id, pid, tid) of a thread; (run_id,) of a run."""
-
-Numbers = Mapping[Place, Sequence[Estimate]]
-"""What each method says of each place."""
-
 Pool = Callable[[Sequence[Estimate]], Estimate]
+"""From the estimates of a cell's runs to that of the cell."""
 
 
-class Rows:
+class MetricRows:
     """Collects the rows of one metric of one suite."""
 
-    def __init__(self, tables: Tables, metric: str, unit: str) -> None:
+    def __init__(self, analysis: Analysis, metric: str, unit: str) -> None:
         self._fixed = {"metric": metric, "unit": unit}
-        self._runs = {run["run_id"]: run for run in usable_runs(tables)}
+        self._runs = {run["run_id"]: run for run in analysis.usable_runs}
         self.rows: list[dict[str, Any]] = []
 
-    def cell(self, cell: Cell, estimate: Estimate) -> None:
-        """A number about the pooled repeats of a cell."""
+    def add_cell(self, cell: CellRuns, estimate: Estimate) -> None:
+        """A number of the pooled repeats of a cell."""
         self.rows.append(
             {"suite_id": cell.suite_id, **cell.columns, "scope": "cell", **self._fixed, **_columns(estimate)}
         )
 
-    def run(self, run: Mapping[str, Any], estimate: Estimate) -> None:
-        """A number about one run, given as the dict of its columns."""
+    def add_run(self, run: Mapping[str, Any], estimate: Estimate) -> None:
+        """A number of one run, given as the dict of its columns."""
         self.rows.append({**_of_run(run), "scope": "run", **self._fixed, **_columns(estimate)})
 
-    def places(self, estimates: Mapping[Place, Estimate]) -> None:
-        """Numbers about processes or threads; those of runs that do not count are left out."""
+    def add_places(self, estimates: Mapping[Place, Estimate]) -> None:
+        """Numbers of processes or threads; those of runs that are not usable are left out."""
         for place, estimate in estimates.items():
             run = self._runs.get(place[0])
             if run is not None:
@@ -50,13 +46,13 @@ class Rows:
                 where = {"pid": place[1], "tid": place[2] if len(place) == 3 else None}
                 self.rows.append({**_of_run(run), "scope": scope, **where, **self._fixed, **_columns(estimate)})
 
-    def frame(self) -> pd.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """The rows as a metrics table."""
         return from_rows("metrics", self.rows)
 
 
-def from_runs(
-    tables: Tables,
+def rows_of_runs(
+    analysis: Analysis,
     metric: str,
     unit: str,
     estimates: Mapping[str, Estimate],
@@ -65,23 +61,22 @@ def from_runs(
     pool: Pool = pooled_median,
     missing: Callable[[Mapping[str, Any]], Estimate] = lambda _run: NOT_RECORDED,
 ) -> pd.DataFrame:
-    """Rows of scope run and cell from one estimate per run id, and of the places given, for what only untraced runs
-    and programs have cells of.
+    """Rows of scope run and cell from one estimate per run id, and of the places given, over the timed cells.
 
-    A run without an estimate gets what `missing` says of it, never nothing.
+    A run without an estimate gets the one that `missing` gives for it.
     """
-    rows = Rows(tables, metric, unit)
-    complete = {run["run_id"]: estimates.get(run["run_id"]) or missing(run) for run in usable_runs(tables)}
-    for run in usable_runs(tables):
-        rows.run(run, complete[run["run_id"]])
-    rows.places(places or {})
-    for cell in timed_cells(tables):
-        rows.cell(cell, pool([complete[run_id] for run_id in cell.runs]))
-    return rows.frame()
+    rows = MetricRows(analysis, metric, unit)
+    complete = {run["run_id"]: estimates.get(run["run_id"]) or missing(run) for run in analysis.usable_runs}
+    for run in analysis.usable_runs:
+        rows.add_run(run, complete[run["run_id"]])
+    rows.add_places(places or {})
+    for cell in analysis.timed_cells:
+        rows.add_cell(cell, pool([complete[run_id] for run_id in cell.runs]))
+    return rows.to_frame()
 
 
-def from_methods(
-    tables: Tables,
+def rows_of_methods(
+    analysis: Analysis,
     metric: str,
     unit: str,
     numbers: Numbers,
@@ -89,37 +84,37 @@ def from_methods(
     pool: Pool = pooled_median,
     missing: Estimate = NOT_RECORDED,
 ) -> pd.DataFrame:
-    """Rows of every place and method, the best method first; of runs, and of cells also where a light capture watched.
+    """Rows of every place and method, the best method first; of runs, and of cells of light captures as well.
 
-    A run of which no method says anything gets `missing`. A cell has a row per method that any of its runs has.
+    A run without any estimate gets `missing`. A cell has a row for each method that any of its runs has.
     """
-    rows = Rows(tables, metric, unit)
+    rows = MetricRows(analysis, metric, unit)
     complete = {
-        run["run_id"]: best_first(numbers.get((run["run_id"],), ())) or [missing] for run in usable_runs(tables)
+        run["run_id"]: sort_by_rank(numbers.get((run["run_id"],), ())) or [missing] for run in analysis.usable_runs
     }
-    for run in usable_runs(tables):
+    for run in analysis.usable_runs:
         for estimate in complete[run["run_id"]]:
-            rows.run(run, estimate)
+            rows.add_run(run, estimate)
     for place, estimates in numbers.items():
         if len(place) > 1:
-            for estimate in best_first(estimates):
-                rows.places({place: estimate})
-    for cell in told_cells(tables):
-        for estimate in pooled_by_method([complete[run_id] for run_id in cell.runs], pool):
-            rows.cell(cell, estimate)
-    return rows.frame()
+            for estimate in sort_by_rank(estimates):
+                rows.add_places({place: estimate})
+    for cell in analysis.lightly_traced_cells:
+        for estimate in pool_by_method([complete[run_id] for run_id in cell.runs], pool):
+            rows.add_cell(cell, estimate)
+    return rows.to_frame()
 
 
-def pooled_by_method(runs: Sequence[Sequence[Estimate]], pool: Pool) -> list[Estimate]:
+def pool_by_method(runs: Sequence[Sequence[Estimate]], pool: Pool) -> list[Estimate]:
     """One estimate per method over the runs of a cell that have it, the best method first."""
     by_family: dict[str, list[Estimate]] = {}
     for estimates in runs:
         for estimate in estimates:
             if estimate.available:
-                by_family.setdefault(family(estimate.method), []).append(estimate)
+                by_family.setdefault(find_family(estimate.method), []).append(estimate)
     if not by_family:
         return [pool([estimate for estimates in runs for estimate in estimates[:1]])]
-    return best_first(pool(estimates) for estimates in by_family.values())
+    return sort_by_rank(pool(estimates) for estimates in by_family.values())
 
 
 def _of_run(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From a number per thread to numbers of threads, processes, runs."""
+"""From one number per thread to numbers of threads, processes and runs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.estimate import Estimate, bound, measured
+from tracekit.analysis.metrics.estimate import Estimate, Numbers, Place, bound, measured
 from tracekit.analysis.metrics.interval_timeline import Ints
 from tracekit.analysis.metrics.lifetimes import KEYS
-from tracekit.analysis.metrics.rows import Numbers, Place
 
 
-def summed(
+def sum_threads(
     threads: pd.DataFrame,
     values: Ints,
     counted: Ints,
@@ -22,8 +21,11 @@ def summed(
     reason: str | None = None,
     every: bool = False,
 ) -> dict[Place, Estimate]:
-    """Measured numbers of each thread (rows of `lives`), and of each process and run over the threads that count, or
-    over `every` thread. `counted` is how many things a value was added up from; it becomes `n`.
+    """The measured number of each thread, and the sums over the threads of each process and run.
+
+    threads   rows of the lifetimes table; the sums are over those that count, with `every` over all
+    values    one number per row
+    counted   per row, how many events the value is the sum of; added up it becomes `n`
     """
     return {
         place: measured(float(value), method, n=count, reason=reason)
@@ -31,18 +33,18 @@ def summed(
     }
 
 
-def summed_bounds(
+def sum_bounds(
     threads: pd.DataFrame, ends: tuple[Ints, Ints, Ints], method: str, *, reason: str | None = None
 ) -> dict[Place, Estimate]:
-    """The same for intervals: lower end, value, upper end of each thread; `n` is the number of threads."""
+    """The same for bounds: lower end, value and upper end of each thread; `n` is the number of threads."""
     return {
         place: bound(float(lower), float(value), float(upper), method, n=count, reason=reason)
         for place, (lower, value, upper), count in _totals(threads, ends, np.ones(len(threads), np.int64), every=False)
     }
 
 
-def joined(*parts: Mapping[Place, Estimate]) -> Numbers:
-    """What several methods found, place by place."""
+def join_methods(*parts: Mapping[Place, Estimate]) -> Numbers:
+    """The estimates of several methods, place by place, in the order given."""
     together: dict[Place, list[Estimate]] = {}
     for part in parts:
         for place, estimate in part.items():
@@ -53,7 +55,7 @@ def joined(*parts: Mapping[Place, Estimate]) -> Numbers:
 def _totals(
     threads: pd.DataFrame, values: Sequence[Ints], counted: Ints, *, every: bool
 ) -> Iterator[tuple[Place, tuple[int, ...], int]]:
-    """Each thread, then the processes and runs: place, sums, n. Threads that had the same id are one place."""
+    """Place, sums and n of each thread, then of processes and runs. Threads that had the same id are one place."""
     names = [str(index) for index in range(len(values))]
     frame = threads[KEYS].assign(**dict(zip(names, values, strict=True)), n=counted)
     counting = frame if every else frame[threads["counts"].to_numpy(bool)]

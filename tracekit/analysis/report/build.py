@@ -6,7 +6,7 @@ import shlex
 from dataclasses import fields, replace
 
 from tracekit import __version__
-from tracekit.analysis.metrics.once import remembering
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report import environment
 from tracekit.analysis.report.cells import CellGroup
 from tracekit.analysis.report.diagnostics import view_notices
@@ -25,24 +25,23 @@ def build(tables: Tables) -> ReportView:
     """
     for name in ("runs", "metrics", "notices"):
         check(name, tables.table(name))
-    with remembering():
-        page = load_page(_text(tables, "page") or COMPARISON)(tables) or load_page(COMPARISON)(tables)
-        assert page is not None
-        found = groups(tables)
-        parts = {item.name: getattr(page, item.name) for item in fields(PageView)}
-        parts["verdicts"] = tuple(_with_status(verdict, tables) for verdict in page.verdicts)
-        return ReportView(
-            title=_text(tables, "workload")
-            or next((cell.workload for group in found for cell in group.cells), "suite"),
-            subtitle=_subtitle(tables, tuple(group for group in found if group.cells or group.traced)),
-            notices=view_notices(tables),
-            environment=environment.fact_groups(tables.suite),
-            command=_command(tables),
-            every=every_cell(found),
-            suite_id=_text(tables, "suite_id"),
-            version=__version__,
-            **parts,
-        )
+    analysis = Analysis(tables)
+    page = load_page(_text(tables, "page") or COMPARISON)(analysis) or load_page(COMPARISON)(analysis)
+    assert page is not None
+    found = groups(tables)
+    parts = {item.name: getattr(page, item.name) for item in fields(PageView)}
+    parts["verdicts"] = tuple(_with_status(verdict, tables) for verdict in page.verdicts)
+    return ReportView(
+        title=_text(tables, "workload") or next((cell.workload for group in found for cell in group.cells), "suite"),
+        subtitle=_subtitle(tables, tuple(group for group in found if group.cells or group.traced)),
+        notices=view_notices(tables),
+        environment=environment.fact_groups(tables.suite),
+        command=_command(tables),
+        every=every_cell(found),
+        suite_id=_text(tables, "suite_id"),
+        version=__version__,
+        **parts,
+    )
 
 
 def _with_status(found: Verdict, tables: Tables) -> Verdict:

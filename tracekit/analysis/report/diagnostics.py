@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracekit.analysis.metrics.bootstrap import LEAST
-from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
+from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, find_family
 from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.shares import thread_time_ns
 from tracekit.analysis.report.views import NoticeView
@@ -88,7 +88,7 @@ def _wide_bound(cells: list[ReportCell]) -> str:
     waits = [cell.best_number("gil_wait_ns") for cell in cells]
     if not any(wait.quality == "bound" and wait.upper for wait in waits):
         return ""
-    seen = any(family(wait.method) in (WAITS_PROBE, KERNEL_UPROBE) for wait in waits)
+    seen = any(find_family(wait.method) in (WAITS_PROBE, KERNEL_UPROBE) for wait in waits)
     where, here = (" where it is marked bound", "there") if seen else ("", "here")
     return (
         f"As an exact GIL wait{where}: it is a range {here}, found from what is left of the time in tasks after CPU "

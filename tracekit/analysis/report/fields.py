@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, family
+from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, find_family
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.views import LegendItem, TableField
 from tracekit.analysis.report.wording import value_text
@@ -58,4 +58,4 @@ def field_of(number: Number, sub: str, notes: Footnotes) -> TableField:
 
 def how(number: Number) -> str:
     """How a GIL wait is known: a bound or an estimate says so, what was seen says by whom."""
-    return TAGS.get(number.quality) or family(number.method)
+    return TAGS.get(number.quality) or find_family(number.method)

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.cells.observed import metric_name
 from tracekit.analysis.report.cells import BEST_FIRST, START_METHODS, CellGroup, Number, ObservedNumber, ReportCell
-from tracekit.analysis.tables import CELL, Tables
+from tracekit.analysis.tables import CELL, Tables, records
 from tracekit.bundle.names import PROGRAM, UNTRACED, is_light
 from tracekit.bundle.stream_schema import DIMENSIONS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracekit.analysis.metrics import METRICS
-from tracekit.analysis.metrics.compute import load_metric
+from tracekit.analysis.metrics.metric import load_metric
 from tracekit.analysis.report.cells import CellGroup
 from tracekit.analysis.report.ledger import PARTS
 from tracekit.analysis.report.views import MethodView

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.report.cells import Number, trust
 from tracekit.analysis.report.grouping import number_of
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 
 Place = tuple[int | None, int | None]
 """(pid, tid); (pid, None) of a process, (None, None) of the run."""

@@ -13,7 +13,7 @@ from tracekit.analysis.report.render.markdown import to_markdown
 from tracekit.analysis.report.render.tabular import to_csv, to_json
 from tracekit.analysis.report.views import ReportView
 from tracekit.analysis.tables import Tables
-from tracekit.bundle.store import explained_os_errors
+from tracekit.bundle.store import explained_os_errors, make_output_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,8 @@ def write(tables: Tables, folder: Path) -> ReportFiles:
     contents = {f"{slug}.png": data for slug, data in pictures.items()}
     contents.update({name: text.encode() for name, text in texts.items()})
     with explained_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_output_folder(folder.parent)
+        make_output_folder(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as draft:
             for name, data in contents.items():
                 (Path(draft) / name).write_bytes(data)

@@ -1,4 +1,4 @@
-"""A trace on its way to disk: events are appended as text, and nobody ever sees half a file."""
+"""Writes a trace file event by event; the file gets its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 from tracekit.bundle.store import explained_os_errors
 
-# Level 1 packs a trace to a twelfth; 9 would take ten times as long for a sixteenth.
+# Level 1 compresses a trace to a twelfth; level 9 takes ten times as long for a sixteenth.
 _LEVEL = 1
 
 
 class TraceFile:
-    """A Chrome JSON trace being written; compressed if the path ends in `.gz`. Raises OutputUnwritable.
+    """A Chrome JSON trace that is being written, compressed if the path ends in `.gz`. Raises OutputUnwritable.
 
-    `about` goes into the file's `otherData`, which the UI lists under "Info and stats".
+    `about` becomes the file's `otherData`, which the UI lists under "Info and stats".
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
@@ -41,13 +41,13 @@ class TraceFile:
         return self
 
     def add(self, events: Iterable[str]) -> None:
-        """Append events; each string holds one or more, joined by commas."""
+        """Append events; each string has one or more, joined by commas."""
         for text in events:
             self._write(self._separator + text)
             self._separator = ",\n"
 
     def add_system(self, pieces: Iterable[str]) -> None:
-        """The kernel's record as text of its own trace format; it is written when the file is closed."""
+        """Set the text of the kernel's own trace format; it is written when the file is closed."""
         self._system = pieces
 
     def __exit__(
@@ -57,7 +57,7 @@ class TraceFile:
             self._write("\n]")
             opening = ',"systemTraceEvents":"'
             for piece in self._system:
-                # Without the quotes around it: the pieces are one string.
+                # Without its quotes: the pieces form one JSON string.
                 self._write(opening + json.dumps(piece, ensure_ascii=False)[1:-1])
                 opening = ""
             self._write("}\n" if opening else '"}\n')

@@ -1,4 +1,4 @@
-"""What a trace asks of intervals: on a thread they must nest, and in a lane they must not overlap at all."""
+"""Arranges intervals as a trace needs them: nested on a thread, and without any overlap in a lane."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 
 
-def nesting_order(starts: Ints, durations: Ints, depths: Ints) -> Ints:
-    """The order that puts every caller before what it called: by start, then longest first, then depth."""
+def sort_by_nesting(starts: Ints, durations: Ints, depths: Ints) -> Ints:
+    """The indexes that put every caller before its callees: by start, then longest first, then depth."""
     order: Ints = np.lexsort((depths, -durations, starts))
     return order
 
 
-def nested_durations(starts: Sequence[int], durations: Sequence[int]) -> list[int]:
-    """The durations, each cut to end no later than its caller. Both in `nesting_order`; nanoseconds.
+def clip_nested(starts: Sequence[int], durations: Sequence[int]) -> list[int]:
+    """Cut each duration so that a call ends no later than its caller. Starts and durations (ns) as sort_by_nesting
+    orders them.
 
-    A tracer reads its clock a few times per call, so a call can seem to end a nanosecond after its caller.
-    Perfetto drops such a slice.
+    A tracer reads its clock a few times per call, so a call can seem to end a nanosecond after its caller; Perfetto
+    drops such a slice.
     """
     result: list[int] = []
     open_ends: list[int] = []
@@ -36,10 +37,10 @@ def nested_durations(starts: Sequence[int], durations: Sequence[int]) -> list[in
     return result
 
 
-def lanes(intervals: Sequence[tuple[int, int]]) -> list[int]:
-    """The lane (0, 1, ...) of each (start, end): no lane holds two at a time, and none is used needlessly.
+def assign_lanes(intervals: Sequence[tuple[int, int]]) -> list[int]:
+    """Give each (start, end) a lane 0, 1, ... so that no two in one lane overlap, with as few lanes as possible.
 
-    Tasks of asyncio overlap on one thread; `[(0, 9), (1, 3), (4, 5)]` gives `[0, 1, 1]`.
+    asyncio tasks overlap on one thread, for example. `[(0, 9), (1, 3), (4, 5)]` gives `[0, 1, 1]`.
     """
     result = [0] * len(intervals)
     free: list[int] = []

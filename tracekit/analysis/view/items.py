@@ -1,4 +1,4 @@
-"""What there is to look at: the traced runs of a suite, one run, or a trace file from anywhere."""
+"""Finds what to view: the traced runs of a suite, one run, or any trace file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle, Store, SuiteFolder
 from tracekit.core.errors import MeasurementError, NothingToDo, UsageError
 
-"""The capture whose runs show Python calls."""
 SHOWN = frozenset({VIZTRACER, WAITS, KERNEL})
-"""Captures whose runs can be looked at: the others keep samples or totals, no moments."""
+"""Captures whose runs can be viewed: the others keep samples or totals, without times."""
 
 _SUFFIXES = (".json", ".gz", ".pftrace", ".perfetto-trace", ".pb", ".zip", ".systrace")
 _SPEEDSCOPE = b"speedscope.app/file-format-schema"
@@ -36,49 +35,49 @@ class ViewItem:
     title: str
     path: Path
     detail: str = ""
-    """A remark for the list, such as what was left out."""
+    """A note for the list, such as what was left out."""
     suite_id: str = ""
     model: str = ""
     workers: int | None = None
     wall_ns: int | None = None
     calls: int | None = None
-    """Python calls in the trace; None for a file that was not built here."""
+    """Number of Python calls in the trace; None for a trace file or a capture without calls."""
     processes: tuple[str, ...] = ()
-    """Titles of the process groups in reading order; the UI alone would sort them by number of calls."""
+    """Titles of the process groups in reading order; by default the UI sorts them by number of calls."""
     overview: tuple[str, ...] = ()
-    """Titles of the tracks that come first, above the groups."""
+    """Titles of the tracks that are shown first, above the groups."""
 
     @property
     def size_bytes(self) -> int:
         return self.path.stat().st_size
 
 
-def traces_of(
+def find_traces(
     store: Store, target: str, scratch: Path, *, announce: Callable[[str], None] = lambda _text: None
 ) -> list[ViewItem]:
-    """The traces of `target`: `latest`, a suite id or its start, a run id, SUITE/RUN, or a trace file's path.
+    """Find the traces of `target`: `latest`, a suite id or a prefix of one, a run id, SUITE/RUN, or a trace file.
 
-    Those of runs are built into `scratch`: of a suite the runs with calls, or where it has none, of each model the
-    first run whose waits were seen. A suite with several of them has one more item, first in the list, that shows
-    them all from their starts. Raises NothingToDo without a traced run, UsageError for an unknown target.
+    The traces of runs are built in `scratch`: of a suite the runs with calls, or without any the first run of each cell
+    with recorded waits or scheduling. For several runs, the first item shows all of them, each from its own start.
+    Raises NothingToDo without a traced run, UsageError for an unknown target.
     """
     path = Path(target)
     if path.is_file() or (path.suffix in _SUFFIXES and not path.is_dir()):
         return [_file_item(path)]
-    found = _run_of(store, target)
+    found = _find_run(store, target)
     if found is not None:
         folder, bundle = found
         spec = bundle.spec()
         if not _captures(spec) & SHOWN:
             raise NothingToDo(
                 f"run {spec.run_id} was made with capture {spec.capture!r} and has no calls or waits to show",
-                _way(spec),
+                _suggest_command(spec),
             )
         return _build(folder, [(bundle, spec)], scratch, announce)
     folder = store.suite(target)
-    traced = chosen(list(_traced(folder, announce)))
+    traced = choose_runs(list(_traced(folder, announce)))
     if not traced:
-        raise NothingToDo(f"suite {folder.suite_id} has no run with a trace", _way_for(folder))
+        raise NothingToDo(f"suite {folder.suite_id} has no run with a trace", _suggest_for_suite(folder))
     return _build(folder, traced, scratch, announce)
 
 
@@ -92,15 +91,15 @@ def _traced(folder: SuiteFolder, announce: Callable[[str], None]) -> Iterator[tu
         except MeasurementError as error:
             announce(f"left out: {error}")
             continue
-        # However a program ended, what was seen of it can be looked at.
+        # A program that was killed still leaves a trace up to then.
         if status == "ok" or (spec.program and status == "killed"):
             yield bundle, spec
         else:
             announce(f"left out: run {spec.run_id} ended as {status}")
 
 
-def chosen(traced: list[tuple[Bundle, RunSpec]]) -> list[tuple[Bundle, RunSpec]]:
-    """The runs with calls; where there are none, one repeat of each cell whose waits or scheduling were recorded."""
+def choose_runs(traced: list[tuple[Bundle, RunSpec]]) -> list[tuple[Bundle, RunSpec]]:
+    """Choose the runs with calls; without any, the first run of each cell with recorded waits or scheduling."""
     with_calls = [item for item in traced if VIZTRACER in _captures(item[1])]
     if with_calls:
         return with_calls
@@ -114,22 +113,22 @@ def _captures(spec: RunSpec) -> frozenset[str]:
     return split_capture(spec.capture)
 
 
-def _way(spec: RunSpec) -> str:
-    """The command that gives something to look at."""
+def _suggest_command(spec: RunSpec) -> str:
+    """The command that records something to view."""
     if spec.program:
         return f"tracekit record --capture waits -- {shlex.join(spec.program)}"
     return f"tracekit run {spec.workload} --capture {VIZTRACER}"
 
 
-def _way_for(folder: SuiteFolder) -> str:
+def _suggest_for_suite(folder: SuiteFolder) -> str:
     for bundle in folder.bundles():
         with suppress(MeasurementError):
-            return _way(bundle.spec())
+            return _suggest_command(bundle.spec())
     return f"tracekit run {folder.facts().get('workload') or 'matmul'} --capture {VIZTRACER}"
 
 
-def _run_of(store: Store, target: str) -> tuple[SuiteFolder, Bundle] | None:
-    """The run called so; of several suites with such a run the newest. None when there is none."""
+def _find_run(store: Store, target: str) -> tuple[SuiteFolder, Bundle] | None:
+    """Find a run by its id, in the newest suite that has one; None without any."""
     suite, _, name = target.rpartition("/")
     folders = [store.suite(suite)] if suite else store.suites()
     for folder in reversed(folders):
@@ -144,15 +143,15 @@ def _run_of(store: Store, target: str) -> tuple[SuiteFolder, Bundle] | None:
 def _build(
     folder: SuiteFolder, traced: list[tuple[Bundle, RunSpec]], scratch: Path, announce: Callable[[str], None]
 ) -> list[ViewItem]:
-    names = titles([spec for _, spec in traced])
+    names = name_runs([spec for _, spec in traced])
     built: list[ViewItem] = []
 
     def parts() -> Iterator[SuitePart]:
-        # One run is in memory at a time: its own trace is written on the way into the common one.
+        # One run is in memory at a time: its own trace is written first, then its part of the common one.
         for (bundle, spec), title in zip(traced, names, strict=True):
             announce(f"reading {title}")
             tables = load_run(bundle, traces=True)
-            path = scratch / f"{len(built) + 1}-{slug(title)}.json.gz"
+            path = scratch / f"{len(built) + 1}-{make_slug(title)}.json.gz"
             facts = build_run(tables, spec.run_id, path)
             wall = tables.runs.loc[tables.runs["run_id"] == spec.run_id, "wall_ns"]
             built.append(_item(title, path, facts, folder.suite_id, spec=spec, wall_ns=_first_int(wall)))
@@ -162,7 +161,7 @@ def _build(
         for _ in parts():
             pass
         return built
-    common = scratch / f"0-{slug(folder.suite_id)}-all.json.gz"
+    common = scratch / f"0-{make_slug(folder.suite_id)}-all.json.gz"
     facts = build_suite(parts(), common, limit=EVENT_LIMIT // len(traced))
     return [_item("all runs, from their starts", common, facts, folder.suite_id), *built]
 
@@ -185,7 +184,7 @@ def _item(
     if facts.shortest_wait_ns:
         left_out.append(f"waits shorter than {facts.shortest_wait_ns / 1000:.1f} us are left out")
     if facts.sched_ends_ns is not None:
-        left_out.append(f"who was on which CPU is left out from {facts.sched_ends_ns / 1e9:.2f} s on")
+        left_out.append(f"CPU scheduling is left out from {facts.sched_ends_ns / 1e9:.2f} s on")
     item = replace(item, detail="; ".join(left_out))
     if spec is None:
         return item
@@ -194,8 +193,8 @@ def _item(
     return replace(item, model=spec.model, workers=spec.workers, wall_ns=wall_ns)
 
 
-def titles(specs: list[RunSpec]) -> list[str]:
-    """The shortest names that tell the runs apart: model; with capture, workers, interpreter; else run ids."""
+def name_runs(specs: list[RunSpec]) -> list[str]:
+    """Give runs the shortest unique names: by model; with capture, workers, interpreter; else by run id."""
     steps: list[Callable[[RunSpec], str]] = [
         lambda spec: spec.workload if spec.program else spec.model,
         lambda spec: f"{spec.model}, capture {spec.capture}",
@@ -213,7 +212,7 @@ def titles(specs: list[RunSpec]) -> list[str]:
 
 
 def _file_item(path: Path) -> ViewItem:
-    """A trace file as it is. Raises UsageError for what the UI cannot open."""
+    """Make an item of a trace file. Raises UsageError for a file that the UI cannot open."""
     try:
         beginning = _beginning(path)
     except OSError as error:
@@ -228,7 +227,7 @@ def _file_item(path: Path) -> ViewItem:
     looks_right = beginning.lstrip()[:1] in (b"{", b"[") if path.suffix == ".json" else True
     if path.suffix not in _SUFFIXES or not looks_right:
         raise UsageError(
-            f"{path} is no trace that the viewer opens (.json, .json.gz, .pftrace, .perfetto-trace)",
+            f"{path} is not a trace that the viewer opens (.json, .json.gz, .pftrace, .perfetto-trace)",
             f"tracekit run matmul --capture {VIZTRACER}",
         )
     return ViewItem(title=path.name, path=path.resolve())
@@ -246,8 +245,8 @@ def _beginning(path: Path) -> bytes:
         raise UsageError(f"{path} is not a whole gzip file: {error}", f"gzip -t {path}") from error
 
 
-def slug(text: str) -> str:
-    """A file name for the address bar: ASCII letters, digits, `.`, `_` and `-` only."""
+def make_slug(text: str) -> str:
+    """Make a file name for addresses: ASCII letters, digits, `.`, `_` and `-` only."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:100] or "trace"
 
 

@@ -1,4 +1,4 @@
-"""The list of traces: one plain page without scripts, fonts or pictures."""
+"""Makes the page that lists the traces, without scripts, fonts or images."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _HEAD = """<tr><th scope="col">Trace</th><th scope="col" class="number">Workers<
 <th scope="col" class="number">Size</th><th scope="col">File</th></tr>"""
 
 
-def landing_page(entries: Sequence[tuple[ViewItem, str, str]]) -> str:
-    """The page that lists traces; an entry is the item, the address that opens it and that of its file."""
+def make_landing_page(entries: Sequence[tuple[ViewItem, str, str]]) -> str:
+    """Make the page; an entry is an item, the address that opens it, and the address of its file."""
     rows = "\n".join(_row(*entry) for entry in entries)
     suites = {item.suite_id for item, _, _ in entries if item.suite_id}
     heading = escape(f"Traces of {suites.pop()}" if len(suites) == 1 else "Traces")
@@ -56,8 +56,8 @@ def landing_page(entries: Sequence[tuple[ViewItem, str, str]]) -> str:
 </tbody>
 </table>
 </div>
-<p class="note">Tracing makes every Python call slower, so a traced wall is no result: compare the models in
-the report, and look here at what happens when. In the viewer W and S zoom, A and D move, F fits the selected
+<p class="note">Tracing slows down every Python call, so a traced wall is not a result: compare the models in
+the report, and see here what happens when. In the viewer W and S zoom, A and D move, F fits the selected
 slice.</p>
 </body>
 </html>

@@ -1,4 +1,7 @@
-"""HOW a run is watched: one capture per file, applied from the parent, around the measured process."""
+"""HOW a run is watched: one capture per file, applied from the parent, around the measured process.
+
+A capture comes in by its name (`load_capture`) and leaves its files in the bundle. Open `waits.py` first.
+"""
 
 from __future__ import annotations
 
@@ -8,64 +11,67 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tracekit.bundle.names import UNTRACED
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice
 from tracekit.core.registry import Registry
 from tracekit.system.interpreters import Interpreter
 
-_PRELOAD = "LD_PRELOAD"
-"""The one variable that several captures set."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """What a preflight found: `extra_path` is the folder with the tool's packages for the measured interpreter."""
-
-    extra_path: str = ""
+PRELOAD = "LD_PRELOAD"
+"""The loader's variable, the one that several captures set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provision:
-    """Whether missing packages may be installed for other interpreters, and where they are kept."""
+    """Whether missing packages may be installed for other interpreters, and the folder that they are kept in."""
 
     allowed: bool = False
     cache: Path = field(default_factory=Path)
 
 
 class Capture:
-    """One way of watching.
+    """A way to watch a run; this one, `none`, watches nothing.
 
     passes_exit_code   whether the wrapped command ends with the measured program's own exit code
     """
 
-    name = ""
+    name = UNTRACED
     passes_exit_code = True
 
-    def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
-        """Find out, by trying, whether this capture works here. Raises CaptureUnavailable with a hint."""
-        raise NotImplementedError
+    def preflight(self, interpreter: Interpreter, provision: Provision) -> str:
+        """Find out, by trying, whether this capture works here.
+
+        Returns the folder with the tool's packages for this interpreter, empty where it needs none. Raises
+        CaptureUnavailable.
+        """
+        return ""
 
     def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
         """The command that runs `argv` under this capture."""
-        raise NotImplementedError
+        return argv
 
     def around(self, spec: RunSpec, bundle: Bundle) -> AbstractContextManager[dict[str, str]]:
-        """Entered just before the measured process is started and left when nothing of it runs any more, whatever
-        happened; gives variables to add to its environment. Raises CaptureUnavailable."""
+        """A context to start and end the measured process in; gives variables to add to its environment.
+
+        It is left when nothing of the process runs any more, whatever happened. Raises CaptureUnavailable.
+        """
         return nullcontext({})
 
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
-        """After the run: check that the tool left what it should for these measured processes."""
-        raise NotImplementedError
+        """After the run: check that the tool left its files for these measured processes."""
+        return []
 
-    def processes(self, bundle: Bundle) -> list[dict[str, Any]]:
-        """What the capture knows of each process that it saw, for the manifest: pid, ppid, start_ticks, executable,
-        started_ns, ended_ns, ended (exit, _exit, signal, unknown), exit_code (negative for a signal), lost."""
+    def read_processes(self, bundle: Bundle) -> list[dict[str, Any]]:
+        """The processes that the capture recorded, as rows of the manifest.
+
+        pid, ppid, start_ticks, executable, started_ns, ended_ns, ended (exit, _exit, signal, unknown), exit_code
+        (negative for a signal), lost.
+        """
         return []
 
 
-class Together(Capture):
+class CombinedCapture(Capture):
     """Several captures of one run: `waits+kernel`."""
 
     def __init__(self, parts: list[Capture]) -> None:
@@ -73,9 +79,9 @@ class Together(Capture):
         self.passes_exit_code = all(part.passes_exit_code for part in parts)
         self._parts = parts
 
-    def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
-        ready = [part.preflight(interpreter, provision) for part in self._parts]
-        return Ready(extra_path=next((each.extra_path for each in ready if each.extra_path), ""))
+    def preflight(self, interpreter: Interpreter, provision: Provision) -> str:
+        folders = [part.preflight(interpreter, provision) for part in self._parts]
+        return next(filter(None, folders), "")
 
     def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
         for part in self._parts:
@@ -88,36 +94,38 @@ class Together(Capture):
             variables: dict[str, str] = {}
             for part in self._parts:
                 more = stack.enter_context(part.around(spec, bundle))
-                both = variables.keys() & more.keys() & {_PRELOAD}
-                variables |= more | {name: _joined(variables[name], more[name]) for name in both}
+                both = variables.keys() & more.keys() & {PRELOAD}
+                variables |= more | {name: _join_libraries(variables[name], more[name]) for name in both}
             yield variables
 
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
         pids = list(pids)
         return [found for part in self._parts for found in part.collect(spec, bundle, pids)]
 
-    def processes(self, bundle: Bundle) -> list[dict[str, Any]]:
-        # The first that knows them tells: they see the same ones.
-        return next(filter(None, (part.processes(bundle) for part in self._parts)), [])
+    def read_processes(self, bundle: Bundle) -> list[dict[str, Any]]:
+        # They record the same processes: the first that has any is enough.
+        return next(filter(None, (part.read_processes(bundle) for part in self._parts)), [])
 
 
-def _joined(first: str, second: str) -> str:
-    """Two lists of libraries to preload in one, each library once."""
+def _join_libraries(first: str, second: str) -> str:
+    """Two values of LD_PRELOAD as one, each library once."""
     return ":".join(dict.fromkeys(name for value in (first, second) for name in value.split(":") if name))
 
 
-def named(name: str) -> Capture:
+def load_capture(name: str) -> Capture:
     """The capture of that name, or several joined by `+`. Raises UsageError."""
     parts: list[Capture] = [CAPTURES.load(part) for part in name.split("+")]
-    return parts[0] if len(parts) == 1 else Together(parts)
+    return parts[0] if len(parts) == 1 else CombinedCapture(parts)
 
+
+NONE = Capture()
 
 _HERE = "tracekit.measure.capture"
 
 CAPTURES = Registry(
     "capture",
     {
-        "none": (f"{_HERE}.none:CAPTURE", "nothing: the runs that give the timings"),
+        UNTRACED: (f"{_HERE}:NONE", "nothing: the runs that give the timings"),
         "viztracer": (
             f"{_HERE}.viztracer:CAPTURE",
             "every Python call of every process, as slices on a timeline",
@@ -128,15 +136,15 @@ CAPTURES = Registry(
         ),
         "waits": (
             f"{_HERE}.waits:CAPTURE",
-            "every wait of every thread, for the GIL and else, with the function it was in; needs no privileges",
+            "every wait of every thread, for the GIL and otherwise, with its function; needs no privileges",
         ),
         "stages": (
             f"{_HERE}.stages:CAPTURE",
-            "how far each new process had come, when: loader, interpreter, site; needs no privileges",
+            "the stages of each process's start: loader, interpreter, site; needs no privileges",
         ),
         "kernel": (
             f"{_HERE}.kernel:CAPTURE",
-            "the kernel's own account of every switch and every take of the GIL; needs root",
+            "every context switch and every GIL take, recorded by the kernel; needs root",
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""Where `take_gil` and `drop_gil` are: the file of an interpreter that holds them, and their offsets in it.
+"""Finds `take_gil` and `drop_gil` of an interpreter: the file that holds them, and their offsets in it.
 
 Both are local functions, so only a full symbol table names them: the file's own, Fedora's compressed one in
 `.gnu_debugdata`, or that of a separate debug file found by build id. The compiler may have split or cloned a function
@@ -26,7 +26,7 @@ FUNCTIONS = ("take_gil", "drop_gil")
 
 _SYMBOL = re.compile(r"(take_gil|drop_gil)(?:\.(?:lto_priv|constprop|isra|part)\.\d+)*")
 _DEBUG_FILES = Path("/usr/lib/debug/.build-id")
-_ASK = """
+_INSPECTION = """
 import json, os, struct, sys
 def offsets():
     try:
@@ -53,37 +53,37 @@ with open("/proc/self/maps", "rb") as file:
 paths = dict.fromkeys(os.fsdecode(words[5]) for words in lines if len(words) == 6 and b"x" in words[1])
 print(json.dumps([offsets(), [path for path in paths if path.startswith("/")]]))
 """
-_ASK_TIMEOUT_S = 30
+_TIMEOUT_S = 30
 
 _FIRST_ARGUMENT = {"x86_64": "%di", "aarch64": "%x0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GilSymbols:
-    """Where to put the probes: `offsets` are positions in the file `path`, by the symbol's full name."""
+    """Where the uprobes go: `offsets` are positions in the file `path`, by the symbol's full name."""
 
     path: str
     offsets: dict[str, int]
     gil: str = ""
-    """How a uprobe on take_gil reads which GIL is meant, from the thread state it is called with; empty: no way."""
+    """The argument of a uprobe on take_gil that reads which GIL is taken; empty where it cannot be read."""
 
 
 @lru_cache(maxsize=64)
-def find(executable: str) -> GilSymbols | None:
-    """The symbols of that interpreter, None when there are none to be found.
+def find_gil_symbols(executable: str) -> GilSymbols | None:
+    """The symbols of that interpreter, None where there are none.
 
-    The interpreter is asked which files it maps, since only the loader knows which library it takes.
+    The interpreter is run to list the files that it maps, since only the loader knows which library it takes.
     """
-    places, paths = _ask(executable)
+    places, paths = _inspect(executable)
     for path in paths:
-        offsets = offsets_in(path)
+        offsets = read_offsets(path)
         # Where drop_gil went into its callers, as in free-threaded builds, the waits are known and the holds are not.
-        if any(function_of(name) == "take_gil" for name in offsets):
-            return GilSymbols(path=str(path), offsets=offsets, gil=_gil_argument(places, offsets))
+        if any(base_name(name) == "take_gil" for name in offsets):
+            return GilSymbols(path=str(path), offsets=offsets, gil=_format_gil_argument(places, offsets))
     return None
 
 
-def _gil_argument(places: list[int] | None, offsets: dict[str, int]) -> str:
+def _format_gil_argument(places: list[int] | None, offsets: dict[str, int]) -> str:
     register = _FIRST_ARGUMENT.get(platform.machine())
     # A clone or a part of a function may be called with other arguments.
     plain = all(re.fullmatch(r"\w+(\.lto_priv\.\d+)?", name) for name in offsets)
@@ -93,12 +93,12 @@ def _gil_argument(places: list[int] | None, offsets: dict[str, int]) -> str:
     return f"+{gil}(+{interpreter}({register})):x64"
 
 
-def function_of(symbol: str) -> str:
+def base_name(symbol: str) -> str:
     """`take_gil.lto_priv.0` -> `take_gil`."""
     return symbol.partition(".")[0]
 
 
-def offsets_in(path: Path) -> dict[str, int]:
+def read_offsets(path: Path) -> dict[str, int]:
     """Symbol -> offset in the file, for every symbol of FUNCTIONS; empty when the file has none or is no ELF file."""
     try:
         with path.open("rb") as file:
@@ -114,15 +114,18 @@ def offsets_in(path: Path) -> dict[str, int]:
     return {}
 
 
-def _ask(executable: str) -> tuple[list[int] | None, list[Path]]:
-    """What the interpreter says of itself: the offsets of the interpreter in a thread state and of the pointer to its
-    GIL in that, None before 3.12, where a process has one GIL; and the files it maps, the likeliest first."""
+def _inspect(executable: str) -> tuple[list[int] | None, list[Path]]:
+    """Run the interpreter to inspect itself.
+
+    Returns the offset of the interpreter in a thread state and that of the pointer to its GIL in the interpreter, None
+    before 3.12, where a process has one GIL; and the files that it maps, the likeliest first.
+    """
     try:
         done = subprocess.run(
-            [executable, "-I", "-S", "-c", _ASK],
+            [executable, "-I", "-S", "-c", _INSPECTION],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_ASK_TIMEOUT_S,
+            timeout=_TIMEOUT_S,
             check=True,
             cwd="/",
         )

@@ -1,13 +1,13 @@
-"""kernel: the kernel's own account of a run, through a private tracefs instance; needs root.
+"""kernel: what the kernel records of a run, through a private tracefs instance; needs root.
 
-uprobes on entry and return of CPython's take_gil and drop_gil, every switch and wake-up of the run's threads, and the
-births, execs and ends of its processes, all on CLOCK_MONOTONIC. The run's tree is followed by the kernel itself: the
+uprobes on entry and return of CPython's take_gil and drop_gil, every context switch and wake-up of the run's threads,
+and the start, exec and end of its processes, all on CLOCK_MONOTONIC. The kernel follows the process tree itself: the
 thread that starts the measured process is the first of `set_event_pid`, and `event-fork` adds whatever it forks; that
-thread itself is left out when the files are read. The buffers are copied as binary pages and parsed after the run.
+thread is left out when the files are read. The buffers are copied as binary pages and parsed after the run.
 
 Cost: 4 to 7 us for each release and take of the GIL, of which an interpreter that starts does some 800, and about 1 us
-for a context switch; nothing in between. A uprobe is in the file: whatever else runs the same libpython meanwhile is
-slowed down as much, though not recorded.
+for a context switch; nothing in between. A uprobe is in the file: other processes with the same libpython are slowed
+down as much meanwhile, though not recorded.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle, write_json
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.core.notices import Notice, notice
-from tracekit.measure.capture import Capture, Provision, Ready
-from tracekit.measure.capture.gil_symbols import GilSymbols, find, function_of
+from tracekit.measure.capture import Capture, Provision
+from tracekit.measure.capture.gil_symbols import GilSymbols, base_name, find_gil_symbols
 from tracekit.measure.capture.page_reader import PageReader
 from tracekit.system import tracefs
 from tracekit.system.interpreters import Interpreter
+from tracekit.system.process_table import read_start_ticks
 
 _BUFFER_KB = 8192
 """Of each CPU: some 120,000 context switches. Read when half of it is full."""
@@ -45,34 +46,31 @@ _numbers = itertools.count()
 
 
 class KernelCapture(Capture):
-    """See the module."""
+    """Records the context switches and the GIL takes of a run in a private tracefs instance."""
 
     name = "kernel"
 
-    def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
+    def preflight(self, interpreter: Interpreter, provision: Provision) -> str:
         if sys.platform != "linux" or sys.byteorder != "little":
             raise CaptureUnavailable(
                 f"the kernel capture needs Linux on a little-endian machine, this is {sys.platform}",
                 _OTHER,
             )
         with ExitStack() as stack:
-            _make(stack, find(interpreter.executable))
-        return Ready()
-
-    def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
-        return argv
+            _make_instance(stack, find_gil_symbols(interpreter.executable))
+        return ""
 
     @contextmanager
     def around(self, spec: RunSpec, bundle: Bundle) -> Iterator[dict[str, str]]:
         folder = bundle.raw / FOLDER
         folder.mkdir(exist_ok=True)
-        # Only what is known to be a Python is asked: to ask is to run it, and a program runs once.
-        symbols = find(spec.python) if spec.python else None
+        # To inspect an interpreter is to run it, and a recorded program runs once: only a known Python is inspected.
+        symbols = find_gil_symbols(spec.python) if spec.python else None
         with ExitStack() as stack:
             # Left in reverse: tracing ends and the rest is read before the instance goes.
-            instance, owner = _make(stack, symbols)
-            meta = _describe(instance, owner, symbols)
-            # Before this thread's children are followed: the reader is none of the run's.
+            instance, owner = _make_instance(stack, symbols)
+            meta = _describe_events(instance, owner, symbols)
+            # Before this thread's children are followed: the reader is not part of the run.
             reader = PageReader(instance, folder, meta["page_bytes"])
             stack.callback(_finish, instance, reader, folder, meta)
             _switch_on(instance, owner, symbols)
@@ -89,36 +87,36 @@ class KernelCapture(Capture):
         return found
 
 
-def _make(stack: ExitStack, symbols: GilSymbols | None) -> tuple[Path, tracefs.Owner]:
-    """An instance that is switched off, with its uprobes; `stack` removes both. Raises CaptureUnavailable."""
-    root = _root()
+def _make_instance(stack: ExitStack, symbols: GilSymbols | None) -> tuple[Path, tracefs.Owner]:
+    """Make an instance, switched off, with its uprobes; `stack` removes both. Raises CaptureUnavailable."""
+    root = _find_tracefs()
     pid = os.getpid()
-    owner = tracefs.Owner(pid, tracefs.start_ticks(pid) or 0, next(_numbers))
+    owner = tracefs.Owner(pid, read_start_ticks(pid) or 0, next(_numbers))
     instance = root / "instances" / owner.instance
-    stack.callback(_remove, owner)
-    with _explained(f"make {instance}"):
+    stack.callback(_remove_instance, owner)
+    with _explain_refusal(f"make {instance}"):
         instance.mkdir()
-        tracefs.write(instance / "tracing_on", "0")
-        tracefs.write(instance / "trace_clock", "mono")
+        tracefs.write_setting(instance / "tracing_on", "0")
+        tracefs.write_setting(instance / "trace_clock", "mono")
     if symbols is not None:
         if not (root / "uprobe_events").exists():
             raise CaptureUnavailable("this kernel has no uprobes (CONFIG_UPROBE_EVENTS)", _OTHER)
-        with _explained(f"put uprobes into {symbols.path}"):
+        with _explain_refusal(f"put uprobes into {symbols.path}"):
             for line in _probe_lines(owner, symbols):
                 tracefs.define_probe(root, line)
     return instance, owner
 
 
-def _root() -> Path:
-    """Where tracefs is. Raises CaptureUnavailable."""
-    root = tracefs.place()
+def _find_tracefs() -> Path:
+    """The folder of tracefs. Raises CaptureUnavailable."""
+    root = tracefs.find_tracefs()
     if root is None:
         if os.geteuid() != 0:
             raise CaptureUnavailable("the kernel capture needs root to use tracefs", "sudo tracekit run ...")
         raise CaptureUnavailable(
             "tracefs is not mounted on /sys/kernel/tracing", "sudo mount -t tracefs nodev /sys/kernel/tracing"
         )
-    if not tracefs.in_initial_pid_namespace():
+    if not tracefs.is_in_initial_pid_namespace():
         raise CaptureUnavailable(
             "process ids here are those of a container, and the kernel traces by the host's",
             "docker run --privileged --pid=host -v /sys/kernel/tracing:/sys/kernel/tracing ...",
@@ -127,30 +125,30 @@ def _root() -> Path:
 
 
 @contextmanager
-def _explained(action: str, hint: str = _OTHER) -> Iterator[None]:
-    """Turn what tracefs refuses into CaptureUnavailable."""
+def _explain_refusal(action: str, hint: str = _OTHER) -> Iterator[None]:
+    """Turn an error of tracefs into CaptureUnavailable."""
     try:
         yield
     except OSError as error:
-        said = f"tracefs refused to {action}: {error.strerror or error}"
+        reason = f"tracefs refused to {action}: {error.strerror or error}"
         if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
-            raise CaptureUnavailable(f"{said} (not root)", "sudo tracekit run ...") from error
+            raise CaptureUnavailable(f"{reason} (not root)", "sudo tracekit run ...") from error
         if error.errno in (errno.EACCES, errno.EPERM):
             allowed = "docker run --privileged ... (outside a container: cat /sys/kernel/security/lockdown)"
-            raise CaptureUnavailable(said, allowed) from error
-        raise CaptureUnavailable(said, hint) from error
+            raise CaptureUnavailable(reason, allowed) from error
+        raise CaptureUnavailable(reason, hint) from error
 
 
-def _remove(owner: tracefs.Owner) -> None:
-    with _explained(f"remove {owner.instance}", "tracekit doctor --clean"):
-        tracefs.remove(owner)
+def _remove_instance(owner: tracefs.Owner) -> None:
+    with _explain_refusal(f"remove {owner.instance}", "tracekit doctor --clean"):
+        tracefs.remove_traces(owner)
 
 
 def _probe_names(symbols: GilSymbols) -> dict[str, tuple[str, str]]:
     """Probe name -> (p or r, symbol). A clone's suffix is no part of a valid name, so they are numbered."""
     names = {}
     for number, symbol in enumerate(sorted(symbols.offsets)):
-        function = function_of(symbol).removesuffix("_gil")
+        function = base_name(symbol).removesuffix("_gil")
         names[f"{function}{number}"] = ("p", symbol)
         names[f"{function}{number}_return"] = ("r", symbol)
     return names
@@ -160,22 +158,22 @@ def _probe_lines(owner: tracefs.Owner, symbols: GilSymbols) -> list[str]:
     lines = []
     for name, (kind, symbol) in _probe_names(symbols).items():
         line = f"{kind}:{owner.group}/{name} {symbols.path}:0x{symbols.offsets[symbol]:x}"
-        is_take = kind == "p" and function_of(symbol) == "take_gil"
+        is_take = kind == "p" and base_name(symbol) == "take_gil"
         lines.append(f"{line} gil={symbols.gil}" if is_take and symbols.gil else line)
     return lines
 
 
-def _describe(instance: Path, owner: tracefs.Owner, symbols: GilSymbols | None) -> dict[str, Any]:
-    """What a reader of the pages must know; the counts of lost events are added at the end."""
+def _describe_events(instance: Path, owner: tracefs.Owner, symbols: GilSymbols | None) -> dict[str, Any]:
+    """The content of meta.json, which the pages are read with; the counts of lost events are added at the end."""
     uprobes = {
         f"{owner.group}/{name}": {
-            "function": function_of(symbol),
+            "function": base_name(symbol),
             "at": "entry" if kind == "p" else "return",
             "symbol": symbol,
         }
         for name, (kind, symbol) in ({} if symbols is None else _probe_names(symbols)).items()
     }
-    with _explained(f"describe {instance.name}"):
+    with _explain_refusal(f"describe {instance.name}"):
         header_page = (instance / "events" / "header_page").read_text(encoding="utf-8")
         formats = {
             name: (instance / "events" / name / "format").read_text(encoding="utf-8") for name in (*EVENTS, *uprobes)
@@ -194,7 +192,7 @@ def _describe(instance: Path, owner: tracefs.Owner, symbols: GilSymbols | None) 
 
 
 def _page_bytes(instance: Path) -> int:
-    """What one read of a buffer gives: the kernel's page, or more where somebody set larger sub-buffers."""
+    """The bytes that one read of a buffer gives: a page of the kernel, or more where larger sub-buffers are set."""
     try:
         return int((instance / "buffer_subbuf_size_kb").read_text()) * 1024
     except FileNotFoundError:
@@ -202,26 +200,26 @@ def _page_bytes(instance: Path) -> int:
 
 
 def _switch_on(instance: Path, owner: tracefs.Owner, symbols: GilSymbols | None) -> None:
-    with _explained(f"trace in {instance.name}"):
+    with _explain_refusal(f"trace in {instance.name}"):
         _size_buffers(instance)
         # The oldest are overwritten when the reader is late: then the pages say where events are missing.
-        tracefs.write(instance / "options" / "overwrite", "1")
-        tracefs.write(instance / "options" / "event-fork", "1")
-        tracefs.write(instance / "set_event_pid", str(threading.get_native_id()))
+        tracefs.write_setting(instance / "options" / "overwrite", "1")
+        tracefs.write_setting(instance / "options" / "event-fork", "1")
+        tracefs.write_setting(instance / "set_event_pid", str(threading.get_native_id()))
         for name in EVENTS:
-            tracefs.write(instance / "events" / name / "enable", "1")
+            tracefs.write_setting(instance / "events" / name / "enable", "1")
         if symbols is not None:
-            tracefs.write(instance / "events" / owner.group / "enable", "1")
-        tracefs.write(instance / "tracing_on", "1")
+            tracefs.write_setting(instance / "events" / owner.group / "enable", "1")
+        tracefs.write_setting(instance / "tracing_on", "1")
 
 
 def _size_buffers(instance: Path) -> None:
-    """Large buffers, or as large as memory allows. Raises OSError."""
+    """Make the buffers as large as memory allows, up to _BUFFER_KB each. Raises OSError."""
     cpus = len(list(instance.glob("per_cpu/cpu[0-9]*")))
     size = max(_LEAST_BUFFER_KB, min(_BUFFER_KB, _BUFFERS_KB // max(cpus, 1)))
     while True:
         try:
-            tracefs.write(instance / "buffer_size_kb", str(size))
+            tracefs.write_setting(instance / "buffer_size_kb", str(size))
         except OSError as error:
             if error.errno != errno.ENOMEM or size <= _LEAST_BUFFER_KB:
                 raise
@@ -231,18 +229,18 @@ def _size_buffers(instance: Path) -> None:
 
 
 def _finish(instance: Path, reader: PageReader, folder: Path, meta: dict[str, Any]) -> None:
-    """Switch off, take the rest, and write down what was lost. Raises OSError where the bundle cannot be written."""
+    """Switch tracing off, read the rest, and write meta.json. Raises OSError where the bundle cannot be written."""
     try:
-        with _explained(f"end tracing in {instance.name}"):
-            tracefs.write(instance / "tracing_on", "0")
-            meta["cpus"] = {path.name: _stats(path) for path in sorted(instance.glob("per_cpu/cpu[0-9]*"))}
+        with _explain_refusal(f"end tracing in {instance.name}"):
+            tracefs.write_setting(instance / "tracing_on", "0")
+            meta["cpus"] = {path.name: _count_losses(path) for path in sorted(instance.glob("per_cpu/cpu[0-9]*"))}
     finally:
         reader.finish()
     write_json(folder / META, meta)
 
 
-def _stats(cpu: Path) -> dict[str, int]:
-    """The counts of one CPU's buffer."""
+def _count_losses(cpu: Path) -> dict[str, int]:
+    """The counts of lost events of one CPU's buffer, by kind."""
     lines = (line.partition(":") for line in (cpu / "stats").read_text().splitlines())
     found = {name: value for name, _, value in lines}
     return {kind: int(found.get(kind, 0)) for kind in _LOSSES}

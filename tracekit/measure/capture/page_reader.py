@@ -1,7 +1,7 @@
-"""Empties a tracefs instance's buffers into files while a run goes on: whole pages, nothing parsed.
+"""Copies the buffers of a tracefs instance into files during a run: whole pages, nothing parsed.
 
-A thread of tracekit's own process, never of the measured one. It sleeps until a buffer is filled to `buffer_percent`,
-and looks once a second at the latest, which is the most that a killed tracekit loses.
+By a thread of tracekit's own process, never of the measured one. It sleeps until a buffer is filled to `buffer_percent`
+and reads at least once a second, which is the most that is lost when tracekit is killed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tracekit.bundle.kernel_files import PAGES
 
 _WAIT_MS = 1000
 _PAUSE_MS = 20
-"""Older kernels wake a reader at the first event: then it looks this often instead of for every event."""
+"""Older kernels wake a reader at the first event: with this pause it reads in turns instead of event by event."""
 
 
 class PageReader:
@@ -40,7 +40,7 @@ class PageReader:
         self._thread.start()
 
     def finish(self) -> None:
-        """Take what is left, once tracing is off, and close everything. Raises OSError when a page was not written."""
+        """Read the rest, once tracing is off, and close everything. Raises OSError where a page was not written."""
         os.eventfd_write(self._ended, 1)
         self._thread.join()
         try:

@@ -1,4 +1,4 @@
-"""Preloading a probe into a measured program: finding its library, trying it, and the variables that do it."""
+"""Preloading a probe into a measured program: find its library, try it, and make the loader's variable."""
 
 from __future__ import annotations
 
@@ -12,43 +12,41 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tracekit.core.errors import CaptureUnavailable
+from tracekit.measure.capture import PRELOAD
 from tracekit.measure.probe import compile as probe
-from tracekit.measure.probe.compile import Probe
-from tracekit.measure.process.scratch import own_prefix
+from tracekit.measure.probe.compile import ProbeLibrary
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
-
-PRELOAD = "LD_PRELOAD"
-"""The variable that the loader reads."""
 
 _TRIAL_S = 30
 _SEPARATORS = " :;\t\n"
-"""What the loader takes for the end of a name in LD_PRELOAD."""
+"""The characters that end a name in LD_PRELOAD, which has no quotes."""
 
 
-def library_of(wanted: Probe, instead: str) -> Path:
-    """The compiled probe. Raises CaptureUnavailable; `instead` is the hint where nothing can be done."""
-    reason = probe.supported()
+def find_library(wanted: ProbeLibrary, instead: str) -> Path:
+    """The compiled probe. Raises CaptureUnavailable, with the hint `instead` where nothing can be done."""
+    reason = probe.explain_unsupported()
     if reason:
         raise CaptureUnavailable(reason, instead)
-    if not wanted.library.is_file():
-        raise CaptureUnavailable(
-            f"the {wanted.title} is not compiled: there was no C compiler when tracekit was installed",
-            "install one (sudo apt install gcc libc6-dev), then: make distclean setup, or pip install again",
-        )
-    if not probe.is_current(wanted.library, wanted):
-        raise CaptureUnavailable(f"{wanted.library} was compiled from other sources than those beside it", "make setup")
-    return wanted.library
+    try:
+        return probe.find_library(wanted)
+    except probe.CannotCompile as error:
+        raise CaptureUnavailable(f"the {wanted.title} is not compiled: {error}", error.hint) from error
 
 
-def tried(library: Path, interpreter: Interpreter, code: str, variables: Mapping[str, str], instead: str) -> str:
-    """Run `code` in that Python with the library preloaded; returns what it said on stderr. Raises CaptureUnavailable
-    for a Python into which nothing is preloaded, or that does not run."""
+def run_preloaded(
+    library: Path, interpreter: Interpreter, code: str, variables: Mapping[str, str], instead: str
+) -> str:
+    """Run `code` in that Python with the library preloaded, and return its stderr.
+
+    Raises CaptureUnavailable for a Python into which nothing is preloaded, or that does not run.
+    """
     if Path(interpreter.executable).stat().st_mode & (stat.S_ISUID | stat.S_ISGID):
         raise CaptureUnavailable(
             f"{interpreter.executable} is setuid or setgid: the loader preloads nothing into it",
             "measure another interpreter: tracekit list pythons",
         )
-    with _nameable(library) as name:
+    with _path_for_loader(library) as name:
         try:
             done = subprocess.run(
                 [interpreter.executable, "-I", "-S", "-c", code],
@@ -65,29 +63,29 @@ def tried(library: Path, interpreter: Interpreter, code: str, variables: Mapping
     return done.stderr
 
 
-def refused(wanted: Probe, interpreter: Interpreter, said: str, instead: str) -> CaptureUnavailable:
-    """The error for a trial that left nothing of the probe's; `said` is what the interpreter printed."""
-    first = (said.strip().splitlines() or ["it is static, or made for another libc"])[0]
+def make_refusal(wanted: ProbeLibrary, interpreter: Interpreter, stderr: str, instead: str) -> CaptureUnavailable:
+    """The error for a trial in which the probe wrote nothing; `stderr` is what the interpreter printed."""
+    first = (stderr.strip().splitlines() or ["it is static, or made for another libc"])[0]
     return CaptureUnavailable(
         f"{interpreter.executable} does not let the {wanted.title} be preloaded: {first}", instead
     )
 
 
 @contextmanager
-def preloaded(library: Path) -> Iterator[dict[str, str]]:
-    """The variable that preloads the library before what the user preloads. Raises CaptureUnavailable."""
-    with _nameable(library) as name:
+def preload(library: Path) -> Iterator[dict[str, str]]:
+    """The variable that preloads the library before those of the user. Raises CaptureUnavailable."""
+    with _path_for_loader(library) as name:
         theirs = os.environ.get(PRELOAD)
         yield {PRELOAD: f"{name}:{theirs}" if theirs else name}
 
 
 @contextmanager
-def _nameable(library: Path) -> Iterator[str]:
-    """The library's path in a form that LD_PRELOAD can hold: it knows no quotes."""
+def _path_for_loader(library: Path) -> Iterator[str]:
+    """The path of the library, or of a link to it, without a character that ends a name in LD_PRELOAD."""
     if not any(char in str(library) for char in _SEPARATORS):
         yield str(library)
         return
-    folder = tempfile.mkdtemp(prefix=own_prefix())
+    folder = tempfile.mkdtemp(prefix=scratch_prefix())
     try:
         link = Path(folder) / library.name
         if any(char in str(link) for char in _SEPARATORS):

@@ -18,32 +18,31 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.core.notices import Notice, notice
-from tracekit.measure.capture import Capture, Provision, Ready
+from tracekit.measure.capture import Capture, Provision
 from tracekit.system.interpreters import Interpreter
 
-OUTPUT = "pyspy.speedscope.json"
 _TRIAL_S = 30
 
 
 class PySpyCapture(Capture):
-    """See the module."""
+    """Samples the stacks of all threads from outside."""
 
     name = "py-spy"
     passes_exit_code = False
 
-    def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
+    def preflight(self, interpreter: Interpreter, provision: Provision) -> str:
         if interpreter.free_threaded:
             raise CaptureUnavailable(
                 f"py-spy cannot read the free-threaded build {interpreter.executable}",
                 "tracekit run ... --capture viztracer",
             )
-        # Whether the system lets us read another process depends on user, ptrace_scope, container and py-spy's own
-        # knowledge of that Python: the one sure way to know is a short try.
+        # Whether the system lets py-spy read another process depends on user, ptrace_scope and container, and whether
+        # py-spy knows that Python on its version: only a short trial shows it.
         trial = [interpreter.executable, "-c", "import time; time.sleep(0.2)"]
         try:
             done = subprocess.run(
                 [
-                    _binary(),
+                    _find_binary(),
                     "record",
                     "--rate",
                     "50",
@@ -65,24 +64,24 @@ class PySpyCapture(Capture):
         except (OSError, subprocess.SubprocessError) as error:
             raise CaptureUnavailable(f"py-spy does not run: {error}", "pip install py-spy") from error
         if done.returncode != 0:
-            said = (done.stderr or done.stdout).strip().splitlines()
-            reason = said[0] if said else f"exit code {done.returncode}"
+            printed = (done.stderr or done.stdout).strip().splitlines()
+            reason = printed[0] if printed else f"exit code {done.returncode}"
             raise CaptureUnavailable(
                 f"py-spy was refused: {reason}",
                 "sudo sysctl kernel.yama.ptrace_scope=1 (or a container with --cap-add SYS_PTRACE)",
             )
-        return Ready()
+        return ""
 
     def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
         return [
-            _binary(),
+            _find_binary(),
             "record",
             "--rate",
             str(spec.rate_hz),
             "--format",
             "speedscope",
             "--output",
-            str(bundle.raw.resolve() / OUTPUT),
+            str(bundle.pyspy_profile.absolute()),
             "--subprocesses",
             "--idle",
             "--threads",
@@ -92,13 +91,13 @@ class PySpyCapture(Capture):
         ]
 
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
-        output = bundle.raw / OUTPUT
+        output = bundle.pyspy_profile
         if output.is_file() and output.stat().st_size > 0:
             return []
         return [notice("capture-incomplete", capture=self.name, missing="the whole run", run_id=spec.run_id)]
 
 
-def _binary() -> str:
+def _find_binary() -> str:
     """py-spy beside tracekit's own Python, else on PATH. Raises CaptureUnavailable."""
     found = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
     if found is None:

@@ -1,33 +1,52 @@
-"""viztracer: our own code starts VizTracer inside each measured process, so the command is not wrapped at all.
+"""viztracer: VizTracer runs inside each measured process, started by tracekit's own code; the command is not wrapped.
 
-See measure/inside/viztracer.py for why, and for the file each process leaves. A measured process of ours does that
-itself; the processes of a recorded program are made to by site/sitecustomize.py.
+measure/inside/viztracer.py says why. A process that tracekit measures starts it itself; in a recorded program
+site/sitecustomize.py does. There the processes write into `tracing/` in the bundle: `<pid>.tracing` when they begin,
+`viztracer-<pid>.json` in its place when they end, `<pid>.without` in a Python that has no VizTracer. When the program
+has ended the folder is renamed, so that a process which outlives it cannot add to a sealed bundle.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from fnmatch import fnmatch
+from pathlib import Path
 
+from tracekit.bundle.names import VIZTRACER
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.errors import CaptureUnavailable, EnvironmentLacks
 from tracekit.core.notices import Notice, notice
-from tracekit.measure.capture import Capture, Provision, Ready
-from tracekit.measure.capture.viztracer_program import gather, traced_program
-from tracekit.system.interpreters import Interpreter, has_module
-from tracekit.system.interpreters import provision as provide
+from tracekit.measure.capture import Capture, Provision
+from tracekit.measure.inside.viztracer import DRAFT, PID, TRACING
+from tracekit.system.interpreters import Interpreter, has_module, provision_packages
+from tracekit.system.process_table import read_start_ticks
+
+_OPEN, _CLOSED = "tracing", "traced"
+_WITHOUT = ".without"
+"""The end of a marker's name, as site/sitecustomize.py writes it."""
+
+_SAVING_S = 5.0
+"""A full ring takes about three seconds to write, and a process that outlives the program may be writing one."""
+
+_SETTLE_S = 0.5
+"""multiprocessing's resource tracker ends by itself a moment after the program. A daemon does not."""
+
+_POLL_S = 0.02
 
 
 class VizTracerCapture(Capture):
-    """See the module."""
+    """Records every Python call of every process."""
 
-    name = "viztracer"
+    name = VIZTRACER
 
-    def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
+    def preflight(self, interpreter: Interpreter, provision: Provision) -> str:
         if has_module(interpreter, "viztracer"):
-            return Ready()
+            return ""
         if not provision.allowed:
             raise CaptureUnavailable(
                 f"{interpreter.executable} has no viztracer",
@@ -35,7 +54,7 @@ class VizTracerCapture(Capture):
             )
         requirement = f"viztracer=={importlib.metadata.version('viztracer')}"
         try:
-            site = provide(interpreter, requirement, provision.cache)
+            site = provision_packages(interpreter, requirement, provision.cache)
         except EnvironmentLacks as error:
             raise CaptureUnavailable(str(error), error.hint) from error
         if not has_module(interpreter, "viztracer", site):
@@ -43,25 +62,66 @@ class VizTracerCapture(Capture):
                 f"viztracer was installed for {interpreter.executable} but does not import there",
                 f"{interpreter.executable} -m pip install viztracer",
             )
-        return Ready(extra_path=site)
-
-    def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
-        return argv
+        return site
 
     def around(self, spec: RunSpec, bundle: Bundle) -> AbstractContextManager[dict[str, str]]:
-        return traced_program(spec, bundle) if spec.program else nullcontext({})
+        return _trace_program(spec, bundle) if spec.program else nullcontext({})
 
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
         if spec.program:
-            return gather(spec, bundle)
-        missing = [pid for pid in pids if not (bundle.raw / f"viztracer-{pid}.json").is_file()]
-        for part in bundle.raw.glob("*.part.json"):
+            return _collect_of_program(spec, bundle)
+        missing = [pid for pid in pids if not bundle.viztracer_trace(pid).is_file()]
+        for draft in bundle.raw.glob(f"*{DRAFT}"):
             # The process died while it was writing; half a trace is no trace.
-            part.unlink()
+            draft.unlink()
         if not missing:
             return []
         named = ", ".join(map(str, missing))
         return [notice("capture-incomplete", capture=self.name, missing=f"process {named}", run_id=spec.run_id)]
+
+
+@contextmanager
+def _trace_program(spec: RunSpec, bundle: Bundle) -> Iterator[dict[str, str]]:
+    """The variables with which every Python of the program traces itself. Raises OSError."""
+    folder = bundle.root.resolve() / _OPEN
+    folder.mkdir()
+    site = Path(__file__).resolve().parent / "site"
+    try:
+        yield {
+            "PYTHONPATH": str(site),
+            "TRACEKIT_VIZTRACER": str(folder / bundle.viztracer_trace(PID).name),
+            "TRACEKIT_VIZTRACER_PACKAGES": spec.extra_path,
+        }
+        ended = time.monotonic()
+        while any(_is_saving(path, bundle, time.monotonic() - ended) for path in folder.glob(f"*{TRACING}")):
+            time.sleep(_POLL_S)
+    finally:
+        folder.rename(folder.with_name(_CLOSED))
+
+
+def _collect_of_program(spec: RunSpec, bundle: Bundle) -> list[Notice]:
+    """Move the traces to `raw/`, and report the processes that left none. Raises OSError."""
+    folder, traces = bundle.root / _CLOSED, bundle.viztracer_trace("*").name
+    missing = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix == TRACING:
+            missing.append(f"process {path.stem}")
+        elif path.suffix == _WITHOUT:
+            missing.append(f"process {path.stem} ({path.read_text(errors='replace')} has no working viztracer)")
+        elif fnmatch(path.name, traces) and not path.name.endswith(DRAFT):
+            path.rename(bundle.raw / path.name)
+    shutil.rmtree(folder)
+    if not missing and bundle.viztracer_traces():
+        return []
+    named = ", ".join(missing) or "the whole program: no Python of it read PYTHONPATH"
+    return [notice("capture-incomplete", capture=VIZTRACER, missing=named, run_id=spec.run_id)]
+
+
+def _is_saving(marker: Path, bundle: Bundle, since_s: float) -> bool:
+    """Whether a process may still be writing its trace, or about to, `since_s` after the program's end."""
+    draft = marker.with_name(bundle.viztracer_trace(marker.stem).name + DRAFT)
+    limit_s = _SAVING_S if draft.exists() else _SETTLE_S
+    return since_s < limit_s and read_start_ticks(int(marker.stem)) is not None
 
 
 CAPTURE = VizTracerCapture()

@@ -1,8 +1,8 @@
-"""waits: the wait probe, preloaded into the measured process and all its children (tracekit/measure/probe/waits.c).
+"""waits: the wait probe (measure/probe/waits.c), preloaded into the measured process and all its children.
 
 The probe writes into `recording/` in the bundle while the run lasts; when it is over the files are moved to `waits/`
-and cut to what was used. A process that lives on keeps a file that nobody sees any more, and its later children, whose
-folder is gone, record nothing.
+and cut to what was used. A process that outlives the run keeps writing to a file that is deleted, and its later
+children, whose folder is gone, record nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle, explained_os_errors
 from tracekit.core.errors import TracekitError
 from tracekit.core.notices import Notice, notice
-from tracekit.measure.capture import Capture, Provision, Ready, preload
+from tracekit.measure.capture import Capture, Provision
+from tracekit.measure.capture.preload import find_library, make_refusal, preload, run_preloaded
 from tracekit.measure.probe.compile import WAITS
-from tracekit.measure.process.scratch import own_prefix
+from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
 
 _TRIAL = "import time; time.sleep(0.01)"
@@ -32,20 +33,17 @@ _CHUNK = 1 << 20
 
 
 class WaitsCapture(Capture):
-    """See the module."""
+    """Records every wait of every thread, and how each process ended."""
 
     name = "waits"
 
-    def preflight(self, interpreter: Interpreter, provision: Provision) -> Ready:
-        library = preload.library_of(WAITS, _OTHERS)
-        with tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
-            said = preload.tried(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": folder}, _OTHERS)
-            if not _slept(Path(folder)):
-                raise preload.refused(WAITS, interpreter, said, _OTHERS)
-        return Ready()
-
-    def wrap(self, argv: list[str], spec: RunSpec, bundle: Bundle) -> list[str]:
-        return argv
+    def preflight(self, interpreter: Interpreter, provision: Provision) -> str:
+        library = find_library(WAITS, _INSTEAD)
+        with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
+            stderr = run_preloaded(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": folder}, _INSTEAD)
+            if not _has_sleep(Path(folder)):
+                raise make_refusal(WAITS, interpreter, stderr, _INSTEAD)
+        return ""
 
     @contextmanager
     def around(self, spec: RunSpec, bundle: Bundle) -> Iterator[dict[str, str]]:
@@ -53,33 +51,33 @@ class WaitsCapture(Capture):
         with explained_os_errors(bundle.root):
             recording.mkdir()
         try:
-            with preload.preloaded(preload.library_of(WAITS, _OTHERS)) as variables:
+            with preload(find_library(WAITS, _INSTEAD)) as variables:
                 yield {**variables, "TRACEKIT_WAITS": str(recording)}
         finally:
             with explained_os_errors(bundle.root):
-                _keep(recording, bundle.waits)
+                _move_files(recording, bundle.waits)
 
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
-        seen = {int(path.name.split(".")[0]) for path in _files(bundle)}
-        missing = [str(pid) for pid in pids if pid not in seen]
-        if missing or not seen:
+        recorded = {int(path.name.split(".")[0]) for path in _list_files(bundle)}
+        missing = [str(pid) for pid in pids if pid not in recorded]
+        if missing or not recorded:
             named = f"process {', '.join(missing)}" if missing else "the whole run"
             return [notice("capture-incomplete", capture=self.name, missing=named, run_id=spec.run_id)]
         return []
 
-    def processes(self, bundle: Bundle) -> list[dict[str, Any]]:
+    def read_processes(self, bundle: Bundle) -> list[dict[str, Any]]:
         headers: list[waits_file.Header] = []
         statuses: dict[int, int] = {}
-        for path in _files(bundle):
+        for path in _list_files(bundle):
             headers.append(waits_file.read_header(path))
             statuses.update(waits_file.read_child_endings(path))
-        return [_row(header, statuses.get(header.pid)) for header in headers]
+        return [_process_row(header, statuses.get(header.pid)) for header in headers]
 
 
-_OTHERS = "tracekit run ... --capture none, which gives the GIL wait as an interval"
+_INSTEAD = "tracekit run ... --capture none, which gives the GIL wait as an interval"
 
 
-def _slept(folder: Path) -> bool:
+def _has_sleep(folder: Path) -> bool:
     """Whether the trial left a file with its sleep in it."""
     for path in folder.glob(f"*{waits_file.SUFFIX}"):
         try:
@@ -90,34 +88,34 @@ def _slept(folder: Path) -> bool:
     return False
 
 
-def _files(bundle: Bundle) -> list[Path]:
+def _list_files(bundle: Bundle) -> list[Path]:
     return sorted(bundle.waits.glob(f"*{waits_file.SUFFIX}"))
 
 
-def _keep(recording: Path, kept: Path) -> None:
-    """Move what was recorded to where it is sealed, cut to what was used. Raises OSError."""
-    kept.mkdir()
+def _move_files(recording: Path, target_folder: Path) -> None:
+    """Move the files to where they are sealed, cut to what was used. Raises OSError."""
+    target_folder.mkdir()
     for path in sorted(recording.glob(f"*{waits_file.SUFFIX}")):
         try:
             header = waits_file.read_header(path)
         except TracekitError:
-            # Its process was killed before it had written its header: there is nothing in it.
+            # Its process was killed before it wrote the header: there is nothing in it.
             continue
-        target = kept / path.name
+        target = target_folder / path.name
         # First out of the way: under its old name a program that replaces its process would open it again.
         path.rename(target)
-        if not _cut(target, header.bytes):
-            _copy(target, header.bytes)
+        if not _truncate(target, header.bytes):
+            _replace_by_copy(target, header.bytes)
     shutil.rmtree(recording, ignore_errors=True)
 
 
-def _cut(path: Path, length: int) -> bool:
-    """Cut the file, unless a process has it mapped still: it would get SIGBUS at its next record.
+def _truncate(path: Path, length: int) -> bool:
+    """Truncate the file, unless a process still has it mapped: that would get SIGBUS at its next record.
 
-    The kernel grants a write lease only on a file that nobody else has open or mapped for writing. A file system
-    without leases, or a file of another user, says no.
+    The kernel grants a write lease only on a file that no other process has open or mapped for writing. It is refused
+    on file systems without leases and for another user's file. Returns whether the file was truncated.
     """
-    # Not on Windows, where this module is loaded to say that there is no probe.
+    # There is none on Windows, where this module is imported to report that there is no probe.
     import fcntl  # noqa: PLC0415
 
     try:
@@ -130,22 +128,25 @@ def _cut(path: Path, length: int) -> bool:
     return True
 
 
-def _copy(path: Path, length: int) -> None:
-    """Put a copy of the first `length` bytes in the place of the file; who has it mapped writes on into the old one,
-    whose room on the disk nobody sees: it must not grow for as long as a daemon lives."""
+def _replace_by_copy(path: Path, length: int) -> None:
+    """Replace the file by a copy of its first `length` bytes.
+
+    A process that has it mapped goes on writing into the old one, whose disk space nothing shows any more: it must not
+    grow for as long as a daemon runs.
+    """
     copied = path.with_name(f".{path.name}")
     with path.open("rb") as source, copied.open("wb") as target:
         while length > 0 and (data := source.read(min(length, _CHUNK))):
             target.write(data)
             length -= len(data)
-    # Another user's file is not ours to write.
+    # Another user's file cannot be written.
     with suppress(OSError):
-        waits_file.give_no_more_room(path)
+        waits_file.stop_growth(path)
     copied.replace(path)
 
 
-def _row(header: waits_file.Header, status: int | None) -> dict[str, Any]:
-    """How one process ended: as its parent was told when it reaped it, else as it said itself."""
+def _process_row(header: waits_file.Header, status: int | None) -> dict[str, Any]:
+    """One process for the manifest. How it ended is what its parent got from wait, else what it recorded itself."""
     ended, code = header.ended or "unknown", header.exit_code
     if status is not None:
         code = os.waitstatus_to_exitcode(status)

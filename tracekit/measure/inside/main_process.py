@@ -1,4 +1,4 @@
-"""The life of a measured process: read the spec, do the work under its model, record, leave.
+"""The measured main process: read the spec, do the work under its model, record it, exit.
 
 It runs on CPython 3.9 and newer with the standard library alone, whatever Python tracekit itself runs on. Nothing here
 starts a helper thread, and nothing is printed but a failure's traceback: stdout and stderr belong to the workload.
@@ -17,6 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from tracekit.bundle.names import VIZTRACER, split_capture
 from tracekit.bundle.spec import FORMAT, RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.bundle.stream_schema import (
@@ -30,8 +31,8 @@ from tracekit.bundle.stream_schema import (
 from tracekit.core import clock
 from tracekit.measure.inside import counters, stream_writer, worker_process
 from tracekit.measure.inside.models import MODELS, Model, Work
-from tracekit.measure.inside.target import as_workload, find
-from tracekit.measure.inside.viztracer import InsideTracer
+from tracekit.measure.inside.target import as_workload, load_target
+from tracekit.measure.inside.viztracer import PID, InsideTracer
 from tracekit.workload import Workload
 
 _HANDSHAKE_LIMIT_S = 10.0
@@ -46,10 +47,12 @@ def main(folder: str) -> int:
     spec = bundle.spec()
     source = counters.choose(spec.counters)
     own = stream_writer.install(stream_writer.StreamWriter(str(bundle.streams), source, periodic=False))
-    gil_before = stream_writer.gil_enabled()
+    gil_before = stream_writer.is_gil_enabled()
     own.write(_meta(own, gil_before))
     own.flush()
-    tracer = InsideTracer(str(bundle.raw), spec.extra_path) if "viztracer" in spec.capture.split("+") else None
+    tracer = None
+    if VIZTRACER in split_capture(spec.capture):
+        tracer = InsideTracer(str(bundle.viztracer_trace(PID).absolute()), spec.extra_path)
     try:
         _measure(spec, bundle, own, tracer)
         exit_code = 0
@@ -59,7 +62,7 @@ def main(folder: str) -> int:
         sys.stderr.write(text)
         own.write(FailureRecord(type=type(error).__name__, message=str(error), traceback=text))
         exit_code = 1
-    own.write(GilRecord(enabled=stream_writer.gil_enabled()))
+    own.write(GilRecord(enabled=stream_writer.is_gil_enabled()))
     own.close(exit_code)
     if tracer is not None:
         tracer.save()
@@ -67,7 +70,7 @@ def main(folder: str) -> int:
 
 
 def _measure(spec: RunSpec, bundle: Bundle, own: stream_writer.StreamWriter, tracer: InsideTracer | None) -> None:
-    workload = as_workload(find(spec.workload_target), spec.workload_target, spec.items)
+    workload = as_workload(load_target(spec.workload_target), spec.workload_target, spec.items)
     with workload.items(spec.size, spec.seed, spec.parameters) as items:
         if workload.worker_per_item and spec.workers != 1:
             raise ValueError(f"{spec.workload} starts one worker at a time: run it with --workers 1")
@@ -93,7 +96,7 @@ def _work(
     """Do all items under the spec's model, which is what is timed. Returns their results."""
     model: Model = MODELS.load(spec.model)
     if spec.warmup:
-        own.window_ended = _Handshake(bundle.root, own)
+        own.window_ended = _Handshake(bundle, own)
         if workload.worker_per_item:
             # Not timed, and one worker at a time: each may print how long its imports take, in stderr.log.
             os.environ["PYTHONPROFILEIMPORTTIME"] = "1"
@@ -105,9 +108,8 @@ def _work(
         worker_options={
             "format": FORMAT,
             "streams": str(bundle.streams.resolve()),
-            "raw": str(bundle.raw.resolve()),
             "counters": own.source.name,
-            "capture": spec.capture,
+            "trace": "" if tracer is None else tracer.trace,
             "extra_path": spec.extra_path,
         },
         worker_per_item=workload.worker_per_item,
@@ -137,10 +139,10 @@ class _Handshake:
     Two marker files, because that works the same on every system; it is polled here, not in a run that is timed.
     """
 
-    def __init__(self, root: Path, own: stream_writer.StreamWriter) -> None:
+    def __init__(self, bundle: Bundle, own: stream_writer.StreamWriter) -> None:
         self._own = own
-        self._ready = root / "handshake.ready"
-        self._go = root / "handshake.go"
+        self._ready = bundle.workers_ready
+        self._go = bundle.memory_read
 
     def __call__(self) -> None:
         self._ready.with_suffix(".part").write_text(str(self._own.worker_processes), encoding="ascii")
@@ -158,7 +160,7 @@ def _meta(own: stream_writer.StreamWriter, gil_before: bool) -> MetaRecord:
         pid=own.pid,
         ppid=os.getppid(),
         tid=threading.get_native_id(),
-        start_ticks=stream_writer.start_ticks(),
+        start_ticks=stream_writer.read_start_ticks(),
         counter_source=own.source.name,
         clocks=clock.triple(),
         python={
@@ -176,5 +178,5 @@ def _meta(own: stream_writer.StreamWriter, gil_before: bool) -> MetaRecord:
 
 
 def _default_start_method() -> str:
-    """What multiprocessing would do if nobody said anything; asked in a way that does not fix it."""
+    """multiprocessing's default start method, read without fixing it."""
     return multiprocessing.get_all_start_methods()[0]

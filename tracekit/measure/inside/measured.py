@@ -1,7 +1,7 @@
 """The measured program: `python -m tracekit.measure.inside.measured RUN_FOLDER USERS_FOLDER`.
 
 This file is deliberately empty of everything else: spawned workers and the fork server import the main module again,
-and what it imports would be added to the spawn cost that is being measured. The life of the process is in
+and what it imports would be added to the spawn cost that is being measured. The process itself is in
 main_process.py.
 
 What a user's main module would import stands in TRACEKIT_MAIN_IMPORTS, module names with blanks between them: the
@@ -20,7 +20,7 @@ if __name__ == "__main__":
     import sys
 
     # `-m` puts the folder it starts in first on the path. Started in the user's own, a `random.py` there, or another
-    # checkout of tracekit, would be taken for ours; last on the path it still serves a workload that lives there.
+    # checkout of tracekit, would be imported instead of ours; last on the path it still serves a workload there.
     os.chdir(sys.argv[2])
     sys.path.append(sys.argv[2])
 

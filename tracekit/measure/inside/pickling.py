@@ -1,8 +1,8 @@
-"""What a task's item and result cost to pickle: how many bytes, and how long each side takes.
+"""Measures what pickling a task's item and result costs: bytes, and time on each side.
 
 In the warm-up run of a process model the parent pickles each item itself and hands the bytes to the worker, which
-unpickles them, does the task and pickles the result: the bytes are then pickled once more by the pool, which copies
-them. So what is counted is the item and the result, without the pool's own wrapping, and no timed run is touched.
+unpickles them, does the task and pickles the result; the pool then pickles the bytes once more, which copies them. So
+the item and the result are measured without the pool's own wrapping, and no timed run is affected.
 ForkingPickler is what multiprocessing itself pickles with.
 """
 
@@ -29,7 +29,7 @@ Returned = tuple[bytes, int, int]
 """The pickled result; ns that it took to unpickle the item and to pickle the result."""
 
 
-class Counting:
+class PickleCounter:
     """The parent's side: one record `pickled` per item."""
 
     def __init__(self, writer: StreamWriter) -> None:
@@ -47,8 +47,8 @@ class Counting:
         """The result that a worker returned."""
         return self._unpacked(index, returned)
 
-    def within(self, index: int, item: Any, result: Any) -> bool:
-        """What both would cost if they went to another process and back; whether they can, else the error is kept."""
+    def measure_here(self, index: int, item: Any, result: Any) -> bool:
+        """Measure what both would cost if sent to another process and back. Returns whether they can be pickled."""
         try:
             data = self.pack(index, item)
             start = now_ns()
@@ -82,7 +82,7 @@ class Counting:
         return result
 
 
-def run_packed(task: Callable[[Any], Any], index: int, data: bytes) -> Returned:
+def run_pickled_task(task: Callable[[Any], Any], index: int, data: bytes) -> Returned:
     """The worker's side: what is submitted instead of run_task."""
     start = now_ns()
     item = pickle.loads(data)  # what our own parent pickled

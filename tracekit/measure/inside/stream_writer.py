@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 
-from tracekit.bundle.stream_schema import CounterRecord, EndRecord, SpanRecord
+from tracekit.bundle.stream_schema import CounterRecord, EndRecord, SpanRecord, stream_name
 from tracekit.core.clock import now_ns
 
 TYPE_CHECKING = False  # see tracekit/core/registry.py
@@ -46,7 +46,7 @@ class StreamWriter:
         self.pid = os.getpid()
         self._periodic = periodic
         self._fd = os.open(
-            os.path.join(folder, f"{self.pid}.jsonl"),  # noqa: PTH118 - pathlib costs a worker 3 ms
+            os.path.join(folder, stream_name(self.pid)),  # noqa: PTH118 - pathlib costs a worker 3 ms
             os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND,
             0o644,
         )
@@ -194,8 +194,8 @@ def encode(values: Mapping[str, Any]) -> str:
     return "{" + ",".join(f'"{key}":{_value(value)}' for key, value in values.items()) + "}"
 
 
-def start_ticks() -> int | None:
-    """When this process was made, in clock ticks since boot (proc(5), field 22); with the pid it is unique."""
+def read_start_ticks() -> int | None:
+    """When this process was created, in clock ticks since boot (proc(5), field 22); with the pid it is unique."""
     if sys.platform != "linux":
         return None
     with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - pathlib costs a worker 3 ms
@@ -203,7 +203,7 @@ def start_ticks() -> int | None:
         return int(file.read().rpartition(b")")[2].split()[19])
 
 
-def gil_enabled() -> bool:
+def is_gil_enabled() -> bool:
     """Whether this interpreter runs with its GIL now; always true before 3.13."""
     probe = getattr(sys, "_is_gil_enabled", None)
     return True if probe is None else bool(probe())

@@ -20,7 +20,7 @@ MOST_ITEMS = 1_000_000
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 
 
-def find(target: str) -> object:
+def load_target(target: str) -> object:
     """What `module:attribute` names; the attribute may have dots. Raises ImportError and AttributeError."""
     module, _, attribute = target.partition(":")
     value: object = importlib.import_module(module)
@@ -32,24 +32,24 @@ def find(target: str) -> object:
 def as_workload(value: object, target: str, items: str) -> Workload:
     """The Workload that `target` names, or one made of the function that it names and the expression `items`.
 
-    Raises TypeError, which says what is amiss, for anything else.
+    Raises TypeError, which says why, for anything else.
     """
     if isinstance(value, Workload):
         if items:
             raise TypeError(f"{target} is a workload and makes its own items")
         return value
     if not callable(value):
-        raise TypeError(f"{target} is {a(value)}, neither a function nor a tracekit.workload.Workload")
+        raise TypeError(f"{target} is {with_article(value)}, neither a function nor a tracekit.workload.Workload")
     if not items:
-        raise TypeError(f"{target} is a function, and nobody says which items it is to be called with")
+        raise TypeError(f"{target} is a function, and there are no items to call it with")
     function = value
 
     def make_items(size: None, seed: int) -> list[Any]:
-        return evaluated(items, vars(sys.modules.get(getattr(function, "__module__", ""), builtins)))
+        return evaluate_items(items, vars(sys.modules.get(getattr(function, "__module__", ""), builtins)))
 
     return Workload(
         name=target,
-        summary="a function of one's own",
+        summary="a user's function",
         kind="mixed",
         sizes=dict.fromkeys(SIZES),
         make_items=make_items,
@@ -58,7 +58,7 @@ def as_workload(value: object, target: str, items: str) -> Workload:
     )
 
 
-class _Names(dict[str, Any]):
+class _ModuleNames(dict[str, Any]):
     """The names of a module, and beyond these modules by their own names."""
 
     def __missing__(self, name: str) -> Any:
@@ -70,18 +70,18 @@ class _Names(dict[str, Any]):
         raise KeyError(name)
 
 
-def evaluated(expression: str, names: Mapping[str, Any]) -> list[Any]:
+def evaluate_items(expression: str, names: Mapping[str, Any]) -> list[Any]:
     """The items that a Python expression stands for: `[numpy.arange(n) for n in range(8)]`.
 
     Raises TypeError when they cannot be counted, ValueError when there are none or too many, and what evaluating
     raises.
     """
-    # The user's own words, in a process of the user's own.
-    found = eval(expression, _Names(names))
+    # The user's own expression, in a process that runs nothing but the user's work.
+    found = eval(expression, _ModuleNames(names))
     try:
         items = list(itertools.islice(iter(found), MOST_ITEMS + 1))
     except TypeError:
-        raise TypeError(f"{expression} is {a(found)}, not several items") from None
+        raise TypeError(f"{expression} is {with_article(found)}, not several items") from None
     if not items:
         raise ValueError(f"{expression} gives no item")
     if len(items) > MOST_ITEMS:
@@ -105,7 +105,7 @@ def _comparable(value: Any) -> Any:
     return (type(value).__name__, len(value)) if type(value) in (set, frozenset) else type(value).__name__
 
 
-def a(value: object) -> str:
-    """`a list`, `an int`: what it is, in a sentence."""
+def with_article(value: object) -> str:
+    """The type of a value with its article: `a list`, `an int`."""
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -1,6 +1,6 @@
 """VizTracer started by our own code inside each measured process, after the spawn stamps, one file per process.
 
-VizTracer's own way into workers patches multiprocessing and re-executes spawned children with itself imported: then a
+VizTracer's own support of workers patches multiprocessing and re-executes spawned children with itself imported: then a
 traced spawn is no spawn any more. A forked worker inherits a running tracer; it is stopped and dropped there, because
 it remembers the parent's thread id and would book the worker's calls on a thread that the worker does not have.
 """
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 ENTRIES = 1_000_000
 """VizTracer's ring: when it is full the oldest calls are lost, and its file says so (`overflow`)."""
 
+PID = "{pid}"
+DRAFT = ".part.json"
+"""The end of a trace's name while it is written; VizTracer's own format is chosen by `.json`."""
+
+TRACING = ".tracing"
+"""The end of the name of a file that exists while a process of a recorded program is traced."""
+
 _tracer: Any = None
 _forks_are_known = False
 _program: ProgramTracer | None = None
@@ -26,8 +33,9 @@ _program: ProgramTracer | None = None
 class InsideTracer:
     """The process's tracer. Raises ImportError where VizTracer does not import."""
 
-    def __init__(self, raw: str, extra_path: str) -> None:
-        """`raw` is the folder for the file; `extra_path` a folder with VizTracer, or empty when it is installed."""
+    def __init__(self, trace: str, extra_path: str) -> None:
+        """`trace` is the path of the file, PID in it stands for the process id; `extra_path` a folder with VizTracer,
+        or empty where it is installed."""
         global _tracer, _forks_are_known
         if extra_path and extra_path not in sys.path:
             sys.path.append(extra_path)
@@ -40,7 +48,7 @@ class InsideTracer:
             if hasattr(os, "register_at_fork") and not _forks_are_known:
                 _forks_are_known = True
                 os.register_at_fork(after_in_child=_forget_parent)
-        self._raw = raw
+        self.trace = trace
 
     def start(self) -> None:
         """Record calls from here on, in threads that start later as well."""
@@ -51,10 +59,10 @@ class InsideTracer:
         _tracer.stop()
 
     def save(self) -> None:
-        """Write `raw/viztracer-<pid>.json`; by rename, so that half a file is never taken for a trace."""
-        path = os.path.join(self._raw, f"viztracer-{os.getpid()}.json")  # noqa: PTH118 - as the workers' other code
-        _tracer.save(path + ".part.json")
-        os.replace(path + ".part.json", path)  # noqa: PTH105
+        """Write the trace; by rename, so that half a file is never taken for one."""
+        path = self.trace.replace(PID, str(os.getpid()))
+        _tracer.save(path + DRAFT)
+        os.replace(path + DRAFT, path)  # noqa: PTH105 - as the workers' other code
         _tracer.clear()
 
 
@@ -70,11 +78,11 @@ def _forget_parent() -> None:
 class ProgramTracer:
     """VizTracer in one process of a recorded program, from the start of its interpreter to its exit.
 
-    `<pid>.tracing` in the folder says that the process is being traced; it goes when its trace is there, whole.
+    `<pid>.tracing` beside the trace exists from the start of tracing until the trace is whole.
     """
 
-    def __init__(self, folder: str, extra_path: str) -> None:
-        self._folder = folder
+    def __init__(self, trace: str, extra_path: str) -> None:
+        self._trace = trace
         self._extra_path = extra_path
         self._marker = ""
         self._pid = 0
@@ -97,9 +105,9 @@ class ProgramTracer:
             pass
 
     def _start(self) -> None:
-        self._tracer = InsideTracer(self._folder, self._extra_path)
+        self._tracer = InsideTracer(self._trace, self._extra_path)
         self._pid = os.getpid()
-        self._marker = os.path.join(self._folder, f"{self._pid}.tracing")  # noqa: PTH118
+        self._marker = os.path.join(os.path.dirname(self._trace), f"{self._pid}{TRACING}")  # noqa: PTH118, PTH120
         with open(self._marker, "w"):  # noqa: PTH123
             pass
         self._tracer.start()
@@ -117,10 +125,10 @@ class ProgramTracer:
             util.register_after_fork(self, _save_at_end)
 
 
-def trace_program(folder: str, extra_path: str) -> None:
-    """Trace this process, and those that it forks, each into `folder`/viztracer-<pid>.json. Raises ImportError."""
+def trace_program(trace: str, extra_path: str) -> None:
+    """Trace this process, and those that it forks, each into the file `trace`, see InsideTracer. Raises ImportError."""
     global _program
-    _program = ProgramTracer(folder, extra_path)
+    _program = ProgramTracer(trace, extra_path)
 
 
 def _save_at_end(tracer: ProgramTracer) -> None:

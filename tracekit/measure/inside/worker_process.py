@@ -1,4 +1,4 @@
-"""The life of a worker process, from the stamp of its first instruction to its end record."""
+"""A worker process, from the stamp of its first instruction to its end record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def measured_worker(options: dict[str, Any], ready_ns: int, unpickled_ns: int | 
             ppid=os.getppid(),
             tid=threading.get_native_id(),
             worker=options["worker"],
-            start_ticks=stream_writer.start_ticks(),
+            start_ticks=stream_writer.read_start_ticks(),
             spawn_requested_ns=options["spawn_requested_ns"],
             main_begun_ns=begun_ns,
             main_imported_ns=imported_ns,
@@ -46,10 +46,10 @@ def measured_worker(options: dict[str, Any], ready_ns: int, unpickled_ns: int | 
     own.write_counters("start")
     own.flush()
     tracer = None
-    if "viztracer" in options["capture"].split("+"):
+    if options["trace"]:
         from tracekit.measure.inside.viztracer import InsideTracer  # noqa: PLC0415 - only a traced worker pays for it
 
-        tracer = InsideTracer(options["raw"], options["extra_path"])
+        tracer = InsideTracer(options["trace"], options["extra_path"])
         tracer.start()
     exit_code: int | None = None
     own.write(StampRecord(name="recording", ts_ns=now_ns()))
@@ -61,7 +61,7 @@ def measured_worker(options: dict[str, Any], ready_ns: int, unpickled_ns: int | 
         if tracer is not None:
             tracer.stop()
         own.write_counters("end")
-        own.write(GilRecord(enabled=stream_writer.gil_enabled()))
+        own.write(GilRecord(enabled=stream_writer.is_gil_enabled()))
         own.close(exit_code)
         if tracer is not None:
             tracer.save()

@@ -1,1 +1,1 @@
-"""From what was asked for to the list of runs: request -> plan. Open `request.py`, then `plan.py`."""
+"""From a request to the list of runs: request -> resolved request -> plan. Open `request.py`, then `plan.py`."""

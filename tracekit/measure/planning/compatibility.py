@@ -1,4 +1,4 @@
-"""Whether the measured interpreters can run a workload at all, and a user's own under which of the models."""
+"""Whether the measured interpreters can run a workload, and under which models a user's own can run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING
 
 import tracekit
 from tracekit.bundle.names import start_method_of
+from tracekit.bundle.store import STDERR_LOG
 from tracekit.core.errors import EnvironmentLacks, UsageError
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.inside.compatibility_probe import EVERYWHERE, Problem
-from tracekit.measure.planning.request import Request
-from tracekit.measure.planning.workload_registry import WORKLOADS
+from tracekit.measure.planning.request import ResolvedRequest
 from tracekit.measure.process.launch import launch, link_packages, measured_environment
-from tracekit.measure.process.scratch import own_prefix
-from tracekit.measure.process.watchdog import guarded
+from tracekit.measure.process.watchdog import scratch_prefix, start_watchdog
 from tracekit.system.interpreters import Interpreter
 
 if TYPE_CHECKING:
-    from tracekit.workload import Value
+    from tracekit.workload import Value, Workload
 
 _TIMEOUT_S = 120
 
@@ -34,18 +33,18 @@ _MISSING = (
 )
 
 
-def fitted(request: Request, interpreters: Sequence[Interpreter]) -> tuple[Request, list[Notice]]:
-    """The request with all parameters and without the models that cannot run it under every one of the interpreters,
-    and a notice for each reason to leave some out.
+def fit_request(request: ResolvedRequest, interpreters: Sequence[Interpreter]) -> tuple[ResolvedRequest, list[Notice]]:
+    """The request without the models that cannot run it under each of the interpreters, with a notice for each reason,
+    and with all parameters of a user's own workload.
 
-    tracekit's own workloads run under all of them. Raises UsageError where no model is left, EnvironmentLacks when an
-    interpreter lacks what the workload needs, or when the question cannot be put.
+    tracekit's own workloads run under every model. Raises UsageError where no model is left, EnvironmentLacks where an
+    interpreter lacks what the workload needs or does not start.
     """
-    if request.workload in WORKLOADS:
+    if request.loaded is not None:
         for interpreter in interpreters:
-            _check_needs(request.workload, interpreter)
+            _check_needs(request.loaded, interpreter)
         return request, []
-    answers = [_ask(request, interpreter) for interpreter in interpreters]
+    answers = [_probe(request, interpreter) for interpreter in interpreters]
     found = dict.fromkeys(problem for answer in answers for problem in answer.problems)
     for concerned, reason, remedy in found:
         if concerned == EVERYWHERE:
@@ -60,18 +59,18 @@ def fitted(request: Request, interpreters: Sequence[Interpreter]) -> tuple[Reque
         for _, reason, remedy in found
         if unable
     ]
-    return replace(request, models=able, parameters=answers[0].parameters), given
+    return replace(request, models=able, parameter_sets=(answers[0].parameters,)), given
 
 
-def _check_needs(name: str, interpreter: Interpreter) -> None:
-    needs = WORKLOADS.load(name).needs
-    if not needs:
+def _check_needs(workload: Workload, interpreter: Interpreter) -> None:
+    """Raise EnvironmentLacks where the interpreter has not all modules that the workload needs."""
+    if not workload.needs:
         return
     missing: list[str] = []
     # An interpreter that cannot even answer fails its first run, which says how.
     with suppress(OSError, subprocess.TimeoutExpired, ValueError, IndexError):
-        asked = subprocess.run(
-            [interpreter.executable, "-c", _MISSING, *needs],
+        answer = subprocess.run(
+            [interpreter.executable, "-c", _MISSING, *workload.needs],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -81,65 +80,70 @@ def _check_needs(name: str, interpreter: Interpreter) -> None:
             cwd=Path(interpreter.executable).parent,
         )
         # A sitecustomize may print first.
-        missing = json.loads(asked.stdout.splitlines()[-1])
+        missing = json.loads(answer.stdout.splitlines()[-1])
     if missing:
         raise EnvironmentLacks(
-            f"{name} needs {' and '.join(missing)}, which Python {interpreter.label} does not have",
+            f"{workload.name} needs {' and '.join(missing)}, which Python {interpreter.label} does not have",
             shlex.join([interpreter.executable, "-m", "pip", "install", *missing]),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """What keeps models from running a workload, and all its parameters."""
+
     problems: tuple[Problem, ...]
     parameters: dict[str, Value]
 
 
-def _ask(request: Request, interpreter: Interpreter) -> _Answer:
-    """What the interpreter says. Whatever importing the user's module does, it does it there, and is ended with it."""
+def _probe(request: ResolvedRequest, interpreter: Interpreter) -> _Answer:
+    """Import the user's module in the interpreter, in a process of its own, and find out what models can run it.
+
+    Raises UsageError where the process hangs or dies.
+    """
     question = {
-        "target": WORKLOADS.target(request.workload),
+        "target": request.target,
         "items": request.items,
         "size": request.size,
         "seed": request.seed,
-        "given": dict(request.parameters),
+        "given": dict(request.parameter_sets[0]),
     }
     package = Path(tracekit.__file__).resolve().parent
-    with guarded() as guard, tempfile.TemporaryDirectory(prefix=own_prefix()) as folder:
+    with start_watchdog() as watchdog, tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
         scratch = Path(folder)
-        asked, answer, imports = scratch / "question", scratch / "answer", scratch / "import"
-        asked.write_text(json.dumps(question), encoding="utf-8")
+        question_file, answer_file, imports = scratch / "question", scratch / "answer", scratch / "import"
+        question_file.write_text(json.dumps(question), encoding="utf-8")
         link_packages(imports, {name: package.parent / name for name in ("tracekit", "workloads")})
         ended = launch(
             [
                 interpreter.executable,
                 "-m",
                 "tracekit.measure.inside.compatibility_probe",
-                str(asked),
-                str(answer),
+                str(question_file),
+                str(answer_file),
                 str(Path.cwd()),
             ],
             env=measured_environment(imports),
             cwd=scratch,
             folder=scratch,
             timeout_s=_TIMEOUT_S,
-            started=guard.watch,
+            started=watchdog.watch,
         )
-        guard.rest()
+        watchdog.rest()
         if ended.timed_out:
             raise UsageError(
                 f"importing {request.workload} and making its items did not end within {_TIMEOUT_S} s",
                 "put what the module does when it is run under: if __name__ == '__main__'",
             )
         try:
-            said = json.loads(answer.read_bytes())
+            answer = json.loads(answer_file.read_bytes())
         except (OSError, ValueError):
-            complaints = (scratch / "stderr.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            complaints = (scratch / STDERR_LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
             last = complaints[-1] if complaints else f"exit code {ended.exit_code}"
-            module = WORKLOADS.target(request.workload).split(":")[0]
+            module = request.target.split(":")[0]
             raise UsageError(
                 f"importing {request.workload} ended the process: {last}",
                 f"{interpreter.executable} -c 'import {module}'",
             ) from None
-    problems = tuple((whom, reason, remedy) for whom, reason, remedy in said["problems"])
-    return _Answer(problems, said.get("parameters", {}))
+    problems = tuple((models, reason, remedy) for models, reason, remedy in answer["problems"])
+    return _Answer(problems, answer.get("parameters", {}))

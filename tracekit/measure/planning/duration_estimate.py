@@ -21,7 +21,7 @@ _LOOK_BACK = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class DurationEstimate:
     """`per_run_ns` per cell, where known; `default_ns` for the others; `basis` says where it comes from."""
 
     total_ns: int
@@ -30,8 +30,8 @@ class Estimate:
     basis: str
 
 
-def estimate(suite: Suite, store: Store) -> Estimate:
-    """Estimate all runs of `suite`."""
+def estimate_duration(suite: Suite, store: Store) -> DurationEstimate:
+    """Estimate how long all runs of `suite` take, from what is in `store`."""
     known: dict[CellKey, int] = {}
     used = None
     for folder in store.suites()[-_LOOK_BACK:]:
@@ -42,7 +42,7 @@ def estimate(suite: Suite, store: Store) -> Estimate:
     default = _ROUGH_NS.get(suite.size, _ROUGH_NS["default"])
     total = sum(known.get(spec.cell, _rough(spec, default)) for spec in suite.specs)
     basis = "rough, by size" if used is None else f"from the runs of {used}"
-    return Estimate(total_ns=total, per_run_ns=known, default_ns=default, basis=basis)
+    return DurationEstimate(total_ns=total, per_run_ns=known, default_ns=default, basis=basis)
 
 
 def _rough(spec: RunSpec, default_ns: int) -> int:

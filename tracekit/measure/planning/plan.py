@@ -1,4 +1,4 @@
-"""From a question to the list of runs that answers it: which cells, how often, in which order.
+"""From resolved requests to the runs of a suite: which cells, how often, in which order.
 
 The order matters as much as the cells: the same binary measured as AAAA BBBB against itself showed a false 16 %
 difference on a machine that drifted, and 0.5 % when interleaved. So every round runs every cell once, and each round
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -25,22 +25,33 @@ from tracekit.bundle.names import (
 )
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import Store
-from tracekit.measure.planning.request import Request, check, variants_of
-from tracekit.measure.planning.workload_registry import SLEEPERS, WORKLOADS
+from tracekit.measure.planning.request import ResolvedRequest
+from tracekit.measure.planning.workload_registry import WORKLOADS
 from tracekit.system.interpreters import Interpreter
 
 if TYPE_CHECKING:
     from tracekit.workload import Value
+
+Captures = Mapping[tuple[str, str], str]
+"""What the preflights allowed: (capture, interpreter label) -> the extra path that the capture needs there."""
+
+_SLEEPERS = "sleepers"
+"""The parameter of the control `worker-costs` that is set to one less than the workers."""
+
+_CONTROL_METHODS = ("fork", "forkserver", "spawn")
+"""The cheapest first: one of them stands for processes in the controls."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 _LONGEST_NAME = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class PlannedCell:
     """One combination that is measured: its runs may be pooled."""
 
     workload: str
+    target: str
+    items: str = ""
     model: str
     workers: int
     control: bool
@@ -48,83 +59,92 @@ class Cell:
     interpreter: Interpreter = field(repr=False)
 
 
-def cells(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
-    """The cells of the request, controls last. Raises UsageError when the request cannot be meant."""
-    check(request)
-    found: list[Cell] = []
-    for interpreter in interpreters:
-        for model in request.models:
-            counts = (1,) if model == SERIAL else request.workers
-            found += [
-                replace(_cell(request.workload, model, count, interpreter), parameters=tuple(parameters.items()))
-                for count in counts
-                for parameters in variants_of(request)
-            ]
+def plan_suite(
+    request: ResolvedRequest,
+    interpreters: Sequence[Interpreter],
+    suite_id: str,
+    captures: Captures,
+    command: Sequence[str],
+) -> Suite:
+    """All runs of a request in their order: warm-up rounds, timed rounds with those of the light captures among them,
+    then one traced run per model and heavy capture."""
+    sets = request.parameter_sets
+    return Suite(
+        suite_id=suite_id,
+        workload=request.workload,
+        size=request.size,
+        parameters={name: value for name, value in sets[0].items() if all(other[name] == value for other in sets)},
+        specs=_number_runs(plan_runs(request, interpreters, suite_id, captures)),
+        command=tuple(command),
+    )
+
+
+def plan_experiments(
+    name: str,
+    requests: Iterable[ResolvedRequest],
+    interpreters: Sequence[Interpreter],
+    suite_id: str,
+    command: Sequence[str],
+) -> Suite:
+    """The suite of several requests, untraced: first all warm-up runs, then the repeats of all requests in turn."""
+    specs = [spec for request in requests for spec in plan_runs(request, interpreters, suite_id, {})]
+    specs.sort(key=lambda spec: (not spec.warmup, spec.repeat))
+    return Suite(
+        suite_id=suite_id, workload=name, size="", specs=_number_runs(specs), command=tuple(command), page=name
+    )
+
+
+def plan_cells(request: ResolvedRequest, interpreters: Sequence[Interpreter]) -> list[PlannedCell]:
+    """The cells of the request, controls last; none twice."""
+    found = [
+        PlannedCell(
+            workload=request.workload,
+            target=request.target,
+            items=request.items,
+            model=model,
+            workers=workers,
+            control=request.workload in CONTROLS,
+            parameters=tuple(parameters.items()),
+            interpreter=interpreter,
+        )
+        for interpreter in interpreters
+        for model in request.models
+        for workers in ((1,) if model == SERIAL else request.workers)
+        for parameters in request.parameter_sets
+    ]
     if request.controls:
-        found += _controls(request, interpreters)
+        found += _plan_controls(request, interpreters)
     return list(dict.fromkeys(found))
 
 
-def plan(
-    request: Request,
-    interpreters: list[Interpreter],
-    suite_id: str,
-    captures: dict[tuple[str, str], str],
-    command: tuple[str, ...],
-) -> Suite:
-    """All runs in order: warm-up rounds, timed rounds with those of the light captures among them, then one traced run
-    per model and heavy capture.
-
-    `captures` holds what the preflights allowed: (capture, interpreter label) -> extra path.
-    """
-    chosen = cells(request, interpreters)
-    sets = variants_of(request)
-    common = {name: value for name, value in sets[0].items() if all(other[name] == value for other in sets)}
+def plan_runs(
+    request: ResolvedRequest, interpreters: Sequence[Interpreter], suite_id: str, captures: Captures
+) -> list[RunSpec]:
+    """The runs of a request in their order, without run ids."""
+    chosen = plan_cells(request, interpreters)
     most = {cell.model: max(c.workers for c in chosen if c.model == cell.model) for cell in chosen}
     specs = [
-        _spec(request, suite_id, cell, capture=UNTRACED, repeat=0, warmup=True)
+        _plan_run(request, suite_id, cell, capture=UNTRACED, repeat=0, warmup=True)
         for _ in range(request.warmup)
         for cell in chosen
     ]
     for repeat in range(1, request.runs + 1):
         shift = (repeat - 1) * max(1, len(chosen) // max(1, request.runs)) % len(chosen)
         for cell in chosen[shift:] + chosen[:shift]:
-            watched = _watched(cell, request, most, captures)
-            ways = [UNTRACED, *(capture for capture in watched if is_light(capture))]
+            allowed = _captures_of(cell, request, most, captures)
+            rotation = [UNTRACED, *(capture for capture in allowed if is_light(capture))]
             # Side by side, so that drift hits both; in turns, so that neither is always the one after the other.
-            turn = (repeat - 1) % len(ways)
+            first = (repeat - 1) % len(rotation)
             specs += [
-                _spec(request, suite_id, cell, capture=way, repeat=repeat, extra_path=watched.get(way, ""))
-                for way in ways[turn:] + ways[:turn]
+                _plan_run(request, suite_id, cell, capture=capture, repeat=repeat, extra_path=allowed.get(capture, ""))
+                for capture in rotation[first:] + rotation[:first]
             ]
     for capture in dict.fromkeys(name for name, _ in captures if not is_light(name)):
         for cell in chosen:
-            watched = _watched(cell, request, most, captures)
-            if capture in watched:
-                specs.append(_spec(request, suite_id, cell, capture=capture, repeat=1, extra_path=watched[capture]))
-    numbered = renumbered(specs)
-    return Suite(
-        suite_id=suite_id,
-        workload=request.workload,
-        size=request.size,
-        parameters=common,
-        specs=numbered,
-        command=command,
-    )
-
-
-def renumbered(specs: Sequence[RunSpec]) -> tuple[RunSpec, ...]:
-    """The specs in this order, each with a run id that says what it is."""
-    return tuple(replace(spec, run_id=f"{number:03d}-{_run_name(spec)}") for number, spec in enumerate(specs, start=1))
-
-
-def _watched(
-    cell: Cell, request: Request, most: dict[str, int], captures: dict[tuple[str, str], str]
-) -> dict[str, str]:
-    """The captures of a cell with their extra paths: only the workload itself at its most workers has any."""
-    if cell.workload != request.workload or cell.workers != most[cell.model]:
-        return {}
-    return {name: path for (name, label), path in captures.items() if label == cell.interpreter.label}
+            allowed = _captures_of(cell, request, most, captures)
+            if capture in allowed:
+                specs.append(_plan_run(request, suite_id, cell, capture=capture, repeat=1, extra_path=allowed[capture]))
+    return specs
 
 
 def safe_name(text: str) -> str:
@@ -141,42 +161,48 @@ def new_suite_id(name: str, store: Store) -> str:
     return suite_id
 
 
-def _controls(request: Request, interpreters: list[Interpreter]) -> list[Cell]:
+def _plan_controls(request: ResolvedRequest, interpreters: Sequence[Interpreter]) -> list[PlannedCell]:
     """spin and sleep, serial and at every worker count above 1, under threads and the cheapest process model: what
     the machine can give. worker-costs at the most workers, under every process model: what these cost."""
-    processes = next((method for method in ("fork", "forkserver", "spawn") if method in request.models), "fork")
+    processes = next((method for method in _CONTROL_METHODS if method in request.models), _CONTROL_METHODS[0])
     counts = [count for count in request.workers if count > 1]
-    found = []
-    for interpreter in interpreters:
-        for name in CONTROLS:
-            found.append(_cell(name, SERIAL, 1, interpreter))
-            for model in (THREADS, processes):
-                found += [_cell(name, model, count, interpreter) for count in counts]
-        most = max(request.workers)
-        # What threads did is what predictions are made from.
-        if THREADS in request.models and most > 1 and request.workload != WORKER_COSTS:
-            parameters = ((SLEEPERS, most - 1),)
-            found += [
-                replace(_cell(WORKER_COSTS, model, most, interpreter), control=True, parameters=parameters)
-                for model in START_METHODS
-            ]
-    return found
+    most = max(request.workers)
+    cells: list[tuple[str, str, int, tuple[tuple[str, Value], ...]]] = [
+        (name, model, workers, ())
+        for name in CONTROLS
+        for model, workers in [(SERIAL, 1), *((model, count) for model in (THREADS, processes) for count in counts)]
+    ]
+    # Predictions are made from what threads did.
+    if THREADS in request.models and most > 1 and request.workload != WORKER_COSTS:
+        cells += [(WORKER_COSTS, method, most, ((_SLEEPERS, most - 1),)) for method in START_METHODS]
+    return [
+        PlannedCell(
+            workload=name,
+            target=WORKLOADS.target(name),
+            model=model,
+            workers=workers,
+            control=True,
+            parameters=parameters,
+            interpreter=interpreter,
+        )
+        for interpreter in interpreters
+        for name, model, workers, parameters in cells
+    ]
 
 
-def _cell(workload: str, model: str, workers: int, interpreter: Interpreter) -> Cell:
-    return Cell(
-        workload=workload,
-        model=model,
-        workers=workers,
-        control=workload in CONTROLS,
-        interpreter=interpreter,
-    )
+def _captures_of(
+    cell: PlannedCell, request: ResolvedRequest, most: Mapping[str, int], captures: Captures
+) -> dict[str, str]:
+    """The captures of a cell with their extra paths: only the workload itself at its most workers has any."""
+    if cell.workload != request.workload or cell.workers != most[cell.model]:
+        return {}
+    return {name: path for (name, label), path in captures.items() if label == cell.interpreter.label}
 
 
-def _spec(
-    request: Request,
+def _plan_run(
+    request: ResolvedRequest,
     suite_id: str,
-    cell: Cell,
+    cell: PlannedCell,
     *,
     capture: str,
     repeat: int,
@@ -187,9 +213,9 @@ def _spec(
         suite_id=suite_id,
         run_id="",
         workload=cell.workload,
-        workload_target=WORKLOADS.target(cell.workload),
+        workload_target=cell.target,
         size=request.size,
-        items="" if cell.workload in WORKLOADS else request.items,
+        items=cell.items,
         model=cell.model,
         workers=cell.workers,
         parameters=dict(cell.parameters),
@@ -208,10 +234,15 @@ def _spec(
     )
 
 
+def _number_runs(specs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
+    """The specs in this order, each with a run id that says what it is."""
+    return tuple(replace(spec, run_id=f"{number:03d}-{_run_name(spec)}") for number, spec in enumerate(specs, start=1))
+
+
 def _run_name(spec: RunSpec) -> str:
     """A folder name that says what the run is."""
-    way = "warmup" if spec.warmup else f"r{spec.repeat}"
+    kind = "warmup" if spec.warmup else f"r{spec.repeat}"
     if spec.capture != UNTRACED:
-        way = f"{spec.capture}-{way}" if is_light(spec.capture) else spec.capture
+        kind = f"{spec.capture}-{kind}" if is_light(spec.capture) else spec.capture
     version = spec.python_label.split(" ")[0]
-    return f"{safe_name(spec.workload)}-{spec.model}-w{spec.workers}-py{version}-{way}"
+    return f"{safe_name(spec.workload)}-{spec.model}-w{spec.workers}-py{version}-{kind}"

@@ -1,4 +1,4 @@
-"""The workloads that can be asked for by a name: tracekit's own, and those that installed packages announce.
+"""The workloads and suites that have a name: tracekit's own, and the workloads that installed packages announce.
 
 A package announces one in the entry-point group `tracekit.workloads`, in its pyproject.toml:
 
@@ -8,18 +8,10 @@ A package announces one in the entry-point group `tracekit.workloads`, in its py
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
 
 from tracekit.bundle.spec import CLAIMS
 from tracekit.core.registry import Registry
-
-if TYPE_CHECKING:
-    from tracekit.workload import Workload
-
-SLEEPERS = "sleepers"
-"""The parameter of the control `worker-costs` that is set to one less than the workers."""
 
 WORKLOADS = Registry(
     "workload",
@@ -95,34 +87,41 @@ WORKLOADS = Registry(
 )
 
 
+SUITES = Registry(
+    "suite",
+    {
+        CLAIMS: (
+            "tracekit.measure.planning.claims:EXPERIMENTS",
+            "common claims about threads and processes, put to the test",
+        )
+    },
+    listed="tracekit run --help",
+)
+"""Names that stand for several requests, whose runs make one suite; no workload has one of them."""
+
 GROUP = "tracekit.workloads"
 
 
-def announced() -> dict[str, tuple[str, str]]:
-    """What installed packages announce: name -> (`module:attribute`, a summary). Nothing of theirs is imported; a name
-    of tracekit's own stays tracekit's.
+def announced_workloads() -> dict[str, tuple[str, str]]:
+    """The workloads of installed packages: name -> (`module:attribute`, a summary).
+
+    None of them is imported, and none takes a name of tracekit's own.
     """
     return {
         item.name: (item.value, f"{item.value}, of {item.dist.name if item.dist else 'an installed package'}")
         for item in entry_points(group=GROUP)
-        if item.name not in WORKLOADS and item.name != CLAIMS
+        if item.name not in WORKLOADS and item.name not in SUITES
     }
 
 
 def summaries() -> dict[str, str]:
-    """name -> summary, tracekit's own first."""
+    """name -> summary of every workload, tracekit's own first."""
     own = {name: WORKLOADS.summary(name) for name in WORKLOADS}
-    return {**own, **{name: summary for name, (_, summary) in announced().items()}}
+    return {**own, **{name: summary for name, (_, summary) in announced_workloads().items()}}
 
 
-def meant(word: str) -> str:
-    """The workload that a user means by a word: where it is announced its `module:attribute`, else the word itself."""
+def find_announced(word: str) -> str:
+    """The `module:attribute` of a workload that an installed package announces, else the word itself."""
     if word in WORKLOADS or ":" in word:
         return word
-    return announced().get(word, (word, ""))[0]
-
-
-def usual(workload: str) -> Mapping[str, Any]:
-    """How that workload is run where nobody says otherwise, by the names of Request; empty where it is as usual."""
-    found: Workload | None = WORKLOADS.load(workload) if workload in WORKLOADS else None
-    return found.usual if found is not None else {}
+    return announced_workloads().get(word, (word, ""))[0]

@@ -1,9 +1,9 @@
 /* The file that the wait probe leaves per process, waits/<pid>.bin: a header, a table of threads, then slots.
  *
- * Everything is little words of the machine's own byte order at fixed places; tracekit/bundle/waits_file.py reads it. All
+ * All fields are words in the machine's own byte order at fixed places; tracekit/bundle/waits_file.py reads it. All
  * stamps are CLOCK_MONOTONIC nanoseconds. The file is written through a shared mapping, so that what is in it survives
- * os._exit, SIGKILL and a crash. One process has one file for its life: an image that replaces another by exec goes on
- * in the same file.
+ * os._exit, SIGKILL and a crash. A process has one file: an image that replaces another by exec
+ * continues it.
  */
 #ifndef TRACEKIT_WAITS_H
 #define TRACEKIT_WAITS_H
@@ -18,26 +18,26 @@ enum waits_kind {
     /* Blocking intervals: start, duration, object; site is the waiter's function. */
     KIND_HOLE = 0,       /* reserved and never finished: its writer was killed */
     KIND_GIL = 1,        /* blocked in take_gil; object: the GIL; other: tid that held it when the wait began, or 0 */
-    KIND_GIL_SWITCH = 2, /* blocked in drop_gil until somebody else had taken it; object: the GIL */
+    KIND_GIL_SWITCH = 2, /* blocked in drop_gil until another thread had taken it; object: the GIL */
     KIND_LOCK = 3,       /* semaphore or condition variable; object: its address */
     KIND_IO_READ = 4,    /* object: the fd */
     KIND_IO_WRITE = 5,   /* object: the fd */
     KIND_POLL = 6,       /* object: number of fds, for epoll its fd */
     KIND_SLEEP = 7,
-    KIND_CHILD_WAIT = 8, /* object: the pid asked for, as signed 64 bit (-1 any) */
+    KIND_CHILD_WAIT = 8, /* object: the pid waited for, as signed 64 bit (-1 any) */
 
-    /* The GIL's other events; only those that happen while somebody waits for it. */
-    KIND_GIL_TAKE = 16, /* start: taken without a wait of one's own; object: the GIL */
+    /* The GIL's other events; only those that happen while a thread waits for it. */
+    KIND_GIL_TAKE = 16, /* start: taken without a wait; object: the GIL */
     KIND_GIL_DROP = 17, /* start: dropped; duration: since it was taken, if FLAG_KNOWN; site: the holder's function */
 
-    /* Lives. */
-    KIND_THREAD_START = 32, /* start: first instruction; duration: since it was asked for; other: creator's tid */
+    /* Starts and ends of threads and processes. */
+    KIND_THREAD_START = 32, /* start: first instruction; duration: since pthread_create; other: creator's tid */
     KIND_THREAD_END = 33,   /* start: its last; duration: CPU ns; object: run-queue ns (if FLAG_KNOWN);
                                other: voluntary switches; site: involuntary switches */
     KIND_THREAD_NAME = 34,  /* site: id of the text */
     KIND_FORK = 35,         /* start, duration: the call; object: the child's pid */
     KIND_IMAGE = 36,        /* start: the loader was done; site: id of the text with the executable's path */
-    KIND_EXEC = 37,         /* start: exec was asked for; object: pid that asked (a vfork child is not ours) */
+    KIND_EXEC = 37,         /* start: exec was requested; object: the pid to be replaced, perhaps a child's */
     KIND_EXIT = 38,         /* start: exit or _exit was called; object: exit code */
     KIND_CHILD_ENDED = 39,  /* start: reaped; object: wait status; other: pid; duration: its CPU ns */
 
@@ -116,7 +116,7 @@ struct waits_header {
     _Atomic uint64_t later_ticks; /* and at some later time, 0: none */
     _Atomic uint64_t later_ns;
     /* What the first thread had used before the probe came to it: for the loader, or for the program before exec. It is
-     * taken off wherever that thread's use is written down. */
+     * subtracted wherever that thread's use is recorded. */
     uint64_t before_cpu_ns;
     uint64_t before_queue_ns;
     uint32_t before_voluntary;

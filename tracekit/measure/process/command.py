@@ -23,31 +23,34 @@ _LONG_SHEBANG = re.compile(rb"#!/bin/sh\n'''exec' (?:\"([^\"\n]+)\"|(\S+)) ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class ProgramCommand:
     """One command, as it would be run."""
 
     argv: tuple[str, ...]
     executable: str
     interpreter: Interpreter | None
-    """The CPython 3.9 or newer that it is sure to start; None when that cannot be told: make, a shell script."""
+    """The CPython 3.9 or newer that it starts for certain; None when that is not known: make, a shell script."""
     name: str
     """What it runs: `app.py`, `package.module`, `pytest`, `make`."""
 
 
-def describe(argv: Sequence[str], env: Mapping[str, str], folder: Path) -> Program:
-    """Look at a command that is to be run in `folder` with `env`. Raises ProgramNotFound, ProgramNotExecutable."""
-    executable = _find(argv[0], env, folder)
-    python = _python_behind(executable, env)
+def describe_command(argv: Sequence[str], env: Mapping[str, str], folder: Path) -> ProgramCommand:
+    """Find out what a command starts when it is run in `folder` with `env`.
+
+    Raises ProgramNotFound, ProgramNotExecutable.
+    """
+    executable = _find_executable(argv[0], env, folder)
+    python = _find_python(executable, env)
     interpreter = None
     if python is not None:
         try:
             interpreter = interpreters.inspect(python)
         except (UsageError, EnvironmentLacks):
-            # PyPy, Python 2: it runs as it is, and a capture that needs to know it says so itself.
+            # PyPy, Python 2: it runs as it is, and a capture that cannot watch it says so itself.
             interpreter = None
     is_python = _PYTHON.fullmatch(Path(executable).name) is not None
-    name = _script_of(argv[1:]) if is_python else ""
-    return Program(
+    name = _parse_script(argv[1:]) if is_python else ""
+    return ProgramCommand(
         argv=tuple(argv),
         executable=executable,
         interpreter=interpreter,
@@ -55,7 +58,7 @@ def describe(argv: Sequence[str], env: Mapping[str, str], folder: Path) -> Progr
     )
 
 
-def _find(word: str, env: Mapping[str, str], folder: Path) -> str:
+def _find_executable(word: str, env: Mapping[str, str], folder: Path) -> str:
     if os.sep in word:
         path = folder / word
         if not path.exists():
@@ -71,7 +74,7 @@ def _find(word: str, env: Mapping[str, str], folder: Path) -> str:
     return found
 
 
-def _python_behind(executable: str, env: Mapping[str, str]) -> str | None:
+def _find_python(executable: str, env: Mapping[str, str]) -> str | None:
     """The Python that runs when `executable` does: itself, or the one its #! line names."""
     if _PYTHON.fullmatch(Path(executable).name):
         return executable
@@ -93,8 +96,8 @@ def _python_behind(executable: str, env: Mapping[str, str]) -> str | None:
     return None
 
 
-def _script_of(arguments: Sequence[str]) -> str:
-    """What a Python is told to run, from its arguments; empty for an interactive one or a program on stdin."""
+def _parse_script(arguments: Sequence[str]) -> str:
+    """What a Python runs, from its arguments; empty for an interactive one or a program on stdin."""
     rest = list(arguments)
     while rest:
         word = rest.pop(0)

@@ -1,6 +1,6 @@
-"""A command under a capture whose tool starts it (py-spy): what is meant for the program must not reach the tool.
+"""Builds the command of a program that a capture's tool starts (py-spy), so that tool and program stay apart.
 
-The tool would be watched by the other captures, whose preloaded library it would inherit, and would write among the
+Otherwise the tool would inherit the other captures' preloaded library and be watched itself, and would write among the
 program's output.
 """
 
@@ -12,19 +12,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tracekit.core.errors import EnvironmentLacks
-from tracekit.measure.process.foreground import Streams
+from tracekit.measure.process.foreground import StandardStreams
 
-_JOINED = ("LD_PRELOAD", "PYTHONPATH")
-"""Variables that are lists: the user's own entries stay, after ours."""
+_LIST_VARIABLES = ("LD_PRELOAD", "PYTHONPATH")
+"""Variables that hold lists: the user's own entries stay, after ours."""
 
 _SINGLE_DIGITS = range(3, 10)
 """What a POSIX shell can redirect."""
 
 
-def with_variables(env: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+def add_variables(env: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
     """`env` with a capture's variables."""
     result = {**env, **added}
-    for name in _JOINED:
+    for name in _LIST_VARIABLES:
         theirs, ours = env.get(name), added.get(name)
         if theirs and ours:
             added_entries = ours.split(os.pathsep)
@@ -33,20 +33,20 @@ def with_variables(env: Mapping[str, str], added: Mapping[str, str]) -> dict[str
     return result
 
 
-def changes(env: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+def changed_variables(env: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
     """The variables that differ when `added` goes into `env`."""
-    return {name: value for name, value in with_variables(env, added).items() if env.get(name) != value}
+    return {name: value for name, value in add_variables(env, added).items() if env.get(name) != value}
 
 
-def setting(variables: Mapping[str, str], argv: list[str]) -> list[str]:
-    """The command that runs `argv` with these variables, which the one who starts it does not have."""
+def prefix_env(variables: Mapping[str, str], argv: list[str]) -> list[str]:
+    """The command that runs `argv` with these variables, which its parent does not have."""
     return ["/usr/bin/env", *(f"{name}={value}" for name, value in variables.items()), *argv] if variables else argv
 
 
-def apart(argv: list[str], wrap: Callable[[list[str]], list[str]], log: Path) -> list[str]:
-    """The command under which `wrap`'s tool starts `argv` with the streams that the tool was given.
+def wrap_apart(argv: list[str], wrap: Callable[[list[str]], list[str]], log: Path) -> list[str]:
+    """The command under which the tool of `wrap` starts `argv`, each with streams of its own.
 
-    The tool's own stdout and stderr go to the file `log`.
+    The program gets the caller's streams; what the tool itself prints goes to the file `log`.
 
     Raises EnvironmentLacks when too many descriptors are inherited, OSError when the log cannot be written.
     """
@@ -60,9 +60,9 @@ def apart(argv: list[str], wrap: Callable[[list[str]], list[str]], log: Path) ->
     return ["/bin/sh", "-c", before, str(log), *wrap(["/bin/sh", "-c", after, "sh", *argv])]
 
 
-def open_streams(streams: Streams) -> Streams:
+def replace_closed_streams(streams: StandardStreams) -> StandardStreams:
     """The same streams, with /dev/null for an output that is closed: a shell cannot pass it on."""
-    return Streams(
+    return StandardStreams(
         stdin=streams.stdin,
         stdout=subprocess.DEVNULL if streams.stdout is None and not _is_inherited(1) else streams.stdout,
         stderr=subprocess.DEVNULL if streams.stderr is None and not _is_inherited(2) else streams.stderr,
@@ -70,7 +70,7 @@ def open_streams(streams: Streams) -> Streams:
 
 
 def _is_inherited(fd: int) -> bool:
-    """Whether a program that we start finds it open. One of ours may have the number of a stream that was closed."""
+    """Whether a program that we start finds `fd` open. A file of ours may have a closed stream's number."""
     try:
         return os.get_inheritable(fd)
     except OSError:

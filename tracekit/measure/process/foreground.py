@@ -1,9 +1,10 @@
-"""Running a program as it is, in the foreground of whoever called: its streams, terminal and signals are its own.
+"""Runs a program in the foreground of the caller: its streams, terminal and signals are the caller's own.
 
 It stays in the caller's process group and session, as under `time`, `strace` and `perf record`: pipelines, job control
-and /dev/tty work as without us, and what it leaves running on purpose goes on running. Signals then come in two ways.
-What the terminal sends (Ctrl-C, Ctrl-\\, a hang-up) goes to the whole foreground group, so the program has it already;
-what another process sends to tracekit, `kill PID` say, is passed on. Neither ends tracekit: it waits for the program.
+and /dev/tty work as without tracekit, and what it leaves running on purpose goes on running. Signals then arrive from
+two sides. What the terminal sends (Ctrl-C, Ctrl-\\, a hang-up) goes to the whole foreground group, so the program has
+it already; what another process sends to tracekit, `kill PID` for example, is passed on. Neither ends tracekit, which
+waits for the program.
 """
 
 from __future__ import annotations
@@ -21,43 +22,28 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-import psutil
-
 from tracekit.core.errors import ProgramNotExecutable
-from tracekit.measure.process.launch import sleep_until_end
+from tracekit.measure.process.launch import ProcessResult, sleep_until_end
+from tracekit.system.process_table import RunningProcess, find_process
 
 GRACE_S = 5.0
-"""How long a program that was asked to end is left to do so before it is asked less politely."""
+"""How long a program that was asked to end has for it, before the next stronger signal."""
 
 _HELD = tuple(
     getattr(signal, name)
     for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)
 )
-_BY_TERMINAL = (getattr(signal, "SIGHUP", None), signal.SIGINT, getattr(signal, "SIGQUIT", None))
+_SENT_BY_TERMINAL = (getattr(signal, "SIGHUP", None), signal.SIGINT, getattr(signal, "SIGQUIT", None))
 _POLL_S = 0.05
 _POLL_SHARE = 0.05
 _POLL_LEAST_S, _POLL_MOST_S = 0.02, 1.0
-"""How late a missed signal is noticed at most: a share of the time that the program has run, within these."""
+"""How late a missed signal is noticed at most: a share of the time that the program has run, within these bounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lived:
-    """How a program ended. `exit_code` is negative for a signal; stamps are CLOCK_MONOTONIC ns."""
-
-    pid: int
-    exit_code: int
-    started_ns: int
-    ended_ns: int
-    asked: tuple[int, ...]
-    """Signals that asked it to end while it ran, whoever sent them: the terminal, another process, `duration_s`."""
-    overdue: bool
-    """It lived longer than `duration_s`, and was asked to end for that."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Streams:
-    """The program's stdin, stdout and stderr: files or descriptors; None: the caller's own."""
+class StandardStreams:
+    """The program's stdin, stdout and stderr: files or descriptors; None means the caller's own."""
 
     stdin: IO[Any] | int | None = None
     stdout: IO[Any] | int | None = None
@@ -65,7 +51,7 @@ class Streams:
 
 
 class StoppedEarly(BaseException):
-    """A signal arrived before the program was started. `held` makes it take effect."""
+    """A signal arrived before the program was started. `hold_signals` delivers it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -73,25 +59,30 @@ class StoppedEarly(BaseException):
 
 
 @dataclass(slots=True)
-class Held:
-    """Signals that wait for us instead of ending us. `noted` came while they could not be held back."""
+class HeldSignals:
+    """Signals that tracekit waits for instead of being ended by them.
+
+    `noted` arrived while they could not be blocked, in the moment in which the program was started.
+    """
 
     numbers: frozenset[int]
     noted: list[int] = field(default_factory=list)
 
-    def next(self, process: subprocess.Popen[bytes], seconds: float) -> tuple[int, bool] | None:
-        """Sleep until a signal arrives: its number, and whether the program lacks it still. None when the time is over
-        or, perhaps, the process is."""
+    def wait(self, process: subprocess.Popen[bytes], seconds: float) -> tuple[int, bool] | None:
+        """Sleep until a signal arrives: its number, and whether it has still to be passed on to the program.
+
+        None when the time is over, or when the process may have ended.
+        """
         if self.noted:
             number = self.noted.pop(0)
-            return number, not (number in _BY_TERMINAL and _at_terminal())
+            return number, not (number in _SENT_BY_TERMINAL and _is_in_foreground())
         if not self.numbers:
             sleep_until_end(process, seconds)
         elif hasattr(signal, "sigtimedwait"):
             found = signal.sigtimedwait({*self.numbers, signal.SIGCHLD}, seconds)
             if found is not None and found.si_signo != signal.SIGCHLD:
                 # Positive codes are the kernel's own, the terminal's among them; those of kill and sigqueue are not.
-                # And a program that signals tracekit has no use for an echo.
+                # And what the program itself sends to tracekit is not sent back to it.
                 return found.si_signo, found.si_code <= 0 and found.si_pid != process.pid
             return None
         with suppress(subprocess.TimeoutExpired):
@@ -100,18 +91,18 @@ class Held:
 
 
 @contextmanager
-def held() -> Iterator[Held]:
-    """Hold signals back for the length of a `with`, until the run is sealed as well: a second Ctrl-C, meant for a
-    program that has just ended, must not cost what was measured.
+def hold_signals() -> Iterator[HeldSignals]:
+    """Hold signals back for the length of a `with`, which lasts until the manifest is written.
 
-    Signals that are ignored stay ignored, for the program too: that is how nohup and background jobs work. Outside the
-    main thread nothing can be held.
+    A second Ctrl-C, meant for a program that has just ended, must not cost what was measured. Signals that are ignored
+    stay ignored, for the program too: that is how nohup and background jobs work. Outside the main thread no signal
+    can be held.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield Held(frozenset())
+        yield HeldSignals(frozenset())
         return
     numbers = frozenset(number for number in _HELD if signal.getsignal(number) not in (signal.SIG_IGN, None))
-    signals = Held(numbers)
+    signals = HeldSignals(numbers)
     before: dict[int, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -122,14 +113,14 @@ def held() -> Iterator[Held]:
         for number in numbers:
             before[number] = signal.signal(number, note)
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-            # An exit code that nobody waits for is lost.
+            # While SIGCHLD is ignored, exit codes are lost.
             before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        with _blocked(numbers):
+        with _block(numbers):
             yield signals
     except StoppedEarly as stopped:
         _restore(before)
         signal.raise_signal(stopped.number)
-        # Its handler let it pass; still, nothing was run.
+        # Its handler returned; still, nothing was run.
         raise KeyboardInterrupt from None
     finally:
         _restore(before)
@@ -140,8 +131,8 @@ def _restore(handlers: Mapping[int, Any]) -> None:
         signal.signal(number, handler)
 
 
-def _at_terminal() -> bool:
-    """Whether a terminal has us in the foreground, so that its signals go to the program as well."""
+def _is_in_foreground() -> bool:
+    """Whether our process group is the terminal's foreground one, so that its signals reach the program as well."""
     try:
         with Path("/dev/tty").open("rb") as terminal:
             return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
@@ -149,22 +140,22 @@ def _at_terminal() -> bool:
         return False
 
 
-def run(
+def run_in_foreground(
     argv: Sequence[str],
     *,
     env: Mapping[str, str],
     folder: Path,
-    streams: Streams,
-    signals: Held,
+    streams: StandardStreams,
+    signals: HeldSignals,
     duration_s: float = 0.0,
     wrapped: bool = False,
-) -> Lived:
+) -> ProcessResult:
     """Run `argv` in `folder` to its end, or ask it to end after `duration_s` seconds (0: never).
 
-    `wrapped` says that the program is the only child of what is started (py-spy). Descriptors that children are meant
-    to have stay open in it. Raises ProgramNotExecutable when the system refuses to start it.
+    `wrapped` says that what is started is a tool whose only child is the program (py-spy). Inheritable descriptors stay
+    open in the program. Raises ProgramNotExecutable when the system refuses to start it.
     """
-    with _released(signals):
+    with _unblock(signals):
         if signals.noted:
             raise StoppedEarly(signals.noted[0])
         started_ns = time.monotonic_ns()
@@ -182,83 +173,70 @@ def run(
         except OSError as error:
             raise ProgramNotExecutable(f"cannot start {argv[0]}: {error.strerror}", f"file {argv[0]}") from error
     limit = started_ns / 1e9 + duration_s if duration_s > 0 else math.inf
-    asked, overdue = _wait(process, signals, limit, wrapped=wrapped)
-    return Lived(
+    arrived, timed_out = _wait(process, signals, limit, wrapped=wrapped)
+    return ProcessResult(
         pid=process.pid,
         exit_code=process.returncode,
         started_ns=started_ns,
         ended_ns=time.monotonic_ns(),
-        asked=tuple(asked),
-        overdue=overdue,
+        timed_out=timed_out,
+        signals=tuple(arrived),
     )
 
 
-def _wait(process: subprocess.Popen[bytes], signals: Held, limit: float, *, wrapped: bool) -> tuple[list[int], bool]:
+def _wait(
+    process: subprocess.Popen[bytes], signals: HeldSignals, limit: float, *, wrapped: bool
+) -> tuple[list[int], bool]:
     """Wait for the end; the signals that asked for it, and whether `limit` (monotonic seconds) passed before."""
-    asked: list[int] = []
+    asked_by: list[int] = []
     begun = time.monotonic()
     stages = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)]
-    overdue = False
+    timed_out = False
     while process.poll() is None:
         now = time.monotonic()
         # Another thread of ours, numpy's for instance, may be given the signal that we are about to wait for.
         look_again = max(_POLL_LEAST_S, min((now - begun) * _POLL_SHARE, _POLL_MOST_S))
-        arrived = signals.next(process, max(0.0, min(limit - now, look_again)))
+        arrived = signals.wait(process, max(0.0, min(limit - now, look_again)))
         if arrived is not None:
-            number, lacks = arrived
-            asked.append(number)
-            if lacks:
-                _send(_program(process, wrapped=wrapped), number)
+            number, is_missing = arrived
+            asked_by.append(number)
+            if is_missing and (program := _find_program(process, wrapped=wrapped)) is not None:
+                program.send(number)
         elif time.monotonic() >= limit and process.poll() is None:
-            overdue = True
+            timed_out = True
             number = stages.pop(0)
-            asked.append(number)
-            for member in _family(_program(process, wrapped=wrapped)):
-                _send(member, number)
+            asked_by.append(number)
+            for member in _list_foreground_family(process, wrapped=wrapped):
+                member.send(number)
             limit = time.monotonic() + GRACE_S if stages else math.inf
-    return asked, overdue
+    return asked_by, timed_out
 
 
-def _program(process: subprocess.Popen[bytes], *, wrapped: bool) -> psutil.Process | None:
+def _find_program(process: subprocess.Popen[bytes], *, wrapped: bool) -> RunningProcess | None:
     """The program's own process; None when it has ended."""
-    try:
-        started = psutil.Process(process.pid)
-        return next(iter(started.children()), started) if wrapped else started
-    except psutil.Error:
-        return None
+    started = find_process(process.pid)
+    if started is None or not wrapped:
+        return started
+    return next(iter(started.children()), started)
 
 
-def _family(program: psutil.Process | None) -> list[psutil.Process]:
-    """The program and its descendants that a Ctrl-C at the terminal would reach."""
+def _list_foreground_family(process: subprocess.Popen[bytes], *, wrapped: bool) -> list[RunningProcess]:
+    """The program and those of its descendants that a Ctrl-C at the terminal would reach."""
+    program = _find_program(process, wrapped=wrapped)
     if program is None:
         return []
-    members = [program]
-    for child in _descendants(program):
-        try:
-            if not hasattr(os, "getpgid") or os.getpgid(child.pid) == os.getpgrp():
-                members.append(child)
-        except OSError:
-            continue
-    return members
+    return [program, *(child for child in program.children(recursive=True) if _is_in_our_group(child))]
 
 
-def _descendants(program: psutil.Process) -> list[psutil.Process]:
+def _is_in_our_group(process: RunningProcess) -> bool:
     try:
-        return program.children(recursive=True)
-    except psutil.Error:
-        return []
-
-
-def _send(member: psutil.Process | None, number: int) -> None:
-    try:
-        if member is not None:
-            member.send_signal(number)
-    except psutil.Error:
-        return
+        return not hasattr(os, "getpgid") or os.getpgid(process.pid) == os.getpgrp()
+    except OSError:
+        return False
 
 
 @contextmanager
-def _blocked(numbers: frozenset[int]) -> Iterator[None]:
+def _block(numbers: frozenset[int]) -> Iterator[None]:
     if not numbers or not hasattr(signal, "sigtimedwait"):
         yield
         return
@@ -270,8 +248,9 @@ def _blocked(numbers: frozenset[int]) -> Iterator[None]:
 
 
 @contextmanager
-def _released(signals: Held) -> Iterator[None]:
-    """Unblocked while the program is started: it inherits the mask. What comes meanwhile is noted and passed on."""
+def _unblock(signals: HeldSignals) -> Iterator[None]:
+    """Unblock the signals while the program is started, which inherits the mask. What arrives meanwhile is noted, and
+    passed on later."""
     if not signals.numbers or not hasattr(signal, "sigtimedwait"):
         yield
         return

@@ -1,6 +1,6 @@
-"""Starting one measured process, waiting for it, and leaving nothing of it behind.
+"""Starts one measured process, waits for its end, and leaves nothing of it behind.
 
-A measured process leads a session of its own, so that its whole family can be found and ended (session.py).
+A measured process leads a session of its own, so that its whole family can be found and ended (process_session.py).
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from tracekit.bundle.store import STDERR_LOG, STDOUT_LOG
 from tracekit.core.errors import EnvironmentLacks
 from tracekit.measure.process.process_session import end_session
-from tracekit.measure.process.scratch import own_prefix
+from tracekit.measure.process.watchdog import scratch_prefix
 
 _POLL_S = 0.005
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
-_DISTURBING = (
+_DISTURBING_VARIABLES = (
     "PYTHONASYNCIODEBUG",
     "PYTHONBREAKPOINT",
     "PYTHONDEBUG",
@@ -46,22 +47,30 @@ _DISTURBING = (
     "PYTHONVERBOSE",
     "PYTHONWARNINGS",
 )
-"""Variables that change what is measured. Without bytecode files, say, every spawned worker compiles its imports."""
+"""Variables that change what is measured. Without bytecode files, for example, every spawned worker compiles its
+imports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a measured process ended. `exit_code` is negative for a signal, as in subprocess."""
+class ProcessResult:
+    """How a process that tracekit started ended: a run of a suite, or a recorded program."""
 
+    pid: int
     exit_code: int
-    timed_out: bool
+    """Negative for a signal, as in subprocess."""
     started_ns: int
+    """CLOCK_MONOTONIC just before the process was started, so before its exec."""
     ended_ns: int
+    """CLOCK_MONOTONIC just after its parent reaped it."""
+    timed_out: bool
+    """It ran longer than its limit, and was ended (a run) or asked to end (a program) for that."""
+    signals: tuple[int, ...] = ()
+    """Signals that asked a program to end, whoever sent them: the terminal, another process, its `--duration`."""
 
 
 def measured_environment(import_folder: Path) -> dict[str, str]:
     """The environment of a measured process: the user's, without what disturbs, with tracekit on the path."""
-    kept = {name: value for name, value in os.environ.items() if name not in _DISTURBING}
+    kept = {name: value for name, value in os.environ.items() if name not in _DISTURBING_VARIABLES}
     theirs = kept.get("PYTHONPATH")
     kept["PYTHONPATH"] = os.pathsep.join([str(import_folder), *([theirs] if theirs else [])])
     return kept
@@ -86,23 +95,23 @@ def launch(
     timeout_s: float,
     started: Callable[[int], None] | None = None,
     while_running: Callable[[int], bool] | None = None,
-) -> Ended:
+) -> ProcessResult:
     """Run `argv` to its end or to the timeout; its output goes to stdout.log and stderr.log in `folder`.
 
     `started(pid)` is called at once, `while_running(pid)` every few milliseconds until it returns False; runs that are
     timed have no `while_running`.
-    It has a TMPDIR of its own, because multiprocessing's sockets stay there when their owner is killed. Whatever
+    Its TMPDIR is a scratch folder, because multiprocessing's sockets stay there when their owner is killed. Whatever
     happens, Ctrl-C included, no process of the family is left. Raises EnvironmentLacks when it cannot be started.
     """
     with (
-        (folder / "stdout.log").open("wb") as out,
-        (folder / "stderr.log").open("wb") as err,
-        tempfile.TemporaryDirectory(prefix=own_prefix(), ignore_cleanup_errors=True) as scratch,
+        (folder / STDOUT_LOG).open("wb") as out,
+        (folder / STDERR_LOG).open("wb") as err,
+        tempfile.TemporaryDirectory(prefix=scratch_prefix(), ignore_cleanup_errors=True) as scratch,
     ):
         process = None
         started_ns = time.monotonic_ns()
         try:
-            with _interrupts_deferred():
+            with _defer_interrupts():
                 process = _start(argv, env={**env, "TMPDIR": scratch}, cwd=cwd, out=out, err=err)
                 if started is not None:
                     started(process.pid)
@@ -111,11 +120,17 @@ def launch(
         finally:
             if process is not None:
                 _end(process)
-    return Ended(exit_code=process.returncode, timed_out=timed_out, started_ns=started_ns, ended_ns=ended_ns)
+    return ProcessResult(
+        pid=process.pid,
+        exit_code=process.returncode,
+        started_ns=started_ns,
+        ended_ns=ended_ns,
+        timed_out=timed_out,
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leave nothing of it."""
+    """End the process, if it still runs, and all that it leaves."""
     if process.poll() is None:
         # The leader first: alone it could start further members.
         process.kill()
@@ -135,9 +150,9 @@ def _start(
 
 
 @contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the process that is being started is known: between fork and return it would
-    belong to nobody. Handlers and not a signal mask, which the new process would inherit."""
+def _defer_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the id of the process that is being started is known: an exception before
+    that would leave it running. By handlers and not by a signal mask, which the new process would inherit."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -153,7 +168,7 @@ def _interrupts_deferred() -> Iterator[None]:
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float, while_running: Callable[[int], bool] | None) -> bool:
-    """Whether the process ended by itself in time."""
+    """Wait for the end; whether the process ended by itself in time."""
     limit = time.monotonic() + timeout_s
     while while_running is not None and time.monotonic() < limit:
         if process.poll() is not None:
@@ -170,8 +185,9 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, while_running: Cal
 
 
 def sleep_until_end(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Sleep until the kernel says that the process ended: costs it nothing, and is noticed at once. Returns early where
-    the system has no such thing (pidfd_open came with Linux 5.3, and some sandboxes refuse it)."""
+    """Sleep until the kernel reports the process's end: that costs the process nothing, and takes effect at once.
+
+    Returns early where the system cannot report it (pidfd_open came with Linux 5.3, and some sandboxes refuse it)."""
     open_pidfd = getattr(os, "pidfd_open", None)
     if open_pidfd is None or seconds <= 0:
         return

@@ -1,4 +1,4 @@
-"""What the measured main process said of itself, as far as the parent needs it to judge the run."""
+"""Reading what the measured main process wrote about itself, as far as the parent needs it to judge the run."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from tracekit.bundle.store import Bundle
 
 @dataclass(slots=True, kw_only=True)
 class MainFacts:
-    """What the main process said of itself, as far as it got."""
+    """What the main process wrote about itself, as far as it got; all None and empty for a recorded program."""
 
     checksum: str | None = None
     exit_code: int | None = None
     wall_ns: int | None = None
     failure: str | None = None
+    """`ValueError: its message`, of what it raised."""
     pids: tuple[int, ...] = ()
+    """Every process that has a stream."""
 
 
 def read_main_stream(bundle: Bundle) -> MainFacts:
-    """Read the streams' few facts that decide the run's status; the numbers are left to `load`."""
+    """Read the few facts that decide the run's status; the numbers are left to analysis."""
     facts = MainFacts()
     pids = []
-    for path in sorted(bundle.streams.glob("[0-9]*.jsonl")):
+    for path in bundle.process_streams():
         pids.append(int(path.stem))
         with path.open(encoding="utf-8", errors="replace") as file:
             first = file.readline()
@@ -31,16 +33,16 @@ def read_main_stream(bundle: Bundle) -> MainFacts:
                 continue
             for line in file:
                 if '"name":"task"' not in line and not line.startswith('{"kind":"counter"'):
-                    _take(facts, line)
+                    _add_record(facts, line)
     facts.pids = tuple(pids)
     return facts
 
 
-def _take(facts: MainFacts, line: str) -> None:
+def _add_record(facts: MainFacts, line: str) -> None:
     try:
         record = json.loads(line)
     except ValueError:
-        # The process was killed while it wrote; what it lacks decides the status.
+        # The process was killed while it wrote; what is missing decides the status.
         return
     kind = record.get("kind")
     if kind == "result":

@@ -1,4 +1,4 @@
-"""What a run's manifest says, whoever made the run: how it ended, on which machine, and how busy that was."""
+"""Writing a run's manifest: how the run ended, on which machine, and how busy that machine was."""
 
 from __future__ import annotations
 
@@ -9,31 +9,35 @@ from typing import Any
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice
-from tracekit.system.machine import busy as read_busy
+from tracekit.system.machine import read_busy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What is known of the machine before a run: `facts` from machine.describe, `busy` from machine.busy."""
+class MachineBefore:
+    """The machine before a run: `facts` from system.machine.describe, `busy` from read_busy."""
 
     facts: dict[str, Any]
     busy: dict[str, Any] = field(default_factory=read_busy)
 
 
-def seal(
+def write_manifest(
     bundle: Bundle,
     spec: RunSpec,
-    machine: Machine,
+    machine: MachineBefore,
     *,
     status: str,
     reason: str,
-    exit_code: int | None,
+    exit_code: int | None = None,
     started_ns: int | None = None,
     ended_ns: int | None = None,
+    program_window: tuple[int, int] | None = None,
     notices: Sequence[Notice] = (),
     processes: Sequence[dict[str, Any]] = (),
 ) -> None:
-    """Write the manifest of a run that has ended; stamps are CLOCK_MONOTONIC ns. Raises OutputUnwritable."""
+    """Seal the bundle of a run that has ended; stamps are CLOCK_MONOTONIC ns. Raises OutputUnwritable.
+
+    `started_ns` and `ended_ns` are of the process that tracekit started, `program_window` of a recorded program.
+    """
     after = read_busy()
     bundle.seal(
         {
@@ -43,6 +47,7 @@ def seal(
             "exit_code": exit_code,
             "started_ns": started_ns,
             "ended_ns": ended_ns,
+            **({} if program_window is None else {"program_window": list(program_window)}),
             "environment": {
                 **machine.facts,
                 "load_before": machine.busy["load"],

@@ -1,8 +1,8 @@
-"""Recording any program: it runs as it is, under captures that need nothing from it, and leaves a suite of one run.
+"""Records any program: it runs as it is, under captures that need nothing from it, and leaves a suite of one run.
 
 Its stdin, stdout, stderr, signals and exit code are its own (foreground.py). The run ends with the program's own
-process. What that leaves running, a daemon say, is the program's business and goes on: only the record of it ends
-(surviving_processes.py). When tracekit itself is killed the program goes on as well, and the suite stays unfinished.
+process. What that leaves running, a daemon for example, goes on and is no longer recorded (surviving_processes.py).
+When tracekit itself is killed the program goes on as well, and the suite stays unfinished.
 """
 
 from __future__ import annotations
@@ -18,32 +18,37 @@ from typing import IO, Any
 
 from tracekit.bundle.names import KERNEL, PROGRAM, UNTRACED, split_capture
 from tracekit.bundle.spec import RunSpec, Suite
-from tracekit.bundle.store import Bundle, Store, SuiteFolder, explained_os_errors
-from tracekit.core.errors import CaptureUnavailable, OutputUnwritable, TracekitError, UsageError
+from tracekit.bundle.store import Bundle, Store, SuiteFolder
+from tracekit.core.errors import CaptureUnavailable, OutputUnwritable, UsageError
 from tracekit.core.notices import Notice, notice
-from tracekit.measure.capture import CAPTURES, Capture, Provision, named
+from tracekit.measure.capture import CAPTURES, Capture, Provision
 from tracekit.measure.planning.plan import new_suite_id, safe_name
 from tracekit.measure.planning.request import MAX_TIMEOUT_S
-from tracekit.measure.process import foreground
-from tracekit.measure.process.command import Program, describe
-from tracekit.measure.process.command_wrapper import apart, changes, open_streams, setting, with_variables
-from tracekit.measure.process.foreground import Held, Lived, Streams
-from tracekit.measure.process.watchdog import guarded
-from tracekit.measure.running import surviving_processes
-from tracekit.measure.running.manifest import Machine
-from tracekit.measure.running.program_outcome import TOOL_LOG, Recorded, end, shell_code
+from tracekit.measure.process.command import ProgramCommand, describe_command
+from tracekit.measure.process.command_wrapper import (
+    add_variables,
+    changed_variables,
+    prefix_env,
+    replace_closed_streams,
+    wrap_apart,
+)
+from tracekit.measure.process.foreground import HeldSignals, StandardStreams, hold_signals, run_in_foreground
+from tracekit.measure.process.launch import ProcessResult
+from tracekit.measure.process.watchdog import start_watchdog
+from tracekit.measure.running.captured_run import RunOutcome, finish_run, to_shell_code, watch_process
+from tracekit.measure.running.manifest import MachineBefore
 from tracekit.system import interpreters
 from tracekit.system.machine import describe as describe_machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where and with what the program runs."""
+class _Surroundings:
+    """What the program gets from its caller."""
 
     env: Mapping[str, str]
     folder: Path
-    streams: Streams
-    signals: Held
+    streams: StandardStreams
+    signals: HeldSignals
 
 
 def record(
@@ -61,13 +66,14 @@ def record(
     provision: bool = False,
     rate_hz: int = 100,
     command: Sequence[str] = (),
-) -> Recorded:
+    may_only_time: bool = False,
+) -> RunOutcome:
     """Run `program`, a command, under `captures`, all at once, and seal what they saw in a new suite of `store`.
 
     Streams, environment and folder are the caller's own unless given. `duration_s` is when the program is asked to
-    end: by SIGINT, after a grace by SIGTERM, then by SIGKILL; 0 means never. `command` is what the suite says it was
-    asked with. Called in the main thread, signals do not end the caller while the program runs and until the suite is
-    sealed (foreground.held).
+    end: by SIGINT, after a grace by SIGTERM, then by SIGKILL; 0 means never. `command` is what the suite records as the
+    command line. With `may_only_time` the program is run without a capture where none works, with a notice that says
+    why. Called in the main thread, signals do not end the caller until the suite is sealed (hold_signals).
 
     Raises UsageError, ProgramNotFound and ProgramNotExecutable, CaptureUnavailable when no capture is left, and
     OutputUnwritable. Where nothing ran nothing is left in the store.
@@ -76,8 +82,8 @@ def record(
     names = check(argv, captures, name, duration_s)
     place = _current_folder() if cwd is None else cwd.absolute()
     env = os.environ if env is None else env
-    found = describe(argv, env, place)
-    usable, extra_path, notices = _preflights(names, found, Provision(allowed=provision, cache=_cache()))
+    found = describe_command(argv, env, place)
+    usable, extra_path, notices = _preflight(names, found, Provision(allowed=provision, cache=_cache()), may_only_time)
     spec = RunSpec(
         suite_id="",
         run_id="",
@@ -95,19 +101,15 @@ def record(
         program=tuple(_printable(word) for word in argv),
         duration_s=duration_s,
     )
-    with foreground.held() as signals:
-        folder, spec = _begin(store, spec, command or ("tracekit", "record", "--", *argv))
-        return _run(
-            folder,
-            spec,
-            argv,
-            _Place(env=env, folder=place, streams=Streams(stdin=stdin, stdout=stdout, stderr=stderr), signals=signals),
-            notices,
-        )
+    streams = StandardStreams(stdin=stdin, stdout=stdout, stderr=stderr)
+    with hold_signals() as signals:
+        folder, spec = _create_suite(store, spec, command or ("tracekit", "record", "--", *argv))
+        around = _Surroundings(env=env, folder=place, streams=streams, signals=signals)
+        return _record(folder, spec, argv, around, notices)
 
 
 def check(argv: Sequence[str], captures: Sequence[str], name: str, duration_s: float) -> tuple[str, ...]:
-    """The names of the captures, each once and without `none`. Raises UsageError when the call cannot be meant."""
+    """The names of the captures, each once and without `none`. Raises UsageError for arguments that make no sense."""
     if not argv:
         raise UsageError("no program is given", "tracekit record -- python app.py")
     names = tuple(dict.fromkeys(part for capture in captures for part in capture.split("+")))
@@ -134,31 +136,33 @@ def _current_folder() -> Path:
 
 
 def _cache() -> Path:
-    return interpreters.cache_folder() / "packages"
+    return interpreters.packages_folder()
 
 
-def _preflights(names: Sequence[str], found: Program, provision: Provision) -> tuple[list[str], str, list[Notice]]:
-    """The captures that work here, the folder of packages that one of them needs, and what is to be said of the others.
+def _preflight(
+    names: Sequence[str], found: ProgramCommand, provision: Provision, may_only_time: bool
+) -> tuple[list[str], str, list[Notice]]:
+    """The captures that work here, the folder of packages that one of them needs, and notices about the others.
 
-    Raises CaptureUnavailable when captures are wanted and none works.
+    Raises CaptureUnavailable when captures are wanted and none works, unless the program may be only timed.
     """
     usable, extra_path, notices, refused = [], "", [], None
-    interpreter = found.interpreter or (interpreters.own() if names else None)
+    interpreter = found.interpreter or (interpreters.inspect_own() if names else None)
     for name in names:
         assert interpreter is not None
         try:
             capture: Capture = CAPTURES.load(name)
-            extra_path = capture.preflight(interpreter, provision).extra_path or extra_path
+            extra_path = capture.preflight(interpreter, provision) or extra_path
             usable.append(name)
         except CaptureUnavailable as error:
             refused = refused or error
             notices.append(notice("capture-unavailable", capture=name, reason=str(error), remedy=error.hint))
-    if refused is not None and not usable:
+    if refused is not None and not usable and not may_only_time:
         raise refused
     return usable, extra_path, notices
 
 
-def _begin(store: Store, spec: RunSpec, command: Sequence[str]) -> tuple[SuiteFolder, RunSpec]:
+def _create_suite(store: Store, spec: RunSpec, command: Sequence[str]) -> tuple[SuiteFolder, RunSpec]:
     """Make the folders of the suite and of its run. Raises OutputUnwritable."""
     store = Store(store.root.absolute())
     while True:
@@ -170,7 +174,7 @@ def _begin(store: Store, spec: RunSpec, command: Sequence[str]) -> tuple[SuiteFo
             folder.create(Suite(suite_id=suite_id, workload=spec.workload, size="", specs=(placed,), command=words))
         except OutputUnwritable as error:
             if isinstance(error.__cause__, FileExistsError) and folder.root.is_dir():
-                # Somebody else began a suite of this name in this second.
+                # Another tracekit began a suite of this name in this second.
                 continue
             raise
         try:
@@ -182,67 +186,69 @@ def _begin(store: Store, spec: RunSpec, command: Sequence[str]) -> tuple[SuiteFo
 
 
 def _printable(word: str) -> str:
-    """Bytes that are no text, which a command line may hold, as question marks."""
+    """The word with question marks for bytes that are no text, which a command line may hold."""
     return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _run(folder: SuiteFolder, spec: RunSpec, argv: list[str], place: _Place, notices: list[Notice]) -> Recorded:
+def _record(
+    folder: SuiteFolder, spec: RunSpec, argv: list[str], around: _Surroundings, notices: list[Notice]
+) -> RunOutcome:
+    """Run the program and seal its suite, or remove the suite where nothing ran."""
     bundle = folder.bundle(spec.run_id)
-    capture = named(spec.capture)
-    machine = Machine(facts=describe_machine())
-    lived: Lived | None = None
-    left: list[int] = []
-    failure: TracekitError | None = None
+    before = MachineBefore(facts=describe_machine())
+
+    def start(capture: Capture, variables: Mapping[str, str]) -> ProcessResult:
+        return _run_program(capture, spec, bundle, argv, around, variables)
+
     try:
-        with explained_os_errors(bundle.root), _cleaner(spec), capture.around(spec, bundle) as variables:
-            lived = _live(capture, spec, bundle, argv, place, variables)
-            left = surviving_processes.still_running(variables)
-    except TracekitError as error:
-        failure = error
+        with _start_cleaner(spec):
+            watched = watch_process(bundle, spec, start)
     except BaseException:
-        if lived is None:
-            shutil.rmtree(folder.root, ignore_errors=True)
-        raise
-    if lived is None:
-        assert failure is not None
         shutil.rmtree(folder.root, ignore_errors=True)
-        raise failure
+        raise
     try:
-        return end(folder, spec, capture, machine, lived, left, failure, notices)
+        outcome = finish_run(bundle, spec, before, watched)
+        folder.finish("failed" if outcome.status == "failed" else "ok", notices)
     except OutputUnwritable as error:
         # The program's own failure counts for more than ours.
-        error.exit_code = shell_code(lived.exit_code) or error.exit_code
+        error.exit_code = to_shell_code(watched.result.exit_code) or error.exit_code
         raise
+    return replace(outcome, notices=(*notices, *outcome.notices))
 
 
-def _cleaner(spec: RunSpec) -> AbstractContextManager[object]:
-    """What removes the kernel's tracing should tracekit be killed. Of the program it knows nothing."""
-    return guarded() if KERNEL in split_capture(spec.capture) else nullcontext()
+def _start_cleaner(spec: RunSpec) -> AbstractContextManager[object]:
+    """A watchdog that removes the kernel's tracing should tracekit be killed. It does not watch the program."""
+    return start_watchdog() if KERNEL in split_capture(spec.capture) else nullcontext()
 
 
-def _live(
-    capture: Capture, spec: RunSpec, bundle: Bundle, argv: list[str], place: _Place, variables: dict[str, str]
-) -> Lived:
-    """The program's life, under the capture's command if it has one."""
+def _run_program(
+    capture: Capture,
+    spec: RunSpec,
+    bundle: Bundle,
+    argv: list[str],
+    around: _Surroundings,
+    variables: Mapping[str, str],
+) -> ProcessResult:
+    """Run the program to its end, under the capture's command if it has one."""
     if capture.wrap(list(argv), spec, bundle) == argv:
-        return foreground.run(
+        return run_in_foreground(
             argv,
-            env=with_variables(place.env, variables),
-            folder=place.folder,
-            streams=place.streams,
-            signals=place.signals,
+            env=add_variables(around.env, variables),
+            folder=around.folder,
+            streams=around.streams,
+            signals=around.signals,
             duration_s=spec.duration_s,
         )
-    return foreground.run(
-        apart(
-            setting(changes(place.env, variables), argv),
+    return run_in_foreground(
+        wrap_apart(
+            prefix_env(changed_variables(around.env, variables), argv),
             lambda command: capture.wrap(command, spec, bundle),
-            bundle.root / TOOL_LOG,
+            bundle.tool_log,
         ),
-        env=place.env,
-        folder=place.folder,
-        streams=open_streams(place.streams),
-        signals=place.signals,
+        env=around.env,
+        folder=around.folder,
+        streams=replace_closed_streams(around.streams),
+        signals=around.signals,
         duration_s=spec.duration_s,
         wrapped=True,
     )

@@ -1,15 +1,15 @@
-"""Making runs: launch, watch, time out, seal; one after another in the order of the plan.
+"""Makes the runs of a suite, one after another in the order of the plan.
 
 A run that fails is kept with its reason and its cell is not tried again; the rest of the suite goes on. Two models
-that compute different results end the suite at once: nothing about their speed means anything then.
+that compute different results end the suite at once: their speeds cannot be compared.
 """
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,46 +17,18 @@ from typing import Any
 import tracekit
 from tracekit.bundle.spec import RunSpec, Suite, parameters_text
 from tracekit.bundle.store import Bundle, SuiteFolder, explained_os_errors
-from tracekit.core.errors import (
-    CaptureUnavailable,
-    ChecksumMismatch,
-    MeasurementError,
-    OutputUnwritable,
-    RunFailed,
-    TracekitError,
-)
-from tracekit.core.notices import Notice, notice
-from tracekit.measure.capture import Capture, named
-from tracekit.measure.process.command_wrapper import changes, setting, with_variables
-from tracekit.measure.process.launch import Ended, launch, link_packages, measured_environment
-from tracekit.measure.process.watchdog import guarded
-from tracekit.measure.running.main_stream import MainFacts, read_main_stream
-from tracekit.measure.running.manifest import Machine, seal
-from tracekit.measure.running.memory_sampler import MemoryReader
+from tracekit.core.errors import ChecksumMismatch, OutputUnwritable, RunFailed, TracekitError
+from tracekit.core.notices import Notice
+from tracekit.measure.capture import Capture
+from tracekit.measure.process.command_wrapper import add_variables, changed_variables, prefix_env
+from tracekit.measure.process.launch import ProcessResult, launch, link_packages, measured_environment
+from tracekit.measure.process.watchdog import start_watchdog
+from tracekit.measure.running.captured_run import RunOutcome, finish_run, watch_process
+from tracekit.measure.running.manifest import MachineBefore, write_manifest
+from tracekit.measure.running.memory_sampler import MemorySampler, remove_handshake
 from tracekit.system import machine
 
-_GIL_SWITCHED = re.compile(r"global interpreter lock \(GIL\) has been enabled to load module '([^']+)'")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How one run ended: what progress, checksum comparison and the suite's end need of it."""
-
-    spec: RunSpec
-    status: str
-    reason: str
-    checksum: str | None
-    wall_ns: int | None
-    took_ns: int
-    """From launch to end, with interpreter start: what the time left is estimated from."""
-
-    unloadable: bool = False
-    """The workload raised before its work began: it does not import, or has no such size."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether a number is missing. A traced run that failed costs a picture, and the report says so."""
-        return self.status != "ok" and self.spec.capture == "none"
+Key = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +37,7 @@ class SuiteOutcome:
 
     folder: SuiteFolder
     status: str
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RunOutcome, ...]
     notices: tuple[Notice, ...]
 
 
@@ -74,7 +46,7 @@ def run_suite(
     folder: SuiteFolder,
     notices: Sequence[Notice] = (),
     on_start: Callable[[int, RunSpec], None] | None = None,
-    on_end: Callable[[int, Outcome], None] | None = None,
+    on_end: Callable[[int, RunOutcome], None] | None = None,
 ) -> SuiteOutcome:
     """Make all runs of the suite. `notices` are those of the preflights.
 
@@ -82,60 +54,98 @@ def run_suite(
     was measured so far is kept, the suite is marked, and the interrupt goes on.
     """
     folder.create(suite)
-    import_folder = folder.root / "import"
-    package = Path(tracekit.__file__).resolve().parent
-    with explained_os_errors(import_folder):
-        link_packages(import_folder, {name: package.parent / name for name in ("tracekit", "workloads")})
-    facts = machine.describe()
-    outcomes: list[Outcome] = []
-    failed: set[tuple[object, ...]] = set()
-    unwatchable: set[tuple[object, ...]] = set()
-    ways = {_way(spec) for spec in suite.specs if spec.workload == suite.workload}
-    found = list(notices)
+    outcomes: list[RunOutcome] = []
     status = "interrupted"
     try:
-        with guarded() as guard:
-            for number, spec in enumerate(suite.specs):
-                if _way(spec) in failed or spec.cell in unwatchable:
-                    continue
-                if on_start is not None:
-                    on_start(number, spec)
-                outcome = run_one(spec, folder.bundle(spec.run_id), import_folder, facts, guard.watch)
-                guard.rest()
+        with closing(_make_runs(suite, folder, on_start, on_end)) as runs:
+            for outcome in runs:
                 outcomes.append(outcome)
-                if outcome.failed:
-                    failed.add(_way(spec))
-                elif outcome.status != "ok":
-                    unwatchable.add(spec.cell)
-                if on_end is not None:
-                    on_end(number, outcome)
                 _check_results(outcomes)
-                # What fails before the work begins, a module that does not import, say, fails under every model.
-                if (ways and failed >= ways) or outcome.unloadable:
-                    break
         status = "failed" if any(outcome.failed for outcome in outcomes) else "ok"
     except ChecksumMismatch:
         status = "failed"
         raise
     finally:
-        shutil.rmtree(import_folder, ignore_errors=True)
-        folder.finish(status, list(found))
+        folder.finish(status, list(notices))
     if not any(outcome.status == "ok" for outcome in outcomes):
         first = outcomes[0]
         raise RunFailed(
             f"no run succeeded; the first ({first.spec.model}) {first.reason}",
-            f"cat {shlex.quote(str(folder.bundle(first.spec.run_id).root / 'stderr.log'))}",
+            f"cat {shlex.quote(str(first.bundle.stderr_log))}",
         )
-    return SuiteOutcome(folder=folder, status=status, outcomes=tuple(outcomes), notices=tuple(found))
+    return SuiteOutcome(folder=folder, status=status, outcomes=tuple(outcomes), notices=tuple(notices))
 
 
-def _work(spec: RunSpec) -> tuple[object, ...]:
+def _make_runs(
+    suite: Suite,
+    folder: SuiteFolder,
+    on_start: Callable[[int, RunSpec], None] | None,
+    on_end: Callable[[int, RunOutcome], None] | None,
+) -> Generator[RunOutcome]:
+    """The outcomes of the suite's runs, each as soon as it is there; those that need not be tried are left out."""
+    skips = _Skips(suite)
+    facts = machine.describe()
+    with _make_import_folder(folder) as import_folder, start_watchdog() as watchdog:
+        for number, spec in enumerate(suite.specs):
+            if skips.is_skipped(spec):
+                continue
+            if on_start is not None:
+                on_start(number, spec)
+            outcome = run_one(spec, folder.bundle(spec.run_id), import_folder, facts, watchdog.watch)
+            watchdog.rest()
+            skips.add(outcome)
+            if on_end is not None:
+                on_end(number, outcome)
+            yield outcome
+            if skips.is_suite_over():
+                break
+
+
+@contextmanager
+def _make_import_folder(folder: SuiteFolder) -> Iterator[Path]:
+    """The folder from which measured processes import tracekit and workloads, for the length of a `with`."""
+    import_folder = folder.imports
+    package = Path(tracekit.__file__).resolve().parent
+    with explained_os_errors(import_folder):
+        link_packages(import_folder, {name: package.parent / name for name in ("tracekit", "workloads")})
+    try:
+        yield import_folder
+    finally:
+        shutil.rmtree(import_folder, ignore_errors=True)
+
+
+class _Skips:
+    """Which runs of a suite are not tried any more, because of those that failed before them."""
+
+    def __init__(self, suite: Suite) -> None:
+        self._failed: set[Key] = set()
+        self._unwatchable: set[Key] = set()
+        self._of_workload = {_variant(spec) for spec in suite.specs if spec.workload == suite.workload}
+        self._is_unloadable = False
+
+    def is_skipped(self, spec: RunSpec) -> bool:
+        return _variant(spec) in self._failed or spec.cell in self._unwatchable
+
+    def add(self, outcome: RunOutcome) -> None:
+        """Take note of a run that was made."""
+        if outcome.failed:
+            self._failed.add(_variant(outcome.spec))
+        elif outcome.status != "ok":
+            self._unwatchable.add(outcome.spec.cell)
+        self._is_unloadable = self._is_unloadable or outcome.is_unloadable
+
+    def is_suite_over(self) -> bool:
+        """Whether nothing is left to try: what fails before the work begins, in its import say, fails everywhere."""
+        return self._is_unloadable or bool(self._of_workload and self._failed >= self._of_workload)
+
+
+def _work(spec: RunSpec) -> Key:
     """What must agree for two results to be comparable."""
     return (spec.workload, spec.size, parameters_text(spec.parameters), spec.seed)
 
 
-def _way(spec: RunSpec) -> tuple[object, ...]:
-    """What a failed timed run condemns: this work under this model, workers and interpreter, watched or not."""
+def _variant(spec: RunSpec) -> Key:
+    """What a failed timed run rules out: this work under this model, workers and interpreter, traced or not."""
     return (*_work(spec), spec.model, spec.workers, spec.python_label)
 
 
@@ -145,58 +155,37 @@ def run_one(
     import_folder: Path,
     facts: dict[str, Any],
     started: Callable[[int], None] | None = None,
-) -> Outcome:
+) -> RunOutcome:
     """Make one run and seal its bundle.
 
     `facts` is the suite's environment; `started` gets the measured process's id at once. What a capture cannot do fails
-    the run and is its reason. Raises OutputUnwritable.
+    the run and is its reason. Raises OutputUnwritable, and under capture none what kept the process from running.
     """
-    capture = named(spec.capture)
     bundle.create(spec)
-    machine = Machine(facts=facts)
+    before = MachineBefore(facts=facts)
+
+    def start(capture: Capture, variables: Mapping[str, str]) -> ProcessResult:
+        return _launch(spec, bundle, capture, import_folder, variables, started)
+
+    def seal(status: str, reason: str) -> None:
+        remove_handshake(bundle)
+        write_manifest(bundle, spec, before, status=status, reason=reason)
+
     try:
-        with explained_os_errors(bundle.root), capture.around(spec, bundle) as variables:
-            ended = _launch(spec, bundle, capture, import_folder, variables, started)
+        outcome = finish_run(bundle, spec, before, watch_process(bundle, spec, start))
     except TracekitError as error:
         if spec.capture == "none" or isinstance(error, OutputUnwritable):
-            _seal_unmeasured(bundle, spec, machine, status="interrupted", reason="was interrupted")
+            seal("interrupted", "was interrupted")
             raise
-        return _refused(bundle, spec, machine, error)
+        # It costs the trace, not the suite.
+        seal("failed", str(error))
+        return RunOutcome(spec=spec, bundle=bundle, status="failed", reason=str(error), failure=error)
     except BaseException:
-        _seal_unmeasured(bundle, spec, machine, status="interrupted", reason="was interrupted")
+        seal("interrupted", "was interrupted")
         raise
-    facts_of = read_main_stream(bundle)
-    status, reason, exit_code = _judge(spec, capture, ended, facts_of)
-    try:
-        processes = capture.processes(bundle)
-        found = [] if status != "ok" else capture.collect(spec, bundle, facts_of.pids)
-    except (CaptureUnavailable, MeasurementError) as error:
-        return _refused(bundle, spec, machine, error)
-    if not capture.passes_exit_code and not ended.timed_out and exit_code is None:
-        found.append(notice("exit-code-unknown", run_id=spec.run_id))
-    found += _gil_notices(bundle, spec)
-    _clear_markers(bundle)
-    seal(
-        bundle,
-        spec,
-        machine,
-        status=status,
-        reason=reason,
-        exit_code=exit_code,
-        started_ns=ended.started_ns,
-        ended_ns=ended.ended_ns,
-        notices=found,
-        processes=processes,
-    )
-    return Outcome(
-        spec=spec,
-        status=status,
-        reason=reason,
-        checksum=facts_of.checksum,
-        wall_ns=facts_of.wall_ns,
-        took_ns=ended.ended_ns - ended.started_ns,
-        unloadable=facts_of.failure is not None and facts_of.wall_ns is None,
-    )
+    if isinstance(outcome.failure, OutputUnwritable):
+        raise outcome.failure
+    return outcome
 
 
 def _launch(
@@ -206,15 +195,15 @@ def _launch(
     import_folder: Path,
     variables: Mapping[str, str],
     started: Callable[[int], None] | None,
-) -> Ended:
+) -> ProcessResult:
     """Start the measured process, under the capture's command if it has one, and wait for its end."""
     measured = [spec.python, "-m", "tracekit.measure.inside.measured", str(bundle.root.resolve()), str(Path.cwd())]
     env = measured_environment(import_folder.resolve())
     argv = capture.wrap(measured, spec, bundle)
     if argv == measured:
-        env = with_variables(env, variables)
+        env = add_variables(env, variables)
     elif variables:
-        argv = capture.wrap(setting(changes(env, variables), measured), spec, bundle)
+        argv = capture.wrap(prefix_env(changed_variables(env, variables), measured), spec, bundle)
     return launch(
         argv,
         env=env,
@@ -222,50 +211,11 @@ def _launch(
         folder=bundle.root,
         timeout_s=spec.timeout_s,
         started=started,
-        while_running=MemoryReader(bundle) if spec.warmup else None,
+        while_running=MemorySampler(bundle) if spec.warmup else None,
     )
 
 
-def _refused(bundle: Bundle, spec: RunSpec, machine: Machine, error: TracekitError) -> Outcome:
-    """A run that its capture could not watch: it costs the picture, not the suite."""
-    _seal_unmeasured(bundle, spec, machine, status="failed", reason=str(error))
-    return Outcome(spec=spec, status="failed", reason=str(error), checksum=None, wall_ns=None, took_ns=0)
-
-
-def _seal_unmeasured(bundle: Bundle, spec: RunSpec, machine: Machine, *, status: str, reason: str) -> None:
-    _clear_markers(bundle)
-    seal(bundle, spec, machine, status=status, reason=reason, exit_code=None)
-
-
-def _clear_markers(bundle: Bundle) -> None:
-    for marker in bundle.root.glob("handshake.*"):
-        marker.unlink()
-
-
-def _judge(spec: RunSpec, capture: Capture, ended: Ended, facts: MainFacts) -> tuple[str, str, int | None]:
-    """Status, reason and exit code of a run that was not interrupted."""
-    code = ended.exit_code if capture.passes_exit_code or ended.timed_out else facts.exit_code
-    if ended.timed_out:
-        return "timed_out", f"was ended after {spec.timeout_s:g} s", None
-    if code is None:
-        return "killed", "left no exit code (killed, or left by os._exit)", None
-    if code < 0:
-        return "killed", f"was killed by signal {-code}", code
-    if facts.failure is not None:
-        return "failed", f"raised {facts.failure}", code
-    if code != 0 or facts.checksum is None:
-        return "failed", f"left with exit code {code} before its result", code
-    return "ok", "", code
-
-
-def _gil_notices(bundle: Bundle, spec: RunSpec) -> list[Notice]:
-    """CPython says on stderr which extension switched the GIL on in a free-threaded build."""
-    log = (bundle.root / "stderr.log").read_text(encoding="utf-8", errors="replace")
-    match = _GIL_SWITCHED.search(log)
-    return [] if match is None else [notice("gil-switched", run_id=spec.run_id, module=match.group(1))]
-
-
-def _check_results(outcomes: list[Outcome]) -> None:
+def _check_results(outcomes: Sequence[RunOutcome]) -> None:
     """Raise ChecksumMismatch when the newest result differs from an earlier one of the same work."""
     newest = outcomes[-1]
     if newest.checksum is None:

@@ -1,6 +1,6 @@
-"""Parting from the processes that outlive a recorded program: who they are, once those that are just ending are gone.
+"""Processes that outlive the recorded program: daemons that it started, for example.
 
-The wait probe's folder names every process that it is in; without it nobody knows them.
+The wait probe's folder names every process that the probe is in; without the probe nobody knows them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tracekit.bundle.waits_file import SUFFIX, is_begun, read_header
 from tracekit.core.errors import MeasurementError
-from tracekit.system.tracefs import start_ticks
+from tracekit.system.process_table import read_start_ticks
 
 _WAITS_FOLDER = "TRACEKIT_WAITS"
 _SETTLE_S = 0.5
@@ -21,24 +21,27 @@ _SETTLE_S = 0.5
 _POLL_S = 0.01
 
 
-def still_running(variables: Mapping[str, str]) -> list[int]:
-    """Processes of a program that has ended which still run after a moment; `variables` are those of its captures."""
+def find_survivors(variables: Mapping[str, str]) -> list[int]:
+    """Ids of the processes that still run a moment after their program has ended, ascending.
+
+    `variables` are those that the captures set for the program.
+    """
     folder = variables.get(_WAITS_FOLDER)
     if folder is None:
         return []
     limit = time.monotonic() + _SETTLE_S
-    while (running := _running(Path(folder))) and time.monotonic() < limit:
+    while (running := _list_running(Path(folder))) and time.monotonic() < limit:
         time.sleep(_POLL_S)
     return running
 
 
-def _running(folder: Path) -> list[int]:
+def _list_running(folder: Path) -> list[int]:
     found = set()
     for path in folder.glob(f"*{SUFFIX}"):
-        # What has no header yet belongs to a process that is just being born, and is not ours to judge.
+        # A file without a header is of a process that is just starting: whose it is cannot be told yet.
         with suppress(MeasurementError):
             if is_begun(path):
                 header = read_header(path)
-                if start_ticks(header.pid) == header.start_ticks:
+                if read_start_ticks(header.pid) == header.start_ticks:
                     found.add(header.pid)
     return sorted(found)

@@ -13,8 +13,7 @@ from tests.unit.analysis.load.made_kernel import START, THREAD, Event
 from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.kernel.rows import KernelProcessRows, add_kernel
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.tables import check
+from tracekit.analysis.tables import check, records
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.analysis.load.made_bundles import lines, main_stream, make_bundle, spec
 from tracekit.analysis.load import load_run
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.report.pages import COMPARISON, load_page
+from tracekit.analysis.tables import records
 
 ROWS = [
     ("race", "updates_lost", 50.0, {"what": "updates_lost", "value": 50.0}),

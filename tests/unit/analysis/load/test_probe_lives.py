@@ -21,8 +21,7 @@ from tests.unit.analysis.load.made_bundles import (
 )
 from tests.unit.analysis.load.made_waits import KNOWN, entry, slot, text_slots, waits_bytes
 from tracekit.analysis.load import load_run
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.spec import RunSpec
 from tracekit.core.errors import BundleCorrupt
 
@@ -68,8 +67,8 @@ def thread_end(at_ms: float, cpu_ms: float, queue_ms: float, *, tid: int, volunt
     return slot("thread-end", at_ms, cpu_ms, of=queue, tid=tid, other=voluntary, site=involuntary, flags=KNOWN)
 
 
-def test_a_program_is_a_run_of_its_main_process(tmp_path: Path) -> None:
-    """The main process is 2 ms after the parent's start and ends 98 ms later; one child ends after it."""
+def test_a_program_is_a_run_from_its_start_until_it_was_reaped(tmp_path: Path) -> None:
+    """Its parent starts it 52 ms before the loader is done and reaps it 50 ms after its exit; a child outlives it."""
     files = {
         MAIN: waits_bytes(image(2), began_ms=2.5, ended_ms=100),
         CHILD: waits_bytes([], pid=CHILD, ppid=MAIN, began_ms=1, ended_ms=120),
@@ -77,12 +76,18 @@ def test_a_program_is_a_run_of_its_main_process(tmp_path: Path) -> None:
     tables = recorded(tmp_path, files)
     (run,) = records(tables.runs)
     assert (run["model"], run["kind"], run["status"], run["workload"]) == ("program", "program", "ok", "app.py")
-    assert (run["start_ns"], run["wall_ns"]) == (BOOT_NS + 2 * MS, 98 * MS)
+    assert (run["start_ns"], run["wall_ns"]) == (BOOT_NS - 50 * MS, 200 * MS)
     assert (run["items"], run["checksum"], run["gil_enabled"]) == (None, None, True)
     assert of_pid(tables, MAIN)["role"] == "main"
     assert of_pid(tables, CHILD)["role"] == "other"
     (environment,) = tables.suite["environments"]
     assert environment["python"] == {"version": "3.11.7", "executable": "/usr/bin/python3"}
+
+
+def test_a_program_that_a_tool_started_has_its_own_wall(tmp_path: Path) -> None:
+    window = [BOOT_NS + 2 * MS, BOOT_NS + 100 * MS]
+    (run,) = records(recorded(tmp_path, {MAIN: waits_bytes(image(2), ended_ms=100)}, program_window=window).runs)
+    assert (run["start_ns"], run["wall_ns"]) == (BOOT_NS + 2 * MS, 98 * MS)
 
 
 def test_a_program_that_left_no_file_has_the_wall_that_its_parent_saw(tmp_path: Path) -> None:

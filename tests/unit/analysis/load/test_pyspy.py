@@ -11,7 +11,7 @@ import pytest
 from tests.unit.analysis.load.made_bundles import make_bundle, spec
 from tracekit.analysis.load import load_run
 from tracekit.analysis.load.pyspy import PySpyFile, read_pyspy
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.analysis.tables import records
 from tracekit.core.errors import BundleCorrupt
 
 FRAMES = [

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from tracekit.analysis.load.columns import Columns
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.tables import check, empty, from_columns
+from tracekit.analysis.tables import check, empty, from_columns, records
 
 
 def frame(run_id: str, function: str | None, method: str, *, categories: bool) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.starts import add_starts
 from tracekit.analysis.load.streams import Stream
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.analysis.tables import records
 from tracekit.bundle import stages_file
 from tracekit.bundle.stages_file import EXEC, EXIT, FORKED, IMAGE, INTERPRETER, SITE
 from tracekit.bundle.stream_schema import EndRecord, MetaRecord, SpanRecord, StartRecord, ThreadRecord

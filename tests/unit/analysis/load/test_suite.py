@@ -23,9 +23,9 @@ from tests.unit.analysis.load.made_bundles import (
     worker_stream,
 )
 from tracekit.analysis.load import load_run, load_suite
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.metrics.compute import compute_all
-from tracekit.analysis.tables import COLUMNS, Tables, check
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
+from tracekit.analysis.tables import COLUMNS, Tables, check, records
 from tracekit.bundle.spec import FORMAT
 from tracekit.core.errors import BundleCorrupt, BundleTooNew, BundleUnfinished
 from tracekit.core.notices import notice
@@ -83,7 +83,7 @@ def test_processes_and_threads(tmp_path: Path) -> None:
 
 
 def test_numbers_come_out_of_it(tmp_path: Path) -> None:
-    metrics = compute_all(loaded(tmp_path)).set_index(["scope", "metric"])["value"]
+    metrics = compute_all(Analysis(loaded(tmp_path))).set_index(["scope", "metric"])["value"]
     assert metrics["run", "wall_ns"] == 100 * MS
     assert metrics["run", "cpu_ns"] == (9 - 5 + 81) * MS
     assert metrics["run", "spawn_first_instruction_ns"] == 3 * MS

@@ -14,7 +14,7 @@ from tests.table_factory import BOOT_NS, MS
 from tests.unit.analysis.load.made_bundles import make_bundle, spec
 from tracekit.analysis.load import load_run
 from tracekit.analysis.load.viztracer import read_viztracer
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.analysis.tables import records
 from tracekit.core.errors import BundleCorrupt
 
 BEGIN_US = BOOT_NS / 1_000

@@ -23,8 +23,7 @@ from tests.unit.analysis.load.made_waits import (
 )
 from tracekit.analysis.load import load_run, load_suite
 from tracekit.analysis.load.waits import intervals
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check
+from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check, records
 from tracekit.core.errors import BundleCorrupt
 
 GIL, OTHER_GIL, LOCK = 0x7F00_0000_1000, 0x7F00_0000_9000, 0x5555_0000_0040

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.table_factory import MS
-from tests.unit.analysis.metrics.asked import one_row
-from tests.unit.analysis.metrics.watched import Program
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.metrics.gil.attribution import COLUMNS, blame
-from tracekit.analysis.metrics.gil.wait_stacks import collapsed
-from tracekit.analysis.tables import Tables
+from tests.unit.analysis.metrics.metric_rows import one_row
+from tests.unit.analysis.metrics.watched_program import Program
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.gil.attribution import COLUMNS
+from tracekit.analysis.metrics.gil.wait_stacks import collapse_waits
+from tracekit.analysis.tables import Tables, records
 
 FILE = "/app/app.py"
 
@@ -29,7 +29,7 @@ def three() -> Program:
 
 def rows(tables: Tables) -> list[tuple[int, int | None, str | None, float]]:
     """waiter, holder, the holder's function, ms: as blame orders them."""
-    found = records(blame(tables, tables.runs["run_id"].iloc[0]))
+    found = records(Analysis(tables).contention_attribution(tables.runs["run_id"].iloc[0]))
     return [(row["waiter_tid"], row["holder_tid"], row["holder_function"], row["wait_ns"] / MS) for row in found]
 
 
@@ -46,7 +46,7 @@ def test_each_part_of_a_wait_goes_to_who_held_the_gil_then() -> None:
         (8, 7, "crunch", 10),
         (8, None, None, 5),
     ]
-    found = blame(program.tables(), program.run["run_id"])
+    found = Analysis(program.tables()).contention_attribution(program.run["run_id"])
     assert list(found.columns) == COLUMNS
     assert found["waits"].tolist() == [1, 1, 1, 1]
     assert found["share"].tolist() == [0.36, 0.34, 0.2, 0.1]
@@ -78,7 +78,7 @@ def test_several_wait_for_one_hold_and_one_wait_counts_once_in_a_row() -> None:
     program.hold(7, 5, 20, function="crunch", file=FILE)
     program.hold(7, 20, 30, function="crunch", file=FILE)
     program.hold(7, 35, 50, function="crunch", file=FILE)
-    found = records(blame(program.tables(), program.run["run_id"]))
+    found = records(Analysis(program.tables()).contention_attribution(program.run["run_id"]))
     assert [(row["waiter_tid"], row["wait_ns"] / MS, row["waits"]) for row in found] == [(8, 30, 2), (9, 20, 1)]
 
 
@@ -97,14 +97,17 @@ def test_the_kernel_alone_knows_threads_only() -> None:
     program.wait(8, "gil", 10, 30, holder_tid=7, method="kernel-uprobe", object=None)
     program.hold(7, 5, 28, method="kernel-uprobe", object=None)
     assert rows(program.tables()) == [(8, 7, None, 18), (8, None, None, 2)]
-    assert blame(program.tables(), program.run["run_id"])["method"].tolist() == ["kernel-uprobe"] * 2
+    assert (
+        Analysis(program.tables()).contention_attribution(program.run["run_id"])["method"].tolist()
+        == ["kernel-uprobe"] * 2
+    )
 
 
 def test_a_run_that_nobody_watched_is_empty() -> None:
     program = Program(capture="none")
     program.thread(7)
-    assert blame(program.tables(), program.run["run_id"]).empty
-    assert collapsed(program.tables(), program.run["run_id"]) == []
+    assert Analysis(program.tables()).contention_attribution(program.run["run_id"]).empty
+    assert collapse_waits(Analysis(program.tables()), program.run["run_id"]) == []
 
 
 TIMES = st.tuples(st.sampled_from([7, 8, 9]), st.integers(0, 100), st.integers(1, 40))
@@ -133,7 +136,7 @@ def test_the_rows_of_a_thread_add_up_to_its_gil_wait(
             for column in ("run_id", "kind", "object", "function", "file", "method"):
                 if column in frame:
                     frame[column] = frame[column].astype("category")
-    found = blame(tables, program.run["run_id"])
+    found = Analysis(tables).contention_attribution(program.run["run_id"])
     sums = found.groupby("waiter_tid")["wait_ns"].sum()
     for tid in (7, 8, 9):
         row = one_row(tables, "gil_wait_ns", scope="thread", tid=tid, method="waits-probe")
@@ -141,11 +144,11 @@ def test_the_rows_of_a_thread_add_up_to_its_gil_wait(
     assert (found["wait_ns"] > 0).all()
     assert (found["holder_tid"].isna() | (found["holder_tid"] != found["waiter_tid"])).all()
     assert found["share"].sum() == pytest.approx(1 if len(found) else 0)
-    weights = [int(line.rpartition(" ")[2]) for line in collapsed(tables, program.run["run_id"])]
+    weights = [int(line.rpartition(" ")[2]) for line in collapse_waits(Analysis(tables), program.run["run_id"])]
     assert sum(weights) * 1_000 == found["wait_ns"].sum()
 
 
-def test_collapsed_stacks_say_where_and_for_whom() -> None:
+def test_collapse_waits_stacks_say_where_and_for_whom() -> None:
     program = three()
     site = {"function": "step", "file": FILE, "line": 4}
     program.wait(8, "gil", 10, 30, holder_tid=7, **site)
@@ -155,14 +158,14 @@ def test_collapsed_stacks_say_where_and_for_whom() -> None:
     program.wait(9, "lock", 10, 90, function="Condition.wait", file="/usr/lib/python3.12/threading.py", line=355)
     run_id = program.run["run_id"]
     name = "main"
-    found = collapsed(program.tables(), run_id)
+    found = collapse_waits(Analysis(program.tables()), run_id)
     assert found == [
         f"{name};small 8;step (app.py:4);[gil wait held by hog in Outer.<locals>.crunch x] 19000",
         f"{name};hog;step (app.py:4);[lock] 5000",
         f"{name};small 8;step (app.py:4);[gil wait, holder unknown] 1000",
     ]
     assert all(re.fullmatch(r"[^;]+(;[^;]+)+ \d+", line) for line in found)
-    with_idle = collapsed(program.tables(), run_id, idle=True)
+    with_idle = collapse_waits(Analysis(program.tables()), run_id, idle=True)
     assert with_idle[0] == f"{name};small 9;Condition.wait (threading.py:355);[idle lock] 80000"
 
 
@@ -176,7 +179,7 @@ def test_stacks_call_processes_and_threads_as_the_report_does() -> None:
     program.wait(7, "sleep", 0, 20)
     program.maker.thread(program.run, child, child, program.at(0), program.at(100), name="MainThread", role="other")
     program.maker.wait(program.run, child, child, "sleep", program.at(0), 30 * MS)
-    assert collapsed(program.tables(), program.run["run_id"]) == [
+    assert collapse_waits(Analysis(program.tables()), program.run["run_id"]) == [
         f"process {child};main thread;[sleep] 30000",
         "main;thread 7;[sleep] 20000",
         "main;main thread;[sleep] 10000",
@@ -189,10 +192,10 @@ def test_the_order_of_the_tables_does_not_matter() -> None:
         program.wait(8, "gil", start, start + 20, holder_tid=7, function="f", file=FILE)
         program.hold(7, start, start + 18, function="g", file=FILE)
     tables = program.tables()
-    before = blame(tables, program.run["run_id"])
+    before = Analysis(tables).contention_attribution(program.run["run_id"])
     for name in ("waits", "holds"):
         setattr(tables, name, tables.table(name).iloc[::-1].reset_index(drop=True))
-    pd.testing.assert_frame_equal(blame(tables, program.run["run_id"]), before)
+    pd.testing.assert_frame_equal(Analysis(tables).contention_attribution(program.run["run_id"]), before)
 
 
 def test_the_innermost_call_of_the_holder_where_calls_were_recorded() -> None:
@@ -218,6 +221,6 @@ def test_the_innermost_call_of_the_holder_where_calls_were_recorded() -> None:
         (8, 7, "at drop", 3),
         (8, None, None, 2),
     ]
-    found = blame(tables, program.run["run_id"])
+    found = Analysis(tables).contention_attribution(program.run["run_id"])
     assert found["holder_file"].tolist()[:2] == ["/app/lib.py", FILE]
     assert found["waits"].tolist() == [1, 1, 1, 1, 1]

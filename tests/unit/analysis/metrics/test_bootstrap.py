@@ -14,6 +14,13 @@ from tracekit.analysis.metrics import bootstrap
 walls = st.lists(st.floats(1.0, 1e12), min_size=bootstrap.LEAST, max_size=12)
 
 
+def test_an_interval_is_the_middle_95_percent_with_linear_interpolation() -> None:
+    # Of 0 ... 1000 the 2.5 % point is the value with 25 below it, the 97.5 % point that with 25 above it.
+    assert bootstrap.interval(np.arange(1001.0)[::-1]) == (25.0, 975.0)
+    # Of 0 ... 10 they lie at 0.25 and 9.75: a quarter of the way from one value to the next.
+    assert bootstrap.interval(np.arange(11.0)) == (0.25, 9.75)
+
+
 def test_five_values_span_from_least_to_most() -> None:
     # Of 5**5 equally likely draws 181 hold the least value at least three times: 5.8 % > 2.5 %. So does the most.
     assert bootstrap.median_interval([30.0, 10.0, 20.0, 50.0, 40.0]) == (10.0, 50.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.table_factory import MS, Maker
-from tests.unit.analysis.metrics.asked import all_rows, one_row
+from tests.unit.analysis.metrics.metric_rows import all_rows, one_row
 
 
 def pool(maker: Maker, *starts_ms: int, model: str = "fork", **values: Any) -> dict[str, Any]:

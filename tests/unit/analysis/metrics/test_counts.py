@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.table_factory import MS, SECOND, Maker
-from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
+from tests.unit.analysis.metrics.metric_rows import all_rows, ends, one_row
 
 
 def switching(maker: Maker, wall_s: int, main: int, worker: int, **values: Any) -> dict[str, Any]:

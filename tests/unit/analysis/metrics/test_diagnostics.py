@@ -10,20 +10,21 @@ import pytest
 
 from tests import table_factory
 from tests.table_factory import ENVIRONMENT, MS, Maker, full_run
-from tests.unit.analysis.metrics.watched import Program
-from tracekit.analysis.metrics.compute import compute_all
+from tests.unit.analysis.metrics.watched_program import Program
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
-from tracekit.analysis.metrics.interval_timeline import Lanes
+from tracekit.analysis.metrics.interval_timeline import IntervalTimeline
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables
 
 
 def computed(tables: Tables) -> pd.DataFrame:
     """Only what doubts look at: the whole table takes ten times as long."""
-    return compute_all(tables, ["wall_ns", "cpu_ns", "steal_ns", "ceiling_share", "uss_bytes", "pss_bytes"])
+    return compute_all(Analysis(tables), ["wall_ns", "cpu_ns", "steal_ns", "ceiling_share", "uss_bytes", "pss_bytes"])
 
 
 def codes(tables: Tables) -> list[str]:
-    return [item.code for item in find_notices(tables, computed(tables))]
+    return [item.code for item in find_notices(Analysis(tables), computed(tables))]
 
 
 def small(*, repeats: int = 5, task_ms: int = 100, **environment: Any) -> Maker:
@@ -45,7 +46,7 @@ def test_a_good_suite_has_no_notice() -> None:
 
 def test_few_repeats_are_named_once_and_not_again_for_the_controls() -> None:
     tables = small(repeats=4).tables()
-    found = [item for item in find_notices(tables, computed(tables)) if item.code == "few-repeats"]
+    found = [item for item in find_notices(Analysis(tables), computed(tables)) if item.code == "few-repeats"]
     assert len(found) == 1
     assert found[0].text.startswith("matmul (2 of 2 cells) has too few usable repeats (4)")
     assert "needs at least 5" in found[0].text
@@ -67,7 +68,7 @@ def test_steal_has_another_effect_and_remedy_of_a_program() -> None:
     program.maker.counter(program.run, program.pid, "cpu_ns", 0, 80 * MS)
     program.steal(20)
     tables = program.tables()
-    (found,) = [item for item in find_notices(tables, computed(tables)) if item.code == "steal"]
+    (found,) = [item for item in find_notices(Analysis(tables), computed(tables)) if item.code == "steal"]
     assert "during the run (25 % of what" in found.text
     assert "interval" not in found.text
     assert "--runs" not in found.remedy
@@ -90,7 +91,7 @@ def test_a_busy_machine_has_another_effect_on_a_program() -> None:
     program = Program()
     program.maker.facts["environments"] = [{**ENVIRONMENT, "load_before": 1.6}]
     for tables, what in ((program.tables(), "program"), (small(load_before=1.6).tables(), "suite")):
-        (found,) = [item for item in find_notices(tables, computed(tables)) if item.code == "load"]
+        (found,) = [item for item in find_notices(Analysis(tables), computed(tables)) if item.code == "load"]
         assert f"when the {what} began" in found.text
         assert ("speed-ups" in found.text) == (what == "suite")
 
@@ -105,7 +106,7 @@ def test_short_serial_runs() -> None:
     tables = small(task_ms=10).tables()
     # The control is short as well, but the suite's own size mends both.
     assert codes(tables) == ["short-runs"]
-    [short] = find_notices(tables, compute_all(tables))
+    [short] = find_notices(Analysis(tables), compute_all(Analysis(tables)))
     assert short.remedy == "tracekit run matmul --size large", "what is asked for is not what was run"
 
 
@@ -114,7 +115,7 @@ def test_a_remedy_asks_for_the_same_work_once_more() -> None:
     tables = small(task_ms=10, repeats=4).tables()
     said = ["tracekit", "run", "matmul", "--parameter", "n=a b", "--size", "small", "--runs", "4"]
     tables.suite = {**tables.suite, "command": said, "size": "small"}
-    remedies = {item.code: item.remedy for item in find_notices(tables, compute_all(tables))}
+    remedies = {item.code: item.remedy for item in find_notices(Analysis(tables), compute_all(Analysis(tables)))}
     assert remedies == {
         "few-repeats": "tracekit run matmul --parameter 'n=a b' --size small --runs 7",
         "short-runs": "tracekit run matmul --parameter 'n=a b' --runs 4 --size default",
@@ -124,7 +125,7 @@ def test_a_remedy_asks_for_the_same_work_once_more() -> None:
 def test_no_control() -> None:
     tables = small().tables()
     tables.runs = tables.runs[tables.runs["workload"] == "matmul"].reset_index(drop=True)
-    found = find_notices(tables, computed(tables))
+    found = find_notices(Analysis(tables), computed(tables))
     assert [item.code for item in found] == ["no-control"]
     assert "no spin control at 2 workers" in found[0].text
 
@@ -132,7 +133,7 @@ def test_no_control() -> None:
 def test_no_schedstat_names_the_source() -> None:
     tables = small().tables()
     tables.counters = tables.counters[tables.counters["counter"] != "run_queue_wait_ns"].assign(source="portable")
-    found = find_notices(tables, computed(tables))
+    found = find_notices(Analysis(tables), computed(tables))
     assert [item.code for item in found] == ["no-schedstat"]
     assert "source portable" in found[0].text
 
@@ -154,10 +155,10 @@ def test_what_all_threads_ask_for_is_computed_once(monkeypatch: pytest.MonkeyPat
         for tid in (1, 2):
             maker.wait(run, run["main_pid"], run["main_pid"] + tid, "gil", run["start_ns"] + MS, 80 * MS)
     tables = maker.tables()
-    metrics = compute_all(tables, ["gil_wait_ns"])
-    lay = mock.Mock(side_effect=Lanes.lay)
-    monkeypatch.setattr(Lanes, "lay", lambda *given: lay(*given))
-    find_notices(tables, metrics)
+    metrics = compute_all(Analysis(tables), ["gil_wait_ns"])
+    lay = mock.Mock(side_effect=IntervalTimeline.lay)
+    monkeypatch.setattr(IntervalTimeline, "lay", lambda *given: lay(*given))
+    find_notices(Analysis(tables), metrics)
     # The waits and the tasks.
     assert lay.call_count == 2
 
@@ -169,7 +170,7 @@ def test_a_fork_beside_other_threads_is_worth_a_word() -> None:
         run = maker.run(model, 100 * MS)
         maker.counter(run, run["main_pid"], "threads", threads, threads)
     tables = maker.tables()
-    (found,) = [item for item in find_notices(tables, computed(tables)) if item.code == "forked-with-threads"]
+    (found,) = [item for item in find_notices(Analysis(tables), computed(tables)) if item.code == "forked-with-threads"]
     # Once, with the most; what spawn does is no matter.
     assert "fork forked workers from a process that had 6 threads" in found.text
     assert "forkserver" in found.remedy

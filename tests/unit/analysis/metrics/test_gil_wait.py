@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.table_factory import MS, Maker
-from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
+from tests.unit.analysis.metrics.metric_rows import all_rows, ends, one_row
 from tracekit.analysis.tables import Tables
 
 TICKS = (2 + 2) * 10 * MS

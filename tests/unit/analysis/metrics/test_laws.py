@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from tests import table_factory
-from tests.unit.analysis.metrics.asked import sorted_frame
+from tests.unit.analysis.metrics.metric_rows import sorted_frame
 from tracekit.analysis import tables as table_rules
 from tracekit.analysis.metrics import METRICS
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.metrics.compute import compute_all, load_metric
-from tracekit.analysis.tables import QUALITIES, SCOPES, Tables
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all, load_metric
+from tracekit.analysis.tables import QUALITIES, SCOPES, Tables, records
 
 FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -29,7 +29,7 @@ def suite() -> Tables:
 
 @pytest.fixture(scope="module")
 def metrics(suite: Tables) -> pd.DataFrame:
-    return compute_all(suite)
+    return compute_all(Analysis(suite))
 
 
 def with_frames(tables: Tables, **frames: Any) -> Tables:
@@ -43,7 +43,7 @@ def test_row_order_does_not_matter(suite: Tables, metrics: pd.DataFrame, seed: i
         name: suite.table(name).sample(frac=1, random_state=seed).reset_index(drop=True)
         for name in ("runs", "processes", "threads", "spans", "counters")
     }
-    again = compute_all(with_frames(suite, **shuffled))
+    again = compute_all(Analysis(with_frames(suite, **shuffled)))
     assert_frame_equal(sorted_frame(again), sorted_frame(metrics), rtol=1e-12)
 
 
@@ -58,7 +58,7 @@ def test_only_differences_of_stamps_matter(suite: Tables, metrics: pd.DataFrame,
             if column in frame:
                 frame[column] = frame[column] + shift
         moved[name] = frame
-    assert_frame_equal(compute_all(with_frames(suite, **moved)), metrics)
+    assert_frame_equal(compute_all(Analysis(with_frames(suite, **moved))), metrics)
 
 
 def test_a_task_cut_in_two_changes_nothing(suite: Tables, metrics: pd.DataFrame) -> None:
@@ -70,12 +70,14 @@ def test_a_task_cut_in_two_changes_nothing(suite: Tables, metrics: pd.DataFrame)
         second[column] = tasks[column] - first[column]
     second["start_ns"] = tasks["start_ns"] + first["dur_ns"]
     spans = pd.concat([suite.spans[suite.spans["name"] != "task"], first, second], ignore_index=True)
-    assert_frame_equal(compute_all(with_frames(suite, spans=spans)), metrics)
+    assert_frame_equal(compute_all(Analysis(with_frames(suite, spans=spans))), metrics)
 
 
 def test_walls_twice_as_long_change_ratios_by_nothing(suite: Tables, metrics: pd.DataFrame) -> None:
     runs = suite.runs.assign(wall_ns=suite.runs["wall_ns"] * 2)
-    doubled = compute_all(with_frames(suite, runs=runs), ["wall_ns", "speedup", "ceiling_share", "probe_effect"])
+    doubled = compute_all(
+        Analysis(with_frames(suite, runs=runs)), ["wall_ns", "speedup", "ceiling_share", "probe_effect"]
+    )
     for name, factor in (("wall_ns", 2), ("speedup", 1), ("ceiling_share", 1), ("probe_effect", 1)):
         before, after = (frame[frame["metric"] == name]["value"].reset_index(drop=True) for frame in (metrics, doubled))
         pd.testing.assert_series_equal(after, before * factor)
@@ -132,7 +134,7 @@ def test_warm_ups_and_failures_give_no_number(suite: Tables, metrics: pd.DataFra
     assert unused
     assert not unused & set(metrics["run_id"].dropna())
     failed = suite.runs.assign(status=suite.runs["status"].where(suite.runs["model"] != "fork", "timed_out"))
-    again = compute_all(with_frames(suite, runs=failed))
+    again = compute_all(Analysis(with_frames(suite, runs=failed)))
     fork = again[(again["model"] == "fork") & (again["capture"] == "none")]
     assert set(fork["quality"]) == {"unavailable"}
     assert set(fork["scope"]) == {"cell"}
@@ -141,14 +143,14 @@ def test_warm_ups_and_failures_give_no_number(suite: Tables, metrics: pd.DataFra
 def test_empty_tables_give_unavailable_rows_and_no_error() -> None:
     small = table_factory.suite(repeats=1, models=("serial", "threads", "fork"), controls=False)
     for name in ("processes", "threads", "spans", "counters"):
-        found = compute_all(with_frames(small, **{name: table_rules.empty(name)}))
+        found = compute_all(Analysis(with_frames(small, **{name: table_rules.empty(name)})))
         assert {row["metric"] for row in records(found)} == set(OF_ALL)
     nothing = table_factory.Maker().tables()
-    assert len(compute_all(nothing)) == 0
+    assert len(compute_all(Analysis(nothing))) == 0
 
 
 def test_nothing_is_changed(suite: Tables) -> None:
     before = {name: suite.table(name).copy(deep=True) for name in table_rules.COLUMNS}
-    compute_all(suite)
+    compute_all(Analysis(suite))
     for name, frame in before.items():
         assert_frame_equal(suite.table(name), frame)

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.table_factory import MS, Maker
-from tests.unit.analysis.metrics.asked import ends, one_row
-from tracekit.analysis.metrics.compute import compute_all
+from tests.unit.analysis.metrics.metric_rows import ends, one_row
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables
 
 PARTS = (
@@ -113,7 +114,7 @@ def test_a_thread_without_an_end_makes_the_run_unavailable() -> None:
 @settings(max_examples=12, deadline=None)
 @given(task=st.integers(0, 400), cpu=st.integers(0, 400), queue=st.integers(0, 400), gap=st.integers(0, 9))
 def test_parts_add_up_to_the_whole(task: int, cpu: int, queue: int, gap: int) -> None:
-    found = compute_all(one_worker(task, cpu, queue, gap), ["thread_wall_ns", *PARTS])
+    found = compute_all(Analysis(one_worker(task, cpu, queue, gap)), ["thread_wall_ns", *PARTS])
     for scope in ("thread", "run", "cell"):
         values = found[found["scope"] == scope].set_index("metric")["value"]
         assert sum(values[name] for name in PARTS) == pytest.approx(values["thread_wall_ns"])

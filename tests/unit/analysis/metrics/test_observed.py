@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tests.table_factory import SECOND, Maker
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells.observed import compute
+from tracekit.analysis.tables import records
 
 
 def observed(
@@ -24,7 +25,7 @@ def test_each_observation_is_pooled_over_the_repeats_of_its_cell() -> None:
         observed(maker, threads, "late_ns", 1e6 * repeat, "ns")
         maker.run("serial", SECOND, repeat=repeat, workload="spin", control=True)
     observed(maker, maker.run("threads", SECOND, warmup=True), "updates_lost", 1_000_000)
-    rows = records(compute(maker.tables()))
+    rows = records(compute(Analysis(maker.tables())))
     cells = {row["metric"]: row for row in rows if row["scope"] == "cell"}
     assert cells.keys() == {"observed.updates_lost", "observed.late_ns"}
     lost_row = cells["observed.updates_lost"]
@@ -39,4 +40,4 @@ def test_each_observation_is_pooled_over_the_repeats_of_its_cell() -> None:
 def test_a_suite_without_observations_has_no_rows() -> None:
     maker = Maker()
     maker.run("serial", SECOND)
-    assert compute(maker.tables()).empty
+    assert compute(Analysis(maker.tables())).empty

@@ -10,20 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.table_factory import MS, Maker
-from tests.unit.analysis.metrics.asked import ends, one_row
-from tracekit.analysis.metrics.predict import break_even
-from tracekit.analysis.metrics.predict.prediction import pool_wall, serial_wall
-from tracekit.analysis.metrics.predict.task_demand import Demand
-from tracekit.analysis.metrics.predict.worker_costs import LARGE, LARGE_BYTES, Beside, Pool, costs_by_round
+from tests.unit.analysis.metrics.metric_rows import ends, one_row
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.predict import break_even_terms
+from tracekit.analysis.metrics.predict.prediction import predict_pool_wall, predict_serial_wall
+from tracekit.analysis.metrics.predict.task_demand import TaskDemand
+from tracekit.analysis.metrics.predict.worker_costs import LARGE, LARGE_BYTES, ParallelSlowdown, PoolCosts
 from tracekit.analysis.tables import Tables
 
-FREE = Beside(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
+FREE = ParallelSlowdown(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
 
 
-def demand(*cpu_ms: float, waits_ms: float = 0.0, result_bytes: float = 0.0, busy: float = 1.0) -> Demand:
+def demand(*cpu_ms: float, waits_ms: float = 0.0, result_bytes: float = 0.0, busy: float = 1.0) -> TaskDemand:
     """Tasks that compute so long, and each waits so long besides."""
     count = len(cpu_ms)
-    return Demand(
+    return TaskDemand(
         cpu=np.array(cpu_ms) * MS,
         waits=np.full(count, waits_ms * MS),
         busy=busy,
@@ -33,8 +34,8 @@ def demand(*cpu_ms: float, waits_ms: float = 0.0, result_bytes: float = 0.0, bus
     )
 
 
-def pool(*ready_ms: float, per_task_ms: float = 0.0, per_byte_ns: float = 0.0, stop_ms: float = 0.0) -> Pool:
-    return Pool(
+def pool(*ready_ms: float, per_task_ms: float = 0.0, per_byte_ns: float = 0.0, stop_ms: float = 0.0) -> PoolCosts:
+    return PoolCosts(
         ready_ns=tuple(ready * MS for ready in ready_ms),
         per_task_ns=per_task_ms * MS,
         per_byte_ns=per_byte_ns,
@@ -44,39 +45,39 @@ def pool(*ready_ms: float, per_task_ms: float = 0.0, per_byte_ns: float = 0.0, s
 
 def test_each_task_goes_to_the_worker_that_is_free_first() -> None:
     # Up at 1 and 2: 1-11, 2-12, 11-21, 12-22; and 3 to stop.
-    assert pool_wall(demand(10, 10, 10, 10), pool(1, 2, stop_ms=3), FREE) == pytest.approx(25 * MS)
+    assert predict_pool_wall(demand(10, 10, 10, 10), pool(1, 2, stop_ms=3), FREE) == pytest.approx(25 * MS)
     # A long one at the end keeps one of them busy: 0-10, 0-10, 10-60.
-    assert pool_wall(demand(10, 10, 50), pool(0, 0), FREE) == pytest.approx(60 * MS)
+    assert predict_pool_wall(demand(10, 10, 50), pool(0, 0), FREE) == pytest.approx(60 * MS)
 
 
 def test_a_worker_needs_some_time_between_two_tasks() -> None:
-    slow = Beside(workers=2, cpu=1.0, wall=1.0, between_ns=2.0 * MS)
-    assert pool_wall(demand(10, 10, 10, 10), pool(0, 0), slow) == pytest.approx(22 * MS)
+    slow = ParallelSlowdown(workers=2, cpu=1.0, wall=1.0, between_ns=2.0 * MS)
+    assert predict_pool_wall(demand(10, 10, 10, 10), pool(0, 0), slow) == pytest.approx(22 * MS)
 
 
 def test_tasks_that_take_nothing_come_as_fast_as_they_are_handed_out() -> None:
-    assert pool_wall(demand(*[0.0] * 50), pool(0, 0, per_task_ms=1), FREE) == pytest.approx(50 * MS)
+    assert predict_pool_wall(demand(*[0.0] * 50), pool(0, 0, per_task_ms=1), FREE) == pytest.approx(50 * MS)
 
 
 def test_large_results_are_read_one_after_another() -> None:
     # 4 results of 1 MB at 10 ns a byte are 10 ms each on one pipe; the first is on its way from the beginning.
-    took = pool_wall(demand(0, 0, 0, 0, result_bytes=1e6), pool(0, 0, per_byte_ns=10), FREE)
+    took = predict_pool_wall(demand(0, 0, 0, 0, result_bytes=1e6), pool(0, 0, per_byte_ns=10), FREE)
     assert took == pytest.approx(40 * MS)
 
 
 def test_computing_beside_others_takes_longer_and_alone_it_does_not() -> None:
-    shared = Beside(workers=2, cpu=1.5, wall=1.0, between_ns=0.0)
-    assert pool_wall(demand(10, 10), pool(0, 0), shared) == pytest.approx(15 * MS)
+    shared = ParallelSlowdown(workers=2, cpu=1.5, wall=1.0, between_ns=0.0)
+    assert predict_pool_wall(demand(10, 10), pool(0, 0), shared) == pytest.approx(15 * MS)
     # 0-15 both at 1.5, and the 20 that are left of the second one alone.
-    assert pool_wall(demand(10, 30), pool(0, 0), shared) == pytest.approx(35 * MS)
+    assert predict_pool_wall(demand(10, 30), pool(0, 0), shared) == pytest.approx(35 * MS)
     # Seen while two computed, the CPU time has it already.
-    assert pool_wall(demand(15, 15, busy=2.0), pool(0, 0), shared) == pytest.approx(15 * MS)
-    assert serial_wall(demand(15, 15, busy=2.0), shared) == pytest.approx(20 * MS)
+    assert predict_pool_wall(demand(15, 15, busy=2.0), pool(0, 0), shared) == pytest.approx(15 * MS)
+    assert predict_serial_wall(demand(15, 15, busy=2.0), shared) == pytest.approx(20 * MS)
 
 
 def test_waits_are_not_slowed_down_by_others() -> None:
-    shared = Beside(workers=2, cpu=2.0, wall=1.0, between_ns=0.0)
-    assert pool_wall(demand(0, 0, waits_ms=10), pool(0, 0), shared) == pytest.approx(10 * MS)
+    shared = ParallelSlowdown(workers=2, cpu=2.0, wall=1.0, between_ns=0.0)
+    assert predict_pool_wall(demand(0, 0, waits_ms=10), pool(0, 0), shared) == pytest.approx(10 * MS)
 
 
 @given(
@@ -89,11 +90,11 @@ def test_waits_are_not_slowed_down_by_others() -> None:
 def test_equal_tasks_played_through_take_what_the_formula_says(
     tasks: int, length: float, ready: list[float], per_task: float, between: float
 ) -> None:
-    beside = Beside(workers=len(ready), cpu=1.0, wall=1.0, between_ns=between * MS)
+    beside = ParallelSlowdown(workers=len(ready), cpu=1.0, wall=1.0, between_ns=between * MS)
     made = pool(*sorted(ready), per_task_ms=per_task, stop_ms=1)
-    played = pool_wall(demand(*[length] * tasks), made, beside)
+    played = predict_pool_wall(demand(*[length] * tasks), made, beside)
     terms = terms_with(made, beside, tasks=tasks)
-    formula = float(break_even.with_pool(terms, "fork", np.array(length * MS), np.array(float(tasks))))
+    formula = float(break_even_terms.compute_pool_wall(terms, "fork", np.array(length * MS), np.array(float(tasks))))
     # The formula lets the parent hand out and the workers work as if neither ever waited for the other.
     assert formula <= played * (1 + 1e-6)
     assert played <= formula + tasks * per_task * MS + 1
@@ -101,13 +102,15 @@ def test_equal_tasks_played_through_take_what_the_formula_says(
 
 def test_a_great_many_workers_are_taken_together() -> None:
     made = pool(*(number / 10 for number in range(200)), stop_ms=1)
-    beside = Beside(workers=200, cpu=1.0, wall=1.0, between_ns=0.0)
-    played = pool_wall(demand(*[50] * 2000), made, beside)
-    formula = break_even.with_pool(terms_with(made, beside), "fork", np.array(50.0 * MS), np.array(2000.0))
+    beside = ParallelSlowdown(workers=200, cpu=1.0, wall=1.0, between_ns=0.0)
+    played = predict_pool_wall(demand(*[50] * 2000), made, beside)
+    formula = break_even_terms.compute_pool_wall(
+        terms_with(made, beside), "fork", np.array(50.0 * MS), np.array(2000.0)
+    )
     assert float(formula) == pytest.approx(played, rel=0.02)
 
 
-def terms_with(made: Pool, beside: Beside = FREE, **values: Any) -> break_even.Terms:
+def terms_with(made: PoolCosts, beside: ParallelSlowdown = FREE, **values: Any) -> break_even_terms.BreakEvenTerms:
     """A workload of tasks that hold the GIL."""
     known: dict[str, Any] = {
         "tasks": 16,
@@ -119,28 +122,28 @@ def terms_with(made: Pool, beside: Beside = FREE, **values: Any) -> break_even.T
         "parent_ns": 0.0,
         "worker_ns": 0.0,
     }
-    return break_even.Terms(**{**known, **values}, pools={"fork": made}, beside=beside)
+    return break_even_terms.BreakEvenTerms(**{**known, **values}, pools={"fork": made}, slowdown=beside)
 
 
 def test_the_length_from_which_a_pool_pays() -> None:
     # 16 L = 30 + 8 L + 10 at L = 5.
-    found = break_even.task_length(terms_with(pool(30, 30, stop_ms=10)), "fork")
+    found = break_even_terms.find_task_length(terms_with(pool(30, 30, stop_ms=10)), "fork")
     assert found == pytest.approx(5 * MS, rel=0.02)
 
 
 def test_the_number_from_which_a_pool_pays() -> None:
     # 10 n = 40 + 5 n at n = 8, where both are as fast; with 9 tasks one worker has 5 of them: 90 > 90 is not faster.
-    assert break_even.task_count(terms_with(pool(30, 30, stop_ms=10)), "fork") == 10
+    assert break_even_terms.find_task_count(terms_with(pool(30, 30, stop_ms=10)), "fork") == 10
 
 
 def test_no_task_is_long_enough_where_threads_are_as_fast() -> None:
-    assert break_even.task_length(terms_with(pool(30, 30), threads=2.0), "fork") is None
-    assert break_even.task_count(terms_with(pool(30, 30), threads=2.0), "fork") is None
+    assert break_even_terms.find_task_length(terms_with(pool(30, 30), threads=2.0), "fork") is None
+    assert break_even_terms.find_task_count(terms_with(pool(30, 30), threads=2.0), "fork") is None
 
 
 def test_a_larger_payload_asks_for_longer_tasks() -> None:
     terms = terms_with(pool(30, 30, stop_ms=10, per_byte_ns=1.0), result_bytes=1000.0)
-    small, large = (break_even.task_length(terms, "fork", payload=size) for size in (1.0, 16e6))
+    small, large = (break_even_terms.find_task_length(terms, "fork", payload=size) for size in (1.0, 16e6))
     assert small is not None
     assert large is not None
     assert large > 2 * small
@@ -208,14 +211,14 @@ def of_spin(maker: Maker, repeat: int) -> None:
 
 
 def test_the_costs_are_read_off_the_controls() -> None:
-    costs = costs_by_round(suite())["Linux", "3.13", 2][1]
+    costs = Analysis(suite()).worker_costs["Linux", "3.13", 2][1]
     made = costs.pools["fork"]
     assert made.ready_ns == (30 * MS, 30 * MS)
     assert made.per_task_ns == pytest.approx(MS / 10)
     assert made.per_byte_ns == pytest.approx(2 * MS / LARGE_BYTES)
     # 10, and 5 from the last task to the request, 2 of which its MiB was on its way.
     assert made.stop_ns == pytest.approx(13 * MS)
-    assert costs.beside == Beside(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
+    assert costs.slowdown == ParallelSlowdown(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
 
 
 def of_threads(tables: Tables, metric: str) -> dict[str, Any]:
@@ -237,7 +240,7 @@ def test_a_prediction_is_a_row_of_the_threads_that_it_is_from() -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        ({"kind": "io"}, "nobody watched"),
+        ({"kind": "io"}, "no capture recorded"),
         ({"pickled": False}, "was not counted in the warm-up run"),
         ({"error": "TypeError: cannot pickle"}, "item 0 or its result cannot go to another process: TypeError"),
         ({"controls": False}, "what so many workers cost was not measured"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.table_factory import MS, Maker
-from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
+from tests.unit.analysis.metrics.metric_rows import all_rows, ends, one_row
 
 
 def spawned(maker: Maker, *took_ms: int, teardown_ms: int | None = 5, **values: Any) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.table_factory import MS, Maker, full_run
-from tests.unit.analysis.metrics.asked import all_rows, ends, one_row
-from tests.unit.analysis.metrics.watched import Program
+from tests.unit.analysis.metrics.metric_rows import all_rows, ends, one_row
+from tests.unit.analysis.metrics.watched_program import Program
 
 
 def repeated(maker: Maker, model: str, *walls_ms: int, **values: object) -> None:

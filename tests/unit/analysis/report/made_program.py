@@ -19,7 +19,8 @@ from typing import Any
 
 from tests.table_factory import BOOT_NS, ENVIRONMENT, MS
 from tracekit.analysis import tables as schema
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.ledger import PARTS, WHOLE
 from tracekit.analysis.report.sections.gil import RECORDED
@@ -112,7 +113,7 @@ def view() -> ReportView:
 def tables(given: Rows) -> Tables:
     """As tracekit.api.analyse leaves a suite that `tracekit record` made."""
     made = loaded(given)
-    made.metrics = compute_all(made, METRICS_READ)
+    made.metrics = compute_all(Analysis(made), METRICS_READ)
     return made
 
 

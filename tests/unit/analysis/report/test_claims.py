@@ -10,7 +10,8 @@ import pytest
 
 from tests.table_factory import MS, SECOND, Maker
 from tests.unit.analysis.metrics.test_observed import observed
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.claims.page import (
@@ -99,7 +100,7 @@ def suite(**changes: Any) -> Tables:
                 place = {"pool": pool, "start_method": start_method, "case": fault}
                 observed(maker, crash, name, consequences.get(name, 0), **place)
     tables = maker.tables()
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     return tables
 
 
@@ -196,7 +197,7 @@ def test_a_suite_of_another_system_answers_what_this_one_cannot() -> None:
     for tables, system in ((here, "Linux"), (there, "Windows")):
         place = {"os": system, "python_label": PYTHON, "python": {"version": PYTHON, "build": system}}
         tables.suite = {**tables.suite, "environments": [place]}
-    view = build(here.beside([there]))
+    view = build(here.join_suites([there]))
     assert [notice.text for notice in view.notices if notice.code == "load"] == [
         "20250102-000000-claims: the machine was busy"
     ]

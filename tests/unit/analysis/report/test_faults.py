@@ -6,7 +6,8 @@ import pytest
 
 from tests.table_factory import SECOND, Maker
 from tests.unit.analysis.metrics.test_observed import observed
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults import matrix_figure as figure
@@ -43,7 +44,7 @@ def suite() -> Tables:
             if what in seen:
                 observed(maker, run, what, seen[what], unit, **place)
     tables = maker.tables()
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     return tables
 
 
@@ -104,7 +105,7 @@ def test_every_interpreter_has_a_matrix_of_its_own() -> None:
             value = lives if what in ("parent_lives", "sibling_lives") else 0
             observed(maker, run, what, value, pool="Thread", case="exception")
     tables = maker.tables()
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     found = find_matrices(groups(tables))
     assert [(matrix.label, matrix.cases[0].outcome) for matrix in found] == [
         ("Linux · Python 3.11 · started by 2 threads", "own"),
@@ -133,7 +134,7 @@ def test_of_an_even_number_of_repeats_the_worse_counts() -> None:
         for what in NEEDED:
             observed(maker, run, what, seen.get(what, 0), pool="Pool", start_method="fork", case="exception")
     tables = maker.tables()
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     [case] = cases(tables)
     assert (case.outcome, case.observed["pending_lost"], case.observed["sibling_lives"]) == ("dies", 1, 1)
 
@@ -147,7 +148,7 @@ def test_other_observations_are_a_table_with_a_row_per_model() -> None:
     for model, lost in (("serial", 0), ("threads", 1_234), ("fork", 0)):
         observed(maker, maker.run(model, SECOND), "updates_lost", lost)
     tables = maker.tables()
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     table = observed_table(groups(tables))
     assert table is not None
     assert [name for name, _ in table.columns] == ["Model", "updates lost"]

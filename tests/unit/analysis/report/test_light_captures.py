@@ -9,7 +9,8 @@ from matplotlib.container import BarContainer
 from tests.table_factory import MS as MS_INT
 from tests.table_factory import Maker, full_run
 from tests.unit.analysis.report.made_numbers import MS, Interval, Suite, typical
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.cells import ReportCell
 from tracekit.analysis.report.grouping import groups
@@ -202,7 +203,7 @@ def contended(repeats: int = 3) -> Tables:
                 if capture == "waits" and model == "threads":
                     _wait(maker, run, 100 * repeat)
     tables = maker.tables()
-    tables.metrics = compute_all(tables, ("wall_ns", "gil_wait_ns", "gil_wait_share", "thread_wall_ns"))
+    tables.metrics = compute_all(Analysis(tables), ("wall_ns", "gil_wait_ns", "gil_wait_share", "thread_wall_ns"))
     return tables
 
 

@@ -5,6 +5,7 @@ import pytest
 from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, lines, loaded, rows, section, tables, view
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.names import names_of
 from tracekit.analysis.report.sections.contention_attribution import read_attribution
@@ -28,7 +29,7 @@ def test_time_in_which_nobody_held_the_gil_is_nobodys() -> None:
     # The hog drops the GIL 40 ms before the first wait for it ends.
     found["holds"][0]["end_ns"] -= 40 * MS
     made_so = loaded(found)
-    found_blame = read_attribution(made_so, made.RUN, names_of(made_so, made.RUN))
+    found_blame = read_attribution(Analysis(made_so), made.RUN, names_of(made_so, made.RUN))
     assert found_blame is not None
     by_holder = {entry.holder.thread: entry.ns for entry in found_blame.entries if entry.waiter.thread == "feeder"}
     assert by_holder == {"thread 101": 660 * MS, "nobody": 40 * MS}
@@ -105,7 +106,7 @@ def test_what_happens_in_a_subinterpreter_is_not_blamed_on_another_gil() -> None
         if row["tid"] == FEEDER and row["object"] == "gil 1":
             row["object"] = "gil 2"
     made_so = loaded(found)
-    found_blame = read_attribution(made_so, made.RUN, names_of(made_so, made.RUN))
+    found_blame = read_attribution(Analysis(made_so), made.RUN, names_of(made_so, made.RUN))
     assert found_blame is not None
     # What the probe itself named as holder stays; no hold of another GIL is taken for one.
     functions = {entry.holder.function for entry in found_blame.entries if entry.holder.thread != "nobody"}

@@ -13,7 +13,8 @@ from matplotlib.patches import Rectangle
 
 from tests import table_factory
 from tests.table_factory import MS, SECOND, Maker, stamps_of
-from tracekit.analysis.metrics.compute import compute_all
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.figures import style
@@ -113,7 +114,7 @@ def add_start(maker: Maker, run: Mapping[str, Any], worker: int, took: Mapping[s
 
 def computed(maker: Maker) -> Tables:
     tables = maker.tables()
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     return tables
 
 
@@ -211,7 +212,7 @@ def test_a_first_start_is_told_where_it_costs_more_than_half_as_much_again() -> 
     tables = maker.tables()
     # The parent is 600 us later to join the first of each process: 740 us are much for a thread, 1.6 ms for a fork.
     tables.starts["joined_ns"] += (tables.starts["worker"] == 0).astype("Int64") * 600 * US
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     (verdict,) = build(tables).verdicts
     assert verdict.lead.endswith(
         "100 us for a thread (the first one 740 us) and 1.00 ms for a forked process (the first one 1.60 ms)"
@@ -460,7 +461,7 @@ def test_another_workload_keeps_its_usual_report(followed: bool) -> None:
             for worker in (0, 1)
         ]
         tables.starts = from_rows("starts", rows)
-    tables.metrics = compute_all(tables)
+    tables.metrics = compute_all(Analysis(tables))
     view = build(tables)
     assert view.summary.title != "Cost of a worker"
     assert "speedup" in {figure.slug for block in view.figures for figure in block.figures}

@@ -14,6 +14,7 @@ from matplotlib.typing import ColorType
 from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, loaded, rows, view
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.figures import attribution_matrix, flame, style
 from tracekit.analysis.report.figures import ledger_bars as ledger
 from tracekit.analysis.report.figures.ledger_bars import LedgerBar
@@ -112,7 +113,7 @@ def test_text_on_a_part_can_be_read() -> None:
 
 def heat(found: made.Rows) -> tuple[FigureView, Axes]:
     tables = loaded(found)
-    seen = read_attribution(tables, made.RUN, names_of(tables, made.RUN))
+    seen = read_attribution(Analysis(tables), made.RUN, names_of(tables, made.RUN))
     assert seen is not None
     drawn = attribution_matrix.figure(seen, "app.py")
     return drawn, drawn.figure.axes[0]

@@ -15,9 +15,9 @@ from tests.unit.analysis.report.made_program import FEEDER, HOG, MAIN, RUN, Rows
 from tests.unit.analysis.timeline.test_trace import Event, events, names
 from tracekit.analysis.metrics.names import process_name, processes_of
 from tracekit.analysis.timeline import SuitePart, TraceFacts, build_run, build_suite
-from tracekit.analysis.timeline.people import cast_of
-from tracekit.analysis.timeline.scheduling import scheduling
-from tracekit.analysis.timeline.states import state_tracks
+from tracekit.analysis.timeline.process_tracks import make_run_tracks
+from tracekit.analysis.timeline.scheduling import format_scheduling
+from tracekit.analysis.timeline.states import make_state_tracks
 
 SWITCH = re.compile(
     r"^(?P<comm>.+)-(?P<tid>\d+) +\((?P<group>[\d-]+)\) \[(?P<cpu>\d{3})\] d\.\.\. (?P<at>\d+\.\d{9}): sched_switch: "
@@ -74,8 +74,8 @@ def test_a_process_of_another_program_is_called_by_that_program() -> None:
     main = tables.processes.iloc[0]
     other = main.to_frame().T.assign(pid=300, role="other", executable="/bin/dash")
     tables.processes = pd.concat([tables.processes, other], ignore_index=True)
-    cast = cast_of(tables, {})
-    assert cast.role(cast.processes[300]) == process_name(processes_of(tables, RUN)[300]) == "dash 300"
+    tracks = make_run_tracks(tables, {})
+    assert tracks.label_process(tracks.processes[300]) == process_name(processes_of(tables, RUN)[300]) == "dash 300"
 
 
 def test_a_bar_tells_where_and_for_whom(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_bars_of_one_track_never_overlap_whatever_the_stamps(tmp_path: Path) -> 
     for index, row in enumerate(found["holds"]):
         row["end_ns"] += 1_000 * (index % 3)
     tables = loaded(found)
-    tracks, _ = state_tracks(tables, cast_of(tables, {}), BOOT_NS)
+    tracks, _ = make_state_tracks(tables, make_run_tracks(tables, {}), BOOT_NS)
     for track in tracks:
         ends = track.bars["end"].tolist()
         starts = track.bars["start"].tolist()
@@ -114,13 +114,13 @@ def test_what_ended_before_the_run_began_is_left_out_and_what_reached_into_it_is
     found["waits"] = [made.wait(HOG, "lock", -50, 20, "hog"), made.wait(HOG, "lock", -10, 30, "hog")]
     found["holds"] = []
     tables = loaded(found)
-    ((track,), _) = state_tracks(tables, cast_of(tables, {}), BOOT_NS)
+    ((track,), _) = make_state_tracks(tables, make_run_tracks(tables, {}), BOOT_NS)
     assert track.bars[["start", "end"]].to_numpy().tolist() == [[0, 20 * MS]]
 
 
 def test_of_too_many_the_longest_are_kept_and_it_is_said() -> None:
     tables = loaded(rows())
-    tracks, least = state_tracks(tables, cast_of(tables, {}), BOOT_NS, limit=10)
+    tracks, least = make_state_tracks(tables, make_run_tracks(tables, {}), BOOT_NS, limit=10)
     assert least == 100 * MS
     assert min((track.bars["end"] - track.bars["start"]).min() for track in tracks) == 100 * MS
 
@@ -135,9 +135,9 @@ def test_the_probe_is_taken_where_two_watched(tmp_path: Path) -> None:
 def test_a_run_without_waits_has_no_such_tracks(tmp_path: Path) -> None:
     found = rows()
     found["waits"], found["holds"] = [], []
-    facts, written = built(found, tmp_path)
+    facts, write_state_track = built(found, tmp_path)
     assert facts.overview == ()
-    assert not [event for event in written if event["ph"] == "b"]
+    assert not [event for event in write_state_track if event["ph"] == "b"]
     assert "systemTraceEvents" not in json.loads((tmp_path / "trace.json").read_text())
 
 
@@ -181,7 +181,7 @@ def scheduled() -> Rows:
 
 def text_of(found: Rows) -> list[str]:
     tables = loaded(found)
-    return scheduling(tables.sched, cast_of(tables, {}), BOOT_NS).lines
+    return format_scheduling(tables.sched, make_run_tracks(tables, {}), BOOT_NS).lines
 
 
 def switches(lines: list[str]) -> list[tuple[int, float, int, str, int]]:
@@ -249,11 +249,11 @@ def test_a_hostile_thread_name_stays_one_word(hostile: str) -> None:
 
 def test_a_record_that_is_too_long_ends_at_some_moment() -> None:
     tables = loaded(scheduled())
-    cut = scheduling(tables.sched, cast_of(tables, {}), BOOT_NS, limit=3)
+    cut = format_scheduling(tables.sched, make_run_tracks(tables, {}), BOOT_NS, limit=3)
     assert cut.ends_ns == 3 * MS
     # Who is cut off has not ended.
     assert {state for _, _, left, state, _ in switches(cut.lines) if left} == {"R"}
-    assert scheduling(tables.sched, cast_of(tables, {}), BOOT_NS, limit=100).ends_ns is None
+    assert format_scheduling(tables.sched, make_run_tracks(tables, {}), BOOT_NS, limit=100).ends_ns is None
 
 
 def test_in_a_trace_of_several_runs_nobody_is_on_a_cpu(tmp_path: Path) -> None:

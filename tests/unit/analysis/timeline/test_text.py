@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit.analysis.timeline.text import micros, quoted, short_place, visible
+from tracekit.analysis.timeline.text import format_us, quote, replace_control, shorten_call
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ from tracekit.analysis.timeline.text import micros, quoted, short_place, visible
     ],
 )
 def test_names_stay_readable_and_lose_what_breaks_a_reader(name: str, shown: str) -> None:
-    assert visible(name) == shown
-    assert json.loads(quoted(name)) == shown
+    assert replace_control(name) == shown
+    assert json.loads(quote(name)) == shown
 
 
 @pytest.mark.parametrize(
@@ -41,17 +41,17 @@ def test_names_stay_readable_and_lose_what_breaks_a_reader(name: str, shown: str
     ],
 )
 def test_a_call_shows_the_end_of_its_path(name: str, shown: str) -> None:
-    assert short_place(name) == shown
+    assert shorten_call(name) == shown
 
 
 def test_a_name_that_nobody_reads_to_its_end_is_cut() -> None:
-    assert len(visible("x" * 100_000)) == 500
-    assert visible("x" * 100_000).endswith("…")
+    assert len(replace_control("x" * 100_000)) == 500
+    assert replace_control("x" * 100_000).endswith("…")
 
 
 @given(st.text(alphabet=st.characters(), max_size=600))
 def test_any_name_makes_valid_utf8_json(name: str) -> None:
-    text = quoted(name)
+    text = quote(name)
     assert isinstance(json.loads(text.encode("utf-8")), str)
     assert not any(ord(char) < 0x20 for char in text)
 
@@ -61,11 +61,11 @@ def test_any_name_makes_valid_utf8_json(name: str) -> None:
     [(0, "0.000"), (1, "0.001"), (999, "0.999"), (1_001, "1.001"), (9_007_199_254_740_993, "9007199254740.993")],
 )
 def test_microseconds_keep_every_nanosecond(ns: int, text: str) -> None:
-    assert micros(ns) == text
+    assert format_us(ns) == text
 
 
 @given(st.integers(min_value=-(10**18), max_value=10**18))
 def test_microseconds_are_a_json_number_that_gives_the_nanoseconds_back(ns: int) -> None:
-    whole, _, rest = micros(ns).lstrip("-").partition(".")
-    assert (int(whole) * 1000 + int(rest)) * (-1 if ns < 0 else 1) == ns
-    json.loads(micros(ns))
+    to_int, _, rest = format_us(ns).lstrip("-").partition(".")
+    assert (int(to_int) * 1000 + int(rest)) * (-1 if ns < 0 else 1) == ns
+    json.loads(format_us(ns))

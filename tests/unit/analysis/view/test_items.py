@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tracekit.analysis.view import items, traces_of
+from tracekit.analysis.view import find_traces, items
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import Bundle, Store, SuiteFolder
 from tracekit.core.errors import NothingToDo, UsageError
@@ -45,14 +45,14 @@ def made_suite(root: Path, *captures: str) -> Store:
 @pytest.mark.parametrize("target", ["latest", "s1"])
 def test_a_suite_without_a_traced_run_says_how_to_get_one(target: str, tmp_path: Path) -> None:
     with pytest.raises(NothingToDo) as caught:
-        traces_of(made_suite(tmp_path / "store", "none", "py-spy"), target, tmp_path)
+        find_traces(made_suite(tmp_path / "store", "none", "py-spy"), target, tmp_path)
     assert caught.value.hint == "tracekit run matmul --capture viztracer"
 
 
 @pytest.mark.parametrize("target", ["r1", "s1/r1"])
 def test_a_run_without_calls_says_so(target: str, tmp_path: Path) -> None:
     with pytest.raises(NothingToDo, match="r1 was made with capture 'py-spy'"):
-        traces_of(made_suite(tmp_path / "store", "none", "py-spy"), target, tmp_path)
+        find_traces(made_suite(tmp_path / "store", "none", "py-spy"), target, tmp_path)
 
 
 def test_of_a_suite_whose_waits_were_seen_one_run_of_each_cell_is_shown() -> None:
@@ -63,9 +63,9 @@ def test_of_a_suite_whose_waits_were_seen_one_run_of_each_cell_is_shown() -> Non
     }
     again = (Bundle(Path("again")), RunSpec(run_id="again", model="threads", capture="waits", **SPEC))
     traced = [*by_capture.values(), again]
-    assert [spec.run_id for _, spec in items.chosen(traced)] == ["waits", "waits+kernel", "kernel"]
+    assert [spec.run_id for _, spec in items.choose_runs(traced)] == ["waits", "waits+kernel", "kernel"]
     calls = (Bundle(Path("calls")), RunSpec(run_id="calls", model="fork", capture="waits+viztracer", **SPEC))
-    assert [spec.run_id for _, spec in items.chosen([*traced, calls])] == ["calls"]
+    assert [spec.run_id for _, spec in items.choose_runs([*traced, calls])] == ["calls"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_titles_are_as_short_as_tells_the_runs_apart(given: list[tuple[str, str]
         RunSpec(run_id=f"r{index}", model=model, capture=capture, **SPEC)
         for index, (model, capture) in enumerate(given)
     ]
-    assert items.titles(specs) == names
+    assert items.name_runs(specs) == names
 
 
 def test_a_program_that_left_nothing_to_see_is_told_how_to_record_it(tmp_path: Path) -> None:
@@ -93,17 +93,17 @@ def test_a_program_that_left_nothing_to_see_is_told_how_to_record_it(tmp_path: P
     folder.bundle(spec.run_id).seal({"spec": {}, "status": "ok", "notices": []})
     for target in ("latest", "001-app.py"):
         with pytest.raises(NothingToDo) as caught:
-            traces_of(store, target, tmp_path)
+            find_traces(store, target, tmp_path)
         assert caught.value.hint == "tracekit record --capture waits -- python 'my app.py'"
 
 
 def test_an_empty_store_and_an_unknown_name_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(NothingToDo):
-        traces_of(Store(tmp_path / "none"), "latest", tmp_path)
+        find_traces(Store(tmp_path / "none"), "latest", tmp_path)
     store = made_suite(tmp_path / "store", "none")
     for unknown in ("nope", "s1/nope", "nope/r0"):
         with pytest.raises(UsageError):
-            traces_of(store, unknown, tmp_path)
+            find_traces(store, unknown, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["t.json", "t.json.gz", "t.pftrace", "t.perfetto-trace"])
@@ -111,7 +111,7 @@ def test_a_trace_file_from_anywhere_is_taken_as_it_is(name: str, tmp_path: Path)
     path = tmp_path / name
     body = b' {"traceEvents":[]}'
     path.write_bytes(gzip.compress(body) if name.endswith("gz") else body)
-    (found,) = traces_of(Store(tmp_path / "none"), str(path), tmp_path)
+    (found,) = find_traces(Store(tmp_path / "none"), str(path), tmp_path)
     assert (found.title, found.path, found.calls) == (name, path, None)
 
 
@@ -121,7 +121,7 @@ def test_a_speedscope_file_is_refused_with_the_right_tool(packed: bool, tmp_path
     path = tmp_path / ("p.json.gz" if packed else "p.json")
     path.write_bytes(gzip.compress(body) if packed else body)
     with pytest.raises(UsageError) as caught:
-        traces_of(Store(tmp_path / "none"), str(path), tmp_path)
+        find_traces(Store(tmp_path / "none"), str(path), tmp_path)
     assert "speedscope" in caught.value.hint
 
 
@@ -141,5 +141,5 @@ def test_what_the_ui_cannot_open_is_refused_in_words(name: str, body: bytes | No
     if body is not None:
         path.write_bytes(body)
     with pytest.raises(UsageError) as caught:
-        traces_of(Store(tmp_path / "none"), str(path), tmp_path)
+        find_traces(Store(tmp_path / "none"), str(path), tmp_path)
     assert name in str(caught.value)

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote
 
 import pytest
 
-from tracekit.analysis.view import DEFAULT_PORT, Viewing, ViewItem, serve
+from tracekit.analysis.view import DEFAULT_PORT, ViewItem, ViewServer, serve
 from tracekit.analysis.view.routes import routes
 from tracekit.core.errors import NothingToDo, UsageError
 
@@ -39,9 +39,9 @@ def two(tmp_path: Path) -> list[ViewItem]:
 
 @pytest.fixture
 def port(two: list[ViewItem]) -> Iterator[int]:
-    viewing = Viewing(two, port=0)
-    with viewing:
-        yield viewing.port
+    server = ViewServer(two, port=0)
+    with server:
+        yield server.port
 
 
 def ask(
@@ -53,9 +53,9 @@ def ask(
     if body is not None:
         connection.putheader("Content-Length", str(len(body)))
     connection.endheaders(body)
-    answer = connection.getresponse()
+    response = connection.getresponse()
     try:
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
     finally:
         connection.close()
 
@@ -101,10 +101,10 @@ def test_the_list_links_to_the_ui_with_each_trace(port: int) -> None:
 
 
 def test_a_single_trace_opens_at_once(tmp_path: Path) -> None:
-    viewing = Viewing([item(tmp_path, "only")], port=0)
-    with viewing as address:
-        status, headers, _ = ask(viewing.port)
-        assert address == f"http://127.0.0.1:{viewing.port}/"
+    server = ViewServer([item(tmp_path, "only")], port=0)
+    with server as address:
+        status, headers, _ = ask(server.port)
+        assert address == f"http://127.0.0.1:{server.port}/"
     assert status == 302
     assert unquote(headers["location"]).startswith("/ui/#!/?")
 
@@ -183,7 +183,7 @@ def test_what_is_not_offered_is_not_found(port: int, path: str) -> None:
 
 
 def test_no_folder_is_ever_listed(two: list[ViewItem]) -> None:
-    assert all(answer.file is None or answer.file.is_file() for answer in routes(two).values())
+    assert all(response.file is None or response.file.is_file() for response in routes(two).values())
 
 
 def test_a_trace_that_went_away_is_not_found(two: list[ViewItem], port: int) -> None:
@@ -193,20 +193,20 @@ def test_a_trace_that_went_away_is_not_found(two: list[ViewItem], port: int) -> 
 
 def test_many_browsers_at_a_time_are_answered(tmp_path: Path) -> None:
     big = item(tmp_path, "big", os.urandom(3_000_000))
-    viewing = Viewing([big], port=0)
-    with viewing, ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: ask(viewing.port, "/localtrace")[2], range(48)))
-    assert all(answer == big.path.read_bytes() for answer in answers)
+    server = ViewServer([big], port=0)
+    with server, ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: ask(server.port, "/localtrace")[2], range(48)))
+    assert all(response == big.path.read_bytes() for response in answers)
 
 
 def test_a_browser_that_hangs_up_makes_no_noise(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    viewing = Viewing([item(tmp_path, "big", bytes(30_000_000))], port=0)
-    with viewing:
+    server = ViewServer([item(tmp_path, "big", bytes(30_000_000))], port=0)
+    with server:
         for _ in range(5):
-            with socket.create_connection(("127.0.0.1", viewing.port), timeout=10) as connection:
-                connection.sendall(f"GET /localtrace HTTP/1.1\r\nHost: 127.0.0.1:{viewing.port}\r\n\r\n".encode())
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(f"GET /localtrace HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
                 assert connection.recv(100)
-        assert ask(viewing.port)[0] == 302
+        assert ask(server.port)[0] == 302
     assert capfd.readouterr() == ("", "")
 
 
@@ -221,16 +221,16 @@ def test_it_listens_on_the_loopback_address_only(port: int) -> None:
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error_with_a_way_out(two: list[ViewItem], port: int) -> None:
     with pytest.raises(UsageError) as caught:
-        Viewing(two, port=port)
+        ViewServer(two, port=port)
     assert str(port) in str(caught.value)
     assert "tracekit view" in caught.value.hint
 
 
 def test_the_port_is_free_again_afterwards(two: list[ViewItem]) -> None:
-    first = Viewing(two, port=0)
+    first = ViewServer(two, port=0)
     with first:
         assert ask(first.port)[0] == 200
-    with Viewing(two, port=first.port):
+    with ViewServer(two, port=first.port):
         assert ask(first.port)[0] == 200
 
 
@@ -262,7 +262,7 @@ def test_a_default_port_that_is_taken_gives_way_to_the_next(
 
 def test_without_a_trace_there_is_nothing_to_do() -> None:
     with pytest.raises(NothingToDo):
-        Viewing([])
+        ViewServer([])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -300,9 +300,9 @@ def test_it_can_be_used_from_a_thread(two: list[ViewItem]) -> None:
 
     def use() -> None:
         try:
-            viewing = Viewing(two, port=0)
-            with viewing:
-                assert ask(viewing.port)[0] == 200
+            server = ViewServer(two, port=0)
+            with server:
+                assert ask(server.port)[0] == 200
         except BaseException as error:  # noqa: BLE001 - the test's own thread reports everything
             failures.append(error)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tracekit.measure.capture import gil_symbols
-from tracekit.measure.capture.gil_symbols import find, function_of, offsets_in
+from tracekit.measure.capture.gil_symbols import base_name, find_gil_symbols, read_offsets
 
 SOURCE = """
 int state;
@@ -58,7 +58,7 @@ def code_at(path: Path, symbol: str) -> bytes:
 
 
 def test_every_clone_is_found_where_its_code_is(library: Path) -> None:
-    offsets = offsets_in(library)
+    offsets = read_offsets(library)
     assert set(offsets) == WANTED
     data = library.read_bytes()
     for symbol, offset in offsets.items():
@@ -70,7 +70,7 @@ def test_every_clone_is_found_where_its_code_is(library: Path) -> None:
 def test_a_stripped_file_has_none(library: Path, tmp_path: Path) -> None:
     stripped = tmp_path / "stripped.so"
     subprocess.run([tool("strip"), "-o", str(stripped), str(library)], check=True)
-    assert offsets_in(stripped) == {}
+    assert read_offsets(stripped) == {}
 
 
 def test_symbols_in_a_separate_debug_file_are_found(
@@ -84,7 +84,7 @@ def test_symbols_in_a_separate_debug_file_are_found(
     separate.parent.mkdir(parents=True)
     subprocess.run([tool("objcopy"), "--only-keep-debug", str(library), str(separate)], check=True)
     monkeypatch.setattr(gil_symbols, "_DEBUG_FILES", tmp_path / "debug")
-    assert offsets_in(stripped) == offsets_in(library)
+    assert read_offsets(stripped) == read_offsets(library)
 
 
 def test_symbols_in_a_compressed_section_are_found(library: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_symbols_in_a_compressed_section_are_found(library: Path, tmp_path: Path
     subprocess.run([tool("strip"), "-o", str(stripped), str(library)], check=True)
     add = f".gnu_debugdata={plain}.xz"
     subprocess.run([tool("objcopy"), "--add-section", add, str(stripped), str(packed)], check=True)
-    assert offsets_in(packed) == offsets_in(library)
+    assert read_offsets(packed) == read_offsets(library)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_symbols_in_a_compressed_section_are_found(library: Path, tmp_path: Path
 def test_what_is_no_elf_file_has_none(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
-    assert offsets_in(path) == {}
-    assert offsets_in(tmp_path / "missing") == {}
+    assert read_offsets(path) == {}
+    assert read_offsets(tmp_path / "missing") == {}
 
 
 def test_a_damaged_file_has_none_or_some(library: Path, tmp_path: Path) -> None:
@@ -117,18 +117,18 @@ def test_a_damaged_file_has_none_or_some(library: Path, tmp_path: Path) -> None:
     for at in range(16, 64, 4):
         for value in (0, 3, 0x7FFFFFFF, 0xFFFFFFFF):
             path.write_bytes(data[:at] + struct.pack("<I", value) + data[at + 4 :])
-            assert set(offsets_in(path)) <= WANTED
+            assert set(read_offsets(path)) <= WANTED
 
 
 def test_the_interpreter_says_which_file_it_maps() -> None:
-    found = find(sys.executable)
+    found = find_gil_symbols(sys.executable)
     if found is None:
         pytest.skip(f"{sys.executable} has no symbols; try a Python from pyenv")
-    assert {function_of(symbol) for symbol in found.offsets} <= {"take_gil", "drop_gil"}
-    assert any(function_of(symbol) == "take_gil" for symbol in found.offsets)
+    assert {base_name(symbol) for symbol in found.offsets} <= {"take_gil", "drop_gil"}
+    assert any(base_name(symbol) == "take_gil" for symbol in found.offsets)
     assert Path(found.path).read_bytes()[:4] == b"\x7fELF"
 
 
 def test_what_is_no_interpreter_has_none(tmp_path: Path) -> None:
-    assert find("/bin/true") is None
-    assert find(str(tmp_path / "missing")) is None
+    assert find_gil_symbols("/bin/true") is None
+    assert find_gil_symbols(str(tmp_path / "missing")) is None

@@ -55,6 +55,22 @@ def test_a_task_that_raises_leaves_its_span_too(own: StreamWriter, tmp_path: Pat
     assert [record["kind"] for record in records(tmp_path)] == ["span", "end"]
 
 
+def test_the_reading_gap_is_the_median_of_empty_tasks(
+    own: StreamWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Walls of 0, 1, 4 ... 10,000 ns, out of order, of which 40 ns were CPU time: the 51st is 2,500 ns.
+    walls = [((37 * turn) % 101) ** 2 for turn in range(101)]
+    stamps = [stamp for wall in walls for stamp in (1_000_000, 1_000_000 + wall)]
+    clock = iter([*stamps, *[2_000_000] * 9])
+    readings = iter([(10, 0, 0), (50, 0, 0)] * 101)
+    monkeypatch.setattr(stream_writer, "now_ns", lambda: next(clock))
+    monkeypatch.setattr(own.source, "task_reading", lambda: next(readings))
+    own.calibrate()
+    own.flush()
+    (gap,) = records(tmp_path)
+    assert (gap["counter"], gap["value"]) == ("reading_gap_ns", 2_500 - 40)
+
+
 def test_threads_may_record_at_the_same_time(own: StreamWriter, tmp_path: Path) -> None:
     def many() -> None:
         for index in range(500):

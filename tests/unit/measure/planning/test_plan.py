@@ -10,9 +10,9 @@ import pytest
 from tracekit.bundle.spec import Suite
 from tracekit.bundle.store import Store
 from tracekit.core.errors import UsageError
-from tracekit.measure.planning.duration_estimate import estimate
-from tracekit.measure.planning.plan import cells, new_suite_id, plan, safe_name
-from tracekit.measure.planning.request import Request, check, default_workers
+from tracekit.measure.planning.duration_estimate import estimate_duration
+from tracekit.measure.planning.plan import PlannedCell, new_suite_id, plan_cells, plan_suite, safe_name
+from tracekit.measure.planning.request import Request, default_workers, resolve_request
 from tracekit.system.interpreters import Interpreter
 
 PYTHON = Interpreter(executable="/p", version="3.11.7", free_threaded=False, build="", label="3.11.7")
@@ -21,7 +21,11 @@ REQUEST = Request(workload="matmul", models=("serial", "threads", "fork"), worke
 
 
 def planned(request: Request = REQUEST, captures: dict[tuple[str, str], str] | None = None) -> Suite:
-    return plan(request, [PYTHON], "s", captures or {}, ())
+    return plan_suite(resolve_request(request), [PYTHON], "s", captures or {}, ())
+
+
+def cells(request: Request = REQUEST, interpreters: tuple[Interpreter, ...] = (PYTHON,)) -> list[PlannedCell]:
+    return plan_cells(resolve_request(request), interpreters)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +36,7 @@ def test_default_worker_counts(usable: int, expected: tuple[int, ...]) -> None:
 
 
 def test_the_cells_hold_the_models_and_the_controls() -> None:
-    found = {(cell.workload, cell.model, cell.workers) for cell in cells(REQUEST, [PYTHON])}
+    found = {(cell.workload, cell.model, cell.workers) for cell in cells()}
     assert {item for item in found if item[0] == "matmul"} == {
         ("matmul", "serial", 1),
         ("matmul", "threads", 1),
@@ -61,19 +65,19 @@ def test_what_workers_cost_is_not_measured_where_nothing_is_predicted(
     models: tuple[str, ...], workers: tuple[int, ...]
 ) -> None:
     request = Request(workload="matmul", models=models, workers=workers)
-    assert "worker-costs" not in {cell.workload for cell in cells(request, [PYTHON])}
+    assert "worker-costs" not in {cell.workload for cell in cells(request)}
 
 
 def test_a_control_that_is_the_workload_is_not_run_twice() -> None:
     request = Request(workload="spin", models=("serial", "fork"), workers=(2,))
-    found = [(cell.workload, cell.model, cell.workers) for cell in cells(request, [PYTHON])]
+    found = [(cell.workload, cell.model, cell.workers) for cell in cells(request)]
     assert len(found) == len(set(found))
     assert ("spin", "fork", 2) in found
 
 
 def test_every_round_runs_every_cell_once_and_starts_elsewhere() -> None:
     suite = planned()
-    count = len(cells(REQUEST, [PYTHON]))
+    count = len(cells())
     timed = [spec for spec in suite.specs if not spec.warmup]
     rounds = [timed[start : start + count] for start in range(0, len(timed), count)]
     assert len(rounds) == REQUEST.runs
@@ -125,9 +129,9 @@ def test_light_captures_run_beside_the_untraced_runs_and_as_often() -> None:
 def test_a_light_capture_costs_what_an_untraced_run_costs(tmp_path: Path) -> None:
     """Nothing was measured before, so the estimate is by size and number of runs."""
     store = Store(tmp_path)
-    plain = estimate(planned(), store)
-    light = estimate(planned(captures={("waits", "3.11.7"): ""}), store)
-    heavy = estimate(planned(captures={("viztracer", "3.11.7"): ""}), store)
+    plain = estimate_duration(planned(), store)
+    light = estimate_duration(planned(captures={("waits", "3.11.7"): ""}), store)
+    heavy = estimate_duration(planned(captures={("viztracer", "3.11.7"): ""}), store)
     one = plain.default_ns
     assert light.total_ns - plain.total_ns == 3 * REQUEST.runs * one
     assert heavy.total_ns - plain.total_ns == 3 * 2 * one
@@ -136,7 +140,7 @@ def test_a_light_capture_costs_what_an_untraced_run_costs(tmp_path: Path) -> Non
 @pytest.mark.parametrize("combination", ["none+waits", "waits+waits", "waits+", "waits+nosuch"])
 def test_what_is_no_combination(combination: str) -> None:
     with pytest.raises(UsageError):
-        check(replace(REQUEST, captures=(combination,)))
+        resolve_request(replace(REQUEST, captures=(combination,)))
 
 
 def test_names_of_folders_hold_only_what_a_bundle_may_be_called(tmp_path: Path) -> None:
@@ -165,5 +169,5 @@ def test_start_methods_are_always_explicit() -> None:
 
 
 def test_every_interpreter_gets_every_cell() -> None:
-    both = cells(REQUEST, [PYTHON, OTHER])
-    assert len(both) == 2 * len(cells(REQUEST, [PYTHON]))
+    both = cells(REQUEST, (PYTHON, OTHER))
+    assert len(both) == 2 * len(cells())

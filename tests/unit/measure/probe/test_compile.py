@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from hatch_build import MANYLINUX_GLIBC, choose_tag, read_needed_glibc
 from tracekit.measure.probe import compile as probe
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -19,10 +21,10 @@ ROOT = Path(__file__).resolve().parents[4]
 
 @pytest.fixture(autouse=True)
 def can_compile() -> None:
-    if probe.supported():
-        pytest.skip(probe.supported())
+    if probe.explain_unsupported():
+        pytest.skip(probe.explain_unsupported())
     try:
-        probe.compiler()
+        probe.find_compiler()
     except probe.CannotCompile as error:
         pytest.skip(f"{error}; try: sudo apt install gcc libc6-dev")
 
@@ -36,13 +38,14 @@ def test_a_library_is_current_until_its_sources_change(tmp_path: Path, monkeypat
     library = probe.compile_probe(tmp_path / "waits.so")
     assert probe.is_current(library)
     assert not probe.is_current(tmp_path / "other.so")
-    for name in probe.WAITS.sources:
-        shutil.copy(probe.HERE / name, tmp_path)
-    monkeypatch.setattr(probe, "HERE", tmp_path)
-    assert probe.is_current(library)
-    with (tmp_path / "waits.h").open("a") as header:
-        header.write("/* */\n")
-    assert not probe.is_current(library)
+    sources = shutil.copytree(probe.HERE, tmp_path / "sources", ignore=shutil.ignore_patterns("*.so"))
+    monkeypatch.setattr(probe, "HERE", sources)
+    for name in ("waits.c", "waits.h", "waits/gil.h"):
+        assert probe.is_current(library)
+        text = (sources / name).read_text()
+        (sources / name).write_text(text + "/* */\n")
+        assert not probe.is_current(library)
+        (sources / name).write_text(text)
 
 
 def test_what_the_compiler_said_is_told_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,9 +67,9 @@ def test_a_failed_build_leaves_the_library_that_was_there(tmp_path: Path, monkey
 
 
 def test_cc_may_hold_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = probe.compiler()[0]
+    plain = probe.find_compiler()[0]
     monkeypatch.setenv("CC", f"{plain} -pipe")
-    assert probe.compiler() == [plain, "-pipe"]
+    assert probe.find_compiler() == [plain, "-pipe"]
     assert probe.compile_probe(tmp_path / "waits.so").is_file()
 
 
@@ -79,6 +82,22 @@ def test_it_exports_nothing_but_names_of_libc(tmp_path: Path) -> None:
     libc = ctypes.CDLL(None)
     assert len(exported) > 50
     assert [name for name in exported if not hasattr(libc, name)] == []
+
+
+def undefined_symbols(library: Path) -> set[str]:
+    with library.open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".dynsym")
+        return {symbol.name for symbol in symbols.iter_symbols() if symbol["st_shndx"] == "SHN_UNDEF"}
+
+
+@pytest.mark.parametrize("wanted", probe.PROBES, ids=lambda wanted: wanted.stem)
+def test_a_hook_in_a_signal_handler_calls_nothing_that_may_lock(tmp_path: Path, wanted: probe.ProbeLibrary) -> None:
+    """No formatting, scanning, streams or heap of libc: none of them is async-signal-safe."""
+    undefined = undefined_symbols(probe.compile_probe(tmp_path / "probe.so", wanted=wanted))
+    assert "memcpy" in undefined or "strlen" in undefined
+    assert not {
+        name for name in undefined if re.search(r"printf|scanf|strto|alloc|free|^f(open|write|read|puts)", name)
+    }
 
 
 @pytest.fixture
@@ -114,16 +133,44 @@ def wheel_of(checkout: Path, **more: str) -> Path:
     return wheel
 
 
-def test_a_wheel_holds_the_library_and_says_for_which_machines(checkout: Path, tmp_path: Path) -> None:
+def test_a_wheel_holds_the_libraries_and_says_for_which_machines(checkout: Path, tmp_path: Path) -> None:
     wheel = wheel_of(checkout)
-    assert "-py3-none-linux_" in wheel.name
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
-        packed.extract("tracekit/measure/probe/waits.so", tmp_path)
+        packed.extractall(tmp_path / "site")
         [about] = [name for name in names if name.endswith(".dist-info/WHEEL")]
         assert "Root-Is-Purelib: false" in packed.read(about).decode()
-    assert probe.is_current(tmp_path / "tracekit" / "measure" / "probe" / "waits.so")
-    assert {f"tracekit/measure/probe/{name}" for name in ("waits.c", "waits.h", "compile.py")} < set(names)
+    folder = tmp_path / "site" / "tracekit" / "measure" / "probe"
+    libraries = [folder / wanted.installed.name for wanted in probe.PROBES]
+    assert all(probe.is_current(library, wanted) for library, wanted in zip(libraries, probe.PROBES, strict=True))
+    assert choose_tag(libraries) in wheel.name
+    assert {path.relative_to(probe.HERE) for wanted in probe.PROBES for path in wanted.sources} < {
+        path.relative_to(folder) for path in folder.rglob("*")
+    }
+
+
+def test_a_wheel_is_for_every_linux_only_if_its_libraries_are(tmp_path: Path) -> None:
+    def compile_text(name: str, text: str) -> Path:
+        (tmp_path / f"{name}.c").write_text(text)
+        library = tmp_path / f"{name}.so"
+        words = [*probe.find_compiler(), "-shared", "-fPIC", "-o", str(library), str(tmp_path / f"{name}.c")]
+        subprocess.run(words, check=True)
+        return library
+
+    old = compile_text("old", "#include <unistd.h>\nint old(void) { return getppid(); }\n")
+    new = compile_text(
+        "new", "#define _GNU_SOURCE\n#include <sys/mman.h>\nint new(void) { return memfd_create(0, 0); }\n"
+    )
+    assert read_needed_glibc(old) <= MANYLINUX_GLIBC < read_needed_glibc(new) == (2, 27)
+    assert "manylinux_2_17_" in choose_tag([old])
+    assert "manylinux" not in choose_tag([old, new])
+
+
+def test_a_pure_wheel_can_be_asked_for(checkout: Path) -> None:
+    wheel = wheel_of(checkout, TRACEKIT_WHEEL="pure")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        assert not [name for name in packed.namelist() if name.endswith(".so")]
 
 
 def test_without_a_compiler_there_is_a_wheel_without_the_probe(checkout: Path) -> None:

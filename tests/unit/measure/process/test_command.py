@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tracekit.core.errors import ProgramNotExecutable, ProgramNotFound
-from tracekit.measure.process.command import describe
+from tracekit.measure.process.command import describe_command
 
 ENV = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])}
 
@@ -32,7 +32,7 @@ ENV = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/
     ],
 )
 def test_the_name_is_what_python_runs(tmp_path: Path, arguments: list[str], name: str) -> None:
-    found = describe(["python", *arguments], ENV, tmp_path)
+    found = describe_command(["python", *arguments], ENV, tmp_path)
     assert found.name == name
     assert found.argv == ("python", *arguments)
     assert found.interpreter is not None
@@ -62,7 +62,7 @@ def test_the_python_of_a_script_is_in_its_first_line(tmp_path: Path, first: str)
     link = tmp_path / "python3"
     link.symlink_to(sys.executable)
     text = f"{first}\nprint(1)\n".replace("PYTHON", str(link))
-    found = describe([made(tmp_path, "tool", text.encode())], ENV, tmp_path)
+    found = describe_command([made(tmp_path, "tool", text.encode())], ENV, tmp_path)
     assert found.interpreter is not None
     assert found.interpreter.executable in (str(link), sys.executable)
     assert found.name == "tool"
@@ -74,7 +74,7 @@ def test_the_python_of_a_script_may_have_blanks_in_its_path(tmp_path: Path) -> N
     link.parent.mkdir()
     link.symlink_to(sys.executable)
     text = f"#!/bin/sh\n'''exec' \"{link}\" \"$0\" \"$@\"\n' '''\nprint(1)\n"
-    found = describe([made(tmp_path, "tool", text.encode())], ENV, tmp_path)
+    found = describe_command([made(tmp_path, "tool", text.encode())], ENV, tmp_path)
     assert found.interpreter is not None
     assert found.interpreter.executable == str(link)
 
@@ -83,17 +83,17 @@ def test_the_python_of_a_script_may_have_blanks_in_its_path(tmp_path: Path) -> N
     "text", [b"#!/bin/sh\nexec python app.py\n", b"\x7fELF", b"", b"#!", b"#!/usr/bin/env", b"#!/no/such/python3\n"]
 )
 def test_other_programs_have_no_python_that_we_know(tmp_path: Path, text: bytes) -> None:
-    assert describe([made(tmp_path, "tool", text)], ENV, tmp_path).interpreter is None
+    assert describe_command([made(tmp_path, "tool", text)], ENV, tmp_path).interpreter is None
 
 
 def test_where_a_program_is_looked_for(tmp_path: Path) -> None:
     made(tmp_path, "tool", b"")
     made(tmp_path, "data", b"", mode=0o644)
-    assert describe(["./tool"], ENV, tmp_path).executable == str(tmp_path / "./tool")
-    assert describe(["tool"], {"PATH": str(tmp_path)}, Path("/")).executable == str(tmp_path / "tool")
+    assert describe_command(["./tool"], ENV, tmp_path).executable == str(tmp_path / "./tool")
+    assert describe_command(["tool"], {"PATH": str(tmp_path)}, Path("/")).executable == str(tmp_path / "tool")
     with pytest.raises(ProgramNotFound) as found:
-        describe(["tool"], ENV, tmp_path)
+        describe_command(["tool"], ENV, tmp_path)
     assert found.value.exit_code == 127
     with pytest.raises(ProgramNotExecutable) as refused:
-        describe(["./data"], ENV, tmp_path)
+        describe_command(["./data"], ENV, tmp_path)
     assert refused.value.exit_code == 126

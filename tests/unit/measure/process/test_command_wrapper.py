@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracekit.measure.process.command_wrapper import changes, with_variables
+from tracekit.measure.process.command_wrapper import add_variables, changed_variables
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,10 @@ from tracekit.measure.process.command_wrapper import changes, with_variables
 def test_lists_keep_the_users_entries_after_ours(theirs: str, result: str) -> None:
     env = {"HOME": "/home/me", "PYTHONPATH": theirs}
     ours = {"PYTHONPATH": "/lib/site", "TRACEKIT_WAITS": "/w"}
-    assert with_variables(env, ours) == {"HOME": "/home/me", "PYTHONPATH": result, "TRACEKIT_WAITS": "/w"}
+    assert add_variables(env, ours) == {"HOME": "/home/me", "PYTHONPATH": result, "TRACEKIT_WAITS": "/w"}
 
 
 def test_what_is_the_same_is_no_change() -> None:
     env = {"LD_PRELOAD": "/lib/waits.so:/lib/mine.so"}
-    assert changes(env, {"LD_PRELOAD": "/lib/waits.so:/lib/mine.so"}) == {}
-    assert changes(env, {"LD_PRELOAD": "/lib/waits.so"}) == {}
+    assert changed_variables(env, {"LD_PRELOAD": "/lib/waits.so:/lib/mine.so"}) == {}
+    assert changed_variables(env, {"LD_PRELOAD": "/lib/waits.so"}) == {}

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from tracekit.core.errors import EnvironmentLacks
-from tracekit.measure.process.launch import Ended, launch, link_packages, measured_environment
-from tracekit.measure.process.watchdog import guarded
+from tracekit.measure.process.launch import ProcessResult, launch, link_packages, measured_environment
+from tracekit.measure.process.watchdog import start_watchdog
 
 FAMILY = """
 import os, subprocess, sys, time
@@ -34,7 +34,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def run_code(code: str, folder: Path, timeout_s: float = 60.0) -> Ended:
+def run_code(code: str, folder: Path, timeout_s: float = 60.0) -> ProcessResult:
     return launch(
         [sys.executable, "-c", textwrap.dedent(code)],
         env=os.environ,
@@ -184,21 +184,21 @@ def test_members_that_start_others_meanwhile_are_all_found(tmp_path: Path) -> No
     assert left == []
 
 
-def test_a_dead_guard_loses_nothing() -> None:
-    with guarded() as guard:
-        guard._process.kill()
-        guard._process.wait()
-        guard.watch(1)
-        guard.rest()
+def test_a_dead_watchdog_loses_nothing() -> None:
+    with start_watchdog() as watchdog:
+        watchdog._process.kill()
+        watchdog._process.wait()
+        watchdog.watch(1)
+        watchdog.rest()
 
 
-def test_the_guard_ends_what_an_exception_leaves() -> None:
+def test_the_watchdog_ends_what_an_exception_leaves() -> None:
     """As when a second Ctrl-C comes while the first one's processes are being ended."""
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
 
     def leave_it() -> None:
-        with guarded() as guard:
-            guard.watch(sleeper.pid)
+        with start_watchdog() as watchdog:
+            watchdog.watch(sleeper.pid)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -27,9 +27,8 @@ from tracekit.analysis.load.kernel.thread_events import (
     order_by_thread,
 )
 from tracekit.analysis.load.kernel.trace import KernelTrace
-from tracekit.analysis.tables import COLUMNS
+from tracekit.analysis.tables import COLUMNS, KERNEL_UPROBE
 
-METHOD = "kernel-uprobe"
 _TAKE, _TAKEN, _DROP, _DROPPED, _SLEPT, _PREEMPTED, _RAN = range(7)
 _KINDS = {"take_gil entry": _TAKE, "take_gil return": _TAKEN, "drop_gil entry": _DROP, "drop_gil return": _DROPPED}
 _WAIT_KINDS = ("gil", "gil-switch")
@@ -256,7 +255,7 @@ def _place_columns(thread: Array, lifetimes: ThreadLifetimes, run_id: str) -> di
         "function": _constant(None, len(thread)),
         "file": _constant(None, len(thread)),
         "line": pd.arrays.IntegerArray(np.zeros(len(thread), dtype=np.int64), np.ones(len(thread), dtype=bool)),
-        "method": _constant(METHOD, len(thread)),
+        "method": _constant(KERNEL_UPROBE, len(thread)),
     }
 
 

@@ -18,11 +18,9 @@ import pandas as pd
 
 from tracekit.analysis.load.align import TickClock, Window
 from tracekit.analysis.load.waits.slots import WaitsFile, are_recorded, find_open_waits
-from tracekit.analysis.tables import COLUMNS, empty
+from tracekit.analysis.tables import COLUMNS, WAITS_PROBE, empty
 from tracekit.bundle import waits_file
 from tracekit.bundle.waits_file import LARGEST_TID, WAITS
-
-METHOD = "waits-probe"
 
 _CHUNK = 1 << 20
 """Slots per chunk: 40 MB."""
@@ -115,7 +113,7 @@ class WaitTables:
         rows = len(columns["pid"])
         columns["object"] = _categories(columns["object"], list(self._objects))
         columns.update(_site_columns(columns.pop("site"), list(self._sites)))
-        for name, text in (("run_id", self._run_id), ("method", METHOD)):
+        for name, text in (("run_id", self._run_id), ("method", WAITS_PROBE)):
             columns[name] = _categories(np.zeros(rows, dtype=np.int8), [text])
         return pd.DataFrame({name: columns[name] for name in COLUMNS[table]}, copy=False)
 

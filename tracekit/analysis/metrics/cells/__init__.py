@@ -1,1 +1,1 @@
-"""Which runs are repeats of one cell, and what a cell is compared by: wall, speed-up, CPU time, memory, ..."""
+"""Which runs are repeats of one cell, and the metrics that cells are compared by: wall, speed-up, CPU time, memory."""

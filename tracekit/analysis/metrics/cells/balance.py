@@ -1,4 +1,4 @@
-"""load_balance: whether the workers shared the work evenly.
+"""load_balance: how evenly the workers shared the work.
 
 Mean work of a worker over that of the busiest worker (the POP project's load balance): 1 is even, 1/N means
 that one worker did everything.
@@ -17,28 +17,27 @@ from typing import Any
 
 import pandas as pd
 
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells.ceiling import WAITING_KINDS
-from tracekit.analysis.metrics.cells.cell_runs import records, usable_runs
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.rows import from_runs
-from tracekit.analysis.metrics.task_time import task_time
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import rows_of_runs
+from tracekit.analysis.tables import records
 from tracekit.bundle.names import SERIAL
 
 
-def compute(tables: Tables) -> pd.DataFrame:
+def compute(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope run and cell."""
     threads: dict[str, list[dict[str, Any]]] = {}
-    for thread in records(task_time(tables)):
+    for thread in records(analysis.task_time):
         threads.setdefault(thread["run_id"], []).append(thread)
-    estimates = {run["run_id"]: _balance(run, threads.get(run["run_id"], [])) for run in usable_runs(tables)}
-    return from_runs(tables, METRIC.name, METRIC.unit, estimates)
+    estimates = {run["run_id"]: _balance(run, threads.get(run["run_id"], [])) for run in analysis.usable_runs}
+    return rows_of_runs(analysis, METRIC.name, METRIC.unit, estimates)
 
 
 def _balance(run: Mapping[str, Any], threads: list[dict[str, Any]]) -> Estimate:
     if run["model"] == SERIAL:
-        return unavailable("one worker has nobody to share with")
+        return unavailable("one worker has no other to share with")
     waits = run["kind"] in WAITING_KINDS
     work = [thread["wall" if waits else "cpu"] for thread in threads]
     known = [item for item in work if item is not None]

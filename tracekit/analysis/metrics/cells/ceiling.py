@@ -1,4 +1,4 @@
-"""ceiling_share: how much of what this machine allows was reached.
+"""ceiling_share: the speed-up as a share of what this machine allows.
 
 A speed-up of 1.6 with 2 workers is poor where the machine gives 2.0 and excellent where a shared or throttled
 CPU gives 1.65. So each suite measures its ceiling with controls that have nothing to share: `spin` computes,
@@ -15,60 +15,60 @@ from __future__ import annotations
 import pandas as pd
 
 from tracekit.analysis.metrics import bootstrap
-from tracekit.analysis.metrics.cells.cell_runs import Cell, records
-from tracekit.analysis.metrics.cells.speedup import cell_walls, ratio, serial_walls
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.cells.cell_runs import CellRuns
+from tracekit.analysis.metrics.cells.speedup import divide_medians, find_serial_walls, list_cell_walls
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import MetricRows
 from tracekit.bundle.names import COMPUTING, SERIAL, WAITING
 
 WAITING_KINDS = ("io", "mixed")
 NO_CONTROL = "no control was measured at this worker count"
 
-Walls = list[tuple[Cell, list[float]]]
+Walls = list[tuple[CellRuns, list[float]]]
 
 
-def compute(tables: Tables) -> pd.DataFrame:
+def compute(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope cell."""
-    rows = Rows(tables, METRIC.name, METRIC.unit)
-    walls = cell_walls(tables)
-    no_gil = {run["run_id"] for run in records(tables.runs) if run["gil_enabled"] is False}
+    rows = MetricRows(analysis, METRIC.name, METRIC.unit)
+    walls = list_cell_walls(analysis)
+    no_gil = {run["run_id"] for run in analysis.runs if run["gil_enabled"] is False}
     for cell, own in walls:
-        rows.cell(cell, _share(cell, own, walls, no_gil))
-    return rows.frame()
+        rows.add_cell(cell, _share(cell, own, walls, no_gil))
+    return rows.to_frame()
 
 
-def control_for(kind: str) -> str:
+def choose_control(kind: str) -> str:
     """The control that shows what work of this kind could reach."""
     return WAITING if kind in WAITING_KINDS else COMPUTING
 
 
-def _share(cell: Cell, own: list[float], walls: Walls, no_gil: set[str]) -> Estimate:
+def _share(cell: CellRuns, own: list[float], walls: Walls, no_gil: set[str]) -> Estimate:
     if cell.control:
         return unavailable("is the control")
     if cell.columns["workers"] == 1:
         return unavailable("one worker has no ceiling to reach")
     if not own:
         return unavailable("no run of this cell ended ok")
-    serial = serial_walls(cell, walls)
+    serial = find_serial_walls(cell, walls)
     if not serial:
         return unavailable("no serial run of the same work ended ok")
     ceilings = [
-        (*ratio(serial_walls(other, walls), values, stream=2), other.model)
+        (*divide_medians(find_serial_walls(other, walls), values, stream=2), other.model)
         for other, values in walls
-        if values and serial_walls(other, walls) and _is_ceiling(other, cell, no_gil)
+        if values and find_serial_walls(other, walls) and _is_ceiling(other, cell, no_gil)
     ]
     if not ceilings:
         return unavailable(NO_CONTROL)
     ceiling, resampled_ceiling, model = max(ceilings, key=lambda item: (item[0], item[2]))
-    value, resampled = ratio(serial, own)
+    value, resampled = divide_medians(serial, own)
     interval = bootstrap.interval(resampled / resampled_ceiling)
-    return measured(value / ceiling, f"{control_for(cell.kind)} with {model}", interval=interval, n=len(own))
+    return measured(value / ceiling, f"{choose_control(cell.kind)} with {model}", interval=interval, n=len(own))
 
 
-def _is_ceiling(other: Cell, cell: Cell, no_gil: set[str]) -> bool:
-    name = control_for(cell.kind)
+def _is_ceiling(other: CellRuns, cell: CellRuns, no_gil: set[str]) -> bool:
+    name = choose_control(cell.kind)
     free = name == "sleep" or other.starts_processes or no_gil.issuperset(other.runs)
     matches = other.control and other.columns["workload"] == name and other.model != SERIAL
     return matches and free and other.same(cell, "workers", "os", "python")

@@ -1,29 +1,27 @@
 """Which runs a metric may use, and which of them are repeats of one another.
 
-Timings (wall, speed-up, memory, what a start costs) come from untraced runs only. Captures that hardly disturb what
-they watch, LIGHT, also give cells for what only they can tell: waits, the ledger, switches. The others (viztracer,
-py-spy) give rows of runs and their probe effect. A program that `tracekit record` ran was made once, so its one run
-is the cell, whatever watched it.
+Timings (wall, speed-up, memory, what a start costs) come from untraced runs only. Light captures, which hardly disturb
+the program, also give cells for what only they record: waits, the ledger, switches. The others (viztracer, py-spy)
+give rows of runs and their probe effect. A program that `tracekit record` ran was run once, so its one run is the
+cell, whatever the capture.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pandas as pd
+from tracekit.analysis.tables import CELL
+from tracekit.bundle.names import PROGRAM
 
-from tracekit.analysis.metrics.once import once
-from tracekit.analysis.tables import CELL, Tables
-from tracekit.bundle.names import PROGRAM, UNTRACED, is_light, split_capture
+CellKey = tuple[Any, ...]
+"""The values of the CELL columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One cell: its CELL columns, what else its runs have in common, and the ids of the runs that count."""
+class CellRuns:
+    """The repeats of one cell: its CELL columns, what else its runs have in common, and the ids of the runs."""
 
     suite_id: str
     columns: Mapping[str, Any]
@@ -34,9 +32,14 @@ class Cell:
     warmups: tuple[str, ...]
     """Warm-up runs that ended ok, where memory was read."""
 
-    def same(self, other: Cell, *columns: str) -> bool:
+    def same(self, other: CellRuns, *columns: str) -> bool:
         """Whether both agree in these CELL columns."""
         return all(self.columns[name] == other.columns[name] for name in columns)
+
+    @property
+    def key(self) -> CellKey:
+        """Its CELL columns, for a dict."""
+        return tuple(self.columns[name] for name in CELL)
 
     @property
     def model(self) -> str:
@@ -47,45 +50,20 @@ class Cell:
         return bool(self.columns["start_method"])
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dicts, with None for whatever is missing."""
-    names = list(frame.columns)
-    columns = [_values(frame[name]) for name in names]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+def group_cells(runs: Iterable[Mapping[str, Any]]) -> list[CellRuns]:
+    """The cells of these runs (rows of the table), in the order in which the suite first names them."""
+    groups: dict[CellKey, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run[name] for name in CELL), []).append(run)
+    return [_cell(of_cell) for of_cell in groups.values()]
 
 
-def untraced_cells(tables: Tables) -> list[Cell]:
-    """Every cell of untraced runs that models can be compared by."""
-    return cells(tables, lambda run: run["capture"] == UNTRACED and not is_program(run))
+def select_usable(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs that ended ok and are no warm-up, traced ones included.
 
-
-def timed_cells(tables: Tables) -> list[Cell]:
-    """Cells that give timings: untraced ones, and programs."""
-    return cells(tables, lambda run: run["capture"] == UNTRACED or is_program(run))
-
-
-def told_cells(tables: Tables) -> list[Cell]:
-    """Cells that say where time went: untraced ones, programs, and those of light captures."""
-    return cells(tables, lambda run: run["capture"] == UNTRACED or is_program(run) or is_light(run["capture"]))
-
-
-def traced_cells(tables: Tables) -> list[Cell]:
-    """Every cell of traced runs that has an untraced twin or could have one."""
-    return cells(tables, lambda run: run["capture"] != UNTRACED and not is_program(run))
-
-
-def cells(tables: Tables, wanted: Callable[[Mapping[str, Any]], bool]) -> list[Cell]:
-    """The cells of the runs that are wanted, in the order the suite first names them."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for run in _all_runs(tables):
-        if wanted(run):
-            groups.setdefault(tuple(run[name] for name in CELL), []).append(run)
-    return [_cell(runs) for runs in groups.values()]
-
-
-def captures(run: Mapping[str, Any]) -> frozenset[str]:
-    """What watched a run: the parts of `waits+kernel`; empty when untraced."""
-    return split_capture(str(run["capture"]))
+    A program may end in any way, by Ctrl-C or with an exit code: what was recorded of it counts.
+    """
+    return [run for run in runs if _ok(run) and not run["warmup"]]
 
 
 def is_program(run: Mapping[str, Any]) -> bool:
@@ -93,31 +71,9 @@ def is_program(run: Mapping[str, Any]) -> bool:
     return bool(run["model"] == PROGRAM)
 
 
-@once
-def usable_runs(tables: Tables) -> list[dict[str, Any]]:
-    """Runs that ended ok and are no warm-up, traced ones included, as dicts of their columns.
-
-    A program may end as it likes, by Ctrl-C or with an exit code: what was recorded of it counts as far as it goes.
-    """
-    return [run for run in _all_runs(tables) if _ok(run) and not run["warmup"]]
-
-
-@once
-def _all_runs(tables: Tables) -> list[dict[str, Any]]:
-    return records(tables.runs)
-
-
-def _values(series: pd.Series[Any]) -> list[Any]:
-    # Column by column: DataFrame.where over objects takes ten times as long.
-    if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":
-        return [None if math.isnan(value) else value for value in series.tolist()]
-    pairs = zip(series.tolist(), series.isna().tolist(), strict=True)
-    return [None if missing else value for value, missing in pairs]
-
-
-def _cell(runs: list[dict[str, Any]]) -> Cell:
+def _cell(runs: list[Mapping[str, Any]]) -> CellRuns:
     first = runs[0]
-    return Cell(
+    return CellRuns(
         suite_id=first["suite_id"],
         columns={name: first[name] for name in CELL},
         kind=first["kind"] or "",

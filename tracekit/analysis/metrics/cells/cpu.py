@@ -1,7 +1,7 @@
-"""cpu_ns: what the work cost in CPU time, whoever ran it.
+"""cpu_ns: the CPU time of all measured processes together.
 
 User and system time of the main process in the run window plus that of each worker process since its birth,
-summed. Compare it with wall_ns: wall says how long one waited, CPU time what it used up. Processes that
+summed. Wall says how long one waited, CPU time how much work it was. Processes that
 multiprocessing keeps for itself (the fork server, the resource tracker) are not measured and not in it.
 """
 
@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.analysis.metrics.counter_changes import changes
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.counters import total_processes
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.process_totals import totals
-from tracekit.analysis.metrics.rows import from_runs
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import rows_of_runs
 
 
-def compute(tables: Tables) -> pd.DataFrame:
+def compute(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope process, run and cell."""
-    found = changes(tables, "cpu_ns", "process")
-    runs, places = totals(tables, found, missing="the CPU time of the processes was not read")
-    return from_runs(tables, METRIC.name, METRIC.unit, runs, places=places)
+    found = analysis.counter_changes("cpu_ns", "process")
+    runs, places = total_processes(
+        analysis.measured_processes, found, missing="the CPU time of the processes was not read"
+    )
+    return rows_of_runs(analysis, METRIC.name, METRIC.unit, runs, places=places)
 
 
 METRIC = Metric(

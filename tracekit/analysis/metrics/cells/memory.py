@@ -1,4 +1,4 @@
-"""Memory of the model: what all its processes hold together.
+"""uss_bytes, pss_bytes: the memory of all processes of a model together.
 
 Read once by the parent in the warm-up run, while every worker is alive and idle, so that no timed run is
 touched. USS is memory that only that process holds; PSS divides each shared page by the number of its users,
@@ -13,35 +13,34 @@ from functools import partial
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records, untraced_cells
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.counters import MEASURED_ROLES
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import Metric
-from tracekit.analysis.metrics.process_totals import MEASURED_ROLES
-from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import MetricRows
 
 NO_WARMUP = "no warm-up run ended ok, where it is read"
 NOT_READ = "memory of the processes was not read"
 
 
-def compute(counter: str, tables: Tables) -> pd.DataFrame:
-    """Rows of scope cell; n is the number of warm-up runs, which is 1 unless asked otherwise."""
-    rows = Rows(tables, counter, "bytes")
-    found = tables.counters[(tables.counters["counter"] == counter) & (tables.counters["scope"] == "process")]
-    readings = {(row["run_id"], row["pid"]): row["value"] for row in records(found) if row["value"] is not None}
+def compute(counter: str, analysis: Analysis) -> pd.DataFrame:
+    """Rows of scope cell; n is the number of warm-up runs, which is 1 by default."""
+    rows = MetricRows(analysis, counter, "bytes")
+    found = analysis.counter_readings("process", counter)
+    readings = {(row["run_id"], row["pid"]): row["value"] for row in found if row["value"] is not None}
     expected: dict[str, set[int]] = {}
-    # Where workers come and go one by one, those that had gone were not there to be read.
+    # Where workers start and end one by one, those that had ended could not be read.
     read_ns: dict[str, int] = {}
-    for row in records(found):
+    for row in found:
         if row["ts_ns"] is not None:
             read_ns[row["run_id"]] = min(row["ts_ns"], read_ns.get(row["run_id"], row["ts_ns"]))
-    for process in records(tables.processes):
+    for process in analysis.processes:
         gone = process["exit_ns"] is not None and process["exit_ns"] < read_ns.get(process["run_id"], 0)
         if process["role"] in MEASURED_ROLES and not gone:
             expected.setdefault(process["run_id"], set()).add(process["pid"])
-    for cell in untraced_cells(tables):
-        rows.cell(cell, _last([_of_run(run, readings, expected.get(run, set())) for run in cell.warmups]))
-    return rows.frame()
+    for cell in analysis.untraced_cells:
+        rows.add_cell(cell, _last([_of_run(run, readings, expected.get(run, set())) for run in cell.warmups]))
+    return rows.to_frame()
 
 
 def _of_run(run_id: str, readings: dict[tuple[str, int], float], expected: set[int]) -> Estimate:

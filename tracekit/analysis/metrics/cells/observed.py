@@ -1,4 +1,8 @@
-"""observed.<name>: the numbers that a workload observes about itself, pooled by cell and by dimensions."""
+"""observed.<name>: the numbers that a workload observes about itself, pooled by cell and by dimensions.
+
+How many updates were lost, how late a beat came, how many writes another worker saw: only the workload can count that.
+Its `observe` is called once, in the main process, after the last result has come.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records, timed_cells, usable_runs
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.estimate import Estimate, measured, pooled_median
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.rows import NOT_RECORDED, Rows
-from tracekit.analysis.tables import Tables, from_rows
+from tracekit.analysis.metrics.rows import NOT_RECORDED, MetricRows
+from tracekit.analysis.tables import from_rows
 from tracekit.bundle.stream_schema import DIMENSIONS
 
 _METHOD = "workload"
@@ -27,27 +31,27 @@ def metric_name(what: str, dimensions: Mapping[str, Any]) -> str:
     return ".".join(["observed", *given, what])
 
 
-def compute(tables: Tables) -> pd.DataFrame:
+def compute(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope run and cell, for the workloads that observe numbers; texts stay in `observations`."""
     found: dict[tuple[str, str], dict[str, Estimate]] = {}
-    for row in records(tables.observations):
+    for row in analysis.observations:
         if row["value"] is not None:
             of_name = found.setdefault((metric_name(row["what"], row), row["unit"] or ""), {})
             of_name[row["run_id"]] = measured(row["value"], _METHOD)
     # One table for all: `crash` has hundreds of names, and each table of its own would take milliseconds.
     return from_rows(
-        "metrics", [row for (name, unit), each in found.items() for row in _rows_of(tables, name, unit, each)]
+        "metrics", [row for (name, unit), each in found.items() for row in _rows_of(analysis, name, unit, each)]
     )
 
 
-def _rows_of(tables: Tables, metric: str, unit: str, estimates: dict[str, Estimate]) -> list[dict[str, Any]]:
-    rows = Rows(tables, metric, unit)
-    for run in usable_runs(tables):
+def _rows_of(analysis: Analysis, metric: str, unit: str, estimates: dict[str, Estimate]) -> list[dict[str, Any]]:
+    rows = MetricRows(analysis, metric, unit)
+    for run in analysis.usable_runs:
         if run["run_id"] in estimates:
-            rows.run(run, estimates[run["run_id"]])
-    for cell in timed_cells(tables):
+            rows.add_run(run, estimates[run["run_id"]])
+    for cell in analysis.timed_cells:
         if estimates.keys() & set(cell.runs):
-            rows.cell(cell, pooled_median([estimates.get(run_id, NOT_RECORDED) for run_id in cell.runs]))
+            rows.add_cell(cell, pooled_median([estimates.get(run_id, NOT_RECORDED) for run_id in cell.runs]))
     return rows.rows
 
 

@@ -1,24 +1,25 @@
-"""What processes pay for having no memory in common: pickling items and results.
+"""pickled_bytes, pickling_*: what pickling items and results costs, which only processes do.
 
-Counted in the warm-up run, where the parent pickles each item and the worker each result in plain sight, with what
-multiprocessing itself uses. The pool's own wrapping of a task (some hundred bytes) is not in it, nor the way through
-the pipe. The items are the same in every run, so that the bytes are too.
+Counted in the warm-up run, where the parent pickles each item and the worker each result once more, with the pickler
+that multiprocessing itself uses. The pool's own wrapping of a task (some hundred bytes) is not in it, nor the transfer
+through the pipe. The items are the same in every run, so that the bytes are too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import Cell, records, untraced_cells
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.cells.cell_runs import CellRuns
 from tracekit.analysis.metrics.cells.cpu import METRIC as CPU
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import MetricRows
+from tracekit.analysis.metrics.suite_records import TableRecord
+from tracekit.analysis.tables import CELL, records
 
 ONE_PROCESS = unavailable("nothing is pickled within one process")
 NOT_COUNTED = unavailable("counted for executors in the warm-up run only, and none ended ok")
@@ -26,53 +27,51 @@ NOT_COUNTED = unavailable("counted for executors in the warm-up run only, and no
 _BYTES = ("item_bytes", "result_bytes")
 _TIMES = ("item_dumps_ns", "item_loads_ns", "result_dumps_ns", "result_loads_ns")
 
-Row = Mapping[str, Any]
 
-
-def compute_bytes(tables: Tables) -> pd.DataFrame:
+def compute_bytes(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope cell."""
-    return _cells(tables, BYTES, lambda cell, rows: _summed(rows, _BYTES))
+    return _cells(analysis, BYTES, lambda cell, rows: _sum_columns(rows, _BYTES))
 
 
-def compute_time(tables: Tables) -> pd.DataFrame:
+def compute_time(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope cell."""
-    return _cells(tables, TIME, lambda cell, rows: _summed(rows, _TIMES))
+    return _cells(analysis, TIME, lambda cell, rows: _sum_columns(rows, _TIMES))
 
 
-def compute_share(tables: Tables) -> pd.DataFrame:
+def compute_share(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope cell: of the CPU time of the cell's timed runs."""
-    cpu = CPU.compute(tables)
+    cpu = CPU.compute(analysis)
     of_cells = cpu[cpu["scope"] == "cell"]
-    used = {tuple(row[name] for name in _NAMES): row["value"] for row in records(of_cells)}
+    used = {tuple(row[name] for name in CELL): row["value"] for row in records(of_cells)}
 
-    def share(cell: Cell, rows: Sequence[Row]) -> Estimate:
-        whole = used.get(tuple(cell.columns[name] for name in _NAMES))
+    def share(cell: CellRuns, rows: Sequence[TableRecord]) -> Estimate:
+        whole = used.get(cell.key)
         if not whole:
             return unavailable("the CPU time of the cell is not known")
-        return measured(_summed(rows, _TIMES).value / whole, "counted", interval=(math.nan, math.nan), reason=_ONCE)
+        return measured(
+            _sum_columns(rows, _TIMES).value / whole, "counted", interval=(math.nan, math.nan), reason=_ONCE
+        )
 
-    return _cells(tables, SHARE, share)
+    return _cells(analysis, SHARE, share)
 
 
-_NAMES = ("workload", "size", "parameters", "model", "workers", "start_method", "capture", "os", "python")
 _ONCE = "counted once: no interval"
 
 
-def _cells(tables: Tables, metric: Metric, of: Callable[[Cell, Sequence[Row]], Estimate]) -> pd.DataFrame:
-    by_run: dict[str, list[Row]] = {}
-    for row in records(tables.pickles):
-        by_run.setdefault(row["run_id"], []).append(row)
-    rows = Rows(tables, metric.name, metric.unit)
-    for cell in untraced_cells(tables):
-        counted = [by_run[run_id] for run_id in cell.warmups if run_id in by_run]
+def _cells(
+    analysis: Analysis, metric: Metric, of: Callable[[CellRuns, Sequence[TableRecord]], Estimate]
+) -> pd.DataFrame:
+    rows = MetricRows(analysis, metric.name, metric.unit)
+    for cell in analysis.untraced_cells:
+        counted = [analysis.pickles[run_id] for run_id in cell.warmups if run_id in analysis.pickles]
         if not cell.columns["start_method"]:
-            rows.cell(cell, ONE_PROCESS)
+            rows.add_cell(cell, ONE_PROCESS)
         else:
-            rows.cell(cell, of(cell, counted[-1]) if counted else NOT_COUNTED)
-    return rows.frame()
+            rows.add_cell(cell, of(cell, counted[-1]) if counted else NOT_COUNTED)
+    return rows.to_frame()
 
 
-def _summed(rows: Sequence[Row], columns: Sequence[str]) -> Estimate:
+def _sum_columns(rows: Sequence[TableRecord], columns: Sequence[str]) -> Estimate:
     total = float(sum(row[column] for row in rows for column in columns))
     return measured(total, f"counted, {len(rows)} tasks", interval=(math.nan, math.nan), reason=_ONCE)
 

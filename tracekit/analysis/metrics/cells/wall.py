@@ -1,9 +1,9 @@
-"""wall_ns: how long the work took.
+"""wall_ns: how long the work, or the program, took.
 
     run-span       a run of a suite: the span `run` of its main process, from before the first worker is started until
                    the last one is joined
-    program-span   a recorded program: from the start to the end of its main process, as the captures saw them, else as
-                   its parent did
+    program-span   a recorded program: from the start of its process, exec and loading included, until its parent
+                   reaped it; of a program that a capture's tool started (py-spy), as another capture saw its process
 
 CLOCK_MONOTONIC in nanoseconds. Over the repeats of a cell: the median, with the 95 % bootstrap interval of
 the median.
@@ -13,21 +13,21 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import is_program, usable_runs
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.cells.cell_runs import is_program
 from tracekit.analysis.metrics.estimate import measured
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.rows import from_runs
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import rows_of_runs
 
 
-def compute(tables: Tables) -> pd.DataFrame:
+def compute(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope run and cell."""
     walls = {
         run["run_id"]: measured(float(run["wall_ns"]), "program-span" if is_program(run) else "run-span")
-        for run in usable_runs(tables)
+        for run in analysis.usable_runs
         if run["wall_ns"] is not None
     }
-    return from_runs(tables, METRIC.name, METRIC.unit, walls)
+    return rows_of_runs(analysis, METRIC.name, METRIC.unit, walls)
 
 
 METRIC = Metric(
@@ -38,6 +38,7 @@ METRIC = Metric(
     valid_on=EVERYWHERE,
     summary="How long the work, or the program, took.",
     method="run-span: from before the first worker is started until the last one is joined. program-span: from the "
-    "start to the end of the main process. Cell: median of the repeats, 95 % bootstrap interval of the median.",
+    "start of the program's process, exec and loading included, until it was reaped. Cell: "
+    "median of the repeats, 95 % bootstrap interval of the median.",
     compute=compute,
 )

@@ -1,15 +1,15 @@
-"""While one thread waited for the GIL, who held it, and in which function?
+"""GIL contention attribution: while one thread waited for the GIL, who held it, and in which function?
 
-Every nanosecond of a wait goes to exactly one holder, or to none:
+Every nanosecond of a wait is attributed to exactly one holder, or to none:
 
     a hold that covers it       the hold's thread, in the function in which it dropped the GIL in the end. A hold of
                                 unknown beginning begins where the one before it ended.
     before the first such hold  the thread that held the GIL when the wait began (waits.holder_tid)
-    nobody                      the moments between a drop and the next take, and what no record covers: no holder
+    no holder                   the moments between a drop and the next take, and what no record covers
 
 so the rows of a thread add up to its GIL wait exactly. Where VizTracer's calls of the run are loaded, the holder's
 function is the innermost call that it was in at that moment, and only outside all calls that of its drop. Of two
-watchers the probe is taken, which knows functions; the kernel alone knows threads only.
+captures the probe is taken, which knows functions; the kernel alone knows threads only.
 """
 
 from __future__ import annotations
@@ -19,13 +19,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.gil.handoffs import gil_lanes
-from tracekit.analysis.metrics.gil.innermost_calls import InCalls, in_calls
-from tracekit.analysis.metrics.interval_timeline import Intervals, Ints, Lanes, ints, overlaps
-from tracekit.analysis.metrics.methods import WAITS_PROBE
-from tracekit.analysis.metrics.once import once
-from tracekit.analysis.metrics.recorded_waits import GIL, seen_waits, watchers
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.gil.innermost_calls import CallParts, cut_by_calls
+from tracekit.analysis.metrics.interval_timeline import Intervals, IntervalTimeline, Ints, intersect, to_ints
+from tracekit.analysis.metrics.recorded_intervals import GIL, RecordedWaits
 
 COLUMNS = [
     "pid",
@@ -40,16 +36,20 @@ COLUMNS = [
     "waits",
     "method",
 ]
-_WHO = COLUMNS[:7]
+_PAIR = COLUMNS[:7]
 _TEXTS = ("waiter_function", "waiter_file", "holder_function", "holder_file")
 _NOBODY = -1
 
 
-class Pieces(NamedTuple):
-    """Parts of the GIL waits of one run, each with one holder.
+class AttributedWaits(NamedTuple):
+    """The GIL waits of one run in parts, each with one holder. The parts of a wait add up to it.
 
-    `waits`: the rows of the table; `wait`: which of them a part is of; `tid`: its holder, -1 for none; `calls`:
-    function and file of the holder, one row a part; `length` in ns.
+    waits    the rows of the table `waits`
+    wait     which of them each part is of (int64)
+    tid      its holder (int64), -1 for none
+    calls    function and file of the holder, one row a part (text, missing where not known)
+    length   ns (int64)
+    method   the method that recorded the waits
     """
 
     waits: pd.DataFrame
@@ -60,8 +60,8 @@ class Pieces(NamedTuple):
     method: str
 
 
-class _Parts(NamedTuple):
-    """The same on the line of the GILs; `hold` is the row of the hold that ended it, -1 for none."""
+class _HeldParts(NamedTuple):
+    """The same on the timeline of the GILs; `hold` is the row of the hold that ended a part, -1 for none."""
 
     wait: Ints
     tid: Ints
@@ -70,19 +70,18 @@ class _Parts(NamedTuple):
     ends: Ints
 
 
-def blame(tables: Tables, run_id: str) -> pd.DataFrame:
+def tabulate(pieces: AttributedWaits) -> pd.DataFrame:
     """One row per waiter, its function, holder and the holder's function, the longest first.
 
     Columns COLUMNS: `wait_ns` is the part of the waits that belongs to this row, `share` that of the GIL wait of the
     whole run, `waits` how many waits had such a part. Functions and files as recorded, missing where not known;
-    holder_tid is missing where nobody held the GIL or nobody knows. Empty for a run in which nobody saw GIL waits.
+    holder_tid is missing where no thread held the GIL or none is known. Empty for a run without recorded GIL waits.
     """
-    pieces = pieces_of(tables, run_id)
     waits = pieces.waits
     frame = pd.DataFrame(
         {
-            "pid": ints(waits["pid"])[pieces.wait],
-            "waiter_tid": ints(waits["tid"])[pieces.wait],
+            "pid": to_ints(waits["pid"])[pieces.wait],
+            "waiter_tid": to_ints(waits["tid"])[pieces.wait],
             "waiter_function": _texts(waits["function"], pieces.wait),
             "waiter_file": _texts(waits["file"], pieces.wait),
             "holder_tid": pd.Series(pieces.tid, dtype="Int64").mask(pieces.tid == _NOBODY),
@@ -92,51 +91,58 @@ def blame(tables: Tables, run_id: str) -> pd.DataFrame:
             "wait": pieces.wait,
         }
     )
-    groups = frame.groupby(_WHO, dropna=False, sort=False, observed=True)
+    groups = frame.groupby(_PAIR, dropna=False, sort=False, observed=True)
     found = groups.agg(wait_ns=("wait_ns", "sum"), waits=("wait", "nunique")).reset_index()
     found = found.astype(dict.fromkeys(_TEXTS, "str"))
     total = int(found["wait_ns"].sum())
     found["share"] = found["wait_ns"] / total if total else 0.0
     found["method"] = pd.Series(pieces.method, index=found.index, dtype="str")
-    # Equal times: by who it is, so that the order of rows does not depend on that of the tables.
-    order = ["wait_ns", *_WHO]
-    found = found.sort_values(order, ascending=[False, *[True] * len(_WHO)], kind="stable", ignore_index=True)
+    # Equal times: by thread and function, so that the order of rows does not depend on that of the tables.
+    order = ["wait_ns", *_PAIR]
+    found = found.sort_values(order, ascending=[False, *[True] * len(_PAIR)], kind="stable", ignore_index=True)
     return found[COLUMNS]
 
 
-@once
-def pieces_of(tables: Tables, run_id: str) -> Pieces:
-    """The GIL waits of a run, cut by who held the GIL. Parts of one wait add up to it."""
-    methods = watchers(tables).get(run_id, ())
-    method = WAITS_PROBE if WAITS_PROBE in methods else next(iter(methods), "")
-    found = seen_waits(tables)
-    line = found.of(method, GIL)
-    line = line.chosen((found.waits["run_id"] == run_id).to_numpy(bool)[line.rows])
-    own = found.lanes.lanes_at(line.starts)
-    waits = found.waits.iloc[line.rows].reset_index(drop=True)
-    gils = gil_lanes(tables)
-    asked = gils.lay(waits, found.lanes.times(line.starts, own), found.lanes.times(line.ends, own))
-    waits = waits.iloc[asked.rows].reset_index(drop=True)
-    holds = _holds(tables, run_id, method)
-    parts = _parts(waits, asked, holds, _on_line(gils, holds))
+def attribute_waits(
+    recorded: RecordedWaits,
+    gils: IntervalTimeline,
+    holds: pd.DataFrame,
+    slices: pd.DataFrame,
+    run_id: str,
+    method: str,
+) -> AttributedWaits:
+    """The GIL waits of a run, as one method recorded them, cut by who held the GIL.
+
+    `holds` and `slices` are rows of the tables: the holds of this run and method, and the run's calls.
+    """
+    line = recorded.select(method, GIL)
+    line = line.select((recorded.waits["run_id"] == run_id).to_numpy(bool)[line.rows])
+    own = recorded.timeline.find_lanes(line.starts)
+    waits = recorded.waits.iloc[line.rows].reset_index(drop=True)
+    starts, ends = (recorded.timeline.to_clock(points, own) for points in (line.starts, line.ends))
+    waiting = gils.lay(waits, starts, ends)
+    waits = waits.iloc[waiting.rows].reset_index(drop=True)
+    holds = holds[holds["end_ns"].notna()].reset_index(drop=True)
+    parts = _parts(waits, waiting, holds, _lay_holds(gils, holds))
     calls = pd.DataFrame({name: _texts(holds[name], parts.hold) for name in ("function", "file")})
-    pieces = Pieces(waits, parts.wait, parts.tid, calls, parts.ends - parts.starts, method)
-    if not (tables.slices["run_id"] == run_id).any():
+    pieces = AttributedWaits(waits, parts.wait, parts.tid, calls, parts.ends - parts.starts, method)
+    if not len(slices):
         return pieces
-    lanes = gils.lanes_at(parts.starts)
-    times = gils.times(parts.starts, lanes), gils.times(parts.ends, lanes)
-    return _refined(pieces, in_calls(tables, found.lanes, _holders(pieces, run_id), *times))
+    lanes = gils.find_lanes(parts.starts)
+    starts, ends = (gils.to_clock(points, lanes) for points in (parts.starts, parts.ends))
+    inside = cut_by_calls(slices, recorded.timeline, _holders(pieces, run_id), starts, ends)
+    return _cut_by_calls(pieces, inside)
 
 
-def _holders(pieces: Pieces, run_id: str) -> pd.DataFrame:
+def _holders(pieces: AttributedWaits, run_id: str) -> pd.DataFrame:
     """Run, process and holder of each part."""
-    pids = ints(pieces.waits["pid"])[pieces.wait]
+    pids = to_ints(pieces.waits["pid"])[pieces.wait]
     return pd.DataFrame(
         {"run_id": pd.Series(run_id, index=range(len(pids)), dtype="str"), "pid": pids, "tid": pieces.tid}
     )
 
 
-def _refined(pieces: Pieces, inside: InCalls) -> Pieces:
+def _cut_by_calls(pieces: AttributedWaits, inside: CallParts) -> AttributedWaits:
     """The parts, cut by the calls in which their holders were; the rest of a part keeps the function of the drop."""
     rest = pieces.length.copy()
     np.subtract.at(rest, inside.rows, inside.lengths)
@@ -153,51 +159,45 @@ def _refined(pieces: Pieces, inside: InCalls) -> Pieces:
     )
 
 
-def _holds(tables: Tables, run_id: str, method: str) -> pd.DataFrame:
-    holds = tables.holds
-    chosen = (holds["run_id"] == run_id) & (holds["method"] == method) & holds["end_ns"].notna()
-    return holds[chosen].reset_index(drop=True)
-
-
-def _on_line(gils: Lanes, holds: pd.DataFrame) -> Intervals:
+def _lay_holds(gils: IntervalTimeline, holds: pd.DataFrame) -> Intervals:
     """The holds on the lanes of their GILs, disjoint; one of unknown beginning reaches back to the one before it."""
     starts = holds["start_ns"].fillna(0).to_numpy(np.int64)
-    line = gils.lay(holds, starts, ints(holds["end_ns"]))
+    line = gils.lay(holds, starts, to_ints(holds["end_ns"]))
     # By end, each begins no earlier than the one before it ended: that also bounds the unknown ones.
     order = np.lexsort((line.starts, line.ends))
     line = Intervals(line.starts[order], line.ends[order], line.rows[order])
     before = np.concatenate([line.starts[:1], line.ends[:-1]])
     cut = Intervals(np.maximum(line.starts, before), line.ends, line.rows)
-    return cut.chosen(cut.ends > cut.starts)
+    return cut.select(cut.ends > cut.starts)
 
 
-def _parts(waits: pd.DataFrame, asked: Intervals, holds: pd.DataFrame, held: Intervals) -> _Parts:
-    """Every wait (a row of `waits`, an interval of `asked`) in parts."""
-    met = overlaps(asked, held)
+def _parts(waits: pd.DataFrame, waiting: Intervals, holds: pd.DataFrame, held: Intervals) -> _HeldParts:
+    """Every wait (a row of `waits`, an interval of `waiting`) in parts by holder."""
+    met = intersect(waiting, held)
     hold = held.rows[met.right]
-    holder = ints(holds["tid"])[hold]
-    # Stamps of two threads may cross by a moment: nobody waits for himself.
-    own = holder == ints(waits["tid"])[met.left]
-    inside = _Parts(met.left, np.where(own, _NOBODY, holder), np.where(own, -1, hold), met.starts, met.ends)
+    holder = to_ints(holds["tid"])[hold]
+    # Stamps of two threads may cross by a moment: no thread waits for itself.
+    own = holder == to_ints(waits["tid"])[met.left]
+    inside = _HeldParts(met.left, np.where(own, _NOBODY, holder), np.where(own, -1, hold), met.starts, met.ends)
     rows = np.arange(len(waits))
     first = np.searchsorted(met.left, rows)
     has_first = np.append(met.left, -1)[np.minimum(first, len(met.left))] == rows
-    until = np.where(has_first, np.append(met.starts, 0)[first], asked.ends)
+    until = np.where(has_first, np.append(met.starts, 0)[first], waiting.ends)
     named = waits["holder_tid"].fillna(_NOBODY).to_numpy(np.int64)
-    named = np.where(named == ints(waits["tid"]), _NOBODY, named)
-    until = np.where(named == _NOBODY, asked.starts, until)
+    named = np.where(named == to_ints(waits["tid"]), _NOBODY, named)
+    until = np.where(named == _NOBODY, waiting.starts, until)
     same = has_first & (np.append(holder, _NOBODY)[first] == named)
-    before = _Parts(rows, named, np.where(same, np.append(hold, -1)[first], -1), asked.starts, until)
-    known = until - asked.starts
+    before = _HeldParts(rows, named, np.where(same, np.append(hold, -1)[first], -1), waiting.starts, until)
+    known = until - waiting.starts
     np.add.at(known, met.left, met.lengths)
-    # Where nobody held the GIL is of no interest, only how long.
-    nobody = _Parts(rows, np.full(len(rows), _NOBODY), np.full(len(rows), -1), asked.starts + known, asked.ends)
-    together = _Parts(*(np.concatenate(columns) for columns in zip(before, inside, nobody, strict=True)))
+    # Of the parts without a holder only the length matters, not where they lie.
+    nobody = _HeldParts(rows, np.full(len(rows), _NOBODY), np.full(len(rows), -1), waiting.starts + known, waiting.ends)
+    together = _HeldParts(*(np.concatenate(columns) for columns in zip(before, inside, nobody, strict=True)))
     kept = together.ends > together.starts
-    return _Parts(*(column[kept] for column in together))
+    return _HeldParts(*(column[kept] for column in together))
 
 
 def _texts(column: pd.Series[str], rows: Ints) -> pd.Categorical:
-    """A text of each of these rows, missing for row -1, as categories: few texts stand in many rows."""
+    """The texts of these rows, missing for row -1, as categories: few texts stand in many rows."""
     codes, names = pd.factorize(column)
     return pd.Categorical.from_codes(np.append(codes, -1)[rows], categories=pd.Index(names).astype("str"))

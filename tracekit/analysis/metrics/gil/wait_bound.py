@@ -1,19 +1,19 @@
-"""The GIL wait of tasks where nobody saw it: an interval that contains the truth, from what the system counts.
+"""The GIL wait of tasks where no capture recorded it: an interval that contains it, from what the system counts.
 
-No counter of the system says "this thread waits for the GIL". But the time of a task has to go somewhere:
+No counter of the system says "this thread waits for the GIL". But the wall time of a task is a sum:
 
     task wall = on-CPU + GIL wait + run-queue wait + steal + blocking of the task's own
 
 On-CPU time is read at both ends of every task, on the task's own thread. Run-queue wait (ready, but no CPU
 free) is counted by the kernel per thread, from schedstat. Steal is the time the hypervisor gave the CPU to
-another machine; it is in nobody's CPU time, the kernel counts it per machine only. Tasks of kinds `cpu` and
+another machine; it is in no CPU time, the kernel counts it per machine only. Tasks of kinds `cpu` and
 `native` do not block on purpose, so for them the last term is nothing. With residual = task wall - task CPU,
 then
 
     residual = GIL wait + run-queue wait + steal          and therefore
     residual - run-queue - steal  <=  GIL wait  <=  residual
 
-where both ends are clipped at 0. The upper end keeps the run-queue wait, because a thread that is called up
+where both ends are clipped at 0. The upper end keeps the run-queue wait, because a thread that is woken
 to take the GIL and then queues for a CPU still waits for the GIL. The lower end takes the most that each term
 can have been: the thread's run-queue wait of its whole life, and all the steal of the machine, since it may
 have hit this one thread. Steal is shown in ticks of 10 ms and the kernel books it at ticks, so one tick per
@@ -22,20 +22,20 @@ hypervisor that steals, and nothing is added.
 
 Of a whole run the same steal is taken off once, not once per thread: sum(residual - run-queue) - steal.
 
-Between the wall stamps and the CPU readings of a task lie about 2 us of our own readings, which nobody
-waited: of 20,000 tiny tasks they would make 40 ms of false wait. The measured process finds out how much a
+Between the wall stamps and the CPU readings of a task lie about 2 us of our own readings, which are no
+wait: of 20,000 tiny tasks they would make 40 ms of false wait. The measured process finds out how much a
 task that does nothing has of it (counter `reading_gap_ns`, a median). The lower end takes off twice that per
 task: unless the thread is preempted between the two, which the run-queue wait then holds, or its caches are
 cold at every task, it is the most that it can be. The upper end keeps it.
 
 `value` is the best guess inside the interval: residual - run-queue - one such gap per task - the thread's
 share of the steal by CPU time (wall - CPU - run-queue was within 0.1 % of the kernel's own answer in runs
-without steal, see FACTS).
+without steal).
 
-What is different elsewhere, by `method`:
+The other cases, by `method`:
 
     no-gil          the GIL is off: 0, measured
-    single-thread   the process has one thread, or the model is serial: nobody to wait for, so 0..0
+    single-thread   the process has one thread, or the model is serial: no other thread holds the GIL, so 0..0
     schedstat       the interval above
     portable        no run-queue count (macOS, Windows): 0..residual, value = residual - gaps
 
@@ -44,9 +44,9 @@ each thread has an interpreter and so a GIL of its own, and where the process ha
 model's (a BLAS pool), the residual can be something else altogether: the lower end is 0 and so is the value;
 `reason` says which.
 
-Only task spans count: a worker that waits for work waits for no GIL worth speaking of. The wait of the main
+Only task spans count: a worker that waits for work waits for no GIL to speak of. The wait of the main
 thread and of threads a task starts is not in it. Threads that a task starts itself and ends again are not
-seen at all, because threads are counted at the ends of the run window: a task of a `single-thread` process
+counted at all, because threads are counted at the ends of the run window: a task of a `single-thread` process
 that shares the GIL with its own threads still reads 0..0. (The process's CPU time beside that of its tasks
 would not tell: imports and the executor are in it too.)
 
@@ -57,23 +57,19 @@ A program has no tasks, and its threads block by themselves: there the bound is 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records, usable_runs
-from tracekit.analysis.metrics.counter_changes import machine_changes
-from tracekit.analysis.metrics.estimate import Estimate, bound, measured, unavailable
-from tracekit.analysis.metrics.interval_timeline import ints
-from tracekit.analysis.metrics.lifetimes import NATIVE, lives
-from tracekit.analysis.metrics.once import once
-from tracekit.analysis.metrics.rows import Place
-from tracekit.analysis.metrics.task_time import task_time
-from tracekit.analysis.metrics.thread_sums import summed_bounds
-from tracekit.analysis.tables import Tables
-from tracekit.bundle.names import PROGRAM, SERIAL
+from tracekit.analysis.metrics.cells.cell_runs import is_program
+from tracekit.analysis.metrics.estimate import Estimate, Place, bound, measured, unavailable
+from tracekit.analysis.metrics.interval_timeline import to_ints
+from tracekit.analysis.metrics.lifetimes import NATIVE
+from tracekit.analysis.metrics.thread_sums import sum_bounds
+from tracekit.analysis.tables import records
+from tracekit.bundle.names import SERIAL
 
 TICK_NS = 10_000_000
 """What /proc/stat counts steal in: USER_HZ is 100 on every architecture Linux runs CPython on."""
@@ -87,22 +83,29 @@ NO_TASK = "no task was recorded in this run"
 _OF_PROGRAMS = "a program's threads also block by themselves"
 
 
-@once
-def bounds(tables: Tables) -> dict[Place, Estimate]:
-    """The wait of each run and of each of its threads, of programs also of processes; runs without a task are not in
-    it."""
-    estimates, places = _of_tasks(tables)
-    return {**{(run_id,): estimate for run_id, estimate in estimates.items()}, **places, **_of_programs(tables)}
+def bound_gil_waits(
+    usable_runs: Sequence[Mapping[str, Any]],
+    lifetimes: pd.DataFrame,
+    task_time: pd.DataFrame,
+    steal: pd.DataFrame,
+) -> dict[Place, Estimate]:
+    """The bound of each run and of each of its threads, of programs also of processes; runs without a task are left
+    out.
+
+    `task_time` is that of `add_thread_counts`, `steal` the machine's changes of steal_ns.
+    """
+    runs = {run["run_id"]: run for run in usable_runs}
+    estimates, places = _of_tasks(runs, task_time, _steal(runs, steal))
+    return {**{(run_id,): item for run_id, item in estimates.items()}, **places, **_of_programs(runs, lifetimes)}
 
 
-def _of_programs(tables: Tables) -> dict[Place, Estimate]:
-    """From threads whose life and CPU time are known; a run that lacks one of them is left out."""
-    threads = lives(tables)
+def _of_programs(runs: Mapping[str, Mapping[str, Any]], threads: pd.DataFrame) -> dict[Place, Estimate]:
+    """From threads whose lifetime and CPU time are known; a run that lacks one of them is left out."""
     threads = threads[threads["counts"] & threads["program"]]
     lacking = set(threads.loc[threads["cpu_ns"].isna(), "run_id"])
-    off = {run["run_id"] for run in usable_runs(tables) if run["gil_enabled"] is False}
+    off = {run_id for run_id, run in runs.items() if run["gil_enabled"] is False}
     threads = threads[~threads["run_id"].isin(lacking | off)]
-    waited = ints(threads["died"]) - ints(threads["born"]) - ints(threads["cpu_ns"])
+    waited = to_ints(threads["died"]) - to_ints(threads["born"]) - to_ints(threads["cpu_ns"])
     beside = threads.groupby(["run_id", "pid"])["tid"].transform("size")
     most = np.where(beside.to_numpy(np.int64) > 1, np.maximum(waited, 0), 0)
     counted = threads["run_queue_wait_ns"].notna().to_numpy(bool)
@@ -112,22 +115,18 @@ def _of_programs(tables: Tables) -> dict[Place, Estimate]:
         of_run = rows.to_numpy(np.int64)
         method = "schedstat" if counted[of_run].all() else "portable"
         part = threads.iloc[of_run]
-        found |= summed_bounds(part, (nothing[of_run], nothing[of_run], most[of_run]), method, reason=_OF_PROGRAMS)
-    return {**found, **{(run_id,): measured(0.0, "no-gil") for run_id in off & set(_programs(tables))}}
+        found |= sum_bounds(part, (nothing[of_run], nothing[of_run], most[of_run]), method, reason=_OF_PROGRAMS)
+    programs = {run_id for run_id, run in runs.items() if is_program(run)}
+    return {**found, **{(run_id,): measured(0.0, "no-gil") for run_id in off & programs}}
 
 
-def _programs(tables: Tables) -> list[str]:
-    return [run["run_id"] for run in usable_runs(tables) if run["model"] == PROGRAM]
-
-
-def _of_tasks(tables: Tables) -> tuple[dict[str, Estimate], dict[Place, Estimate]]:
-    """The wait of each run and of each of its threads that did a task."""
-    runs = {run["run_id"]: run for run in usable_runs(tables)}
-    steal = _steal(tables, runs)
-    threads = _with_threads(tables, task_time(tables))
+def _of_tasks(
+    runs: Mapping[str, Mapping[str, Any]], task_time: pd.DataFrame, steal: Mapping[str, tuple[float, float]]
+) -> tuple[dict[str, Estimate], dict[Place, Estimate]]:
+    """The bound of each run and of each of its threads that did a task."""
     places: dict[Place, Estimate] = {}
     by_run: dict[str, list[dict[str, Any]]] = {}
-    for thread in records(threads):
+    for thread in records(task_time):
         if thread["run_id"] in runs:
             by_run.setdefault(thread["run_id"], []).append(thread)
     estimates: dict[str, Estimate] = {}
@@ -181,12 +180,12 @@ def _waited(threads: list[dict[str, Any]], *, gaps: int) -> float:
 
 
 def _alone(run: Mapping[str, Any], thread: Mapping[str, Any]) -> bool:
-    """Whether the thread has nobody to share its GIL with."""
+    """Whether no other thread shares the GIL of this one."""
     return bool(run["model"] == SERIAL or thread["process_threads"] == 1)
 
 
 def _other_waits(run: Mapping[str, Any], threads: list[dict[str, Any]]) -> str | None:
-    """What else than the GIL these tasks may have waited for, or None."""
+    """What else these tasks may have waited for, or None."""
     if run["kind"] not in PURE_KINDS:
         return f"tasks of kind {run['kind'] or 'unknown'} also block by themselves"
     if any(thread["overlap"] for thread in threads):
@@ -198,21 +197,21 @@ def _other_waits(run: Mapping[str, Any], threads: list[dict[str, Any]]) -> str |
     return None
 
 
-@once
-def with_other_threads(tables: Tables) -> frozenset[str]:
-    """Runs in which a process has threads that are not the model's, such as those of a BLAS."""
-    threads = _with_threads(tables, task_time(tables))
-    more = threads["process_threads"].notna() & (threads["process_threads"] > threads["known"])
-    return frozenset(threads.loc[more, "run_id"])
+def find_other_threads(task_time: pd.DataFrame) -> frozenset[str]:
+    """Runs in which a process has threads that the model did not start, such as those of a BLAS."""
+    more = task_time["process_threads"].notna() & (task_time["process_threads"] > task_time["known"])
+    return frozenset(task_time.loc[more, "run_id"])
 
 
-def _with_threads(tables: Tables, threads: pd.DataFrame) -> pd.DataFrame:
-    """Add `process_threads`, the most threads the process was seen with, and `known`, how many of them are the
-    model's. The wait probe records all others as well.
+def add_thread_counts(task_time: pd.DataFrame, counters: pd.DataFrame, threads: pd.DataFrame) -> pd.DataFrame:
+    """The task times with two more columns for the process of each thread.
+
+    process_threads   the most threads that the process was seen with, NaN where they were not counted
+    known             how many of them the model started; the wait probe records all others as well
     """
-    seen = tables.counters[(tables.counters["counter"] == "threads") & (tables.counters["scope"] == "process")]
+    seen = counters[(counters["counter"] == "threads") & (counters["scope"] == "process")]
     most = seen.groupby(["run_id", "pid"])["value"].max().rename("process_threads").reset_index()
-    python = tables.threads[(tables.threads["role"] != NATIVE).fillna(True)]
+    python = threads[(threads["role"] != NATIVE).fillna(True)]
     ours = python[python["role"].isin(_MODELS_OWN)]
     known = ours.groupby(["run_id", "pid"])["tid"].nunique().rename("known").reset_index()
     recorded = python.groupby(["run_id", "pid"])["tid"].nunique().rename("recorded").reset_index()
@@ -222,15 +221,15 @@ def _with_threads(tables: Tables, threads: pd.DataFrame) -> pd.DataFrame:
     # A thread that is recorded exists, however few were there at the moment of counting.
     enough = most["process_threads"] >= most["recorded"]
     most["process_threads"] = most["process_threads"].where(enough, most["recorded"])
-    frame = threads.merge(most.drop(columns="recorded"), on=["run_id", "pid"], how="left")
+    frame = task_time.merge(most.drop(columns="recorded"), on=["run_id", "pid"], how="left")
     frame["known"] = frame["known"].fillna(0)
     return frame
 
 
-def _steal(tables: Tables, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
+def _steal(runs: Mapping[str, Mapping[str, Any]], steal: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Per run: the steal as counted, and the most it can have been."""
     found: dict[str, tuple[float, float]] = {}
-    for row in records(machine_changes(tables, "steal_ns")):
+    for row in records(steal):
         if row["value"] is not None and row["run_id"] in runs:
             ticks = 0 if row["reading"] == 0 else int(runs[row["run_id"]]["workers"] or 1) + 2
             found[row["run_id"]] = (row["value"], row["value"] + ticks * TICK_NS)

@@ -1,19 +1,19 @@
-"""The GIL wait as py-spy's native stacks show it: samples of threads that were off the CPU to get the GIL.
+"""The GIL wait estimated from py-spy's native stacks: samples of threads that were off the CPU to get the GIL.
 
-py-spy cannot say so. A thread that waits for the GIL is idle to it, and its native stack ends in a wait of libc.
-That wait belongs to the GIL when
+py-spy itself reports a thread that waits for the GIL as idle, and its native stack ends in a wait of libc. That wait
+is for the GIL when
 
-  - one of the interpreter's own ways to the GIL (take_gil, PyEval_RestoreThread, ...) is on the stack above the last
-    Python frame, where the build has those names; or
-  - it lies right on a Python frame, without a function of a C module between, and that function is none that blocks
-    by what it is for (idle.py): Python code by itself blocks on nothing but the GIL. py-spy leaves the interpreter's
+  - one of the interpreter's functions that take the GIL (take_gil, PyEval_RestoreThread, ...) is on the stack above the
+    last Python frame, where the build has those names; or
+  - it lies directly on a Python frame, without a function of a C module between, and that function is none that waits
+    for work (ledger/idle.py): Python code by itself blocks on nothing but the GIL. py-spy leaves the interpreter's
     own frames out, and a lock, a sleep or a read shows the C function that does it.
 
-A thread that py-spy never saw another beside in its process waits for no GIL, whatever its stack looks like: libc has
-waits that no symbol tells apart.
+A thread that is the only one of its process in the samples waits for no GIL, whatever its stack looks like: libc has
+waits that no symbol distinguishes.
 
-The share of a thread's samples is taken of its life. The interval is Wilson's for a share (E. B. Wilson, JASA 22,
-1927), 95 %, as if samples were independent; they are not quite, since a wait of 5 ms can be hit twice at high rates.
+The share of a thread's samples is multiplied by its lifetime. The interval is Wilson's for a share (E. B. Wilson, JASA
+22, 1927), 95 %, as if samples were independent; they are not quite: a wait of 5 ms can be hit twice at high rates.
 py-spy pauses the program for each sample and walls grow by it, so this describes the watched run.
 """
 
@@ -26,14 +26,11 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.metrics.estimate import Estimate
+from tracekit.analysis.metrics.estimate import Estimate, Place
 from tracekit.analysis.metrics.ledger.idle import is_idle
-from tracekit.analysis.metrics.lifetimes import KEYS, lives
+from tracekit.analysis.metrics.lifetimes import KEYS
 from tracekit.analysis.metrics.methods import PYSPY_NATIVE
-from tracekit.analysis.metrics.once import once
-from tracekit.analysis.metrics.rows import Place
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import records
 
 _FRAME = re.compile(r"(?P<name>.*?)(?: \((?P<file>[^()]*?)(?::(?P<line>\d+))?\))?", re.DOTALL)
 _LIBC = re.compile(r"(?:^|/)(?:libc|libpthread|ld-linux|ld-musl)[-.]")
@@ -48,23 +45,26 @@ _Z = 1.959963984540054
 """The normal distribution's 97.5 % point."""
 
 
-@once
-def sampled(tables: Tables) -> dict[Place, Estimate]:
-    """Per thread with samples, and per process and run over those that count."""
-    if not len(tables.samples):
+def estimate_from_samples(
+    samples: pd.DataFrame, stacks: Mapping[str, Sequence[str]], lifetimes: pd.DataFrame
+) -> dict[Place, Estimate]:
+    """Per thread with samples, and per process and run over the threads that count.
+
+    `stacks` gives the frames of each stack_id, the root first.
+    """
+    if not len(samples):
         return {}
-    stacks: Mapping[str, Sequence[str]] = tables.suite.get("stacks", {})
     waiting = {
-        stack_id for stack_id in tables.samples["stack_id"].dropna().unique() if waits_for_gil(stacks.get(stack_id, ()))
+        stack_id for stack_id in samples["stack_id"].dropna().unique() if waits_for_gil(stacks.get(stack_id, ()))
     }
-    samples = tables.samples[[*KEYS, "weight_ns"]].assign(waits=tables.samples["stack_id"].isin(waiting))
+    samples = samples[[*KEYS, "weight_ns"]].assign(waits=samples["stack_id"].isin(waiting))
     samples["of_gil"] = samples["weight_ns"].where(samples["waits"], 0)
     groups = samples.groupby(KEYS)
     per_thread = pd.DataFrame(
         {"weight": groups["weight_ns"].sum(), "of_gil": groups["of_gil"].sum(), "n": groups.size()}
     ).reset_index()
     per_thread["of_gil"] = per_thread["of_gil"].where(per_thread.duplicated(KEYS[:2], keep=False), 0)
-    threads = lives(tables).merge(per_thread, on=KEYS)
+    threads = lifetimes.merge(per_thread, on=KEYS)
     threads["life"] = threads["died"] - threads["born"]
     rows = [row for row in records(threads[[*KEYS, "counts", "life", "weight", "of_gil", "n"]]) if row["life"]]
     found = {(row["run_id"], row["pid"], row["tid"]): _estimate([row]) for row in rows}
@@ -77,7 +77,7 @@ def sampled(tables: Tables) -> dict[Place, Estimate]:
 
 
 def waits_for_gil(stack: Sequence[str]) -> bool:
-    """Whether a stack (frames as load writes them, root first) is that of a thread that waits for the GIL."""
+    """Whether a stack (frames as load writes them, the root first) is that of a thread that waits for the GIL."""
     frames = [_FRAME.fullmatch(label) for label in reversed(stack)]
     found = [(match["name"], match["file"] or "", match["line"]) for match in frames if match is not None]
     parts = [part for part in found if not _is_between(*part)]
@@ -99,8 +99,8 @@ def _is_libc_wait(name: str, file: str, line: str | None) -> bool:
 
 
 def _is_between(_name: str, file: str, _line: str | None) -> bool:
-    """Frames of other captures of the same run: the wait probe, and the page that a uprobe returns through, which is of
-    no file."""
+    """Frames of other captures of the same run: the wait probe, and the page without a file through which a uprobe
+    returns."""
     return file == "?" or file.endswith("/waits.so")
 
 
@@ -109,11 +109,11 @@ def _is_python(file: str, line: str | None) -> bool:
 
 
 def _estimate(threads: Sequence[Mapping[str, Any]]) -> Estimate:
-    """Of one thread, or the sum over several, whose intervals add up as independent errors do."""
+    """The estimate of one thread, or the sum over several, whose intervals add up like independent errors."""
     value, below, above, count = 0.0, 0.0, 0.0, 0
     for thread in threads:
         share = thread["of_gil"] / thread["weight"] if thread["weight"] else 0.0
-        low, high = wilson(share, thread["n"])
+        low, high = compute_wilson(share, thread["n"])
         life = float(thread["life"])
         value += share * life
         below += ((share - low) * life) ** 2
@@ -123,8 +123,8 @@ def _estimate(threads: Sequence[Mapping[str, Any]]) -> Estimate:
     return Estimate(value=value, lower=lower, upper=upper, method=PYSPY_NATIVE, quality="estimated", n=count)
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share that was seen in n samples; 0..1 without any."""
+def compute_wilson(share: float, n: int) -> tuple[float, float]:
+    """The 95 % interval (E. B. Wilson 1927) of a share found in n samples; 0..1 for n = 0."""
     if n == 0:
         return 0.0, 1.0
     centre = share + _Z * _Z / (2 * n)

@@ -1,11 +1,11 @@
-"""Wait time as collapsed stacks, the input of every flame-graph tool: who waited where, and for whom.
+"""Wait time as collapsed stacks, the input of flame-graph tools: which thread waited where, and for which.
 
     process;thread;function (file:line);[gil wait held by thread X in function Y] 1234
     process;thread;function (file:line);[lock] 56
 
-One line per stack, the number in microseconds, the longest first. GIL waits are cut by holder as in blame.py; other
-waits stand in the part of the ledger that they belong to, overlaps counted once, idleness left out unless asked for.
-What is less than half a microsecond in all is left out.
+One line per stack, the number in microseconds, the longest first. GIL waits are cut by holder as in attribution.py;
+other waits are those of the ledger, overlaps counted once, idle ones left out unless requested. Stacks below half
+a microsecond are left out.
 """
 
 from __future__ import annotations
@@ -17,27 +17,25 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.metrics.gil.attribution import pieces_of
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.interval_timeline import Ints
-from tracekit.analysis.metrics.ledger.from_waits import idle_and_not, in_ledger
-from tracekit.analysis.metrics.ledger.tasks import explained
-from tracekit.analysis.metrics.names import process_name, processes_of, thread_names, threads_of
-from tracekit.analysis.metrics.once import remembering
-from tracekit.analysis.metrics.recorded_waits import GIL, seen_waits
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.ledger.from_waits import split_idle
+from tracekit.analysis.metrics.names import process_name, thread_names
+from tracekit.analysis.metrics.recorded_intervals import GIL
+from tracekit.analysis.tables import records
 
 _SITE = ["pid", "tid", "function", "file", "line"]
 _UNSAFE = re.compile(r"[;\s]+")
 """What ends a frame or a line."""
 
 
-def collapsed(tables: Tables, run_id: str, *, idle: bool = False) -> list[str]:
+def collapse_waits(analysis: Analysis, run_id: str, *, idle: bool = False) -> list[str]:
     """The lines of one run; with `idle` also the waits that are idle, their last frame `[idle lock]`."""
-    with remembering():
-        found = pd.concat([_gil(tables, run_id), _others(tables, run_id, idle=idle)], ignore_index=True)
-        stacks = found.groupby([*_SITE, "why"], dropna=False, observed=True)["ns"].sum().reset_index()
-        names = _Names(tables, run_id)
+    names = StackNames(analysis, run_id)
+    found = pd.concat(
+        [_gil_waits(analysis, run_id, names), _other_waits(analysis, run_id, idle=idle)], ignore_index=True
+    )
+    stacks = found.groupby([*_SITE, "why"], dropna=False, observed=True)["ns"].sum().reset_index()
     lines: dict[str, int] = {}
     for row in records(stacks):
         stack = ";".join((names.process(row["pid"]), names.thread(row["pid"], row["tid"]), *_function(row), row["why"]))
@@ -46,13 +44,13 @@ def collapsed(tables: Tables, run_id: str, *, idle: bool = False) -> list[str]:
     return [f"{stack} {micros}" for stack, ns in ordered if (micros := round(ns / 1000))]
 
 
-class _Names:
-    """What the processes and threads of a run are called."""
+class StackNames:
+    """The names of a run's processes and threads, as frames of a stack."""
 
-    def __init__(self, tables: Tables, run_id: str) -> None:
-        processes = processes_of(tables, run_id)
+    def __init__(self, analysis: Analysis, run_id: str) -> None:
+        processes = analysis.processes_of(run_id)
         self._processes = {pid: process_name(row) for pid, row in processes.items()}
-        self._threads = thread_names(threads_of(tables, run_id), processes)
+        self._threads = thread_names(analysis.threads_of(run_id), processes)
 
     def process(self, pid: int) -> str:
         return _frame(self._processes.get(pid, f"process {pid}"))
@@ -61,10 +59,9 @@ class _Names:
         return _frame(self._threads.get((pid, tid), f"thread {tid}"))
 
 
-def _gil(tables: Tables, run_id: str) -> pd.DataFrame:
+def _gil_waits(analysis: Analysis, run_id: str, names: StackNames) -> pd.DataFrame:
     """GIL waits by site and holder: _SITE, `why`, `ns`."""
-    pieces = pieces_of(tables, run_id)
-    names = _Names(tables, run_id)
+    pieces = analysis.attributed_waits(run_id)
     sites = pieces.waits[_SITE].iloc[pieces.wait].reset_index(drop=True)
     frame = sites.assign(holder=pieces.tid, holds=pieces.calls["function"], ns=pieces.length)
     groups = frame.groupby([*_SITE, "holder", "holds"], dropna=False, observed=True)["ns"].sum().reset_index()
@@ -72,7 +69,7 @@ def _gil(tables: Tables, run_id: str) -> pd.DataFrame:
     return groups[[*_SITE, "ns"]].assign(why=pd.Series(reasons, index=groups.index, dtype="str"))
 
 
-def _held_by(rows: list[dict[str, Any]], names: _Names) -> Iterator[str]:
+def _held_by(rows: list[dict[str, Any]], names: StackNames) -> Iterator[str]:
     for row in rows:
         if row["holder"] < 0:
             yield "[gil wait, holder unknown]"
@@ -82,12 +79,12 @@ def _held_by(rows: list[dict[str, Any]], names: _Names) -> Iterator[str]:
             yield f"[gil wait held by {names.thread(row['pid'], row['holder'])}]"
 
 
-def _others(tables: Tables, run_id: str, *, idle: bool) -> pd.DataFrame:
+def _other_waits(analysis: Analysis, run_id: str, *, idle: bool) -> pd.DataFrame:
     """All other waits by site: _SITE, `why`, `ns`."""
-    found, line = seen_waits(tables), in_ledger(tables)
+    found, line = analysis.recorded_waits, analysis.ledger_waits
     wanted = ((found.waits["run_id"] == run_id) & (found.waits["kind"] != GIL)).to_numpy(bool)
-    line = line.chosen(wanted[line.rows])
-    resting, busy = idle_and_not(found, explained(tables, found), line)
+    line = line.select(wanted[line.rows])
+    resting, busy = split_idle(found, analysis.accountable_time, line)
     kinds: list[tuple[Ints, str]] = [(busy, "[{}]"), *([(resting, "[idle {}]")] if idle else [])]
     parts = []
     for lengths, form in kinds:

@@ -1,8 +1,8 @@
-"""The ledger of a suite's runs that nobody watched: where the time of worker threads went, as far as counters tell.
+"""The ledger of a suite's runs without light captures: where the time of worker threads went, by counters alone.
 
-The whole (thread_wall_ns) is the life of every worker thread inside the run window: from the request that
+The whole (thread_wall_ns) is the lifetime of every worker thread inside the run window: from the request that
 started it to its end, or to the end of the window. A worker process counts with its main thread, serial with
-the main thread over the whole window. Threads of the executor and of libraries are not in it. Each life is
+the main thread over the whole window. Threads of the executor and of libraries are not in it. Each lifetime is
 cut into
 
     thread_on_cpu_ns         in a task, on a CPU                  CPU time of the task
@@ -14,31 +14,29 @@ cut into
 
 which add up by construction. The run-queue delay is counted over the thread's whole life, so some of it may
 belong outside tasks: the part shown is the most it can be in tasks, and thread_task_blocked_ns is a bound
-from that, less our readings once more, to all of task wall - on-CPU; gil_wait.py says what these readings
-are. In it are GIL wait and steal, and for tasks that block by themselves
-also I/O, locks and sleep: `reason` says so, the parts cannot be told apart here.
+from that, less our readings once more, to all of task wall - on-CPU; gil/wait_bound.py explains these readings.
+It contains GIL wait and steal, and for tasks that block by themselves also I/O, locks and sleep, which counters do not
+separate: `reason` says so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import cells, is_program, records, usable_runs
-from tracekit.analysis.metrics.estimate import Estimate, bound, measured, unavailable
+from tracekit.analysis.metrics.cells.cell_runs import CellRuns, is_program
+from tracekit.analysis.metrics.estimate import Estimate, Place, bound, measured, unavailable
 from tracekit.analysis.metrics.gil.wait_bound import PURE_KINDS
 from tracekit.analysis.metrics.ledger.parts import BLOCKED, IDLE, ON_CPU, RUN_QUEUE, UNATTRIBUTED, WALL
-from tracekit.analysis.metrics.lifetimes import KEYS, lives
-from tracekit.analysis.metrics.once import once
-from tracekit.analysis.metrics.rows import Place
-from tracekit.analysis.metrics.task_time import task_time
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.lifetimes import KEYS
+from tracekit.analysis.tables import records
 
-_TOLD = (WALL, ON_CPU, RUN_QUEUE, BLOCKED, IDLE, UNATTRIBUTED)
+_COUNTED = (WALL, ON_CPU, RUN_QUEUE, BLOCKED, IDLE, UNATTRIBUTED)
 
 
-class _Parts(NamedTuple):
+class ThreadParts(NamedTuple):
     """One thread's time in ns. `queue` is None where the system does not count it."""
 
     wall: float
@@ -54,51 +52,60 @@ class _Parts(NamedTuple):
         return self.wall - self.on_cpu - (self.queue or 0.0) - self.blocked - self.idle
 
 
-@once
-def accounted(tables: Tables, part: str) -> dict[Place, Estimate]:
-    """One part of each thread, process and run of a suite; runs without a worker thread are not in it.
+class CountedLedger(NamedTuple):
+    """The parts of each thread of a suite, of each process and run; None for a thread whose times are not known.
 
-    Nothing for a part that counters do not tell.
+    kinds   run id -> kind of its workload
     """
-    if part not in _TOLD:
-        return {}
-    runs = {run["run_id"]: run for run in usable_runs(tables) if not is_program(run)}
-    groups: dict[Place, list[_Parts | None]] = {}
-    threads = [thread for thread in records(_lives(tables)) if thread["run_id"] in runs]
-    untold = _without_queue(tables, threads)
-    for thread in threads:
+
+    parts: Mapping[Place, Sequence[ThreadParts | None]]
+    kinds: Mapping[str, str]
+
+    def sum_part(self, part: str) -> dict[Place, Estimate]:
+        """One part of each place; nothing for a part that counters do not give."""
+        if part not in _COUNTED:
+            return {}
+        return {place: _estimate(part, parts, self.kinds[place[0]]) for place, parts in self.parts.items()}
+
+
+def build_from_counters(
+    usable_runs: Iterable[Mapping[str, Any]],
+    cells: Iterable[CellRuns],
+    lifetimes: pd.DataFrame,
+    task_time: pd.DataFrame,
+) -> CountedLedger:
+    """The ledger of all runs of suites; runs without a worker thread are not in it. `cells` are those of all runs."""
+    kinds = {run["run_id"]: run["kind"] or "" for run in usable_runs if not is_program(run)}
+    threads = lifetimes[lifetimes["counts"] & ~lifetimes["program"]]
+    threads = threads.assign(life=threads["died"] - threads["born"])
+    workers = threads[[*KEYS, "life"]].merge(task_time, on=KEYS, how="left")
+    rows = [thread for thread in records(workers) if thread["run_id"] in kinds]
+    without = _runs_without_queue(cells, rows)
+    groups: dict[Place, list[ThreadParts | None]] = {}
+    for thread in rows:
         place = (thread["run_id"], thread["pid"], thread["tid"])
-        parts = _cut({**thread, "queue": None} if thread["run_id"] in untold else thread)
+        parts = _cut({**thread, "queue": None} if thread["run_id"] in without else thread)
         for key in (place, place[:2], place[:1]):
             groups.setdefault(key, []).append(parts)
-    return {place: _estimate(part, parts, runs[place[0]]["kind"] or "") for place, parts in groups.items()}
+    return CountedLedger(groups, kinds)
 
 
-def _without_queue(tables: Tables, threads: list[dict[str, Any]]) -> set[str]:
-    """Runs whose run queue is not told apart. Where one run of a cell lacks it, of a thread that was gone too early, no
-    other has it either: means over different runs would not add up to that of the whole.
+def _runs_without_queue(cells: Iterable[CellRuns], threads: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Runs of which the run-queue wait is no part. Where one run of a cell lacks that of a thread that was gone too
+    early, no other run has it either: means over different runs would not add up to that of the whole.
     """
     lacking = {thread["run_id"] for thread in threads if thread["tasks"] is not None and thread["queue"] is None}
-    of_cells = (set(cell.runs) for cell in cells(tables, lambda _run: True))
+    of_cells = (set(cell.runs) for cell in cells)
     return {run_id for runs in of_cells if runs & lacking for run_id in runs}
 
 
-@once
-def _lives(tables: Tables) -> pd.DataFrame:
-    """Worker threads with `life` ns inside the run window, and their task times."""
-    threads = lives(tables)
-    threads = threads[threads["counts"] & ~threads["program"]]
-    threads = threads.assign(life=threads["died"] - threads["born"])
-    return threads[[*KEYS, "life"]].merge(task_time(tables), on=KEYS, how="left")
-
-
-def _cut(thread: dict[str, Any]) -> _Parts | None:
-    """The parts of one thread; None when its life or the CPU time of its tasks is not known."""
+def _cut(thread: dict[str, Any]) -> ThreadParts | None:
+    """The parts of one thread; None when its lifetime or the CPU time of its tasks is not known."""
     if thread["life"] is None:
         return None
     life = float(thread["life"])
     if thread["tasks"] is None:
-        return _Parts(life, 0.0, 0.0, 0.0, 0.0, 0.0, max(0.0, life))
+        return ThreadParts(life, 0.0, 0.0, 0.0, 0.0, 0.0, max(0.0, life))
     if thread["cpu"] is None or thread["overlap"]:
         return None
     wall, cpu, queue = thread["wall"], thread["cpu"], thread["queue"]
@@ -107,10 +114,10 @@ def _cut(thread: dict[str, Any]) -> _Parts | None:
     left = waited - (queued or 0.0)
     read = min(thread["gap"], left)
     least = max(0.0, left - 2 * thread["gap"])
-    return _Parts(life, cpu, queued, left - read, least, waited, max(0.0, life - wall) + read)
+    return ThreadParts(life, cpu, queued, left - read, least, waited, max(0.0, life - wall) + read)
 
 
-def _estimate(part: str, threads: list[_Parts | None], kind: str) -> Estimate:
+def _estimate(part: str, threads: Sequence[ThreadParts | None], kind: str) -> Estimate:
     known = [parts for parts in threads if parts is not None]
     count = len(known)
     if not known or count < len(threads):
@@ -136,5 +143,5 @@ def _estimate(part: str, threads: list[_Parts | None], kind: str) -> Estimate:
 
 
 def _what_blocks(kind: str, queued: bool) -> str:
-    waits = "GIL wait or steal" if kind in PURE_KINDS else "GIL wait, I/O, locks, sleep or steal: not told apart here"
+    waits = "GIL wait or steal" if kind in PURE_KINDS else "GIL wait, I/O, locks, sleep or steal: not separated here"
     return waits if queued else f"{waits}; run-queue wait as well"

@@ -1,10 +1,10 @@
-"""Which waits of a program are idleness: waiting for something to do, and not for somebody in the way.
+"""Idle waits of a program: waiting for work, against waiting because of contention.
 
-A workload's tasks say when there is work. A program has none, so its waits are told by the Python function they
+A workload's tasks say when there is work. A program has none, so its waits are classified by the Python function they
 happen in: a wait inside the standard library's queues, joins, executors, events and event loops is idle, whatever
 user code called it. Waits for the GIL are never idle, and sleep is its own part of the ledger.
 
-What the rule cannot tell, and how it books it:
+What the rule cannot distinguish, and how it counts it:
 
     Condition.wait, Event.wait, Semaphore.acquire, Barrier.wait, Future.result and Queue.put on a full queue all block
     in threading's Condition.wait: idle, also when user code calls them to wait its turn
@@ -82,7 +82,7 @@ IDLE_FUNCTIONS: dict[str, tuple[str, ...]] = {
 """End of the file's path -> qualified names of the functions in which a wait is idle, of CPython 3.9 to 3.14."""
 
 RULE = "idle: waits in queues, joins, executors, events and event loops of the standard library, by function"
-"""What a row says of it."""
+"""The remark in a row of the metrics table."""
 
 
 def is_idle(function: str, file: str) -> bool:

@@ -1,4 +1,4 @@
-"""A ledger: the lives of threads, cut into named parts that add up to them exactly."""
+"""A ledger: the lifetimes of threads, cut into named parts that add up to them exactly."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.estimate import Estimate, unavailable
+from tracekit.analysis.metrics.estimate import Estimate, Place, unavailable
 from tracekit.analysis.metrics.interval_timeline import Bools, Ints
-from tracekit.analysis.metrics.rows import Place
-from tracekit.analysis.metrics.thread_sums import summed, summed_bounds
+from tracekit.analysis.metrics.thread_sums import sum_bounds, sum_threads
 
 WALL = "thread_wall_ns"
 ON_CPU = "thread_on_cpu_ns"
@@ -47,9 +46,13 @@ _LACKS = unavailable("the life or the CPU time of a worker thread is not known")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """`runs`: those it is about; `threads`: rows of `lives`; `parts`: ns of each of them, in the order of the rows;
-    `ends`: lower and upper end of the parts that are bounds; `methods` and `reasons`: how a part came about and what
-    is to be said of it.
+    """The ledger of the threads of some runs.
+
+    threads   rows of the lifetimes table
+    parts     part -> ns per thread (int64), in the order of the rows
+    methods   part -> how it was computed
+    ends      part -> lower and upper end per thread (int64), of the parts that are bounds
+    reasons   part -> a remark on it
     """
 
     runs: frozenset[str]
@@ -61,31 +64,33 @@ class Ledger:
     lacking: frozenset[Place] = frozenset()
     """Runs and processes that lack a thread that counts, because its life or CPU time is not known."""
 
-    def numbers(self, part: str) -> dict[Place, Estimate]:
-        """One part of every thread, process and run; nothing for a part that this ledger does not tell."""
+    def sum_part(self, part: str) -> dict[Place, Estimate]:
+        """One part of every thread, process and run; nothing for a part that this ledger does not have."""
         if part not in self.parts:
             return {}
         values, method, reason = self.parts[part], self.methods[part], self.reasons.get(part)
         if part in self.ends:
             lower, upper = self.ends[part]
-            found = summed_bounds(self.threads, (lower, values, upper), method, reason=reason)
+            found = sum_bounds(self.threads, (lower, values, upper), method, reason=reason)
         else:
-            found = summed(self.threads, values, np.ones(len(values), np.int64), method, reason=reason)
-        # A sum that silently lacks a worker would be wrong. Of a program the threads that are known are all that
-        # there is to say: a process that was killed leaves some of which nobody knows the CPU time.
+            found = sum_threads(self.threads, values, np.ones(len(values), np.int64), method, reason=reason)
+        # A sum that silently lacks a worker would be wrong. Of a program the known threads are all there is: a process
+        # that was killed leaves some whose CPU time nobody read.
         return found | dict.fromkeys(self.lacking, _LACKS)
 
 
-def lacking(threads: pd.DataFrame, usable: Bools) -> frozenset[Place]:
-    """Processes and runs of suites whose sums lack one of these threads (rows of `lives`)."""
+def find_lacking(threads: pd.DataFrame, usable: Bools) -> frozenset[Place]:
+    """Processes and runs of suites whose sums lack a thread, because it is not `usable`."""
     missing = threads[~usable & threads["counts"].to_numpy(bool) & ~threads["program"].to_numpy(bool)]
     pairs = list(zip(missing["run_id"].tolist(), missing["pid"].tolist(), strict=True))
     return frozenset(pairs) | frozenset((run_id,) for run_id, _ in pairs)
 
 
-def shared_out(rests: Ints, budgets: Ints, groups: Ints) -> Ints:
-    """What each gets of its group's budget: all of its rest where the budget is enough for the group, else in
-    proportion to it. Integers that never exceed a rest nor, added up, a budget. `budgets` is per row, equal in a group.
+def share_out(rests: Ints, budgets: Ints, groups: Ints) -> Ints:
+    """Each row's share of the budget of its group: its whole rest where the budget is enough, else in proportion.
+
+    Three int64 arrays with one number per row; budgets are equal within a group. The shares are integers that never
+    exceed a rest nor, added up, a budget.
     """
     given = np.zeros(len(rests), np.int64)
     for group in np.unique(groups).tolist():
@@ -107,8 +112,8 @@ def shared_out(rests: Ints, budgets: Ints, groups: Ints) -> Ints:
     return given
 
 
-def fitted(amounts: dict[str, Ints], room: Ints, order: tuple[str, ...]) -> dict[str, Ints]:
-    """The amounts, cut so that they fit into the room, in this order until they do; room is at least 0."""
+def fit_into(amounts: dict[str, Ints], room: Ints, order: tuple[str, ...]) -> dict[str, Ints]:
+    """The amounts (part -> ns per row), cut in this order until their sum fits into the room, which is at least 0."""
     over = np.maximum(sum(amounts.values(), start=np.zeros(len(room), np.int64)) - room, 0)
     left = dict(amounts)
     for part in order:

@@ -1,23 +1,24 @@
-"""Where the time of threads went: parts of one whole, for a picture stacked to 100 %.
+"""thread_*_ns: where the time of threads went, as parts of one whole.
 
-The whole (thread_wall_ns) is the life of every thread that counts inside the run window (lives.py). It is cut into
+The whole (thread_wall_ns) is the lifetime of every thread that counts inside the run window (lifetimes.py). It is cut
+into
 
     thread_on_cpu_ns         on a CPU                       thread_idle_ns    nothing to do
     thread_gil_wait_ns       for the GIL                    thread_steal_ns   running, but the hypervisor had the CPU
     thread_lock_wait_ns      on a lock                      thread_run_queue_ns   ready, waiting for a CPU
-    thread_io_wait_ns        reading or writing             thread_task_blocked_ns   blocked, and nobody saw on what
+    thread_io_wait_ns        reading or writing             thread_task_blocked_ns   blocked, cause not recorded
     thread_poll_ns           in poll, select, epoll         unattributed_ns   what no method accounts for
     thread_sleep_ns          asleep because it asked to
     thread_child_wait_ns     for a child process to end
 
 which add up to the whole by construction, in integers, for every thread, process, run and cell. A part that a method
-cannot tell is unavailable; its time is then in thread_task_blocked_ns or unattributed_ns. How a run was watched decides
-which method cuts:
+cannot separate is unavailable; its time is then in thread_task_blocked_ns or unattributed_ns. How a run was recorded
+decides which method cuts:
 
-    kernel-sched   ledger_sched.py       exactly, from the kernel's scheduling record and the waits
-    waits-probe    ledger_waits.py       from the waits seen, the threads' CPU time and their run-queue wait
-    schedstat      ledger_accounted.py   untraced suites: blocked time is one part
-                   ledger_waits.py       programs recorded without either: the same
+    kernel-sched   from_sched.py      exactly, from the kernel's scheduling record and the waits
+    waits-probe    from_waits.py      from the recorded waits, the threads' CPU time and their run-queue wait
+    schedstat      from_counters.py   untraced suites: blocked time is one part
+                   from_waits.py      programs recorded without either: the same
 
 Pooled by the mean of the runs, because means of parts add up to the mean of the whole and medians do not.
 """
@@ -28,79 +29,33 @@ from functools import partial
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import is_program, usable_runs
-from tracekit.analysis.metrics.estimate import Estimate, pooled_mean, unavailable
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.estimate import pooled_mean, unavailable
 from tracekit.analysis.metrics.ledger import parts as ledger_parts
-from tracekit.analysis.metrics.ledger.from_counters import accounted
-from tracekit.analysis.metrics.ledger.from_sched import ledger_of_sched
-from tracekit.analysis.metrics.ledger.from_waits import ledger_of_waits
 from tracekit.analysis.metrics.ledger.parts import WALL as WHOLE
-from tracekit.analysis.metrics.ledger.parts import Ledger
-from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.metric import EVERYWHERE, LINUX, Metric
-from tracekit.analysis.metrics.once import once
-from tracekit.analysis.metrics.recorded_waits import watchers
-from tracekit.analysis.metrics.rows import Place, from_methods
-from tracekit.analysis.metrics.thread_sums import joined
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import rows_of_methods
+from tracekit.analysis.metrics.thread_sums import join_methods
 
 _NO_THREAD = unavailable("no worker thread was recorded")
-_NOT_TOLD = {
-    ledger_parts.BLOCKED: unavailable("nothing is left of it: the parts it is made of are told apart"),
-    ledger_parts.GIL: unavailable("not told apart here: see gil_wait_ns for its bound, or use capture waits"),
-    ledger_parts.STEAL: unavailable("not told apart here: steal_ns has that of the machine"),
+_UNAVAILABLE = {
+    ledger_parts.BLOCKED: unavailable("nothing is left of it: its parts are known"),
+    ledger_parts.GIL: unavailable("not separated here: see gil_wait_ns for its bound, or use capture waits"),
+    ledger_parts.STEAL: unavailable("not separated here: steal_ns has that of the machine"),
 }
-_UNSEEN = unavailable("not told apart here: capture waits sees what threads block on")
+_NOT_RECORDED = unavailable("not separated here: capture waits sees what threads block on")
 
 
-def compute(part: str, tables: Tables) -> pd.DataFrame:
+def compute(part: str, analysis: Analysis) -> pd.DataFrame:
     """Rows of scope thread, process, run and cell of one part."""
-    found = numbers(tables, part)
-    whole = numbers(tables, WHOLE)
-    untold = {
-        (run["run_id"],): _NOT_TOLD.get(part, _UNSEEN)
-        for run in usable_runs(tables)
+    found = analysis.thread_time(part)
+    whole = analysis.thread_time(WHOLE)
+    lacking = {
+        (run["run_id"],): _UNAVAILABLE.get(part, _NOT_RECORDED)
+        for run in analysis.usable_runs
         if (run["run_id"],) in whole and (run["run_id"],) not in found
     }
-    return from_methods(tables, part, "ns", joined(found, untold), pool=pooled_mean, missing=_NO_THREAD)
-
-
-def numbers(tables: Tables, part: str) -> dict[Place, Estimate]:
-    """One part of every thread, process and run that has it, by the run's best method."""
-    found: dict[Place, Estimate] = {}
-    for ledger in _ledgers(tables):
-        found |= ledger.numbers(part)
-    watched = {place[0] for place in found} | {run_id for ledger in _ledgers(tables) for run_id in ledger.runs}
-    return {place: item for place, item in accounted(tables, part).items() if place[0] not in watched} | found
-
-
-def thread_walls(tables: Tables) -> dict[str, float | None]:
-    """Per run with threads that count: the whole of which the parts are parts, None when it is not known."""
-    return {
-        place[0]: estimate.value if estimate.available else None
-        for place, estimate in numbers(tables, WHOLE).items()
-        if len(place) == 1
-    }
-
-
-@once
-def _ledgers(tables: Tables) -> list[Ledger]:
-    """A ledger for each way in which runs were watched."""
-    watching = watchers(tables)
-    scheduled = set(tables.sched["run_id"].dropna().unique())
-    ways: dict[tuple[bool, bool, bool], set[str]] = {}
-    for run in usable_runs(tables):
-        methods = watching.get(run["run_id"], ())
-        way = (run["run_id"] in scheduled, bool(methods), WAITS_PROBE in methods)
-        if way[0] or way[2] or is_program(run):
-            ways.setdefault(way, set()).add(run["run_id"])
-    ledgers = []
-    for (by_kernel, gil, probe), runs in ways.items():
-        if by_kernel:
-            ledgers.append(ledger_of_sched(tables, frozenset(runs), gil=gil, probe=probe))
-        else:
-            ledgers.append(ledger_of_waits(tables, frozenset(runs), seen=probe))
-    return ledgers
+    return rows_of_methods(analysis, part, "ns", join_methods(found, lacking), pool=pooled_mean, missing=_NO_THREAD)
 
 
 def _metric(name: str, summary: str, method: str, *, better: str = "neither", valid_on: str = LINUX) -> Metric:
@@ -174,7 +129,7 @@ STEAL = _metric(
 )
 BLOCKED = _metric(
     ledger_parts.BLOCKED,
-    "Threads: blocked, and nobody saw on what; workers: in a task, neither on a CPU nor waiting for one.",
+    "Threads: blocked, the cause not recorded; workers: in a task, neither on a CPU nor waiting for one.",
     "Task wall - task CPU - run-queue wait - our own readings; lower end: less the readings once more; upper end: "
     "task wall - task CPU. Of programs without waits: life - CPU time - run-queue wait. kernel-sched without the "
     "probe: blocked outside GIL waits.",

@@ -1,25 +1,25 @@
-"""How long the work would take under another model, from what one model showed and what the machine charges.
+"""predicted_*_wall_ns: how long the work would take under another model, from runs under `threads`.
 
-What is known of each task is how long it was on a CPU and how long it waited for something that is not another thread
-of the program (a disk, a socket, a clock); both are of runs under `threads`. What workers cost is measured by the
-controls of the same rounds (worker_costs.py). A pool of processes is then played through, task by task:
+Known of each task is how long it was on a CPU and how long it waited for something that is not another thread of the
+program (a disk, a socket, a clock); both are of runs under `threads`. What workers cost is measured by the controls
+of the same rounds (worker_costs.py). A pool of processes is then simulated, task by task:
 
     task i takes       cpu_i + waits_i + unpickling its item + pickling its result + bringing it back, and gets on
                        slower while others compute: by the CPU time of a task beside others over that of one alone,
                        and by wall over CPU time there
     it begins          when the parent has handed it out (one task after another, each per_task_ns and its item's
-                       pickling), a worker is up (ready_ns) and has done with the task before (between_ns)
-    all is over        when the parent has read the last result, one after another, and joined the workers (stop_ns)
+                       pickling), a worker is up (ready_ns) and has finished the task before (between_ns)
+    the run ends       when the parent has read the last result, one after another, and joined the workers (stop_ns)
 
 `serial` is the sum of the tasks alone. How many compute at a time is the share of the tasks' time that is on a CPU,
 times the workers. GIL waits and waits for locks of the program are left out: processes have their own.
 
-Each round of the suite gives a prediction of its own; of a cell it is their median, with its interval, which says how
-sure the inputs are, not how good the rules. How good these are says the table in docs/metrics.md of predictions beside
+Each round of the suite gives a prediction of its own; that of a cell is their median, with its interval, which is that
+of the inputs, not of the rules. How good the rules are: the table in docs/metrics.md compares predictions with
 measurements.
 
-What it does not know: data that tasks keep between them and every process has to make anew, modules that a task
-imports, memory bandwidth, and locks that processes share as well.
+Not modelled: data that tasks keep between them and every process has to make anew, modules that a task imports, memory
+bandwidth, and locks that processes share as well.
 """
 
 from __future__ import annotations
@@ -33,55 +33,55 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import Cell, untraced_cells
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.cells.cell_runs import CellRuns
 from tracekit.analysis.metrics.estimate import Estimate, measured, pooled_median, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.predict.task_demand import Demand, demands
-from tracekit.analysis.metrics.predict.worker_costs import Beside, Costs, Pool, costs_by_round
-from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.predict.break_even_terms import NO_COSTS
+from tracekit.analysis.metrics.predict.task_demand import TaskDemand
+from tracekit.analysis.metrics.predict.worker_costs import ParallelSlowdown, PoolCosts, WorkerCosts
+from tracekit.analysis.metrics.rows import MetricRows
+from tracekit.bundle.names import SERIAL as SERIAL_MODEL
 
-BASE = "threads"
 POOLS = ("fork", "forkserver", "spawn")
-PREDICTED = ("serial", *POOLS)
-"""What is predicted from it."""
+PREDICTED = (SERIAL_MODEL, *POOLS)
+"""The models that are predicted."""
 
 NOT_BASE = unavailable("predictions are of what threads did")
-NO_COSTS = unavailable("what so many workers cost was not measured: the controls do that for the most, from 2 on")
 
 
-def serial_wall(demand: Demand, beside: Beside) -> float:
-    """All tasks one after another, alone."""
-    return float(demand.cpu.sum() / beside.cpu_at(demand.busy) + demand.waits.sum())
+def predict_serial_wall(demand: TaskDemand, slowdown: ParallelSlowdown) -> float:
+    """The wall, ns, of all tasks one after another, alone."""
+    return float(demand.cpu.sum() / slowdown.cpu_at(demand.busy) + demand.waits.sum())
 
 
-def pool_wall(demand: Demand, pool: Pool, beside: Beside) -> float:
-    """The wall of a run with that pool, played through."""
-    alone = demand.cpu / beside.cpu_at(demand.busy)
+def predict_pool_wall(demand: TaskDemand, pool: PoolCosts, slowdown: ParallelSlowdown) -> float:
+    """The wall, ns, of a run with that pool, simulated task by task."""
+    alone = demand.cpu / slowdown.cpu_at(demand.busy)
     whole = float(alone.sum() + demand.waits.sum())
     computing = float(alone.sum()) / whole if whole else 1.0
     item_dumps, item_loads, result_dumps, result_loads = demand.pickling.T
     to_worker, to_parent = demand.item_bytes * pool.per_byte_ns, demand.result_bytes * pool.per_byte_ns
     takes = alone + demand.waits + item_loads + result_dumps + to_parent
     handed_out = np.cumsum(pool.per_task_ns + item_dumps + to_worker)
-    slower = [1 + computing * (beside.slower(count * computing) - 1) for count in range(len(pool.ready_ns) + 1)]
+    slower = [1 + computing * (slowdown.wall_at(count * computing) - 1) for count in range(len(pool.ready_ns) + 1)]
     last = 0.0
-    for number, done in _played(takes.tolist(), handed_out.tolist(), pool.ready_ns, slower, beside.between_ns):
+    for number, done in _simulate(takes.tolist(), handed_out.tolist(), pool.ready_ns, slower, slowdown.between_ns):
         last = max(last, done - float(to_parent[number])) + float(to_parent[number] + result_loads[number])
     return last + pool.stop_ns
 
 
-def _played(
+def _simulate(
     takes: Sequence[float],
     handed_out: Sequence[float],
     ready_ns: Sequence[float],
     slower: Sequence[float],
     between_ns: float,
 ) -> Iterator[tuple[int, float]]:
-    """(number, end) of each task as it ends, when the free worker that was free first takes the next one.
+    """(number, end) of each task as it ends, when the worker that was free first takes the next one.
 
-    While `count` tasks run, each of them gets on `slower[count]` times slower than alone. So there is a clock of its
-    own for how far all of them have got, on which each one's end is known when it begins.
+    While `count` tasks run, each of them is `slower[count]` times slower than alone. So a second clock counts how far
+    all of them have got, on which the end of each is known when it begins.
     """
     free = list(ready_ns)
     heapq.heapify(free)
@@ -105,12 +105,12 @@ def _played(
             yield number, now
 
 
-def compute(model: str, tables: Tables) -> pd.DataFrame:
+def compute(model: str, analysis: Analysis) -> pd.DataFrame:
     """Rows of scope cell."""
-    rows = Rows(tables, metric_name(model), "ns")
-    for cell in untraced_cells(tables):
-        rows.cell(cell, _of_cell(tables, cell, model))
-    return rows.frame()
+    rows = MetricRows(analysis, metric_name(model), "ns")
+    for cell in analysis.untraced_cells:
+        rows.add_cell(cell, _predict_cell(analysis, cell, model))
+    return rows.to_frame()
 
 
 def metric_name(model: str) -> str:
@@ -118,27 +118,27 @@ def metric_name(model: str) -> str:
     return f"predicted_{model}_wall_ns"
 
 
-def _of_cell(tables: Tables, cell: Cell, model: str) -> Estimate:
-    if cell.model != BASE or cell.control:
+def _predict_cell(analysis: Analysis, cell: CellRuns, model: str) -> Estimate:
+    needed = analysis.task_demands.get(cell.key)
+    if needed is None:
         return NOT_BASE
-    needed = demands(tables, cell)
     if isinstance(needed, str):
         return unavailable(needed)
     columns = cell.columns
-    costs = costs_by_round(tables).get((columns["os"], columns["python"], columns["workers"]), {})
+    costs = analysis.worker_costs.get((columns["os"], columns["python"], columns["workers"]), {})
     walls = [
         measured(wall, "played through")
         for repeat, demand in needed.items()
-        if repeat in costs and (wall := _wall(model, demand, costs[repeat])) is not None
+        if repeat in costs and (wall := _predict_wall(model, demand, costs[repeat])) is not None
     ]
     return replace(pooled_median(walls), quality="estimated") if walls else NO_COSTS
 
 
-def _wall(model: str, demand: Demand, costs: Costs) -> float | None:
-    if model == "serial":
-        return serial_wall(demand, costs.beside)
+def _predict_wall(model: str, demand: TaskDemand, costs: WorkerCosts) -> float | None:
+    if model == SERIAL_MODEL:
+        return predict_serial_wall(demand, costs.slowdown)
     pool = costs.pools.get(model)
-    return None if pool is None else pool_wall(demand, pool, costs.beside)
+    return None if pool is None else predict_pool_wall(demand, pool, costs.slowdown)
 
 
 def _metric(model: str) -> Metric:

@@ -1,38 +1,36 @@
-"""What the machine charges for workers, by the controls of a suite: small numbers that predictions are made of.
+"""What worker processes cost on this machine, from the control runs of a suite: the input of predictions.
 
 Each round of a suite has, beside the workload's own runs, runs of work that is nothing but cost: `worker-costs` under
 each process model (starting workers, handing out tasks, bringing bytes back, stopping) and `spin`, serial and in
-processes (what becomes of a task that computes when others compute beside it). So all costs are of the same minutes,
-interpreter and number of workers as what they are applied to, and each round gives a set of its own.
+processes (how much slower a task computes while others compute). So all costs are of the same minutes, interpreter and
+number of workers as what they are applied to, and each round gives a set of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records, usable_runs
-from tracekit.analysis.metrics.once import once
-from tracekit.analysis.metrics.task_spans import Tasks, task_spans
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.task_spans import TaskSpans
+from tracekit.analysis.tables import records
 from tracekit.bundle.names import COMPUTING, SERIAL, UNTRACED, WORKER_COSTS
 
-"""The controls."""
 LARGE, LARGE_BYTES = 12, 1 << 20
-"""How many of the last tasks of the first return how much: workloads/worker_costs.py."""
+"""How many of the last tasks of `worker-costs` return how many bytes: workloads/worker_costs.py."""
 
-Place = tuple[str, str, str, int]
-"""os, python, model, workers."""
+CostPlace = tuple[str, str, int]
+"""os, python, workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class PoolCosts:
     """What one pool of worker processes costs, ns.
 
-    ready_ns      of each worker, the first first: from the beginning of the run until it could take a task
+    ready_ns      per worker, ascending: from the beginning of the run until it could take a task
     per_task_ns   between two results, while there are tasks to hand out that take no time
     per_byte_ns   what a byte of a large result adds to that: pickling bytes, the pipe, unpickling
     stop_ns       from the last result, a small one, until all workers are joined
@@ -45,11 +43,12 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
-    """What becomes of a task that computes, when as many others do in processes of their own.
+class ParallelSlowdown:
+    """How much slower a task computes while other processes compute as well.
 
-    cpu           its CPU time, as a multiple of what it is alone: shared caches and cores
-    wall          its wall over its CPU time: CPUs that are not there, or not free
+    workers       how many processes computed
+    cpu           the task's CPU time as a multiple of that alone: shared caches and cores
+    wall          its wall over its CPU time: CPUs that do not exist, or are not free
     between_ns    from the end of one task to the beginning of the next one of the same worker
     """
 
@@ -59,11 +58,11 @@ class Beside:
     between_ns: float
 
     def cpu_at(self, busy: float) -> float:
-        """The same multiple where only so many compute at a time."""
+        """The multiple of the CPU time where `busy` processes compute at a time."""
         return 1 + (self.cpu - 1) * self._part(busy)
 
-    def slower(self, busy: float) -> float:
-        """Its wall there as a multiple of what it is alone."""
+    def wall_at(self, busy: float) -> float:
+        """The multiple of the wall there."""
         return self.cpu_at(busy) * (1 + (self.wall - 1) * self._part(busy))
 
     def _part(self, busy: float) -> float:
@@ -71,20 +70,38 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """Of one round. `pools` by model."""
+class WorkerCosts:
+    """What workers cost in one round of a suite; `pools` by model."""
 
-    pools: Mapping[str, Pool]
-    beside: Beside
+    pools: Mapping[str, PoolCosts]
+    slowdown: ParallelSlowdown
 
 
-@once
-def costs_by_round(tables: Tables) -> dict[tuple[str, str, int], dict[int, Costs]]:
+class _Moments(NamedTuple):
+    """Moments of runs, CLOCK_MONOTONIC ns.
+
+    windows   begin and end of each run: its span `run`
+    stops     when the workers of each run were asked to end
+    ready     first instruction of each worker process, and its first task where it had one
+    """
+
+    windows: Mapping[str, tuple[int, int]]
+    stops: Mapping[str, int]
+    ready: Mapping[str, list[tuple[int, int | None]]]
+
+
+def measure_worker_costs(
+    usable_runs: Iterable[Mapping[str, Any]],
+    task_spans: Mapping[str, TaskSpans],
+    spans: pd.DataFrame,
+    processes: Iterable[Mapping[str, Any]],
+) -> dict[CostPlace, dict[int, WorkerCosts]]:
     """(os, python, workers) -> repeat -> costs, for every worker count and round of which a pool was measured."""
-    runs = [run for run in usable_runs(tables) if run["capture"] == UNTRACED and run["wall_ns"]]
-    by_place: dict[tuple[str, str, int], dict[int, dict[str, dict[str, Any]]]] = {}
-    serial: dict[tuple[str, str, int], str] = {}
-    for run in runs:
+    by_place: dict[CostPlace, dict[int, dict[str, dict[str, Any]]]] = {}
+    serial: dict[CostPlace, str] = {}
+    for run in usable_runs:
+        if run["capture"] != UNTRACED or not run["wall_ns"]:
+            continue
         where = (run["os"], run["python"])
         if run["workload"] == COMPUTING and run["model"] == SERIAL:
             serial[(*where, run["repeat"])] = run["run_id"]
@@ -93,63 +110,46 @@ def costs_by_round(tables: Tables) -> dict[tuple[str, str, int], dict[int, Costs
         ):
             rounds = by_place.setdefault((*where, run["workers"]), {})
             rounds.setdefault(run["repeat"], {}).setdefault(run["workload"], {}).setdefault(run["model"], run)
-    spans = task_spans(tables)
-    ends = _ends(tables)
-    ready = _ready(tables)
-    found: dict[tuple[str, str, int], dict[int, Costs]] = {}
+    moments = _read_moments(spans, processes)
+    found: dict[CostPlace, dict[int, WorkerCosts]] = {}
     for place, rounds in by_place.items():
         for repeat, of_round in rounds.items():
             pools = {
                 model: pool
                 for model, run in of_round.get(WORKER_COSTS, {}).items()
-                if (pool := _pool(tables, run, spans, ends, ready)) is not None
+                if (pool := _measure_pool(run, task_spans.get(run["run_id"]), moments)) is not None
             }
-            alone = spans.get(serial.get((place[0], place[1], repeat), ""))
+            alone = task_spans.get(serial.get((place[0], place[1], repeat), ""))
             computing = next(iter(of_round.get(COMPUTING, {}).values()), None)
-            if not pools or alone is None or computing is None or computing["run_id"] not in spans:
+            if not pools or alone is None or computing is None or computing["run_id"] not in task_spans:
                 continue
-            beside = _beside(place[2], alone, spans[computing["run_id"]])
-            if beside is not None:
-                found.setdefault(place, {})[repeat] = Costs(pools=pools, beside=beside)
+            slowdown = _measure_slowdown(place[2], alone, task_spans[computing["run_id"]])
+            if slowdown is not None:
+                found.setdefault(place, {})[repeat] = WorkerCosts(pools=pools, slowdown=slowdown)
     return found
 
 
-@once
-def _ends(tables: Tables) -> dict[str, tuple[int, int]]:
-    """Beginning and end of each run: its span `run`."""
-    whole = tables.spans[tables.spans["name"] == "run"]
-    return {row["run_id"]: (row["start_ns"], row["start_ns"] + row["dur_ns"]) for row in records(whole)}
+def _read_moments(spans: pd.DataFrame, processes: Iterable[Mapping[str, Any]]) -> _Moments:
+    ready: dict[str, list[tuple[int, int | None]]] = {}
+    for row in processes:
+        if row["role"] == "worker" and row["interpreter_ready_ns"] is not None:
+            ready.setdefault(row["run_id"], []).append((row["interpreter_ready_ns"], row["first_task_ns"]))
+    return _Moments(
+        windows={
+            row["run_id"]: (row["start_ns"], row["start_ns"] + row["dur_ns"])
+            for row in records(spans[spans["name"] == "run"])
+        },
+        stops={row["run_id"]: row["start_ns"] for row in records(spans[spans["name"] == "shutdown"])},
+        ready=ready,
+    )
 
 
-@once
-def _stops(tables: Tables) -> dict[str, int]:
-    """When the workers of each run were asked to end."""
-    asked = tables.spans[tables.spans["name"] == "shutdown"]
-    return {row["run_id"]: row["start_ns"] for row in records(asked)}
-
-
-@once
-def _ready(tables: Tables) -> dict[str, list[tuple[int, int | None]]]:
-    """First instruction of each worker process of a run, and its first task where it had one."""
-    found: dict[str, list[tuple[int, int | None]]] = {}
-    for row in records(tables.processes[tables.processes["role"] == "worker"]):
-        if row["interpreter_ready_ns"] is not None:
-            found.setdefault(row["run_id"], []).append((row["interpreter_ready_ns"], row["first_task_ns"]))
-    return found
-
-
-def _pool(
-    tables: Tables,
-    run: Mapping[str, Any],
-    spans: Mapping[str, Tasks],
-    ends: Mapping[str, tuple[int, int]],
-    ready: Mapping[str, list[tuple[int, int | None]]],
-) -> Pool | None:
+def _measure_pool(run: Mapping[str, Any], tasks: TaskSpans | None, moments: _Moments) -> PoolCosts | None:
     run_id = run["run_id"]
-    tasks, window, workers = spans.get(run_id), ends.get(run_id), ready.get(run_id)
+    window, workers = moments.windows.get(run_id), moments.ready.get(run_id)
     if tasks is None or window is None or not workers or len(tasks.start) < 2:
         return None
-    # A worker that found nothing left to do says only when it was there.
+    # Of a worker that found nothing left to do only its first instruction is known.
     to_task = [first - there for there, first in workers if first is not None]
     between = min(to_task) if to_task else 0
     sleepers, large = run["workers"] - 1, len(tasks.item) - LARGE
@@ -161,31 +161,31 @@ def _pool(
     per_task = float(small_ends[-1] - small_ends[half]) / (len(small_ends) - 1 - half)
     per_large = float(large_ends[-1] - large_ends[0]) / (len(large_ends) - 1)
     per_byte = max(0.0, per_large - per_task) / LARGE_BYTES
-    asked = _stops(tables).get(run_id, window[1])
+    stop = moments.stops.get(run_id, window[1])
     # The last result of all is a large one, whose bytes are charged by themselves.
-    way_back = max(0.0, float(asked - tasks.end.max()) - per_byte * LARGE_BYTES)
-    return Pool(
+    last_result = max(0.0, float(stop - tasks.end.max()) - per_byte * LARGE_BYTES)
+    return PoolCosts(
         ready_ns=tuple(sorted(float(there + between - window[0]) for there, _ in workers)),
         per_task_ns=per_task,
         per_byte_ns=per_byte,
-        stop_ns=way_back + float(window[1] - asked),
+        stop_ns=last_result + float(window[1] - stop),
     )
 
 
-def _beside(workers: int, alone: Tasks, together: Tasks) -> Beside | None:
+def _measure_slowdown(workers: int, alone: TaskSpans, together: TaskSpans) -> ParallelSlowdown | None:
     # Means: on a machine whose speed changes from one moment to the next a median is one speed or the other.
     cpu_alone, cpu = float(alone.cpu.mean()), float(together.cpu.mean())
     if cpu_alone <= 0 or cpu <= 0:
         return None
-    return Beside(
+    return ParallelSlowdown(
         workers=workers,
         cpu=cpu / cpu_alone,
         wall=float(together.dur.sum()) / float(together.cpu.sum()),
-        between_ns=_between(together),
+        between_ns=_median_gap(together),
     )
 
 
-def _between(tasks: Tasks) -> float:
+def _median_gap(tasks: TaskSpans) -> float:
     """The median gap between two tasks of a worker."""
     order = np.lexsort((tasks.start, tasks.lane))
     lane, start, end = tasks.lane[order], tasks.start[order], tasks.end[order]

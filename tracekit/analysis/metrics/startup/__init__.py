@@ -1,1 +1,1 @@
-"""What starting and ending workers costs."""
+"""What starting and ending workers costs: in total (spawn.py), and stage by stage (stages.py)."""

@@ -1,6 +1,6 @@
-"""What starting and ending workers costs.
+"""spawn_*_ns, teardown_ns: what starting and ending workers costs, from a few stamps of every run.
 
-The request is stamped in the parent just before it asks for the worker. A worker process stamps its first
+The request is stamped in the parent just before it requests the worker. A worker process stamps its first
 instruction of tracekit's code: for `spawn` the interpreter has then started and imported the main module. A
 worker thread stamps its first instruction, for which it needs the GIL. Both clocks are CLOCK_MONOTONIC, which
 processes of one machine share.
@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records, usable_runs
-from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.estimate import Estimate, Place, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.rows import Place, from_runs
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import rows_of_runs
 from tracekit.bundle.names import SERIAL
 
 NO_WORKER = unavailable("no worker is started")
@@ -37,70 +36,67 @@ _THREAD = ("run_id", "pid", "tid")
 Starts = dict[str, dict[Place, Estimate]]
 
 
-def compute_first_instruction(tables: Tables) -> pd.DataFrame:
+def compute_first_instruction(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope process or thread, run and cell."""
-    starts = _starts(tables)
-    runs = {run["run_id"]: run for run in usable_runs(tables)}
+    starts = _starts(analysis)
+    runs = {run["run_id"]: run for run in analysis.usable_runs}
     estimates = {run_id: _median_start(run, starts) for run_id, run in runs.items()}
     places = {place: start for run_id in runs for place, start in starts.get(run_id, {}).items()}
-    return from_runs(tables, FIRST_INSTRUCTION.name, FIRST_INSTRUCTION.unit, estimates, places=places)
+    return rows_of_runs(analysis, FIRST_INSTRUCTION.name, FIRST_INSTRUCTION.unit, estimates, places=places)
 
 
-def compute_first_worker(tables: Tables) -> pd.DataFrame:
+def compute_first_worker(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope run and cell."""
-    starts = _starts(tables)
+    starts = _starts(analysis)
     first: set[Place] = {
         tuple(row[key] for key in keys)
-        for table, keys in ((tables.processes, _PROCESS), (tables.threads, _THREAD))
-        for row in records(table[table["worker"] == 0])
+        for rows, keys in ((analysis.processes, _PROCESS), (analysis.worker_threads, _THREAD))
+        for row in rows
+        if row["worker"] == 0
     }
     estimates = {
         run_id: estimate for run_id, of_run in starts.items() for place, estimate in of_run.items() if place in first
     }
-    return from_runs(tables, FIRST_WORKER.name, FIRST_WORKER.unit, estimates, missing=_missing_start)
+    return rows_of_runs(analysis, FIRST_WORKER.name, FIRST_WORKER.unit, estimates, missing=_missing_start)
 
 
-def compute_teardown(tables: Tables) -> pd.DataFrame:
+def compute_teardown(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope run and cell."""
-    return from_runs(tables, TEARDOWN.name, TEARDOWN.unit, _teardowns(tables), missing=_missing_end)
+    return rows_of_runs(analysis, TEARDOWN.name, TEARDOWN.unit, _teardowns(analysis), missing=_missing_end)
 
 
-def compute_total(tables: Tables) -> pd.DataFrame:
+def compute_total(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope run and cell."""
-    starts, teardowns = _starts(tables), _teardowns(tables)
+    starts, teardowns = _starts(analysis), _teardowns(analysis)
     estimates: dict[str, Estimate] = {}
-    for run in usable_runs(tables):
+    for run in analysis.usable_runs:
         start = _median_start(run, starts)
         end = teardowns.get(run["run_id"]) or _missing_end(run)
         lacking = next((item for item in (start, end) if not item.available), None)
         estimates[run["run_id"]] = lacking or measured(start.value + end.value, "stamps")
-    return from_runs(tables, TOTAL.name, TOTAL.unit, estimates)
+    return rows_of_runs(analysis, TOTAL.name, TOTAL.unit, estimates)
 
 
-def _starts(tables: Tables) -> Starts:
-    """Per run: request to first instruction of each worker process or, where there is none, of each worker
-    thread.
-    """
-    processes = tables.processes[tables.processes["role"] == "worker"]
-    threads = tables.threads[tables.threads["role"] == "worker"]
+def _starts(analysis: Analysis) -> Starts:
+    """Per run: request to first instruction of each worker process or, where there is none, of each worker thread."""
+    processes = [row for row in analysis.processes if row["role"] == "worker"]
     # A worker process has a main thread, which is not started a second time.
-    threads = threads[~threads["run_id"].isin(set(processes["run_id"]))]
+    of_processes = {row["run_id"] for row in processes}
+    threads = [row for row in analysis.worker_threads if row["run_id"] not in of_processes]
     found: Starts = {}
-    for table, first, keys in (
-        (processes, "interpreter_ready_ns", _PROCESS),
-        (threads, "start_ns", _THREAD),
-    ):
-        for row in records(table.assign(took=table[first] - table["spawn_requested_ns"])):
-            found.setdefault(row["run_id"], {})[tuple(row[key] for key in keys)] = _start(row["took"])
+    for rows, first, keys in ((processes, "interpreter_ready_ns", _PROCESS), (threads, "start_ns", _THREAD)):
+        for row in rows:
+            stamps = row["spawn_requested_ns"], row[first]
+            found.setdefault(row["run_id"], {})[tuple(row[key] for key in keys)] = _start(*stamps)
     return found
 
 
-def _start(took: int | None) -> Estimate:
-    if took is None:
+def _start(requested_ns: int | None, first_ns: int | None) -> Estimate:
+    if requested_ns is None or first_ns is None:
         return NO_STAMPS
-    if took < 0:
+    if first_ns < requested_ns:
         return unavailable("the first instruction is stamped before the request")
-    return measured(float(took), "stamps")
+    return measured(float(first_ns - requested_ns), "stamps")
 
 
 def _values(run_id: str, starts: Starts) -> list[float]:
@@ -114,16 +110,14 @@ def _median_start(run: Mapping[str, Any], starts: Starts) -> Estimate:
     return measured(float(np.median(values)), "stamps", n=len(values))
 
 
-def _teardowns(tables: Tables) -> dict[str, Estimate]:
-    spans = tables.spans[tables.spans["name"] == "shutdown"].merge(
-        tables.runs.loc[tables.runs["model"] != SERIAL, ["run_id"]], on="run_id"
-    )
-    found: dict[str, list[float]] = {}
-    for row in records(spans):
-        if row["dur_ns"] is not None:
-            found.setdefault(row["run_id"], []).append(float(row["dur_ns"]))
+def _teardowns(analysis: Analysis) -> dict[str, Estimate]:
+    serial = {run["run_id"] for run in analysis.usable_runs if run["model"] == SERIAL}
     # Where every item has a worker of its own, there are as many ends.
-    return {run_id: measured(float(np.median(ends)), "stamps", n=len(ends)) for run_id, ends in found.items()}
+    return {
+        run_id: measured(float(np.median(ends)), "stamps", n=len(ends))
+        for run_id, ends in analysis.shutdowns.items()
+        if run_id not in serial
+    }
 
 
 def _missing_start(run: Mapping[str, Any]) -> Estimate:

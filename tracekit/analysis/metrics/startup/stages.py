@@ -1,9 +1,9 @@
-"""What a worker costs stage by stage, from asking for it until it is joined.
+"""spawn_<stage>_ns: what a worker costs stage by stage, from the request to start it until it is joined.
 
 A start is a chain of stamps on one clock (table `starts`), and a stage is what lies between two neighbours, named after
-what is reached at its end. What tracekit itself does in the worker, `recording`, at its beginning and at its end, no
-other program pays: it is shown and left out of the sum. All other stages of a start sum to its life, from request to
-join, exactly. Which stages there are depends on how the worker is made; one that a start does not have is absent.
+what is reached at its end. What tracekit itself does in the worker, `recording`, at its beginning and at its end, is no
+cost of other programs: it is shown and left out of the sum. All other stages of a start sum to its life, from request
+to join, exactly. Which stages there are depends on how the worker is made; one that a start does not have is absent.
 
     a thread             bootstrap  task  result  join
     fork                 fork  bootstrap  recording  task  result  stop  recording  exit  join
@@ -11,8 +11,8 @@ join, exactly. Which stages there are depends on how the worker is made; one tha
     forkserver, later    fork  imports  main  unpickle  bootstrap  recording ...
     forkserver, first    exec  image  interpreter  site  fork  imports  main  unpickle  bootstrap  recording ...
 
-The first start under forkserver waits for the server: its image, interpreter and site are the server's. Where the
-stage probe did not watch, what it would have seen, and the stage after that, is not known.
+The first start under forkserver waits for the server: its image, interpreter and site are the server's. Without the
+stage probe, the stages that it stamps and the one after them are not known.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from tracekit.analysis.metrics import bootstrap
-from tracekit.analysis.metrics.cells.cell_runs import records, told_cells, usable_runs
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
-from tracekit.analysis.metrics.once import once
-from tracekit.analysis.metrics.rows import Rows
-from tracekit.analysis.tables import Tables, from_rows
+from tracekit.analysis.metrics.rows import MetricRows
+from tracekit.analysis.tables import from_rows
 
 STAGES = {
-    "exec": "until the new process asks for its image",
+    "exec": "until the new process calls exec",
     "image": "until the loader is done with the new process image",
     "interpreter": "until Python is initialised, before site",
     "site": "until site is imported and the program begins",
@@ -83,18 +82,18 @@ _AFTER_RESULT = ("done_ns", "recorded_ns", "exit_ns")
 """Of the worker's end only what comes after the parent has the result is the parent's to wait for."""
 _NEW_IMAGE, _FORKED = frozenset({"exec", "image", "interpreter", "site"}), frozenset({"fork"})
 
-UNWATCHED = unavailable("only capture `stages` can tell")
+UNWATCHED = unavailable("only capture `stages` records it")
 
 Floats = bootstrap.Floats
 Indices = npt.NDArray[np.int64]
 
 Lengths = Mapping[str, "int | None"]
-"""Stage, LIFE, CALL or READY -> ns; None where it cannot be told. A stage that the start does not have is not in it."""
+"""Stage, LIFE, CALL or READY -> ns; None where it is not known. A stage that the start does not have is not in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """One start: whether it was the first of its process, and its stages."""
+class StagedStart:
+    """One start of a worker: whether it was the first of its process, and the lengths of its stages."""
 
     cold: bool
     lengths: Lengths
@@ -105,7 +104,7 @@ def metric_name(part: str, *, cold: bool, of: str = "") -> str:
     return f"spawn_{'cold_' if cold else ''}{part}{f'_{of}' if of else ''}_ns"
 
 
-def lengths_of(row: Mapping[str, Any], probed: frozenset[str]) -> dict[str, int | None]:
+def measure_stages(row: Mapping[str, Any], probed: frozenset[str]) -> dict[str, int | None]:
     """The stages of one row of `starts`, in ns; `probed` are those of its beginning that only the stage probe can tell.
 
     Empty for a start that was not followed from request to join, or whose stamps contradict one another.
@@ -137,18 +136,17 @@ def lengths_of(row: Mapping[str, Any], probed: frozenset[str]) -> dict[str, int 
     return {**lengths, LIFE: last - first - (lengths.get(RECORDING) or 0)}
 
 
-@once
-def starts_of(tables: Tables) -> dict[str, tuple[Start, ...]]:
+def follow_starts(analysis: Analysis) -> dict[str, tuple[StagedStart, ...]]:
     """By run: its starts that were followed from request to join, in order."""
-    methods = {run["run_id"]: run["start_method"] or "" for run in usable_runs(tables)}
-    found: dict[str, list[Start]] = {}
-    for row in records(tables.starts):
+    methods = {run["run_id"]: run["start_method"] or "" for run in analysis.usable_runs}
+    found: dict[str, list[StagedStart]] = {}
+    for row in analysis.worker_starts:
         method = methods.get(row["run_id"])
         if method is not None:
             cold = row["worker"] == 0
-            lengths = lengths_of(row, _probed(method, cold=cold))
+            lengths = measure_stages(row, _probed(method, cold=cold))
             if lengths:
-                found.setdefault(row["run_id"], []).append(Start(cold=cold, lengths=lengths))
+                found.setdefault(row["run_id"], []).append(StagedStart(cold=cold, lengths=lengths))
     return {run_id: tuple(starts) for run_id, starts in found.items()}
 
 
@@ -160,24 +158,24 @@ def _probed(method: str, *, cold: bool) -> frozenset[str]:
     return _NEW_IMAGE if method else frozenset()
 
 
-def compute(tables: Tables) -> pd.DataFrame:
+def compute(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope run and cell, where workers were followed from request to join."""
-    starts = starts_of(tables)
+    starts = follow_starts(analysis)
     names = [
         metric_name(part, cold=cold, of=of) for cold in (False, True) for part in PARTS for of in ("", *_QUANTILES)
     ]
-    rows = {name: Rows(tables, name, "ns") for name in names}
-    for run in usable_runs(tables):
+    rows = {name: MetricRows(analysis, name, "ns") for name in names}
+    for run in analysis.usable_runs:
         for name, estimate in _estimates([starts.get(run["run_id"], ())]).items():
-            rows[name].run(run, estimate)
-    for cell in told_cells(tables):
+            rows[name].add_run(run, estimate)
+    for cell in analysis.lightly_traced_cells:
         for name, estimate in _estimates([starts.get(run_id, ()) for run_id in cell.runs]).items():
-            rows[name].cell(cell, estimate)
+            rows[name].add_cell(cell, estimate)
     return from_rows("metrics", [row for of_name in rows.values() for row in of_name.rows])
 
 
-def _estimates(of_runs: Sequence[Sequence[Start]]) -> dict[str, Estimate]:
-    """Metric -> what the starts of these runs say of it."""
+def _estimates(of_runs: Sequence[Sequence[StagedStart]]) -> dict[str, Estimate]:
+    """Metric -> its estimate from the starts of these runs."""
     found: dict[str, Estimate] = {}
     for cold in (False, True):
         chosen = [[start.lengths for start in starts if start.cold == cold] for starts in of_runs]
@@ -242,7 +240,7 @@ METRIC = Metric(
         "What lies between two stamps on one clock, of the parent, the worker and the stage probe. Mean over the "
         "starts that are the middle half by length of life: outliers are out, as of a median, and the stages sum to "
         "the life, as medians do not. Interval by drawing runs anew: the starts of one have much in common. Only where "
-        "workers start and end one by one, as in `start-stop`. `recording` is tracekit's own doing, which no other "
+        "workers start and end one by one, as in `start-stop`. `recording` is tracekit's own work, which no other "
         "program pays. A stage that a start does not have is absent."
     ),
     compute=compute,

@@ -1,100 +1,102 @@
-"""Context switches of single threads, as the kernel's scheduling record or the wait probe has them.
+"""Context switches of single threads, from the kernel's scheduling record or from the wait probe.
 
     kernel-sched   a running interval that a blocked one follows is a voluntary switch, one that a runnable one follows
                    an involuntary one; inside the run window
     waits-probe    the kernel's own counts of each thread at its end, of its whole life
 
-Of those at which a thread waits for the GIL:
+Of these, the switches of threads that wait for the GIL:
 
     kernel-sched   voluntary switches inside a GIL wait, exactly: one to begin it, one more each time the waiter woke
-                   to ask
+                   to request the GIL
     waits-probe    one per switch interval begun, estimated: ceil(wait / switch interval)
 """
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+from collections.abc import Mapping, Sequence
 
-from tracekit.analysis.metrics.cells.cell_runs import usable_runs
-from tracekit.analysis.metrics.estimate import Estimate
-from tracekit.analysis.metrics.gil.holds import SWITCH_INTERVAL_NS, interval_of, switch_intervals
-from tracekit.analysis.metrics.interval_timeline import Bools, Intervals, Ints, first_wins
-from tracekit.analysis.metrics.ledger.from_sched import scheduled
+import numpy as np
+
+from tracekit.analysis.metrics.estimate import Estimate, Place
+from tracekit.analysis.metrics.interval_timeline import Bools, Intervals, Ints, make_disjoint
 from tracekit.analysis.metrics.methods import KERNEL_SCHED, WAITS_PROBE
-from tracekit.analysis.metrics.once import once
-from tracekit.analysis.metrics.recorded_waits import GIL, GIL_SWITCH, seen_waits, watched_by, watchers
-from tracekit.analysis.metrics.rows import Place
-from tracekit.analysis.metrics.thread_sums import summed
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.recorded_intervals import GIL, GIL_SWITCH, RecordedWaits, SchedStates
+from tracekit.analysis.metrics.thread_sums import sum_threads
 
 VOLUNTARY, INVOLUNTARY = "voluntary_switches", "involuntary_switches"
 WAKE_UPS = f"{WAITS_PROBE}, wake-ups per switch interval"
 
 
-@once
-def by_kernel(tables: Tables, counter: str) -> dict[Place, Estimate]:
-    """Switches of each thread, process and run, from the table `sched`."""
-    found = seen_waits(tables)
-    switched = _switch_points(tables, voluntary=counter == VOLUNTARY)
-    counts = found.lanes.sums(switched, np.ones(len(switched), np.int64))
-    there = _scheduled(tables)
-    return summed(found.threads[there], counts[there], counts[there], KERNEL_SCHED, every=True)
+def count_in_sched(recorded: RecordedWaits, states: SchedStates, counter: str) -> dict[Place, Estimate]:
+    """Switches of each thread, process and run, from the kernel's scheduling record."""
+    switched = _switch_points(recorded, states, voluntary=counter == VOLUNTARY)
+    counts = recorded.timeline.count_by_lane(switched)
+    there = have_sched(recorded, states)
+    return sum_threads(recorded.threads[there], counts[there], counts[there], KERNEL_SCHED, every=True)
 
 
-@once
-def by_threads(tables: Tables, counter: str) -> dict[Place, Estimate]:
-    """The same from the counts of the threads at their ends; of processes and runs of which every thread has one."""
-    threads = seen_waits(tables).threads
+def sum_thread_ends(recorded: RecordedWaits, watched: Bools, counter: str) -> dict[Place, Estimate]:
+    """A count that the wait probe read of each thread at its end; of processes and runs of which every thread has one.
+
+    `watched`: which threads, rows of the lifetimes table, are of runs that the probe watched.
+    """
+    threads = recorded.threads
     known = threads[counter].notna().to_numpy(bool)
-    there = known & watched_by(tables, threads, WAITS_PROBE)
+    there = known & watched
     counts = threads[counter].fillna(0).to_numpy(np.int64)
-    numbers = summed(threads[there], counts[there], counts[there], f"{WAITS_PROBE}, thread ends", every=True)
+    # What is a duration and no count has one reading a thread.
+    of_each = np.ones(len(counts), np.int64) if counter.endswith("_ns") else counts
+    numbers = sum_threads(threads[there], counts[there], of_each[there], f"{WAITS_PROBE}, thread ends", every=True)
     lacking = threads[~known]
     short = set(zip(lacking["run_id"], lacking["pid"], strict=True)) | {(run_id,) for run_id in lacking["run_id"]}
     return {place: item for place, item in numbers.items() if place not in short}
 
 
-@once
-def waiting_for_gil(tables: Tables, method: str) -> dict[Place, Estimate]:
-    """The voluntary switches of threads that wait for the GIL; `method` is KERNEL_SCHED or WAITS_PROBE."""
-    found = seen_waits(tables)
-    if method == KERNEL_SCHED:
-        watching = watchers(tables)
-        chosen = np.zeros(len(found.line.starts), np.bool_)
-        for seen_by in {methods[0] for methods in watching.values()}:
-            of_runs = found.waits["run_id"].isin([run for run, by in watching.items() if by[0] == seen_by])
-            chosen |= found.among(seen_by, GIL, GIL_SWITCH) & of_runs.to_numpy(bool)[found.line.rows]
-        waits = first_wins(found.line.chosen(chosen))
-        points = _switch_points(tables, voluntary=True)
-        # The switch itself is 1 ns later, which is where a wait begins that is counted from its first sleep on.
-        points = points[_within(points + 1, waits)]
-        counts = found.lanes.sums(points, np.ones(len(points), np.int64))
-        there = _scheduled(tables) & found.threads["run_id"].isin(list(watching)).to_numpy(bool)
-        return summed(found.threads[there], counts[there], counts[there], KERNEL_SCHED, every=True)
-    waits = found.of(method, GIL)
-    limits = _limits(tables, found.threads)[found.lanes.lanes_at(waits.starts)]
-    wakes = -(-waits.lengths // limits)
-    counts = found.lanes.sums(waits.starts, wakes)
-    there = watched_by(tables, found.threads, method)
+def count_gil_waiters_in_sched(
+    recorded: RecordedWaits, states: SchedStates, wait_methods: Mapping[str, Sequence[str]]
+) -> dict[Place, Estimate]:
+    """The voluntary switches inside GIL waits, from the kernel's scheduling record.
+
+    `wait_methods`: per run the methods that recorded its waits, the best first.
+    """
+    chosen = np.zeros(len(recorded.line.starts), np.bool_)
+    for method in {methods[0] for methods in wait_methods.values()}:
+        of_runs = recorded.waits["run_id"].isin([run for run, by in wait_methods.items() if by[0] == method])
+        chosen |= recorded.are(method, GIL, GIL_SWITCH) & of_runs.to_numpy(bool)[recorded.line.rows]
+    waits = make_disjoint(recorded.line.select(chosen))
+    points = _switch_points(recorded, states, voluntary=True)
+    # The switch itself is 1 ns later, where a wait begins that is counted from its first sleep on.
+    points = points[_lie_within(points + 1, waits)]
+    counts = recorded.timeline.count_by_lane(points)
+    there = have_sched(recorded, states) & recorded.threads["run_id"].isin(list(wait_methods)).to_numpy(bool)
+    return sum_threads(recorded.threads[there], counts[there], counts[there], KERNEL_SCHED, every=True)
+
+
+def estimate_gil_waiters(
+    recorded: RecordedWaits, watched: Bools, intervals_ns: Mapping[str, int]
+) -> dict[Place, Estimate]:
+    """The same from the probe's waits alone: one switch for each switch interval (ns, by run) that a wait begins."""
+    waits = recorded.select(WAITS_PROBE, GIL)
+    limits = np.array([intervals_ns[run_id] for run_id in recorded.threads["run_id"]], dtype=np.int64)
+    wakes = -(-waits.lengths // limits[recorded.timeline.find_lanes(waits.starts)])
+    counts = recorded.timeline.sum_by_lane(waits.starts, wakes)
+    threads = recorded.threads[watched]
     return {
         place: Estimate(
             value=item.value, lower=item.value, upper=item.value, method=WAKE_UPS, quality="estimated", n=item.n
         )
-        for place, item in summed(found.threads[there], counts[there], counts[there], method, every=True).items()
+        for place, item in sum_threads(threads, counts[watched], counts[watched], WAITS_PROBE, every=True).items()
     }
 
 
-def _scheduled(tables: Tables) -> Bools:
-    """Which threads the kernel's record has."""
-    found, running = seen_waits(tables), scheduled(tables).running
-    there: Bools = found.lanes.sums(running.starts, running.lengths) > 0
+def have_sched(recorded: RecordedWaits, states: SchedStates) -> Bools:
+    """Which threads the kernel's scheduling record has."""
+    there: Bools = recorded.timeline.sum_by_lane(states.running.starts, states.running.lengths) > 0
     return there
 
 
-def _switch_points(tables: Tables, *, voluntary: bool) -> Ints:
-    """Where on the line a thread left its CPU: the last ns of its running intervals, so that it has a lane."""
-    states = scheduled(tables)
+def _switch_points(recorded: RecordedWaits, states: SchedStates, *, voluntary: bool) -> Ints:
+    """Where on the timeline a thread left its CPU: the last ns of its running intervals, so that it has a lane."""
     after = [states.sleeping, states.disk] if voluntary else [states.runnable]
     begins = np.sort(np.concatenate([part.starts for part in after]))
     ends = states.running.ends
@@ -103,18 +105,11 @@ def _switch_points(tables: Tables, *, voluntary: bool) -> Ints:
     there = at < len(begins)
     followed[there] = begins[at[there]] == ends[there]
     # The end of one lane is the beginning of the next: what follows must be of the same thread.
-    edges = seen_waits(tables).lanes.edges
-    points: Ints = (ends - 1)[followed & ~np.isin(ends, edges)]
+    points: Ints = (ends - 1)[followed & ~np.isin(ends, recorded.timeline.edges)]
     return points
 
 
-def _within(points: Ints, by: Intervals) -> Bools:
+def _lie_within(points: Ints, by: Intervals) -> Bools:
     at = np.searchsorted(by.starts, points, side="right") - 1
     found: Bools = (at >= 0) & (points < by.ends[at]) if len(by.starts) else np.zeros(len(points), np.bool_)
     return found
-
-
-def _limits(tables: Tables, threads: pd.DataFrame) -> Ints:
-    intervals = switch_intervals(tables)
-    by_run = {run["run_id"]: interval_of(run, intervals) for run in usable_runs(tables)}
-    return np.array([by_run.get(run_id, SWITCH_INTERVAL_NS) for run_id in threads["run_id"]], dtype=np.int64)

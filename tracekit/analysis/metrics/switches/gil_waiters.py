@@ -1,6 +1,6 @@
-"""Which voluntary switches are waiting for the GIL, and which are something else.
+"""gil_waiter_switches, other_voluntary_switches: voluntary switches to wait for the GIL, and all others.
 
-A thread that waits for the GIL blocks, wakes when the switch interval is over to ask for it, and blocks again: two
+A thread that waits for the GIL blocks, wakes when the switch interval is over to request it, and blocks again: two
 spinners make some 130 such switches a second each. To the kernel they are voluntary like those of I/O. Taken off the
 voluntary switches they leave what the program itself waited for: locks, I/O, sleep.
 """
@@ -9,39 +9,33 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.analysis.metrics.estimate import Estimate, unavailable
-from tracekit.analysis.metrics.methods import KERNEL_SCHED, WAITS_PROBE, family
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.estimate import Estimate, Place, unavailable
+from tracekit.analysis.metrics.methods import find_family
 from tracekit.analysis.metrics.metric import LINUX, Metric
-from tracekit.analysis.metrics.rows import Numbers, Place, from_methods
-from tracekit.analysis.metrics.switches.by_thread import waiting_for_gil
-from tracekit.analysis.metrics.switches.switches import voluntary
-from tracekit.analysis.metrics.thread_sums import joined
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import rows_of_methods
+from tracekit.analysis.metrics.switches.switches import list_numbers
 
 _NOT_WATCHED = unavailable("needs capture waits or kernel, which see who waits for the GIL")
 
 
-def compute(tables: Tables) -> pd.DataFrame:
+def compute(analysis: Analysis) -> pd.DataFrame:
     """Rows of gil_waiter_switches of scope thread, process, run and cell."""
-    return from_methods(tables, WAITERS.name, WAITERS.unit, _waiters(tables), missing=_NOT_WATCHED)
+    return rows_of_methods(analysis, WAITERS.name, WAITERS.unit, analysis.gil_waiter_switches, missing=_NOT_WATCHED)
 
 
-def compute_others(tables: Tables) -> pd.DataFrame:
+def compute_others(analysis: Analysis) -> pd.DataFrame:
     """Rows of other_voluntary_switches of scope thread, process, run and cell."""
-    waiters, all_of_them = _waiters(tables), voluntary(tables)
+    waiters, every = analysis.gil_waiter_switches, list_numbers(analysis, "voluntary_switches")
     found: dict[Place, list[Estimate]] = {}
     for place, estimates in waiters.items():
         for waiting in estimates:
             # Counts of one watcher where it has both; the probe's thread ends are the kernel's counts as well.
-            counts = [item for item in all_of_them.get(place, ()) if item.available]
-            same = [item for item in counts if family(item.method) == family(waiting.method)]
+            counts = [item for item in every.get(place, ()) if item.available]
+            same = [item for item in counts if find_family(item.method) == find_family(waiting.method)]
             if counts:
                 found.setdefault(place, []).append(_less((same or counts)[0], waiting))
-    return from_methods(tables, OTHERS.name, OTHERS.unit, found, missing=_NOT_WATCHED)
-
-
-def _waiters(tables: Tables) -> Numbers:
-    return joined(waiting_for_gil(tables, KERNEL_SCHED), waiting_for_gil(tables, WAITS_PROBE))
+    return rows_of_methods(analysis, OTHERS.name, OTHERS.unit, found, missing=_NOT_WATCHED)
 
 
 def _less(count: Estimate, waiting: Estimate) -> Estimate:
@@ -57,7 +51,7 @@ WAITERS = Metric(
     better="lower",
     needs=("waits", "sched", "threads"),
     valid_on=f"{LINUX}, with capture waits or kernel",
-    summary="How often a thread gave up its CPU because it waited for the GIL, each wake-up to ask for it included.",
+    summary="How often a thread gave up its CPU because it waited for the GIL, each wake-up to request it included.",
     method=(
         "kernel-sched: voluntary switches inside GIL waits. waits-probe: ceil(wait / switch interval), summed over GIL "
         "waits. Run: sum over its threads. Cell: median."

@@ -1,4 +1,4 @@
-"""cpu_migrations: how often a thread went on on another CPU than it was last on.
+"""cpu_migrations: how often a thread continued on another CPU than before.
 
 Two consecutive running intervals of a thread on different CPUs are one migration. Each costs warm caches. Only the
 kernel's scheduling record says it per thread.
@@ -6,33 +6,30 @@ kernel's scheduling record says it per thread.
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.estimate import unavailable
-from tracekit.analysis.metrics.ledger.from_sched import scheduled
 from tracekit.analysis.metrics.methods import KERNEL_SCHED
 from tracekit.analysis.metrics.metric import LINUX, Metric
-from tracekit.analysis.metrics.recorded_waits import seen_waits
-from tracekit.analysis.metrics.rows import from_methods
-from tracekit.analysis.metrics.thread_sums import joined, summed
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import rows_of_methods
+from tracekit.analysis.metrics.thread_sums import join_methods, sum_threads
 
 _NOT_WATCHED = unavailable("needs capture kernel, which records on which CPU a thread runs")
 
 
-def compute(tables: Tables) -> pd.DataFrame:
+def compute(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope thread, process, run and cell."""
-    found, states = seen_waits(tables), scheduled(tables)
+    found, states = analysis.recorded_waits, analysis.sched_states
     running = states.running
     cpus = states.cpus[running.rows]
-    lanes = found.lanes.lanes_at(running.starts)
+    lanes = found.timeline.find_lanes(running.starts)
     moved = (lanes[1:] == lanes[:-1]) & (cpus[1:] != cpus[:-1]) & (cpus[1:] >= 0) & (cpus[:-1] >= 0)
-    counts = found.lanes.sums(running.starts[1:][moved], np.ones(int(moved.sum()), np.int64))
-    stays = found.lanes.sums(running.starts, np.ones(len(cpus), np.int64))
+    counts = found.timeline.count_by_lane(running.starts[1:][moved])
+    stays = found.timeline.count_by_lane(running.starts)
     there = stays > 0
-    numbers = summed(found.threads[there], counts[there], stays[there], KERNEL_SCHED, every=True)
-    return from_methods(tables, METRIC.name, METRIC.unit, joined(numbers), missing=_NOT_WATCHED)
+    numbers = sum_threads(found.threads[there], counts[there], stays[there], KERNEL_SCHED, every=True)
+    return rows_of_methods(analysis, METRIC.name, METRIC.unit, join_methods(numbers), missing=_NOT_WATCHED)
 
 
 METRIC = Metric(
@@ -41,7 +38,7 @@ METRIC = Metric(
     better="lower",
     needs=("sched", "threads"),
     valid_on=f"{LINUX}, with capture kernel",
-    summary="How often a thread went on on another CPU.",
+    summary="How often a thread continued on another CPU.",
     method=(
         "Consecutive running intervals of a thread on different CPUs. Run: sum over its threads. Cell: median, "
         "bootstrap interval."

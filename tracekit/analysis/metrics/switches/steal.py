@@ -1,34 +1,63 @@
-"""steal_ns: CPU time that the hypervisor gave to somebody else while our processes wanted it.
+"""steal_ns, steal_share: CPU time that the hypervisor gave to others while our processes wanted it.
 
-/proc/stat counts it for the whole machine in ticks of 10 ms, so other programs' share is in it as well. It is
-summed over the runs of a cell: it comes in bursts, and a median would hide them.
+/proc/stat counts it for the whole machine in ticks of 10 ms, so other programs' share is in it as well. It comes in
+bursts, and a median would hide them: steal_ns is summed over the runs of a cell. steal_share is steal / (CPU time used
++ steal); 0 % is a machine of one's own. Over the repeats of a cell: sums over sums.
 """
 
 from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.metrics.counter_changes import machine_changes
-from tracekit.analysis.metrics.estimate import measured, pooled_sum, unavailable
+from tracekit.analysis.metrics import bootstrap
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.counters import total_processes
+from tracekit.analysis.metrics.estimate import Estimate, measured, pooled_sum, unavailable
 from tracekit.analysis.metrics.metric import LINUX, Metric
-from tracekit.analysis.metrics.rows import from_methods
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import MetricRows, rows_of_methods
+from tracekit.analysis.tables import records
 
 _MISSING = unavailable("the system does not count steal here")
 
 
-def compute(tables: Tables) -> pd.DataFrame:
+def compute(analysis: Analysis) -> pd.DataFrame:
     """Rows of scope run and cell."""
     estimates = {
         (row["run_id"],): [measured(row["value"], "/proc/stat")]
-        for row in records(machine_changes(tables, "steal_ns"))
+        for row in records(analysis.machine_changes("steal_ns"))
         if row["value"] is not None
     }
-    return from_methods(tables, METRIC.name, METRIC.unit, estimates, pool=pooled_sum, missing=_MISSING)
+    return rows_of_methods(analysis, STEAL.name, STEAL.unit, estimates, pool=pooled_sum, missing=_MISSING)
 
 
-METRIC = Metric(
+def compute_share(analysis: Analysis) -> pd.DataFrame:
+    """Rows of scope run and cell."""
+    stolen = {row["run_id"]: row["value"] for row in records(analysis.machine_changes("steal_ns"))}
+    used, _ = total_processes(
+        analysis.measured_processes, analysis.counter_changes("cpu_ns", "process"), missing="CPU time was not read"
+    )
+    pairs = {
+        run_id: (stolen[run_id], estimate.value)
+        for run_id, estimate in used.items()
+        if estimate.available and stolen.get(run_id) is not None
+    }
+    rows = MetricRows(analysis, SHARE.name, SHARE.unit)
+    for run in analysis.usable_runs:
+        rows.add_run(run, _share([pairs[run["run_id"]]] if run["run_id"] in pairs else [], pooled=False))
+    for cell in analysis.lightly_traced_cells:
+        rows.add_cell(cell, _share([pairs[run_id] for run_id in cell.runs if run_id in pairs], pooled=True))
+    return rows.to_frame()
+
+
+def _share(pairs: list[tuple[float, float]], *, pooled: bool) -> Estimate:
+    tops, bottoms = [steal for steal, _ in pairs], [steal + cpu for steal, cpu in pairs]
+    if not sum(bottoms):
+        return _MISSING
+    interval = bootstrap.sum_ratio_interval(tops, bottoms) if pooled else None
+    return measured(sum(tops) / sum(bottoms), "/proc/stat", interval=interval, n=len(pairs))
+
+
+STEAL = Metric(
     name="steal_ns",
     unit="ns",
     better="lower",
@@ -37,4 +66,14 @@ METRIC = Metric(
     summary="CPU time of the machine that the hypervisor gave to others during the runs.",
     method="Difference of /proc/stat's steal over the run window, in ticks of 10 ms. Cell: sum of its runs.",
     compute=compute,
+)
+SHARE = Metric(
+    name="steal_share",
+    unit="share",
+    better="lower",
+    needs=("counters", "processes"),
+    valid_on=LINUX,
+    summary="Which part of the CPU time that the run wanted the hypervisor gave to others.",
+    method="Steal of the machine / (CPU time of the measured processes + steal). Cell: sums over sums.",
+    compute=compute_share,
 )

@@ -1,13 +1,12 @@
-"""Context switches: how often a thread was taken off its CPU, by its own wish (voluntary) or not
-(involuntary).
+"""Context switches: how often a thread left its CPU to wait (voluntary) or was taken off it (involuntary).
 
 getrusage counts them per process: `ru_nvcsw` when a thread blocks, for I/O, a lock, a sleep, or the GIL;
 `ru_nivcsw` when the scheduler ends its turn. Voluntary does not mean I/O: a thread that waits for the GIL
-wakes every 5 ms to ask. Totals are over the main process in the run window and all workers since their birth.
+wakes every 5 ms to request it. Totals are over the main process in the run window and all workers since their birth.
 Rates are made of sums, counts of all runs over seconds (or tasks) of all runs, never averages of rates.
 
 Where the kernel recorded every switch, or the wait probe read a thread's counts at its end, those numbers have rows of
-their own, by thread as well (switches_seen.py).
+their own, by thread as well (by_thread.py).
 
 macOS and Windows: Windows has no such count inside the process; macOS reports every switch as voluntary
 there, so the split between the two is Linux's (and other POSIX systems') only.
@@ -22,54 +21,51 @@ from typing import Any
 import pandas as pd
 
 from tracekit.analysis.metrics import bootstrap
-from tracekit.analysis.metrics.cells.cell_runs import timed_cells, usable_runs
-from tracekit.analysis.metrics.counter_changes import changes
-from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.counters import total_processes
+from tracekit.analysis.metrics.estimate import Estimate, Numbers, Place, measured, unavailable
 from tracekit.analysis.metrics.metric import Metric
-from tracekit.analysis.metrics.process_totals import totals
-from tracekit.analysis.metrics.rows import Numbers, Place, Rows, from_methods
-from tracekit.analysis.metrics.switches.by_thread import by_kernel, by_threads
-from tracekit.analysis.metrics.thread_sums import joined
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.metrics.rows import MetricRows, rows_of_methods
+from tracekit.analysis.metrics.thread_sums import join_methods
 
 SPLIT_ON = ("Linux",)
 """Where the system tells the two kinds of switch apart."""
 
 
-def compute_total(counter: str, tables: Tables) -> pd.DataFrame:
+def compute_total(counter: str, analysis: Analysis) -> pd.DataFrame:
     """Rows of scope thread, process, run and cell, one per method."""
-    return from_methods(tables, counter, "count", _by_method(tables, counter))
+    return rows_of_methods(analysis, counter, "count", list_numbers(analysis, counter))
 
 
-def voluntary(tables: Tables) -> Numbers:
-    """The voluntary switches of each place, by every method that has them."""
-    return _by_method(tables, "voluntary_switches")
-
-
-def _by_method(tables: Tables, counter: str) -> Numbers:
-    runs, places = _counted(tables, counter)
+def list_numbers(analysis: Analysis, counter: str) -> Numbers:
+    """The switches of each place, by every method that has them."""
+    runs, places = _count(analysis, counter)
     counted: dict[Place, Estimate] = {(run_id,): estimate for run_id, estimate in runs.items()}
-    return joined(by_kernel(tables, counter), by_threads(tables, counter), counted, places)
+    return join_methods(*analysis.switch_numbers(counter), counted, places)
 
 
-def compute_rate(counter: str, per: str, tables: Tables) -> pd.DataFrame:
+def compute_rate(counter: str, per: str, analysis: Analysis) -> pd.DataFrame:
     """Rows of scope run and cell; `per` is `s` (of wall) or `task`."""
     unit = "1/s" if per == "s" else "count"
-    rows = Rows(tables, f"{counter}_per_{per}", unit)
-    counts, _ = _counted(tables, counter)
-    runs = {run["run_id"]: run for run in usable_runs(tables)}
+    rows = MetricRows(analysis, f"{counter}_per_{per}", unit)
+    counts, _ = _count(analysis, counter)
+    runs = {run["run_id"]: run for run in analysis.usable_runs}
     bases = {run_id: _base(run, per) for run_id, run in runs.items()}
     for run_id, run in runs.items():
-        rows.run(run, _rate([counts.get(run_id)], [bases[run_id]], per, pooled=False))
-    for cell in timed_cells(tables):
+        rows.add_run(run, _rate([counts.get(run_id)], [bases[run_id]], per, pooled=False))
+    for cell in analysis.timed_cells:
         of_cell = [counts.get(run) for run in cell.runs]
-        rows.cell(cell, _rate(of_cell, [bases[run] for run in cell.runs], per, pooled=True))
-    return rows.frame()
+        rows.add_cell(cell, _rate(of_cell, [bases[run] for run in cell.runs], per, pooled=True))
+    return rows.to_frame()
 
 
-def _counted(tables: Tables, counter: str) -> tuple[dict[str, Estimate], dict[Place, Estimate]]:
-    runs, places = totals(tables, changes(tables, counter, "process"), missing="switches are not counted here")
-    elsewhere = {run["run_id"]: run["os"] for run in usable_runs(tables) if run["os"] not in SPLIT_ON}
+def _count(analysis: Analysis, counter: str) -> tuple[dict[str, Estimate], dict[Place, Estimate]]:
+    runs, places = total_processes(
+        analysis.measured_processes,
+        analysis.counter_changes(counter, "process"),
+        missing="switches are not counted here",
+    )
+    elsewhere = {run["run_id"]: run["os"] for run in analysis.usable_runs if run["os"] not in SPLIT_ON}
     for run_id in runs:
         if run_id in elsewhere:
             runs[run_id] = unavailable(f"{elsewhere[run_id] or 'this system'} does not tell the two kinds apart")

@@ -1,7 +1,7 @@
-"""Report pages: one room per kind of suite. Tables go in, one `PageView` comes out, which every renderer can write.
+"""Report pages: one room per kind of suite. An Analysis goes in, one `PageView` comes out; all renderers can write it.
 
 A workload names its page (`Workload(page=...)`): a name of PAGES, of the entry-point group `tracekit.pages` of an
-installed package, or `module:attribute`. A page is a function (Tables) -> PageView | None; None means that the suite
+installed package, or `module:attribute`. A page is a function (Analysis) -> PageView | None; None means that the suite
 has none of its numbers, and the page that compares models is shown.
 """
 
@@ -15,10 +15,10 @@ from tracekit.core.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracekit.analysis.metrics.analysis import Analysis
     from tracekit.analysis.report.views import PageView
-    from tracekit.analysis.tables import Tables
 
-    Page = Callable[[Tables], PageView | None]
+    Page = Callable[[Analysis], PageView | None]
 
 _HERE = "tracekit.analysis.report.pages"
 

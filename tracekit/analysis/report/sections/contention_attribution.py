@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tracekit.analysis.metrics.cells.cell_runs import records
-from tracekit.analysis.metrics.gil.attribution import blame
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.names import Names
 from tracekit.analysis.report.sections.wait_sites import short_place
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import percent, plural
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import records
 from tracekit.core.units import format_ns
 
 COLUMNS = (
@@ -76,9 +75,9 @@ class AttributionView:
     frame: pd.DataFrame
 
 
-def read_attribution(tables: Tables, run_id: str, names: Names) -> AttributionView | None:
+def read_attribution(analysis: Analysis, run_id: str, names: Names) -> AttributionView | None:
     """The attribution of a run; None where no capture recorded a GIL wait in it."""
-    frame = blame(tables, run_id)
+    frame = analysis.contention_attribution(run_id)
     if frame.empty or not int(frame["wait_ns"].sum()):
         return None
     entries = [

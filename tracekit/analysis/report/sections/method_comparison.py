@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.methods import family
+from tracekit.analysis.metrics.methods import find_family
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import interval_text, range_text, value_text
@@ -55,7 +55,8 @@ def _rows(cell: ReportCell) -> tuple[TableRow, ...]:
             detail=cell.detail,
             fields=(
                 TableField(
-                    main=family(number.method) if number.quality != "bound" else number.method, sub=_capture(number)
+                    main=find_family(number.method) if number.quality != "bound" else number.method,
+                    sub=_capture(number),
                 ),
                 TableField(main=value_text(number), sub=_interval(cell, number), tag=_tag(number)),
                 TableField(main="the best") if number is best else _difference(best, number),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.metrics.gil.wait_stacks import collapsed
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.gil.wait_stacks import collapse_waits
 from tracekit.analysis.report.figures import attribution_matrix, flame
 from tracekit.analysis.report.names import Names
 from tracekit.analysis.report.sections.contention_attribution import (
@@ -18,18 +19,18 @@ from tracekit.analysis.tables import Tables
 COLLAPSED = "wait.collapsed.txt"
 
 
-def run_sections(tables: Tables, run_id: str, names: Names, what: str, first: str = "") -> list[Section]:
+def run_sections(analysis: Analysis, run_id: str, names: Names, what: str, first: str = "") -> list[Section]:
     """Contention attribution and wait sites of one run; a section without data is left out.
 
     `what` stands in the figures; `first`, if any, is the first sentence of each section.
     """
-    sections = (_attribution(tables, run_id, names, what, first), _sites(tables, run_id, first))
+    sections = (_attribution(analysis, run_id, names, what, first), _sites(analysis.tables, run_id, first))
     return [section for section in sections if section is not None]
 
 
-def _attribution(tables: Tables, run_id: str, names: Names, what: str, first: str) -> Section | None:
-    view = read_attribution(tables, run_id, names)
-    stacks = collapsed(tables, run_id)
+def _attribution(analysis: Analysis, run_id: str, names: Names, what: str, first: str) -> Section | None:
+    view = read_attribution(analysis, run_id, names)
+    stacks = collapse_waits(analysis, run_id)
     drawn: list[FigureView] = [] if view is None else [attribution_matrix.figure(view, what)]
     flames = flame.figure(stacks, what)
     drawn += [] if flames is None else [flames]

@@ -27,25 +27,24 @@ def _hand_over():
     return here
 
 
-def _trace(folder, measure):
+def _trace(path, measure):
     """Start the tracer of inside/viztracer.py, which is read by its path: tracekit is not on the program's path."""
-    marker = os.path.join(folder, "%d" % os.getpid())
     try:
         import importlib.util
 
-        path = os.path.join(measure, "inside", "viztracer.py")
-        found = importlib.util.spec_from_file_location("_tracekit_viztracer_inside", path)
+        source = os.path.join(measure, "inside", "viztracer.py")
+        found = importlib.util.spec_from_file_location("_tracekit_viztracer_inside", source)
         module = importlib.util.module_from_spec(found)
         sys.modules[found.name] = module
         found.loader.exec_module(module)
-        module.trace_program(folder, os.environ.get("TRACEKIT_VIZTRACER_PACKAGES", ""))
+        module.trace_program(path, os.environ.get("TRACEKIT_VIZTRACER_PACKAGES", ""))
     except Exception:
-        with open(marker + ".without", "w") as file:
+        with open(os.path.join(os.path.dirname(path), "%d.without" % os.getpid()), "w") as file:
             file.write(sys.executable or "")
 
 
 _here = _hand_over()
-if os.path.isdir(os.environ.get("TRACEKIT_VIZTRACER", "")):
+if os.path.isdir(os.path.dirname(os.environ.get("TRACEKIT_VIZTRACER", ""))):
     try:
         _trace(os.environ["TRACEKIT_VIZTRACER"], os.path.dirname(os.path.dirname(_here)))
     except Exception:

@@ -1,4 +1,4 @@
-"""What the operating system counted, read inside the measured process: stdlib only, and nothing that gives up the GIL
+"""Counters of the operating system, read inside the measured process: stdlib only, and nothing that gives up the GIL
 while a task runs.
 
 Two moments have two prices. `task_reading` is taken twice per task on the task's own thread: plain system calls
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class CounterSource:
-    """A way of reading counters. `name` is stored with every reading."""
+    """Reads counters of the operating system. `name` is stored with every reading."""
 
     name = ""
 

@@ -1,7 +1,7 @@
 """fork, spawn, forkserver: concurrent.futures.ProcessPoolExecutor with an explicit start method.
 
 How the processes' starts are stamped is in stamped.py. The executor's own module is imported here by a spawned worker
-as well, which costs it nothing: the worker's main loop lives in it.
+as well, which costs it nothing: the worker's main loop is in it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Processes(Model):
             if work.window_ends(part, joined=False):
                 work.writer.end_window()
         finally:
-            asked = time.monotonic_ns()
+            requested = time.monotonic_ns()
             # After a task raised, the rest is not worth waiting for.
             pool.shutdown(wait=True, cancel_futures=True)
             joined = time.monotonic_ns()
-            work.writer.write_span("shutdown", asked, joined)
+            work.writer.write_span("shutdown", requested, joined)
             work.writer.write_submits(submits)
         stamped.record(part, had_ns, joined)
         if work.window_ends(part, joined=True):
@@ -64,11 +64,12 @@ def _done(pool: ProcessPoolExecutor, work: Work, part: Round, submits: list[tupl
 
 def _counted(pool: ProcessPoolExecutor, work: Work, part: Round) -> list[Any]:
     """The same, with what pickling costs."""
-    from tracekit.measure.inside.pickling import Counting, run_packed  # noqa: PLC0415 - as above
+    from tracekit.measure.inside.pickling import PickleCounter, run_pickled_task  # noqa: PLC0415 - as above
 
-    counting = Counting(work.writer)
+    counting = PickleCounter(work.writer)
     futures = [
-        (index, pool.submit(run_packed, work.task, index, counting.pack(index, item))) for index, item in part.items
+        (index, pool.submit(run_pickled_task, work.task, index, counting.pack(index, item)))
+        for index, item in part.items
     ]
     return [counting.unpack(index, future.result()) for index, future in futures]
 

@@ -1,8 +1,8 @@
 """raw-fork, raw-spawn, raw-forkserver: multiprocessing.Process itself, without a pool.
 
 Each worker gets its share of the items with the process object, every n-th of them, and sends all its results through
-a pipe of its own before it ends. Nobody hands out tasks one by one: what is saved is the pool's queues and threads,
-and what is lost is balance.
+a pipe of its own before it ends. No task is handed out singly: that saves the pool's queues and threads,
+and costs balance.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def do_share(pipe: Connection, task: Callable[[Any], Any], share: Sequence[tuple[int, Any]], stay: bool) -> None:
-    """What a worker runs. Sends ("results", list) or ("error", exception); `stay`: until it is told to go."""
+    """What a worker runs. Sends ("results", list) or ("error", exception); with `stay` it then waits for a message."""
     from tracekit.measure.inside.stream_writer import run_task  # noqa: PLC0415 - a spawned worker must not pay for it before its stamp
 
     try:
@@ -60,23 +60,23 @@ class RawProcesses(Model):
                 process.start()
                 theirs.close()
             for process, pipe in workers:
-                results.update(_received(process, pipe))
+                results.update(_receive_results(process, pipe))
             had_ns = time.monotonic_ns()
             if work.window_ends(part, joined=False):
                 work.writer.end_window()
         finally:
-            asked = time.monotonic_ns()
+            requested = time.monotonic_ns()
             for process, pipe in workers:
                 _end(process, pipe, killed=had_ns is None, stays=work.warmup)
             joined = time.monotonic_ns()
-            work.writer.write_span("shutdown", asked, joined)
+            work.writer.write_span("shutdown", requested, joined)
         stamped.record(part, had_ns, joined)
         if work.window_ends(part, joined=True):
             work.writer.end_window()
         return [results[index] for index, _ in part.items]
 
 
-def _received(process: Any, pipe: Connection) -> list[tuple[int, Any]]:
+def _receive_results(process: Any, pipe: Connection) -> list[tuple[int, Any]]:
     """The worker's results. Raises what a task raised, and RuntimeError for a worker that died."""
     try:
         kind, value = pipe.recv()

@@ -75,11 +75,11 @@ class RawThreads(Model):
             if work.window_ends(part, joined=False):
                 cpu = work.writer.end_window()
         finally:
-            asked = now_ns()
+            requested = now_ns()
             for worker in workers:
                 worker.end()
             joined = now_ns()
-            work.writer.write_span("shutdown", asked, joined)
+            work.writer.write_span("shutdown", requested, joined)
         _record(work, part, workers, cpu, had_ns, joined)
         if work.window_ends(part, joined=True):
             work.writer.end_window()

@@ -19,7 +19,7 @@ class Serial(Model):
     def run(self, work: Work) -> list[Any]:
         results = [run_task(work.task, index, item) for part in work.rounds() for index, item in part.items]
         work.writer.end_window()
-        # There is nobody to join; the empty span keeps the records of all models alike.
+        # There is no worker to join; the empty span keeps the records of all models alike.
         ended = now_ns()
         work.writer.write_span("shutdown", ended, ended)
         return results

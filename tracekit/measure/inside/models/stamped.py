@@ -1,7 +1,7 @@
 """Processes whose start is stamped without touching multiprocessing.
 
-A context is made whose processes are subclasses of the start method's own `Process`. `start` notes when the worker was
-asked for, in the parent; the note travels with the process object, by memory or by pickle. In the worker
+A context is made whose processes are subclasses of the start method's own `Process`. `start` stamps the request of the
+worker, in the parent; the stamp travels with the process object, by memory or by pickle. In the worker
 `__setstate__`, the last step of unpickling, and `run`, the first code of ours there, each stamp their own moment. The
 beginning and end of the main module, which spawn and forkserver import again, are stamped in measure.py.
 

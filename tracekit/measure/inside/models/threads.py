@@ -1,4 +1,4 @@
-"""threads: concurrent.futures.ThreadPoolExecutor, the way most programs use threads."""
+"""threads: concurrent.futures.ThreadPoolExecutor, which most programs use threads by."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def _round(work: Work, part: Round) -> list[Any]:
         cpu = work.writer.end_window() if work.window_ends(part, joined=False) else {}
         ended = now_ns()
     finally:
-        asked = now_ns()
+        requested = now_ns()
         # After a task raised, the rest is not worth waiting for.
         pool.shutdown(wait=True, cancel_futures=True)
         joined = now_ns()
-        work.writer.write_span("shutdown", asked, joined)
+        work.writer.write_span("shutdown", requested, joined)
     work.writer.write_submits(submits)
     # A pool starts its threads one after another, so the k-th request is the k-th tid: Linux gives rising ids, and a
     # wrapped counter would at worst swap the stamps of two workers.
@@ -77,29 +77,29 @@ def _round(work: Work, part: Round) -> list[Any]:
     if work.window_ends(part, joined=True):
         work.writer.end_window()
     if work.warmup:
-        _count_pickling(work, part, results)
+        _measure_pickling(work, part, results)
     return results
 
 
-def _count_pickling(work: Work, part: Round, results: list[Any]) -> None:
-    """What processes would pay."""
-    from tracekit.measure.inside.pickling import Counting  # noqa: PLC0415 - pickle is nothing that threads need
+def _measure_pickling(work: Work, part: Round, results: list[Any]) -> None:
+    """Measure what pickling would cost if the workers were processes."""
+    from tracekit.measure.inside.pickling import PickleCounter  # noqa: PLC0415 - pickle is nothing that threads need
 
-    counting = Counting(work.writer)
+    counting = PickleCounter(work.writer)
     for (index, item), result in zip(part.items, results):
-        # One that cannot go is enough to know.
-        if not counting.within(index, item, result):
+        # One that cannot be pickled is enough.
+        if not counting.measure_here(index, item, result):
             break
 
 
 def _submit(
     pool: ThreadPoolExecutor, work: Work, part: Round
 ) -> tuple[list[Future[Any]], list[int], list[tuple[int, int, int]]]:
-    """Submit all items. Returns the futures, when each worker thread was asked for, and (item, before, after) of each
+    """Submit all items. Returns the futures, when each worker thread was requested, and (item, before, after) of each
     submit.
 
-    The pool starts a thread inside a `submit` that finds no idle worker, and tells nobody. Counting the process's
-    threads around the submit does, without the pool's private parts.
+    The pool starts a thread inside a `submit` that finds no idle worker, and does not report it. The number of
+    threads before and after the submit does, without the pool's private attributes.
     """
     futures = []
     requests: list[int] = []

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.cells import START_METHODS, CellGroup, Number, ReportCell
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults.cases import FaultCase, find_cases, find_matrices
 from tracekit.analysis.report.pages.faults.page import matrix_figures
 from tracekit.analysis.report.views import LegendItem, PageView, RowGroup, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import interval_text, plural, value_text
-from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_bytes
 
 HOLDS, CAVEAT, NOT, UNKNOWN = "holds", "holds with a caveat", "does not hold here", "not measured"
@@ -310,8 +310,9 @@ def judge_claims(found: Sequence[CellGroup]) -> list[dict[str, str]]:
     ]
 
 
-def build_page(tables: Tables) -> PageView | None:
+def build_page(analysis: Analysis) -> PageView | None:
     """The claims, and the fault matrix that two of them are judged by; None for a suite without cells."""
+    tables = analysis.tables
     found = groups(tables)
     own = tuple(group for group in found if group.cells)
     if not own:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from tracekit.analysis.metrics.predict.break_even import Terms, task_length
+from tracekit.analysis.metrics.predict.break_even_terms import BreakEvenTerms, find_task_length
 from tracekit.analysis.metrics.predict.prediction import POOLS
 from tracekit.analysis.report.cells import ReportCell
 from tracekit.analysis.report.figures import style
@@ -23,7 +23,7 @@ _SHADES = {"fork": "#d6e6f2", "forkserver": "#a9cbe4", "spawn": "#7aaed3"}
 _POINTS = 400
 
 
-def figure(base: ReportCell, terms: Sequence[Terms]) -> FigureView | None:
+def figure(base: ReportCell, terms: Sequence[BreakEvenTerms]) -> FigureView | None:
     """Of the rounds of one cell of threads; None where processes never pay."""
     curves = {model: curve for model in POOLS if (curve := _curve(terms, model)) is not None}
     if not curves:
@@ -75,11 +75,13 @@ def _round(text: str) -> str:
     return text.replace(".00 ", " ").replace(".0 ", " ")
 
 
-def _curve(terms: Sequence[Terms], model: str) -> list[float] | None:
+def _curve(terms: Sequence[BreakEvenTerms], model: str) -> list[float] | None:
     """The median of the rounds for each payload; None where one of them says never."""
     found = []
     for payload in _PAYLOADS:
-        lengths = [task_length(item, model, payload=payload, points=_POINTS) for item in terms if model in item.pools]
+        lengths = [
+            find_task_length(item, model, payload=payload, points=_POINTS) for item in terms if model in item.pools
+        ]
         known = [length for length in lengths if length is not None]
         if not known or len(known) < len(lengths):
             return None

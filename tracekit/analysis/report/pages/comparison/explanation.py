@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracekit.analysis.metrics.once import remembering
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.predict import break_even, prediction
-from tracekit.analysis.metrics.predict.task_demand import NO_WARMUP
+from tracekit.analysis.metrics.predict.break_even_terms import NO_COSTS
+from tracekit.analysis.metrics.predict.task_demand import BASE, NO_WARMUP
 from tracekit.analysis.report.cells import CellGroup
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.comparison import what_if as follows
@@ -37,13 +38,13 @@ def explain(tables: Tables, topic: str) -> Explanation:
     """Raises UsageError for an unknown topic, NothingToDo where the suite says nothing of it."""
     if topic not in follows.TOPICS:
         raise UsageError(f"unknown topic {topic!r}: known are {', '.join(follows.TOPICS)}", "tracekit explain --help")
-    with remembering():
-        found = groups(tables)
-        table = follows.by_topic(tables, found).get(topic)
+    analysis = Analysis(tables)
+    found = groups(tables)
+    table = follows.by_topic(analysis, found).get(topic)
     suite_id, workload = tables.suite.get("suite_id"), tables.suite.get("workload")
     if table is None:
         why = _why(found)
-        again = why == prediction.NO_COSTS.reason or why in (NO_THREADS, NO_WARMUP)
+        again = why == NO_COSTS.reason or why in (NO_THREADS, NO_WARMUP)
         remedy = f"tracekit run {workload} --models threads" if again else f"tracekit report {suite_id}"
         raise NothingToDo(f"{suite_id} says nothing of it: {why}", remedy)
     names = _metrics(topic)
@@ -53,7 +54,7 @@ def explain(tables: Tables, topic: str) -> Explanation:
     told = of_cells[of_cells["quality"] != "unavailable"]
     return Explanation(
         title=table.title,
-        sentences=follows.sentences(tables, found) if topic == follows.BREAK_EVEN else (),
+        sentences=follows.sentences(analysis, found) if topic == follows.BREAK_EVEN else (),
         table=table,
         how=follows.HOW[topic],
         metrics=json.loads(told.to_json(orient="records", double_precision=15)),
@@ -73,6 +74,6 @@ def _why(found: Sequence[CellGroup]) -> str:
     """Why nothing could be predicted."""
     for group in found:
         for cell in group.cells:
-            if cell.model == prediction.BASE:
+            if cell.model == BASE:
                 return cell.number(prediction.metric_name("fork")).reason or "nothing was predicted"
     return NO_THREADS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tracekit.analysis.metrics.cells.cell_runs import records
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report import environment
 from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.diagnostics import find_diagnostics
@@ -30,12 +30,13 @@ from tracekit.analysis.report.sections.pickling import pickling_table
 from tracekit.analysis.report.sections.run_waits import run_sections
 from tracekit.analysis.report.shares import gil_wait
 from tracekit.analysis.report.views import FigureGroup, PageView, Section, table_section
-from tracekit.analysis.tables import CELL, Tables
+from tracekit.analysis.tables import CELL, Tables, records
 from tracekit.bundle.names import UNTRACED, is_light, split_capture
 
 
-def build_page(tables: Tables) -> PageView:
+def build_page(analysis: Analysis) -> PageView:
     """Models compared with serial and with one another, by group of operating system and interpreter."""
+    tables = analysis.tables
     found = groups(tables)
     own = tuple(group for group in found if group.cells or group.traced)
     named = tables.suite.get("workload")
@@ -47,7 +48,7 @@ def build_page(tables: Tables) -> PageView:
         by_workers=summary.tables_by_workers(own),
         captures=summary.captures_table(own),
         figures=_figures(own, workload),
-        sections=_sections(tables, own, workload),
+        sections=_sections(analysis, own, workload),
         diagnostics=find_diagnostics(own),
         methods=methods(found),
     )
@@ -68,19 +69,20 @@ def _figures(own: tuple[CellGroup, ...], workload: str) -> tuple[FigureGroup, ..
     return tuple(blocks)
 
 
-def _sections(tables: Tables, own: tuple[CellGroup, ...], workload: str) -> tuple[Section, ...]:
+def _sections(analysis: Analysis, own: tuple[CellGroup, ...], workload: str) -> tuple[Section, ...]:
     """The observations, the GIL of every model, and one run of the model that waits for it most in detail."""
     sections = [
         table_section("observed", "Observations", observed_table(own), in_terminal=True),
         table_section("gil", "The GIL", gil_table(own)),
     ]
+    tables = analysis.tables
     chosen = _most_contended(tables, own)
     if chosen is not None:
         cell, run = chosen
         what = f"{workload}, {cell.counted}, one run with capture {run['capture']}"
         run_id = str(run["run_id"])
-        sections += run_sections(tables, run_id, names_of(tables, run_id), what, f"This is {what}.")
-    sections.append(what_if.section(tables, own))
+        sections += run_sections(analysis, run_id, names_of(tables, run_id), what, f"This is {what}.")
+    sections.append(what_if.section(analysis, own))
     sections.append(table_section("pickling", "Communication with the workers", pickling_table(own)))
     sections.append(table_section("method-comparison", "Method comparison", comparison_table(own)))
     return tuple(section for section in sections if section is not None)

@@ -7,8 +7,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells.speedup import SAME_WORK
 from tracekit.analysis.metrics.predict import break_even, prediction
+from tracekit.analysis.metrics.predict.break_even_terms import BreakEvenTerms
+from tracekit.analysis.metrics.predict.task_demand import BASE
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.environment import environments
 from tracekit.analysis.report.pages.comparison import break_even_figure as regions
@@ -23,7 +26,7 @@ from tracekit.analysis.report.views import (
     TableView,
 )
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
-from tracekit.analysis.tables import CELL, Tables
+from tracekit.analysis.tables import CELL
 from tracekit.core.units import format_ns
 
 SLUG = "follows"
@@ -57,43 +60,43 @@ _DEFAULT_OF = {
 }
 
 
-def section(tables: Tables, groups: Sequence[CellGroup]) -> Section | None:
+def section(analysis: Analysis, groups: Sequence[CellGroup]) -> Section | None:
     """None where there was nothing to predict from, and for programs."""
     with_base = [(group, base) for group in groups if (base := _base(group)) is not None and _told(base)]
     if not with_base:
         return None
-    drawn = [regions.figure(base, terms) for _, base in with_base if (terms := _terms(tables, base))]
+    drawn = [regions.figure(base, terms) for _, base in with_base if (terms := _terms(analysis, base))]
     figures = [item for item in drawn if item is not None]
     return Section(
         slug=SLUG,
         title="What follows",
-        sentences=sentences(tables, groups),
+        sentences=sentences(analysis, groups),
         lead=len(with_base),
         figures=FigureGroup(label="", figures=_numbered(figures), missing=()) if figures else None,
-        tables=tuple(by_topic(tables, groups).values()),
+        tables=tuple(by_topic(analysis, groups).values()),
     )
 
 
-def by_topic(tables: Tables, groups: Sequence[CellGroup]) -> dict[str, TableView]:
+def by_topic(analysis: Analysis, groups: Sequence[CellGroup]) -> dict[str, TableView]:
     """Topic -> its table, of those that there is something to say about."""
     made = {
         PREDICTION: _predictions(groups),
         BREAK_EVEN: _break_evens(groups),
-        START_METHODS: _start_methods(tables, groups),
+        START_METHODS: _start_methods(analysis, groups),
     }
     return {topic: table for topic, table in made.items() if table is not None}
 
 
-def sentences(tables: Tables, groups: Sequence[CellGroup]) -> tuple[str, ...]:
+def sentences(analysis: Analysis, groups: Sequence[CellGroup]) -> tuple[str, ...]:
     """One per group that there is something to predict from."""
     several = len(groups) > 1
     found = [(group, base) for group in groups if (base := _base(group)) is not None and _told(base)]
     return tuple(
-        f"{f'{group.label}: ' if several else ''}{_sentence(base, _terms(tables, base))}" for group, base in found
+        f"{f'{group.label}: ' if several else ''}{_sentence(base, _terms(analysis, base))}" for group, base in found
     )
 
 
-def _sentence(base: ReportCell, terms: Sequence[break_even.Terms]) -> str:
+def _sentence(base: ReportCell, terms: Sequence[BreakEvenTerms]) -> str:
     """From which task on processes pay, in words."""
     known = [
         (model, number)
@@ -118,7 +121,7 @@ def _with_interval(number: Number) -> str:
 
 def _base(group: CellGroup) -> ReportCell | None:
     """Threads at the most workers, which all of this is told from."""
-    found = [cell for cell in group.cells if cell.model == prediction.BASE]
+    found = [cell for cell in group.cells if cell.model == BASE]
     return max(found, key=lambda cell: cell.workers) if found else None
 
 
@@ -126,9 +129,9 @@ def _told(base: ReportCell) -> bool:
     return any(base.number(prediction.metric_name(model)).available for model in prediction.PREDICTED)
 
 
-def _terms(tables: Tables, base: ReportCell) -> tuple[break_even.Terms, ...]:
+def _terms(analysis: Analysis, base: ReportCell) -> Sequence[BreakEvenTerms]:
     key = tuple(getattr(base, name) for name in CELL)
-    found = break_even.terms_by_round(tables).get(key, ())
+    found = analysis.break_even_terms.get(key, ())
     return () if isinstance(found, str) else found
 
 
@@ -265,14 +268,14 @@ def _why_none(groups: Sequence[CellGroup]) -> tuple[LegendItem, ...]:
     return (LegendItem(mark=_NONE, text="; ".join(reasons)),) if reasons else ()
 
 
-def _start_methods(tables: Tables, groups: Sequence[CellGroup]) -> TableView | None:
+def _start_methods(analysis: Analysis, groups: Sequence[CellGroup]) -> TableView | None:
     rows: dict[str, tuple[TableRow, ...]] = {}
     for group in groups:
         base = _base(group)
         if base is None:
             continue
         walls = {model: _wall(group, base, model) for model in prediction.POOLS}
-        default = _default(tables, group)
+        default = _default(analysis, group)
         rows[group.label] = tuple(
             _method_row(model, base, wall, _more(group, base, model, default))
             for model, wall in walls.items()
@@ -337,9 +340,9 @@ def _method_row(model: str, base: ReportCell, wall: tuple[Number, bool], more: s
     )
 
 
-def _default(tables: Tables, group: CellGroup) -> str:
+def _default(analysis: Analysis, group: CellGroup) -> str:
     """What multiprocessing does in that interpreter where nobody says otherwise."""
-    for item in environments(tables.suite):
+    for item in environments(analysis.suite):
         python = item.get("python")
         if item.get("python_label") in (None, group.python) and isinstance(python, dict):
             return str(python.get("start_method_default") or "")

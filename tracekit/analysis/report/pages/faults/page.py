@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults import matrix_figure
 from tracekit.analysis.report.pages.faults.cases import OUTCOMES, FaultCase, FaultMatrix, find_matrices
@@ -21,7 +22,6 @@ from tracekit.analysis.report.views import (
     Verdict,
 )
 from tracekit.analysis.report.wording import plural
-from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_ns
 
 DIAGNOSTICS = (
@@ -33,8 +33,9 @@ DIAGNOSTICS = (
 )
 
 
-def build_page(tables: Tables) -> PageView | None:
+def build_page(analysis: Analysis) -> PageView | None:
     """None for a suite without cases."""
+    tables = analysis.tables
     found = groups(tables)
     matrices = find_matrices(found)
     if not matrices:

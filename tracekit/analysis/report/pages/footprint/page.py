@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.footprint import memory_figure
@@ -26,7 +27,6 @@ from tracekit.analysis.report.views import (
     Verdict,
 )
 from tracekit.analysis.report.wording import interval_text, value_text
-from tracekit.analysis.tables import Tables
 
 PHASES = {
     "up": "Started",
@@ -63,8 +63,9 @@ DIAGNOSTICS = (
 _OF_THREADS = "Of a thread: the growth of the program."
 
 
-def build_page(tables: Tables) -> PageView | None:
+def build_page(analysis: Analysis) -> PageView | None:
     """None for a suite without footprints."""
+    tables = analysis.tables
     found = groups(tables)
     footprints = find_footprints(found)
     if not footprints:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.ipc import round_trip_figure
 from tracekit.analysis.report.pages.ipc.channels import (
@@ -29,7 +30,6 @@ from tracekit.analysis.report.views import (
     Verdict,
 )
 from tracekit.analysis.report.wording import interval_text, value_text
-from tracekit.analysis.tables import Tables
 from tracekit.core.units import format_bytes
 
 _KINDS = {
@@ -58,8 +58,9 @@ DIAGNOSTICS = (
 )
 
 
-def build_page(tables: Tables) -> PageView | None:
+def build_page(analysis: Analysis) -> PageView | None:
     """None for a suite without round trips."""
+    tables = analysis.tables
     found = groups(tables)
     channels = find_channels(found)
     if not channels:

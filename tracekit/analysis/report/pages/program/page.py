@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import OPEN_NS
 from tracekit.analysis.report import environment
 from tracekit.analysis.report.grouping import groups
@@ -19,7 +20,6 @@ from tracekit.analysis.report.sections.method_comparison import comparison_table
 from tracekit.analysis.report.sections.run_waits import run_sections
 from tracekit.analysis.report.views import PageView, Section, table_section
 from tracekit.analysis.report.wording import listed
-from tracekit.analysis.tables import Tables
 from tracekit.bundle.names import PY_SPY, SEE_WAITS, UNTRACED, VIZTRACER, split_capture
 from tracekit.core.units import format_ns
 
@@ -33,14 +33,15 @@ _UNEXPLAINED = 0.02
 _MOST_NAMED = 4
 
 
-def build_page(tables: Tables) -> PageView | None:
+def build_page(analysis: Analysis) -> PageView | None:
     """None for a suite without a recorded program."""
+    tables = analysis.tables
     program = read_program(tables)
     if program is None:
         return None
     found = groups(tables)
     what = f"{program.name}, {environment.began(tables.suite) or 'one run'}"
-    sections: list[Section | None] = [*run_sections(tables, program.run_id, program.names, what)]
+    sections: list[Section | None] = [*run_sections(analysis, program.run_id, program.names, what)]
     if not SEE_WAITS & split_capture(str(program.run["capture"])):
         sections.append(_no_waits(program))
     sections.append(table_section("gil", "The GIL", gil_table(found)))

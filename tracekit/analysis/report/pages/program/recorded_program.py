@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.metrics.ledger import parts as ledger_parts
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.fields import GIL_WAIT_AS_PART, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
@@ -20,7 +19,7 @@ from tracekit.analysis.report.names import Names, names_of
 from tracekit.analysis.report.places import Numbers, Place, number_at, places_of
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import percent, plural, value_text
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.names import PROGRAM
 from tracekit.core.units import format_ns
 

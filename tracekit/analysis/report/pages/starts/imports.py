@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tracekit.analysis.metrics.cells.cell_runs import records
 from tracekit.analysis.report.views import RowGroup, Section, TableField, TableRow, TableView
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.core.units import format_ns
 
 _MOST = 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES, metric_name
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.grouping import groups
@@ -31,7 +32,6 @@ from tracekit.analysis.report.views import (
     table_section,
 )
 from tracekit.analysis.report.wording import interval_text, listed, value_text
-from tracekit.analysis.tables import Tables
 
 _WORKERS = {"fork": "a forked process", "forkserver": "a process of the fork server", "spawn": "a spawned process"}
 
@@ -49,8 +49,9 @@ DIAGNOSTICS = (
 )
 
 
-def build_page(tables: Tables) -> PageView | None:
+def build_page(analysis: Analysis) -> PageView | None:
     """None for a suite in which no worker was followed from request to join."""
+    tables = analysis.tables
     found = groups(tables)
     own = tuple(group for group in found if started_cells(group))
     if not own:

@@ -1,0 +1,127 @@
+"""Context switches, run-queue wait and migrations from the kernel's record and from thread ends, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.table_factory import MS, Maker, full_run
+from tests.unit.analysis.metrics.metric_rows import all_rows, ends, one_row
+from tests.unit.analysis.metrics.watched_program import Program
+
+
+def scheduled() -> Program:
+    """Thread 7 waits for the GIL from 10 to 27 ms, waking once to ask, then is preempted and at last blocks. The kernel
+    sees the switches only: this Python has no symbols."""
+    program = Program(capture="waits+kernel")
+    facts = {"severity": "info", "text": "", "remedy": ""}
+    program.maker.row("notices", run_id=program.run["run_id"], code="kernel-no-symbols", **facts)
+    program.thread(7, cpu_ms=50, voluntary_switches=9, involuntary_switches=4, run_queue_wait_ns=11 * MS)
+    program.thread(8, cpu_ms=50, voluntary_switches=1, involuntary_switches=0, run_queue_wait_ns=0)
+    program.scheduled(7, ("running", 11), ("sleeping", 4), ("running", 1), ("sleeping", 6), ("runnable", 4))
+    program.scheduled(7, ("running", 14), ("runnable", 6), start_ms=26, cpu=1)
+    program.scheduled(7, ("running", 4), ("disk", 10), ("running", 30), ("sleeping", 10), start_ms=46)
+    program.scheduled(8, ("running", 100))
+    program.wait(7, "gil", 10, 27)
+    return program
+
+
+def test_switches_of_the_kernels_record() -> None:
+    tables = scheduled().tables()
+    voluntary = all_rows(tables, "voluntary_switches", scope="thread", tid=7)
+    assert [(row["method"], row["value"]) for row in voluntary] == [
+        ("kernel-sched", 4),
+        ("waits-probe, thread ends", 9),
+    ]
+    assert [row["value"] for row in all_rows(tables, "involuntary_switches", scope="run")] == [1, 4]
+    # Thread 8 ends its record running, beside the next thread's lane: no switch.
+    assert all_rows(tables, "voluntary_switches", scope="thread", tid=8)[0]["value"] == 0
+
+
+def test_waking_to_ask_for_the_gil_is_told_from_other_switches() -> None:
+    tables = scheduled().tables()
+    waiters = all_rows(tables, "gil_waiter_switches", scope="run")
+    # By the probe alone 17 ms are 4 intervals of 5 ms begun.
+    assert [(row["method"].split(",")[0], row["value"], row["quality"]) for row in waiters] == [
+        ("kernel-sched", 2, "measured"),
+        ("waits-probe", 4, "estimated"),
+    ]
+    others = all_rows(tables, "other_voluntary_switches", scope="run")
+    assert [(row["value"], row["quality"]) for row in others] == [(2, "measured"), (6, "estimated")]
+
+
+def test_run_queue_wait_and_migrations() -> None:
+    tables = scheduled().tables()
+    waits = all_rows(tables, "run_queue_wait_ns", scope="run")
+    assert [(row["method"], row["value"] / MS) for row in waits] == [
+        ("kernel-sched", 10),
+        ("waits-probe, thread ends", 11),
+    ]
+    # 0 to 1 and back.
+    assert one_row(tables, "cpu_migrations", scope="run")["value"] == 2
+    assert one_row(tables, "cpu_migrations", scope="thread", tid=8)["value"] == 0
+
+
+def test_a_thread_without_its_end_leaves_the_run_without_that_count() -> None:
+    program = Program()
+    program.thread(7, voluntary_switches=9)
+    program.thread(8, voluntary_switches=None)
+    tables = program.tables()
+    assert one_row(tables, "voluntary_switches", scope="run")["quality"] == "unavailable"
+    assert one_row(tables, "voluntary_switches", scope="thread", tid=7)["value"] == 9
+
+
+def test_untraced_runs_have_none_of_it() -> None:
+    maker = Maker()
+    full_run(maker, "threads", task_ns=20 * MS)
+    for metric in ("gil_waiter_switches", "other_voluntary_switches", "cpu_migrations", "gil_hold_ns", "lock_wait_ns"):
+        row = one_row(maker.tables(), metric, scope="cell")
+        assert (row["quality"], "capture" in row["reason"]) == ("unavailable", True)
+
+
+def test_steal_share_is_of_what_was_wanted() -> None:
+    maker = Maker()
+    for repeat, stolen in enumerate((0, 30), 1):
+        run = maker.run("serial", 100 * MS, repeat=repeat)
+        maker.counter(run, run["main_pid"], "steal_ns", 0, stolen * MS, scope="machine")
+        maker.counter(run, run["main_pid"], "cpu_ns", 0, 60 * MS)
+    assert [row["value"] for row in all_rows(maker.tables(), "steal_share", scope="run")] == [0, pytest.approx(1 / 3)]
+    assert one_row(maker.tables(), "steal_share", scope="cell")["value"] == pytest.approx(30 / 150)
+
+
+def test_probe_effect_of_repeated_light_captures_resamples_both() -> None:
+    maker = Maker()
+    for repeat, (plain, watched) in enumerate(((100, 101), (110, 112), (120, 119), (130, 133), (150, 150)), 1):
+        maker.run("fork", plain * MS, repeat=repeat)
+        maker.run("fork", watched * MS, repeat=repeat, capture="waits")
+    row = one_row(maker.tables(), "probe_effect")
+    assert (row["capture"], row["n"], row["method"], row["quality"]) == ("waits", 5, "ratio of medians", "measured")
+    lower, value, upper = ends(row)
+    assert value == pytest.approx(119 / 120)
+    # Both vary by chance between their least and their most.
+    assert 101 / 150 <= lower < value < upper <= 150 / 100
+
+
+def test_a_program_has_no_probe_effect_to_speak_of() -> None:
+    program = Program()
+    assert all_rows(program.tables(), "probe_effect") == []
+    assert all_rows(program.tables(), "speedup") == []
+
+
+def test_the_switch_that_begins_a_wait_is_in_it() -> None:
+    """A thread that was preempted on its way into take_gil waits from its first sleep on."""
+    program = Program(capture="kernel")
+    program.thread(7, cpu_ms=50)
+    program.scheduled(7, ("running", 10), ("runnable", 5), ("running", 1), ("sleeping", 10), ("running", 74))
+    program.wait(7, "gil", 16, 27, method="kernel-uprobe")
+    assert one_row(program.tables(), "gil_waiter_switches", scope="run")["value"] == 1
+    assert one_row(program.tables(), "other_voluntary_switches", scope="run")["value"] == 0
+
+
+def test_estimates_without_an_interval_get_that_of_their_spread() -> None:
+    maker = Maker()
+    for repeat, waits in enumerate((10, 20, 30, 40, 100), 1):
+        run = full_run(maker, "threads", task_ns=200 * MS, capture="waits", repeat=repeat)
+        for number in range(waits):
+            maker.wait(run, run["main_pid"], run["main_pid"] + 1, "gil", run["start_ns"] + (1 + number) * MS, MS // 2)
+    row = one_row(maker.tables(), "gil_waiter_switches", scope="cell")
+    assert (ends(row), row["quality"], row["n"]) == ((10, 30, 100), "estimated", 5)

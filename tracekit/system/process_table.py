@@ -1,0 +1,108 @@
+"""The processes of this machine: finding, signalling and reading them. The only module that imports psutil.
+
+A process that ended meanwhile is no error anywhere here: it has no children and no memory, and no signal reaches it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+
+
+class RunningProcess:
+    """One process, told apart from a later one of the same id."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    def is_running(self) -> bool:
+        """Whether it still runs. An orphan stays a zombie until init reaps it: it holds nothing any more."""
+        try:
+            return bool(self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.Error:
+            return False
+
+    def children(self, *, recursive: bool = False) -> list[RunningProcess]:
+        """Its children; with `recursive` all its descendants."""
+        try:
+            return [RunningProcess(child) for child in self._process.children(recursive=recursive)]
+        except psutil.Error:
+            return []
+
+    def command_line(self) -> list[str]:
+        """The words that it was started with."""
+        try:
+            return list(self._process.cmdline())
+        except psutil.Error:
+            return []
+
+    def read_memory(self) -> dict[str, int]:
+        """Private (`uss`) and proportional (`pss`) bytes, those that this system knows.
+
+        Never RSS, which counts shared pages once per process. Source: psutil's memory_full_info, on Linux
+        /proc/<pid>/smaps_rollup.
+        """
+        try:
+            memory = self._process.memory_full_info()
+        except psutil.Error:
+            return {}
+        return {name: int(getattr(memory, name)) for name in ("uss", "pss") if hasattr(memory, name)}
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        try:
+            self._process.send_signal(number)
+        except psutil.Error:
+            return
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+
+
+def find_process(pid: int) -> RunningProcess | None:
+    """The process of that id; None when there is none."""
+    try:
+        return RunningProcess(psutil.Process(pid))
+    except psutil.Error:
+        return None
+
+
+def list_session(leader: int) -> list[RunningProcess]:
+    """Every process of the session that `leader` leads or led, except the leader itself."""
+    if not hasattr(os, "getsid"):
+        # Windows has no sessions; of a process that ended, its children cannot be found.
+        return []
+    members = []
+    for pid in psutil.pids():
+        try:
+            is_member = pid != leader and os.getsid(pid) == leader
+        except OSError:
+            continue
+        if is_member and (member := find_process(pid)) is not None:
+            members.append(member)
+    return members
+
+
+def read_start_ticks(pid: int) -> int | None:
+    """When that process started, in clock ticks since boot; None when it does not run. Source: proc(5), stat."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name in parentheses may hold anything, also a parenthesis.
+    fields = stat.rpartition(b")")[2].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def read_steal_ns() -> int | None:
+    """CPU time that the hypervisor took from this machine since boot, ns over all CPUs; None where nobody counts it."""
+    steal = getattr(psutil.cpu_times(), "steal", None)
+    return None if steal is None else int(steal * 1e9)

@@ -213,15 +213,15 @@ def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_pa
 
     crashes = ("os-exit", "sigsegv", "sigkill", "sigterm")
     spared = all(
-        value(f"Process-{m}.{fault}", "sibling_lives")
+        value(f"Process.{m}.{fault}", "sibling_lives")
         and not any(
-            value(f"Process-{m}.{fault}", what) for what in ("pending_lost", "finished_lost", "noticed_by_limit")
+            value(f"Process.{m}.{fault}", what) for what in ("pending_lost", "finished_lost", "noticed_by_limit")
         )
         for m in PROCESSES
         for fault in crashes
     )
     pools_lose = any(
-        value(f"{pool}-{m}.{fault}", what)
+        value(f"{pool}.{m}.{fault}", what)
         for pool in ("Pool", "ProcessPoolExecutor")
         for m in PROCESSES
         for fault in crashes

@@ -1,4 +1,4 @@
-"""The workload `holding`: its figures are those of /proc, what runs out is bounded, and nothing stays behind."""
+"""The workload `footprint`: its figures are those of /proc, exhaustion is bounded, and nothing stays behind."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ import psutil
 import pytest
 
 from tests.conftest import run_tracekit
-from tracekit.analysis.report.pages.footprint import page as report
-from workloads import holding, holding_subject
+from tracekit.analysis.report.pages.footprint import numbers, page
+from workloads import footprint, footprint_subject
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/smaps_rollup").exists(), reason="no /proc/<pid>/smaps_rollup: Linux has it"
 )
 MIB = 1 << 20
-SUBJECT = [sys.executable, holding_subject.__file__]
+Figures = dict[tuple[str, str, str], float]
+ERRORS = (
+    "RuntimeError: can't start new thread",
+    "BlockingIOError: [Errno 11] Resource temporarily unavailable",
+    "OSError: [Errno 24] Too many open files",
+    "MemoryError",
+)
+SUBJECT = [sys.executable, footprint_subject.__file__]
 
 
 def sleeping(megabytes: int) -> None:
@@ -53,7 +60,7 @@ def test_memory_is_what_proc_says(method: str) -> None:
     try:
         assert child.pid is not None
         _settled(child.pid)
-        read = holding_subject.of_process(child.pid)
+        read = footprint_subject.read_process(child.pid)
         mappings = by_mappings(child.pid)
         for name in ("rss_bytes", "uss_bytes", "pss_bytes"):
             # PSS is rounded per mapping there, and once in the rollup.
@@ -63,7 +70,7 @@ def test_memory_is_what_proc_says(method: str) -> None:
         assert read["uss_bytes"] == pytest.approx(process.memory_full_info().uss, abs=4 * MIB)
         assert read["uss_bytes"] >= 20 * MIB
         assert (read["fds"], read["tasks"]) == (process.num_fds(), process.num_threads())
-        assert child.pid in holding_subject.descendants(os.getpid())
+        assert child.pid in footprint_subject.find_descendants(os.getpid())
     finally:
         child.kill()
         child.join()
@@ -84,11 +91,11 @@ def _settled(pid: int) -> None:
 def test_the_largest_sum_is_the_one_that_somebody_else_sees(way: str) -> None:
     """Read from outside all the time by this test: the program's own reading at its largest moment."""
     told = json.dumps({"workers": 3, "data_bytes": 24 * MIB, "work_bytes": 4 * MIB, "freeze": False})
-    with subprocess.Popen([*SUBJECT, "hold", way, told], stdout=subprocess.PIPE) as subject:
+    with subprocess.Popen([*SUBJECT, "measure", way, told], stdout=subprocess.PIPE) as subject:
         seen = processes = 0
         while subject.poll() is None:
             total = 0
-            family = holding_subject.descendants(subject.pid)
+            family = footprint_subject.find_descendants(subject.pid)
             for pid in family:
                 try:
                     total += by_mappings(pid)["pss_bytes"]
@@ -97,7 +104,7 @@ def test_the_largest_sum_is_the_one_that_somebody_else_sees(way: str) -> None:
             else:
                 seen, processes = max(seen, total), max(processes, len(family))
         assert subject.stdout is not None
-        moments = json.load(subject.stdout)["moments"]
+        moments = json.load(subject.stdout)["phases"]
     assert subject.returncode == 0
     reported = max(moment["pss_bytes"] for moment in moments)
     # While workers come and go, one that is read first and one that is read last may both count a page.
@@ -106,71 +113,75 @@ def test_the_largest_sum_is_the_one_that_somebody_else_sees(way: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def observed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """What one small run of the workload observed, by name."""
-    folder = tmp_path_factory.mktemp("holding")
-    said = run_tracekit("run", "holding", "--size", "smoke", "--runs", "1", cwd=folder)
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Figures:
+    """The observations of one small run: (start method, phase or limit, what) -> value."""
+    folder = tmp_path_factory.mktemp("footprint")
+    said = run_tracekit("run", "footprint", "--size", "smoke", "--runs", "1", cwd=folder)
     assert said.code == 0, said.err
-    assert "One more thread holds" in said.out
-    rows = run_tracekit("export", "latest", "metrics", "--format", "json", cwd=folder).rows()
+    assert "One more thread takes" in said.out
+    rows = run_tracekit("export", "latest", "observations", "--format", "json", cwd=folder).rows()
     return {
-        row["metric"].removeprefix("observed."): row["value"]
+        (row["start_method"], row["case"] or row["phase"], row["what"]): row["value"]
         for row in rows
-        if row["scope"] == "cell" and row["metric"].startswith("observed.")
+        if row["value"] is not None and row["phase"] != "total"
     }
 
 
-def test_every_kind_of_worker_is_seen_at_every_moment(observed: dict[str, float]) -> None:
-    for way in holding.WAYS:
-        for moment in report.MOMENTS:
-            assert f"{way}.{moment}.pss_bytes" in observed
+def test_every_kind_of_worker_is_seen_at_every_moment(observed: Figures) -> None:
+    for way in footprint.START_METHODS:
+        for phase in page.PHASES:
+            assert (way, phase, "pss_bytes") in observed
     # One more of each: a thread is a task and no process, and takes no descriptor.
-    assert (observed["threads.up.tasks"], observed["threads.up.processes"], observed["threads.up.fds"]) == (1, 0, 0)
+    assert [observed["threads", "up", what] for what in ("tasks", "processes", "fds")] == [1, 0, 0]
     for way in ("fork", "forkserver", "spawn"):
-        assert (observed[f"{way}.up.tasks"], observed[f"{way}.up.processes"]) == (1, 1)
-        assert observed[f"{way}.up.parent_fds"] >= 1
-    assert observed["threads.up.pss_bytes"] < observed["fork.up.pss_bytes"] < observed["spawn.up.pss_bytes"]
+        assert (observed[way, "up", "tasks"], observed[way, "up", "processes"]) == (1, 1)
+        assert observed[way, "up", "parent_fds"] >= 1
+    threads, fork, spawn = (observed[way, "up", "pss_bytes"] for way in ("threads", "fork", "spawn"))
+    assert threads < fork < spawn
 
 
-def test_what_a_worker_alone_holds_is_part_of_what_it_holds(observed: dict[str, float]) -> None:
+def test_what_a_worker_alone_holds_is_part_of_what_it_holds(observed: Figures) -> None:
     for way in ("fork", "fork-frozen", "forkserver", "spawn"):
-        for moment in report.MOMENTS:
-            uss, pss, rss = (observed[f"{way}.{moment}.{name}_bytes"] for name in ("uss", "pss", "rss"))
+        for phase in page.PHASES:
+            uss, pss, rss = (observed[way, phase, f"{name}_bytes"] for name in ("uss", "pss", "rss"))
             # PSS is what the family has more, to which a page or two of the program's own belong.
-            assert 0 < uss <= pss + MIB // 4, (way, moment)
-            assert pss <= rss, (way, moment)
+            assert 0 < uss <= pss + MIB // 4, (way, phase)
+            assert pss <= rss, (way, phase)
 
 
-def test_a_garbage_collection_copies_what_a_fork_inherited_unless_it_is_frozen(observed: dict[str, float]) -> None:
-    assert observed["fork.collected.pss_bytes"] > 2 * observed["fork-frozen.collected.pss_bytes"]
+def test_a_garbage_collection_copies_what_a_fork_inherited_unless_it_is_frozen(
+    observed: Figures,
+) -> None:
+    assert observed["fork", "collected", "pss_bytes"] > 2 * observed["fork-frozen", "collected", "pss_bytes"]
     # Looking at it counts references: that copies it in any case.
-    assert observed["fork-frozen.touched.pss_bytes"] > 2 * observed["fork-frozen.collected.pss_bytes"]
+    assert observed["fork-frozen", "touched", "pss_bytes"] > 2 * observed["fork-frozen", "collected", "pss_bytes"]
     # A spawned worker has inherited nothing.
-    assert observed["spawn.touched.pss_bytes"] < 2 * observed["spawn.up.pss_bytes"]
+    assert observed["spawn", "touched", "pss_bytes"] < 2 * observed["spawn", "up", "pss_bytes"]
 
 
-def test_how_many_there_can_be_is_what_is_left_over_what_one_takes(observed: dict[str, float]) -> None:
+def test_how_many_there_can_be_is_what_is_left_over_what_one_takes(observed: Figures) -> None:
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if soft != resource.RLIM_INFINITY:
-        assert 0 < observed["spawn.until_nofile"] <= soft / observed["spawn.up.parent_fds"]
-    assert "threads.until_nofile" not in observed
-    assert observed["threads.until_available"] > observed["fork.until_available"] > 0
+        assert 0 < observed["spawn", "nofile", "workers_possible"] <= soft / observed["spawn", "up", "parent_fds"]
+    assert ("threads", "nofile", "workers_possible") not in observed
+    threads, fork = (observed[way, "available", "workers_possible"] for way in ("threads", "fork"))
+    assert threads > fork > 0
 
 
 def test_running_out_is_bounded_told_and_leaves_nothing() -> None:
     before = {limit: resource.getrlimit(getattr(resource, limit)) for limit in ("RLIMIT_AS", "RLIMIT_NOFILE")}
-    for way, what in holding.EXHAUSTED:
+    for way, limit in footprint.EXHAUSTED:
         done = subprocess.run(
-            [*SUBJECT, "exhaust", way, json.dumps({"what": what})], capture_output=True, text=True, timeout=120
+            [*SUBJECT, "exhaust", way, json.dumps({"limit": limit})], capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
         if "skipped" in told:
             assert told["skipped"]
             continue
-        assert 1 <= told["started"] < holding_subject.MOST, told
+        assert 1 <= told["started"] < footprint_subject.MOST, told
         said = f"{told['type']}: {told['message']}"
-        assert any(said.startswith(error) for error in holding.ERRORS[1:-1]), said
+        assert said.startswith(ERRORS), said
     assert before == {limit: resource.getrlimit(getattr(resource, limit)) for limit in before}
     assert not _subjects()
 
@@ -180,7 +191,7 @@ def _subjects() -> list[str]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words: list[str] = process.info["cmdline"] or []
-        if any("holding_subject" in word for word in words):
+        if any("footprint_subject" in word for word in words):
             found.append(" ".join(words))
     return found
 
@@ -193,26 +204,26 @@ def test_what_cannot_be_bounded_is_skipped_with_a_reason(monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "setgroups", refuse)
     monkeypatch.setattr(resource, "setrlimit", lambda *limit: lowered.append(limit))
-    assert "cannot become another user" in holding_subject._lower("tasks")
+    assert "cannot become another user" in footprint_subject._lower("tasks")
     assert not lowered
-    place = "exhaustion.fork.tasks"
-    assert holding._exhausted(place, {"skipped": "why"}) == {f"{place}.skipped": 1}
+    (skipped,) = footprint._exhaustion("fork", "tasks", {"skipped": "why"})
+    place = {"start_method": "fork", "phase": "exhausted", "case": "tasks"}
+    assert (skipped.what, skipped.text, skipped.dimensions) == ("skipped", "why", place)
 
 
 def test_the_report_has_the_same_words_as_the_workload() -> None:
-    assert report.ERRORS == holding.ERRORS
-    assert set(report.WAYS) == set(holding.WAYS)
-    assert set(report.LIMITS) == set(holding._UNTIL)
-    assert set(report.LOWERED) == {what for _, what in holding.EXHAUSTED}
+    assert set(numbers.START_METHODS) == set(footprint.START_METHODS)
+    assert set(page.LIMITS) == set(footprint.LIMITS)
+    assert set(page.LOWERED) == {limit for _, limit in footprint.EXHAUSTED}
 
 
 def test_a_subject_that_fails_says_so_and_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="exit code 1"):
-        holding._said("hold", "no-such-way", {})
+        footprint._run_subject("measure", "no-such-way", {})
     semaphores = set(Path("/dev/shm").glob("sem.mp-*"))
-    monkeypatch.setattr(holding, "_LIMIT_S", 1.0)
+    monkeypatch.setattr(footprint, "_LIMIT_S", 1.0)
     given = {"workers": 30, "data_bytes": 256 * MIB, "work_bytes": 0, "freeze": False}
     with pytest.raises(subprocess.TimeoutExpired):
-        holding._said("hold", "spawn", given)
+        footprint._run_subject("measure", "spawn", given)
     assert not _subjects()
     assert set(Path("/dev/shm").glob("sem.mp-*")) <= semaphores

@@ -61,11 +61,13 @@ class Said:
 Tracekit = Callable[..., Said]
 
 
-def run_tracekit(*words: str, cwd: Path, env: dict[str, str] | None = None, timeout: float = 240) -> Said:
-    """Run `tracekit WORDS` in `cwd` without a terminal."""
+def run_tracekit(
+    *words: str, cwd: Path, env: dict[str, str] | None = None, timeout: float = 240, code: str = ""
+) -> Said:
+    """Run `tracekit WORDS` in `cwd` without a terminal; with `code`, that Python program with these words instead."""
     clean = {name: value for name, value in os.environ.items() if name != "TRACEKIT_HOME"}
     done = subprocess.run(
-        [sys.executable, "-m", "tracekit", *words],
+        [sys.executable, *(("-c", code) if code else ("-m", "tracekit")), *words],
         cwd=cwd,
         env={**clean, **(env or {})},
         stdin=subprocess.DEVNULL,
@@ -132,18 +134,20 @@ class RealSuite:
         return run_tracekit(*words, cwd=self.folder, **options)
 
 
-def _suite_once(make_once: MakeOnce, name: str, *words: str) -> RealSuite:
-    """The suite of `tracekit run WORDS --json`, in a folder of that name."""
+def make_suite_once(
+    make_once: MakeOnce, name: str, *words: str, then: Callable[[Path], None] = lambda _folder: None, **options: Any
+) -> RealSuite:
+    """The suite of `tracekit run WORDS --json`, made once in a folder of that name; `then` gets the folder."""
 
     def make(folder: Path) -> None:
-        said = run_tracekit("run", *words, "--json", cwd=folder)
+        said = run_tracekit("run", *words, "--json", cwd=folder, **options)
         assert said.code == 0, said.err
         (folder / "said.json").write_text(json.dumps([said.out, said.err]))
+        then(folder)
 
     folder = make_once(name, make)
     out, err = json.loads((folder / "said.json").read_text())
-    said = Said(code=0, out=out, err=err)
-    return RealSuite(folder=folder, said=said, suite_id=json.loads(out)["suite_id"])
+    return RealSuite(folder=folder, said=Said(code=0, out=out, err=err), suite_id=json.loads(out)["suite_id"])
 
 
 @pytest.fixture(scope="session")
@@ -153,11 +157,11 @@ def real_suite(make_once: MakeOnce) -> RealSuite:
     Its folder has a blank in its name.
     """
     words = ("--size", "small", "--runs", "1", "--workers", "2", "--capture", "viztracer,py-spy")
-    return _suite_once(make_once, "real suite", "matmul", *words)
+    return make_suite_once(make_once, "real suite", "matmul", *words)
 
 
 @pytest.fixture(scope="session")
 def measured_suite(make_once: MakeOnce) -> RealSuite:
     """As many runs and controls as numbers need: for tests that compare times, which run alone."""
     words = ("--size", "small", "--runs", "5", "--workers", "1,2")
-    return _suite_once(make_once, "measured suite", "matmul", *words)
+    return make_suite_once(make_once, "measured suite", "matmul", *words)

@@ -19,6 +19,9 @@ from tracekit.doctor import clean, diagnose
 from tracekit.measure.capture import named
 from tracekit.system import tracefs
 
+# What others do in tracefs meanwhile is seen here.
+pytestmark = pytest.mark.measures
+
 
 @pytest.fixture(autouse=True)
 def tracefs_root() -> Iterator[Path]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Tracekit
-from tests.real.leftovers import processes_with, shared_segments
+from tests.conftest import MakeOnce, RealSuite, Tracekit, make_suite_once
+from tests.real.leftovers import abandoned_segments, assert_no_segments_left, processes_with
 from tests.real.quick import assert_two_lines
 from tracekit import api
 from tracekit.analysis.report.grouping import groups
@@ -20,7 +20,7 @@ from tracekit.analysis.report.pages.faults.page import matrices
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.store import Store
 from tracekit.measure.planning.request import Request
-from tracekit.measure.planning.workload_registry import WORKLOADS, usual
+from tracekit.measure.planning.workload_registry import WORKLOADS
 from tracekit.system import interpreters
 
 MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
@@ -39,10 +39,18 @@ def measured(store: Path, workload: str, *, models: tuple[str, ...] = MODELS, ru
         warmup=0,
         controls=False,
     )
-    outcome = api.measure(api.prepare(request, store=Store(store)))
+    prepared = api.prepare(request, store=Store(store))
+    before = open_descriptors()
+    outcome = api.measure(prepared)
+    assert open_descriptors() == before
     told = [f"{item.spec.run_id} {item.status} {item.reason}" for item in outcome.outcomes]
     assert {item.status for item in outcome.outcomes} == {"ok"}, told
     return api.analyse(outcome.folder)
+
+
+def open_descriptors() -> set[str]:
+    """Of this process."""
+    return {path.name for path in Path("/proc/self/fd").iterdir() if path.is_symlink()}
 
 
 def of_models(tables: Tables, metric: str) -> Mapping[str, float]:
@@ -110,7 +118,7 @@ def test_race_loses_updates_on_every_python(minor: int, tmp_path: Path) -> None:
 
 
 def test_shared_state_is_seen_by_threads_and_copies_and_in_shared_memory_only(tmp_path: Path) -> None:
-    before = shared_segments()
+    before = abandoned_segments()
     tables = measured(tmp_path, "shared-state")
     assert of_models(tables, "observed.tasks_writes_seen") == {
         "serial": 1,
@@ -127,9 +135,10 @@ def test_shared_state_is_seen_by_threads_and_copies_and_in_shared_memory_only(tm
         "forkserver": 0,
     }
     assert of_models(tables, "observed.tasks_shared_memory_seen") == dict.fromkeys(MODELS, 1)
-    assert shared_segments() == before, "shared memory is left behind"
+    assert_no_segments_left(before)
 
 
+@pytest.mark.measures
 def test_one_worker_is_overloaded_by_large_chunks_and_not_by_single_tasks(tmp_path: Path) -> None:
     """0.56 and nearly 1 by arithmetic; what a busy machine takes from one worker moves both towards each other."""
     balance = {
@@ -149,6 +158,7 @@ def test_one_worker_is_overloaded_by_large_chunks_and_not_by_single_tasks(tmp_pa
     assert balance["32"] < balance["1"]
 
 
+@pytest.mark.measures
 def test_a_heartbeat_comes_late_beside_a_computing_thread_and_not_beside_a_process(tmp_path: Path) -> None:
     late = of_models(
         measured(tmp_path, "loop-lag", models=("serial", "threads", "fork"), size="small"), "observed.beat_late_ns"
@@ -157,16 +167,32 @@ def test_a_heartbeat_comes_late_beside_a_computing_thread_and_not_beside_a_proce
     assert late["threads"] > 2 * late["serial"]
 
 
-def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+FEW_STARTS = """
+import sys
+from tracekit.cli import main
+from tracekit.measure.planning import claims
+usual = claims.usual
+claims.usual = lambda name: {**usual(name), "runs": 5} if name == "start-stop" else usual(name)
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="session")
+def claims(make_once: MakeOnce) -> RealSuite:
+    """`tracekit run claims` as a user has it, but for 5 starts of each kind instead of 30; and what it left behind."""
+    name, value = "TRACEKIT_TESTED_BY", f"claims {os.getpid()}"
+    before = abandoned_segments()
+
+    def note_leftovers(folder: Path) -> None:
+        assert_no_segments_left(before)
+        (folder / "processes left").write_text("\n".join(sorted(processes_with(f"{name}={value}"))))
+
+    return make_suite_once(make_once, "claims", "claims", code=FEW_STARTS, env={name: value}, then=note_leftovers)
+
+
+def test_the_fault_matrix_is_real_and_leaves_nothing_behind(claims: RealSuite) -> None:
     """All cases, as `tracekit run crash` makes them."""
-    # By this they are known: somebody else may run the same on this machine.
-    mark = f"TRACEKIT_TESTED_BY={os.getpid()}"
-    monkeypatch.setenv(*mark.split("="))
-    segments, descriptors = shared_segments(), len(list(Path("/proc/self/fd").iterdir()))
-    request = Request(workload="crash", **usual("crash"))
-    outcome = api.measure(api.prepare(request, store=Store(tmp_path)))
-    assert outcome.status == "ok"
-    tables = api.analyse(outcome.folder)
+    tables = api.analyse(Store(claims.root.parent).suite(claims.suite_id))
     [matrix] = matrices(groups(tables))
     found = {(case.workers, case.fault): case for case in matrix.cases}
     assert len(found) == 12 * 9
@@ -185,16 +211,12 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
             assert by_place[f"Pool ({method})", fault] == "silent"
         assert by_place[f"ProcessPoolExecutor ({method})", "odd-exception"] == "others"
     assert {case.seen["left_behind"] for case in found.values() if case.outcome != "hangs"} == {0}
-    assert processes_with(mark) == set()
-    assert shared_segments() <= segments
-    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert (claims.folder / "processes left").read_text() == ""
 
 
-def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_path: Path) -> None:
-    """`tracekit run claims` as a user has it: the verdicts are computed again here from what `export` writes."""
-    said = tracekit("run", "claims", "--json", cwd=tmp_path)
-    assert said.code == 0, said.err
-    rows = tracekit("export", "latest", "metrics", "--format", "json", cwd=tmp_path).rows()
+def test_each_claim_follows_from_the_exported_metrics(claims: RealSuite) -> None:
+    """The verdicts of `tracekit run claims` are computed again here from what `export` writes."""
+    rows = claims.call("export", "latest", "metrics", "--format", "json").rows()
 
     def ends(workload: str, model: str, metric: str, parameter: str = "", workers: int = 2) -> tuple[float, float]:
         found = [
@@ -253,11 +275,11 @@ def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_pa
         caveat if start["fork"][1] < start["spawn"][0] else no,
         "not measured on Windows yet",
     ]
-    report = tracekit("report", "latest", cwd=tmp_path).out
+    report = claims.call("report", "latest").out
     assert re.findall(r"^  Verdict: (.*)$", report, re.MULTILINE) == wanted
-    assert [claim["verdict"] for claim in json.loads(said.out)["claims"]] == wanted
+    assert [claim["verdict"] for claim in json.loads(claims.said.out)["claims"]] == wanted
     for words in (("report", "latest"), ("run", "claims")):
-        again = tracekit(*words, "--with", "latest", cwd=tmp_path)
+        again = claims.call(*words, "--with", "latest")
         assert_two_lines(again, 2, "a claim is judged by one suite for each system and Python")
     # What no machine can make otherwise.
     assert [wanted[index] for index in (0, 1, 2, 4, 5)] == ["holds", caveat, caveat, caveat, caveat]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,13 +18,37 @@ from typing import Any
 import pytest
 
 from tests.browser import *  # noqa: F403 - fixtures for the browser tests
+from tracekit.system import interpreters
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--accept`: see tests/golden/conftest.py. Declared here because pytest asks only the outermost conftest."""
+    """Declared here because pytest reads only the outermost conftest for options. `--accept`: see tests/golden."""
     parser.addoption("--accept", action="store_true", help="golden tests: write what is seen now as what is wanted")
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="also what takes long: whole suites on every Python, and every start of the claims",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with `each_python` runs on the oldest, our own and the newest Python here, and one with `other_python` on
+    those but our own; with --thorough on all that are found."""
+    for name in {"each_python", "other_python"} & set(metafunc.fixturenames):
+        found = pythons_to_test(every=bool(metafunc.config.getoption("--thorough")))
+        if name == "other_python":
+            found = [item for item in found if item.version != interpreters.own().version]
+        metafunc.parametrize(name, found, ids=lambda item: item.label)
+
+
+def pythons_to_test(*, every: bool) -> list[interpreters.Interpreter]:
+    """Of the Pythons found here all, or the oldest, the newest, our own and those without a GIL."""
+    found = interpreters.discover()
+    by_age = sorted(found, key=lambda item: [int(part) for part in re.findall(r"\d+", item.version)])
+    chosen = {by_age[0].version, by_age[-1].version, interpreters.own().version}
+    return [item for item in found if every or item.free_threaded or item.version in chosen]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

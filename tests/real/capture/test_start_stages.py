@@ -19,7 +19,7 @@ from tracekit.analysis.load.starts import read_stages
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.bundle import stages_file
 from tracekit.bundle.store import Bundle, Store
-from tracekit.system import interpreters
+from tracekit.system.interpreters import Interpreter
 
 MODELS = ("threads", "raw-threads", "fork", "raw-fork", "forkserver", "raw-forkserver", "spawn", "raw-spawn")
 QUICK = ("--size", "smoke", "--warmup", "0", "--models")
@@ -61,11 +61,8 @@ def assert_closes(cells: Cells) -> None:
         assert math.isclose(sum(stages.values()), parts[LIFE], rel_tol=1e-9), where
 
 
-@pytest.mark.parametrize("python", interpreters.discover(), ids=lambda found: found.label)
-def test_every_method_has_its_stages_and_they_sum_to_the_total(
-    python: interpreters.Interpreter, tracekit: Tracekit
-) -> None:
-    said = tracekit("run", "start-stop", "--runs", "1", *QUICK, ",".join(MODELS), "--python", python.executable)
+def test_every_method_has_its_stages_and_they_sum_to_the_total(each_python: Interpreter, tracekit: Tracekit) -> None:
+    said = tracekit("run", "start-stop", "--runs", "1", *QUICK, ",".join(MODELS), "--python", each_python.executable)
     assert said.code == 0, said.err
     cells = stages_of(tracekit)
     assert cells.keys() == {(model, cold) for model in MODELS for cold in (False, True)}

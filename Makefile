@@ -25,7 +25,7 @@ unexport PYTHONHOME
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace claims report view doctor test lint check wheel offsets bench accuracy predictions golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel offsets bench accuracy predictions golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -57,6 +57,9 @@ test: setup-dev ## run the tests [ARGS: options of pytest]
 	@$(VENV_PYTHON) -m pytest -m 'not measures' --numprocesses logical --dist worksteal $(ARGS); parallel=$$?; \
 	$(VENV_PYTHON) -m pytest -m measures $(ARGS); alone=$$?; \
 	case $$parallel,$$alone in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac
+
+test-all: ## the tests with what takes long: whole suites on every Python, every start of the claims
+	@$(MAKE) --no-print-directory test ARGS='--thorough $(ARGS)'
 
 lint: setup-dev ## check format, rules, types, imports, the generated docs and what the wheel needs
 	@echo 'lint: format'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,13 +18,37 @@ from typing import Any
 import pytest
 
 from tests.browser import *  # noqa: F403 - fixtures for the browser tests
+from tracekit.system import interpreters
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--accept`: see tests/golden/conftest.py. Declared here because pytest asks only the outermost conftest."""
+    """Declared here because pytest reads only the outermost conftest for options. `--accept`: see tests/golden."""
     parser.addoption("--accept", action="store_true", help="golden tests: write what is seen now as what is wanted")
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="also what takes long: whole suites on every Python, and every start of the claims",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with `each_python` runs on the oldest, our own and the newest Python here, and one with `other_python` on
+    those but our own; with --thorough on all that are found."""
+    for name in {"each_python", "other_python"} & set(metafunc.fixturenames):
+        found = pythons_to_test(every=bool(metafunc.config.getoption("--thorough")))
+        if name == "other_python":
+            found = [item for item in found if item.version != interpreters.inspect_own().version]
+        metafunc.parametrize(name, found, ids=lambda item: item.label)
+
+
+def pythons_to_test(*, every: bool) -> list[interpreters.Interpreter]:
+    """Of the Pythons found here all, or the oldest, the newest, our own and those without a GIL."""
+    found = interpreters.discover()
+    by_age = sorted(found, key=lambda item: [int(part) for part in re.findall(r"\d+", item.version)])
+    chosen = {by_age[0].version, by_age[-1].version, interpreters.inspect_own().version}
+    return [item for item in found if every or item.free_threaded or item.version in chosen]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,11 +86,13 @@ class Said:
 Tracekit = Callable[..., Said]
 
 
-def run_tracekit(*words: str, cwd: Path, env: dict[str, str] | None = None, timeout: float = 240) -> Said:
-    """Run `tracekit WORDS` in `cwd` without a terminal."""
+def run_tracekit(
+    *words: str, cwd: Path, env: dict[str, str] | None = None, timeout: float = 240, code: str = ""
+) -> Said:
+    """Run `tracekit WORDS` in `cwd` without a terminal; with `code`, that Python program with these words instead."""
     clean = {name: value for name, value in os.environ.items() if name != "TRACEKIT_HOME"}
     done = subprocess.run(
-        [sys.executable, "-m", "tracekit", *words],
+        [sys.executable, *(("-c", code) if code else ("-m", "tracekit")), *words],
         cwd=cwd,
         env={**clean, **(env or {})},
         stdin=subprocess.DEVNULL,
@@ -132,18 +159,20 @@ class RealSuite:
         return run_tracekit(*words, cwd=self.folder, **options)
 
 
-def _suite_once(make_once: MakeOnce, name: str, *words: str) -> RealSuite:
-    """The suite of `tracekit run WORDS --json`, in a folder of that name."""
+def make_suite_once(
+    make_once: MakeOnce, name: str, *words: str, then: Callable[[Path], None] = lambda _folder: None, **options: Any
+) -> RealSuite:
+    """The suite of `tracekit run WORDS --json`, made once in a folder of that name; `then` gets the folder."""
 
     def make(folder: Path) -> None:
-        said = run_tracekit("run", *words, "--json", cwd=folder)
+        said = run_tracekit("run", *words, "--json", cwd=folder, **options)
         assert said.code == 0, said.err
         (folder / "said.json").write_text(json.dumps([said.out, said.err]))
+        then(folder)
 
     folder = make_once(name, make)
     out, err = json.loads((folder / "said.json").read_text())
-    said = Said(code=0, out=out, err=err)
-    return RealSuite(folder=folder, said=said, suite_id=json.loads(out)["suite_id"])
+    return RealSuite(folder=folder, said=Said(code=0, out=out, err=err), suite_id=json.loads(out)["suite_id"])
 
 
 @pytest.fixture(scope="session")
@@ -153,11 +182,11 @@ def real_suite(make_once: MakeOnce) -> RealSuite:
     Its folder has a blank in its name.
     """
     words = ("--size", "small", "--runs", "1", "--workers", "2", "--capture", "viztracer,py-spy")
-    return _suite_once(make_once, "real suite", "matmul", *words)
+    return make_suite_once(make_once, "real suite", "matmul", *words)
 
 
 @pytest.fixture(scope="session")
 def measured_suite(make_once: MakeOnce) -> RealSuite:
     """As many runs and controls as numbers need: for tests that compare times, which run alone."""
     words = ("--size", "small", "--runs", "5", "--workers", "1,2")
-    return _suite_once(make_once, "measured suite", "matmul", *words)
+    return make_suite_once(make_once, "measured suite", "matmul", *words)

@@ -39,6 +39,7 @@ def self_test(tmp_path_factory: pytest.TempPathFactory) -> Said:
     return run_tracekit("doctor", "--self-test", "--json", cwd=tmp_path_factory.mktemp("self test"))
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("check", SELF_TEST_CHECKS)
 def test_the_self_test_compares_and_nothing_fails(self_test: Said, check: str) -> None:
     rows = [Comparison(**row) for row in self_test.rows() if row["check"] == check]
@@ -52,21 +53,20 @@ def test_the_self_test_compares_and_nothing_fails(self_test: Said, check: str) -
     assert not failed, "\n".join(failed)
 
 
+@pytest.mark.measures
 def test_the_self_test_s_exit_code_and_words_are_for_people(self_test: Said) -> None:
     assert self_test.code == 0, self_test.err
     assert "spinners-2 under waits" in self_test.err
 
 
 PYTHONS = {item.version: item for item in interpreters.discover()}
-OTHERS = [item for version, item in PYTHONS.items() if version != interpreters.inspect_own().version]
 
 
-@pytest.mark.parametrize("python", OTHERS, ids=lambda item: item.label)
-def test_another_python_is_measured_as_well(python: Interpreter, tmp_path: Path) -> None:
-    need("waits", python)
+def test_another_python_is_measured_as_well(other_python: Interpreter, tmp_path: Path) -> None:
+    need("waits", other_python)
     wanted = AccuracyRequest(
         cases=choose_cases(("spinners-2", "endings")),
-        pythons=(python,),
+        pythons=(other_python,),
         checks=SELF_TEST_CHECKS,
         scratch=short(tmp_path),
     )
@@ -102,6 +102,7 @@ def test_a_program_runs_alone_by_its_path(python: Interpreter, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(
     "subject",
     [

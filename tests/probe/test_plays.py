@@ -91,8 +91,8 @@ def test_what_the_loader_used_is_not_in_the_life_of_a_program(watching: Watching
     for file in seen.files:
         [image] = of_kind(file, waits_file.IMAGE)
         [end] = of_kind(file, waits_file.THREAD_END)
-        # Reading the clocks takes a few microseconds, and they are read one after the other.
-        assert end["dur_ns"] <= end["start_ns"] - image["start_ns"] + 100_000
+        # The clocks are read one after the other.
+        assert end["dur_ns"] <= 1.1 * (end["start_ns"] - image["start_ns"])
 
 
 def test_a_chain_of_programs_in_one_process_goes_on_in_one_file(watching: Watching, plays: Path) -> None:
@@ -232,9 +232,10 @@ for turn in range(6):
     for begin, end in known:
         inside = reads[(reads["start_ns"] + reads["dur_ns"] > begin) & (reads["start_ns"] < end)]
         [wait] = inside[inside["dur_ns"] > 30 * MS]
-        assert begin - MS < wait["start_ns"]
+        apart = (end - begin) / 20
+        assert begin - apart < wait["start_ns"]
         assert wait["start_ns"] + wait["dur_ns"] <= end
-        assert wait["dur_ns"] <= end - begin + MS
+        assert wait["dur_ns"] <= end - begin + apart
 
 
 def test_a_jump_out_of_a_call_does_not_blind_the_thread(watching: Watching, plays: Path) -> None:

@@ -106,6 +106,7 @@ def test_gil_records_of_two_spinners_fit_together(watching: Watching, python: In
     assert named.count("spins") >= 0.9 * len(named)
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("python", PYTHONS)
 def test_gil_waits_and_cpu_time_make_up_a_spinners_life(watching: Watching, python: Interpreter) -> None:
     """No more than its life; what is missing is the run queue's and the machine's, which is busy with other things."""
@@ -120,7 +121,7 @@ def test_gil_waits_and_cpu_time_make_up_a_spinners_life(watching: Watching, pyth
         waited = int(of_kind(file, "gil", "gil-switch", "lock")["dur_ns"][own(file, start["tid"])].sum())
         queued = int(end["object"])
         assert waited > 0.1 * life
-        assert int(end["dur_ns"]) + waited <= 1.05 * life + 5 * MS
+        assert int(end["dur_ns"]) + waited <= 1.06 * life
         assert int(end["dur_ns"]) + waited + queued >= 0.5 * life
 
 

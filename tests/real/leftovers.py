@@ -1,4 +1,4 @@
-"""What a run must not leave behind: processes, semaphores, shared memory."""
+"""What a run must not leave behind: processes, semaphores, shared memory. Other tests may run at the same time."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ def measured_processes(folder: Path) -> list[int]:
 
 
 def assert_nothing_left(folder: Path, before: set[str]) -> None:
-    """No measured process of that folder now, and soon no semaphore or segment that was not there before."""
+    """No measured process of that folder now, and soon no abandoned semaphore or segment that was not there before."""
     assert not measured_processes(folder)
-    until(lambda: shared_segments() <= before, "nothing new is in shared memory")
+    assert_no_segments_left(before)
+
+
+def assert_no_segments_left(before: set[str]) -> None:
+    """Soon no semaphore or segment is abandoned that was not so before."""
+    until(lambda: abandoned_segments() <= before, "nothing new is left in shared memory")
 
 
 def processes_with(variable: str) -> set[str]:
@@ -51,13 +56,29 @@ def command_lines(variable: str) -> list[list[str]]:
     return found
 
 
-def shared_segments() -> set[str]:
-    """The semaphores and segments in shared memory, but for those of a program of `crash` that still runs."""
-    return {
+def abandoned_segments() -> set[str]:
+    """The semaphores and segments of this user in shared memory that no process has mapped.
+
+    Those of a program of `crash` that still runs are not abandoned: it maps them when it needs them.
+    """
+    found = {
         path.name
         for path in Path("/dev/shm").iterdir()
-        if path.name.startswith(("psm_", "sem.")) and not _is_of_crash(path.name)
+        if path.name.startswith(("psm_", "sem.")) and not _is_of_crash(path.name) and _is_mine(path)
     }
+    for maps in Path("/proc").glob("[0-9]*/maps") if found else ():
+        with suppress(OSError):
+            found -= set(_MAPPED.findall(maps.read_text(errors="replace")))
+    return found
+
+
+_MAPPED = re.compile(r" /dev/shm/(\S+)")
+
+
+def _is_mine(path: Path) -> bool:
+    with suppress(OSError):
+        return path.stat().st_uid == os.geteuid()
+    return False
 
 
 def _is_of_crash(name: str) -> bool:

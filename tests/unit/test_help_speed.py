@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.bench.help_cost import pairs
 
 LIMIT = 1.5
@@ -9,6 +11,7 @@ PAIRS = 12
 ROUNDS = 3
 
 
+@pytest.mark.measures
 def test_help_takes_at_most_half_again_as_long_as_a_bare_click_program() -> None:
     """By the least CPU time of many calls in turn; a neighbour can only add to a call, never take from it.
 

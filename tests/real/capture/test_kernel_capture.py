@@ -22,6 +22,9 @@ from tracekit.measure.process.launch import link_packages
 from tracekit.measure.running.suite_runner import run_one
 from tracekit.system import interpreters, machine
 
+# What others do in tracefs meanwhile is seen here.
+pytestmark = pytest.mark.measures
+
 
 @pytest.fixture(autouse=True)
 def tracefs_root() -> Iterator[Path]:

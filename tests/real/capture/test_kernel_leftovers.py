@@ -20,6 +20,9 @@ from tracekit.measure.capture import load_capture
 from tracekit.system import tracefs
 from tracekit.system.process_table import read_start_ticks
 
+# What others do in tracefs meanwhile is seen here.
+pytestmark = pytest.mark.measures
+
 
 @pytest.fixture(autouse=True)
 def tracefs_root() -> Iterator[Path]:

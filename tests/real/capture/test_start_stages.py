@@ -19,11 +19,12 @@ from tracekit.analysis.load.starts import read_stages
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.bundle import stages_file
 from tracekit.bundle.store import Bundle, Store
-from tracekit.system import interpreters
+from tracekit.system.interpreters import Interpreter
 
 MODELS = ("threads", "raw-threads", "fork", "raw-fork", "forkserver", "raw-forkserver", "spawn", "raw-spawn")
 QUICK = ("--size", "smoke", "--warmup", "0", "--models")
-WITHIN_NS = 300_000
+WITHIN = 0.05
+"""Of what the start of one such process takes, in the same run: how near to the kernel's a stamp is, in the middle."""
 TRIES = 3
 
 COMMON = {"bootstrap", "task", "result", "join"}
@@ -60,11 +61,8 @@ def assert_closes(cells: Cells) -> None:
         assert math.isclose(sum(stages.values()), parts[LIFE], rel_tol=1e-9), where
 
 
-@pytest.mark.parametrize("python", interpreters.discover(), ids=lambda found: found.label)
-def test_every_method_has_its_stages_and_they_sum_to_the_total(
-    python: interpreters.Interpreter, tracekit: Tracekit
-) -> None:
-    said = tracekit("run", "start-stop", "--runs", "1", *QUICK, ",".join(MODELS), "--python", python.executable)
+def test_every_method_has_its_stages_and_they_sum_to_the_total(each_python: Interpreter, tracekit: Tracekit) -> None:
+    said = tracekit("run", "start-stop", "--runs", "1", *QUICK, ",".join(MODELS), "--python", each_python.executable)
     assert said.code == 0, said.err
     cells = stages_of(tracekit)
     assert cells.keys() == {(model, cold) for model in MODELS for cold in (False, True)}
@@ -84,8 +82,9 @@ def test_every_method_has_its_stages_and_they_sum_to_the_total(
 
 
 def test_what_the_main_module_imports_is_its_own_stage_and_has_a_name(tracekit: Tracekit, tmp_path: Path) -> None:
-    """A module that takes a fifth of a second stands for pandas."""
-    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.2)\n")
+    """A module that sleeps for a fifth of a second stands for pandas."""
+    slept_ns = 2e8
+    (tmp_path / "slow_to_import.py").write_text(f"import time\ntime.sleep({slept_ns / 1e9})\n")
     words = ("--runs", "1", "--size", "smoke", "--models", "fork,forkserver,spawn", "-P", "main_imports=slow_to_import")
     said = tracekit("run", "start-stop", *words, "-P", "preload=no", "-P", "preload=yes")
     assert said.code == 0, said.err
@@ -98,14 +97,14 @@ def test_what_the_main_module_imports_is_its_own_stage_and_has_a_name(tracekit: 
     }
     assert main.keys() == {(model, preload) for model in ("forkserver", "spawn") for preload in (False, True)}
     # Only the fork server can have it imported beforehand.
-    assert main["forkserver", True] < 0.1e9 < 0.2e9 <= main["forkserver", False]
-    assert main["spawn", False] >= 0.2e9
+    assert main["forkserver", True] < slept_ns <= main["forkserver", False]
+    assert main["spawn", False] >= slept_ns
     before = [row["value"] for row in rows if row["metric"] in ("spawn_interpreter_ns", "spawn_site_ns")]
-    assert max(value for value in before if value is not None) < 0.2e9
+    assert max(value for value in before if value is not None) < main["spawn", False]
     imports = tracekit("export", "latest", "imports", "--format", "json").rows()
     named = [row for row in imports if row["section"] == "main" and row["depth"] == 0]
     assert {row["module"] for row in named} == {"slow_to_import"}
-    assert all(row["cumulative_ns"] >= 0.2e9 for row in named)
+    assert all(row["cumulative_ns"] >= slept_ns for row in named)
     page = next((tmp_path / "reports").glob("*/index.html")).read_text(encoding="utf-8")
     assert "What its imports cost" in page
 
@@ -116,10 +115,11 @@ def tracefs_root() -> Iterator[Path]:
     yield from leaving_nothing()
 
 
+@pytest.mark.measures
 @pytest.mark.usefixtures("tracefs_root")
 def test_the_stamps_are_those_of_the_kernel(tracekit: Tracekit, tmp_path: Path) -> None:
-    """Each in order with the kernel's own, and in the middle within 0.3 ms of it; a machine that was taken away
-    meanwhile may try again."""
+    """Each in order with the kernel's own, and in the middle near to it; a machine that was taken away meanwhile may
+    try again."""
     for _ in range(TRIES):
         words = ("--capture", "stages+kernel", "--runs", "4", *QUICK, "raw-fork,raw-forkserver,raw-spawn")
         said = tracekit("run", "start-stop", *words)
@@ -128,14 +128,18 @@ def test_the_stamps_are_those_of_the_kernel(tracekit: Tracekit, tmp_path: Path) 
         for bundle in Store(tmp_path / ".tracekit").suites()[-1].bundles():
             for name, length in against_the_kernel(bundle):
                 assert length >= 0, (bundle.root, name)
-                apart[name].append(length)
-        assert min(len(lengths) for lengths in apart.values()) >= 8
-        middle = {name: float(np.median(lengths)) for name, lengths in apart.items()}
-        if max(middle.values()) <= WITHIN_NS:
+                apart[bundle.spec().model, name].append(length)
+        cells = stages_of(tracekit)
+        middle = {
+            (model, name): float(np.median(lengths)) / cells[model, False][LIFE]
+            for (model, name), lengths in apart.items()
+        }
+        if max(middle.values()) <= WITHIN:
             break
-    assert middle.keys() == {"fork", "exec", "exit"}
-    assert max(middle.values()) <= WITHIN_NS, middle
-    assert_closes(stages_of(tracekit))
+    assert {name for _, name in apart} == {"fork", "exec", "exit"}
+    assert min(sum(len(found) for (_, of), found in apart.items() if of == name) for _, name in apart) >= 8
+    assert max(middle.values()) <= WITHIN, middle
+    assert_closes(cells)
 
 
 def against_the_kernel(bundle: Bundle) -> Iterator[tuple[str, int]]:

@@ -180,8 +180,8 @@ def test_the_duration_reaches_workers_as_ctrl_c_would(tmp_path: Path) -> None:
     """
     found = recorded_here(tmp_path, code, duration_s=1.5, stderr=subprocess.DEVNULL)
     assert found.status == "ok"
+    # By the first signal: a main process that waits for its workers would get SIGTERM next.
     assert found.exit_code in (1, -2)
-    assert found.wall_ns < 1.5e9 + foreground.GRACE_S * 1e9
 
 
 def test_from_another_thread_nothing_is_held(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_an_end_that_no_signal_tells_of_is_noticed(monkeypatch: pytest.MonkeyPat
             ["/bin/true"], env=os.environ, folder=tmp_path, streams=foreground.StandardStreams(), signals=signals
         )
     assert result.exit_code == 0
-    assert result.ended_ns - result.started_ns < 2e9
+    assert result.ended_ns - result.started_ns < LIMIT_S * 1e9, "without looking it would sleep that long"
 
 
 DAEMON = """

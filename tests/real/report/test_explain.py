@@ -48,6 +48,7 @@ def test_the_words_of_the_command_are_those_of_the_report() -> None:
     assert set(TOPICS) == set(follows.TOPICS) == set(follows.HOW)
 
 
+@pytest.mark.measures
 def test_every_other_model_is_predicted_from_threads(folder: Path) -> None:
     said = explained(folder, "prediction")
     assert said.code == 0, said.err
@@ -62,6 +63,7 @@ def test_every_other_model_is_predicted_from_threads(folder: Path) -> None:
     assert predicted["lower"] <= predicted["value"] <= predicted["upper"]
 
 
+@pytest.mark.measures
 def test_break_even_is_later_for_what_starts_more_slowly(folder: Path) -> None:
     found = document(folder, "break-even")
     assert found["topic"] == "break-even"
@@ -78,6 +80,7 @@ def test_break_even_is_later_for_what_starts_more_slowly(folder: Path) -> None:
         assert any("no task is long enough" in item["text"] for item in found["table"]["legend"])
 
 
+@pytest.mark.measures
 def test_start_methods_say_what_is_measured_and_what_is_not(folder: Path) -> None:
     rows = {
         row["label"]: row["fields"][1]["tag"] for row in document(folder, "start-methods")["table"]["groups"][0]["rows"]
@@ -85,6 +88,7 @@ def test_start_methods_say_what_is_measured_and_what_is_not(folder: Path) -> Non
     assert rows == {"fork": "measured", "forkserver": "predicted", "spawn": "predicted"}
 
 
+@pytest.mark.measures
 def test_the_report_has_the_section_and_its_figure(folder: Path) -> None:
     (page,) = (folder / "reports").glob("*/report.md")
     text = page.read_text(encoding="utf-8")
@@ -94,6 +98,7 @@ def test_the_report_has_the_section_and_its_figure(folder: Path) -> None:
     assert drawn.exists() == ("break-even.png" in text)
 
 
+@pytest.mark.measures
 def test_tasks_wait_in_a_queue_and_workers_between_tasks(folder: Path) -> None:
     for metric in ("queue_wait_ns", "communication_share"):
         found = {row["model"]: row["value"] for row in numbers(folder, metric)}

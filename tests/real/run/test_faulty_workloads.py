@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Tracekit
-from tests.real.leftovers import assert_nothing_left, measured_processes, shared_segments
+from tests.real.leftovers import abandoned_segments, assert_nothing_left, measured_processes
 from tests.real.quick import QUICK, assert_two_lines
 
 
@@ -23,7 +23,7 @@ def test_raises(faulty: Path, tracekit: Tracekit, model: str) -> None:
 
 @pytest.mark.parametrize("model", ["threads", "fork", "spawn", "forkserver"])
 def test_hangs(faulty: Path, tracekit: Tracekit, model: str) -> None:
-    before = shared_segments()
+    before = abandoned_segments()
     said = tracekit("run", "faulty:HANGS", *QUICK, "--models", model, "--timeout", "3")
     assert_two_lines(said, 3, "was ended after 3 s")
     assert_nothing_left(faulty, before)

@@ -17,12 +17,6 @@ from tracekit.system import interpreters
 FOUND = interpreters.discover()
 
 
-@pytest.fixture(params=FOUND, ids=lambda found: found.version)
-def interpreter(request: pytest.FixtureRequest) -> interpreters.Interpreter:
-    found: interpreters.Interpreter = request.param
-    return found
-
-
 def test_our_own_interpreter_is_among_them() -> None:
     assert os.path.realpath(interpreters.inspect_own().executable) in {
         os.path.realpath(item.executable) for item in FOUND
@@ -30,15 +24,15 @@ def test_our_own_interpreter_is_among_them() -> None:
     assert len({os.path.realpath(item.executable) for item in FOUND}) == len(FOUND)
 
 
-def test_all_models_agree_on_it(interpreter: interpreters.Interpreter, tracekit: Tracekit, tmp_path: Path) -> None:
+def test_all_models_agree_on_it(each_python: interpreters.Interpreter, tracekit: Tracekit) -> None:
     words = ("--size", "smoke", "--runs", "1", "--warmup", "0", "--no-controls", "--workers", "2", "--capture", "none")
-    said = tracekit("run", "matmul", *words, "--python", interpreter.executable)
+    said = tracekit("run", "matmul", *words, "--python", each_python.executable)
     assert said.code == 0, said.err
     rows = tracekit("export", "latest", "runs", "--format", "json").rows()
     assert {row["model"] for row in rows} == {"serial", "threads", "fork", "spawn", "forkserver"}
     assert {row["status"] for row in rows} == {"ok"}
     assert len({row["checksum"] for row in rows}) == 1
-    assert {row["python"] for row in rows} == {interpreter.version}
+    assert {row["python"] for row in rows} == {each_python.version}
     processes = tracekit("export", "latest", "processes", "--format", "json").rows()
     workers = [row for row in processes if row["role"] == "worker"]
     assert len(workers) == 3 * 2

@@ -15,11 +15,11 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.real.leftovers import (
+    abandoned_segments,
     assert_nothing_left,
     command_lines,
     measured_processes,
     processes_with,
-    shared_segments,
 )
 from tests.real.quick import QUICK
 from tests.recording import until
@@ -73,7 +73,7 @@ def test_interrupt_keeps_what_was_measured(faulty: Path, number: signal.Signals)
 
 def test_nothing_is_left_when_tracekit_itself_is_killed(faulty: Path) -> None:
     """SIGKILL leaves tracekit no chance; its guard ends the measured processes."""
-    before = shared_segments()
+    before = abandoned_segments()
     command = ["run", "faulty:HANGS", *QUICK, "--models", "spawn"]
     process = subprocess.Popen(
         [sys.executable, "-m", "tracekit", *command],
@@ -115,7 +115,7 @@ def running(folder: Path, temporary: Path, *words: str) -> tuple[subprocess.Pope
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda item: item.name)
 def test_the_programs_of_crash_are_ended_as_well(tmp_path: Path, temporary: Path, number: signal.Signals) -> None:
     """They lead process groups of their own, and a pool of one has workers when the signal comes."""
-    before = shared_segments()
+    before = abandoned_segments()
     process, mark = running(tmp_path, temporary, "crash", "--size", "smoke")
 
     def a_pool_is_at_work() -> bool:

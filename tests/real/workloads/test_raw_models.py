@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Tracekit
-from tests.real.leftovers import assert_nothing_left, measured_processes, shared_segments
+from tests.real.leftovers import abandoned_segments, assert_nothing_left, measured_processes
 from tests.real.quick import QUICK, assert_two_lines
 
 RAW = ("raw-threads", "raw-fork", "raw-spawn", "raw-forkserver")
@@ -48,7 +48,7 @@ def test_memory_is_read_while_all_of_them_are_there(tracekit: Tracekit) -> None:
 
 @pytest.mark.parametrize("model", RAW)
 def test_what_a_task_raises_is_the_runs_failure(faulty: Path, tracekit: Tracekit, model: str) -> None:
-    before = shared_segments()
+    before = abandoned_segments()
     said = tracekit("run", "faulty:RAISES", *QUICK, "--models", model)
     assert_two_lines(said, 3, "ValueError: item", "is bad")
     assert_nothing_left(faulty, before)
@@ -72,7 +72,7 @@ def test_results_that_cannot_be_pickled(faulty: Path, tracekit: Tracekit) -> Non
 
 
 def test_workers_that_hang_are_ended(faulty: Path, tracekit: Tracekit) -> None:
-    before = shared_segments()
+    before = abandoned_segments()
     said = tracekit("run", "faulty:HANGS", *QUICK, "--models", "raw-spawn", "--timeout", "3")
     assert_two_lines(said, 3, "was ended after 3 s")
     assert_nothing_left(faulty, before)

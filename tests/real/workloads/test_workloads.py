@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Tracekit
-from tests.real.leftovers import processes_with, shared_segments
+from tests.real.leftovers import abandoned_segments, processes_with
 from tests.real.quick import assert_two_lines
 from tracekit import api
 from tracekit.analysis.report.grouping import groups
@@ -110,7 +110,7 @@ def test_race_loses_updates_on_every_python(minor: int, tmp_path: Path) -> None:
 
 
 def test_shared_state_is_seen_by_threads_and_copies_and_in_shared_memory_only(tmp_path: Path) -> None:
-    before = shared_segments()
+    before = abandoned_segments()
     tables = measured(tmp_path, "shared-state")
     assert of_models(tables, "observed.tasks_writes_seen") == {
         "serial": 1,
@@ -127,7 +127,7 @@ def test_shared_state_is_seen_by_threads_and_copies_and_in_shared_memory_only(tm
         "forkserver": 0,
     }
     assert of_models(tables, "observed.tasks_shared_memory_seen") == dict.fromkeys(MODELS, 1)
-    assert shared_segments() == before, "shared memory is left behind"
+    assert abandoned_segments() == before, "shared memory is left behind"
 
 
 def test_one_worker_is_overloaded_by_large_chunks_and_not_by_single_tasks(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
     # By this they are known: somebody else may run the same on this machine.
     mark = f"TRACEKIT_TESTED_BY={os.getpid()}"
     monkeypatch.setenv(*mark.split("="))
-    segments, descriptors = shared_segments(), len(list(Path("/proc/self/fd").iterdir()))
+    segments, descriptors = abandoned_segments(), len(list(Path("/proc/self/fd").iterdir()))
     request = Request(workload="crash")
     outcome = api.measure(api.prepare(request, store=Store(tmp_path)))
     assert outcome.status == "ok"
@@ -186,7 +186,7 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
         assert by_place[f"ProcessPoolExecutor ({method})", "odd-exception"] == "others"
     assert {case.observed["left_behind"] for case in found.values() if case.outcome != "hangs"} == {0}
     assert processes_with(mark) == set()
-    assert shared_segments() <= segments
+    assert abandoned_segments() <= segments
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 

@@ -166,7 +166,7 @@ def test_attribution_and_sites_are_tables_and_functions_are_code(program: Opened
     lead = program.page.locator(".lead code").all_inner_texts()
     assert {"hog", "small"} <= set(lead)
     assert program.page.get_by_role("rowheader", name="Thread.join").count() == 1
-    assert program.page.get_by_role("rowheader", name="Idle: waits for something to do").count() == 1
+    assert program.page.get_by_role("rowheader", name="Idle: waits for work").count() == 1
 
 
 def test_the_files_beside_the_page_are_where_its_links_lead(program: Opened, of_program: ReportFiles) -> None:

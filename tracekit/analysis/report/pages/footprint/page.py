@@ -108,7 +108,7 @@ def verdict(numbers: FootprintNumbers) -> Verdict:
 def summary_table(found: Sequence[FootprintNumbers]) -> TableView:
     """PSS of one more worker in each phase."""
     return _memory_table(
-        found, "PSS of one more worker", "Shared pages are divided by the number of their users.", "pss_bytes"
+        found, "PSS of one more worker", "PSS: shared pages are divided by the number of their users.", "pss_bytes"
     )
 
 

@@ -161,10 +161,10 @@ def test_nothing_of_a_program_sticks_out_to_the_side(program: Opened) -> None:
     assert program.complaints == []
 
 
-def test_blame_and_sites_are_tables_and_functions_are_code(program: Opened) -> None:
-    assert program.page.locator("#blame").is_visible()
-    told = program.page.locator(".told code").all_inner_texts()
-    assert told == ["hog", "small"]
+def test_attribution_and_sites_are_tables_and_functions_are_code(program: Opened) -> None:
+    assert program.page.locator("#attribution").is_visible()
+    functions = program.page.locator(".lead code").all_inner_texts()
+    assert functions == ["hog", "small"]
     assert program.page.get_by_role("rowheader", name="Thread.join").count() == 1
     assert program.page.get_by_role("rowheader", name="Idle: waits for something to do").count() == 1
 
@@ -228,7 +228,7 @@ def test_a_really_recorded_hog_is_named_in_its_report(
         assert re.match(r"app\.py took .* it ended with exit code 0", opened.page.locator(".verdict").inner_text())
         assert re.search(
             r"in hog held the GIL for \d+ % of the time that .+ in small waited",
-            opened.page.locator("section[aria-labelledby=blame]").inner_text(),
+            opened.page.locator("section[aria-labelledby=attribution]").inner_text(),
         )
         assert opened.page.evaluate("document.scrollingElement.scrollWidth") <= width
         opened.page.screenshot(path=tmp_path / "report.png", full_page=True)

@@ -1,7 +1,7 @@
 """big-results: tasks that do little and return much.
 
-Shows: what it costs that processes have no memory in common. A thread's result is a reference; a process's is pickled,
-written to a pipe, read and unpickled, by threads of the parent that need its GIL for that.
+Shows: the cost of results between processes, which share no memory. A thread's result is a reference; a process's is
+pickled, written to a pipe, read and unpickled, by threads of the parent that need its GIL for that.
 Claim: processes have separate memory and talk over pipes.
 A good answer: threads like serial; processes several times slower, with time in pipes and pickling and a parent that is
 busy: more workers do not help. `-P shape=list` makes it worse: every number is an object.
@@ -21,12 +21,12 @@ Result = Union[bytes, list[int]]
 
 
 def make_items(kilobytes: int, seed: int, *, shape: str) -> list[Item]:
-    """16 items, each (first number, KiB, shape of the result). They are small: it is about the way back."""
+    """16 items, each (first number, KiB, shape of the result). They are small, so that only the results cost."""
     return [((seed + index) % 251, kilobytes, shape) for index in range(16)]
 
 
 def task(item: Item) -> Result:
-    """So many KiB of bytes, or a list of a number for every 8 of them."""
+    """That many KiB of bytes, or a list with one number for every 8 of them."""
     first, kilobytes, shape = item
     if shape == "bytes":
         return bytes([first]) * (1024 * kilobytes)

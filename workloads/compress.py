@@ -3,8 +3,8 @@
 Shows: threads are enough where the work is done in C code that gives up the GIL. zlib does so for every call.
 Claim: threads share the CPUs as processes do, as long as no Python code runs.
 A good answer: threads close to the ceiling, with a GIL wait near zero.
-Depends on: CPython's zlib module and the zlib behind it, whose versions pack differently: the checksum is of what is
-unpacked again.
+Depends on: CPython's zlib module and the zlib behind it, whose versions pack differently: the checksum is of the
+unpacked data.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def make_items(rounds: int, seed: int) -> list[Item]:
 
 
 def task(item: Item) -> int:
-    """Pack and unpack 256 KiB so many times; returns a checksum of what came out."""
+    """Pack and unpack 256 KiB that many times; returns a checksum of the result."""
     seed, rounds = item
     data = _data(seed)
     for _ in range(rounds):

@@ -1,11 +1,11 @@
-"""The program that `crash` lets go wrong: two workers of one kind, seven tasks, and one of them fails in a given way.
+"""The program that fails for `crash`: two workers of one kind and seven tasks, one of which fails in a given way.
 
     python crash_subject.py POOL START_METHOD FAULT EVENTS_FILE
 
-Every step appends a line to the file, which survives whatever happens: `name number monotonic_ns pid`. Task 0 is done
-before the fault, 1 fails, 2 runs meanwhile, 3 to 6 are pending. The fault waits until that is so, and the main program
-gives up only when nothing at all has happened for a while, so that a slow machine changes little. What the program is
-given to do it does as a careful user would write it: results with a time limit, pools shut down, processes joined.
+Every step appends a line to the file, which survives every fault: `name number monotonic_ns pid`. Task 0 is done before
+the fault, 1 fails, 2 runs meanwhile, 3 to 6 are pending. The fault waits until that is so, and the main program gives
+up only when nothing has happened for a while, so that a slow machine changes little. The program is written as a
+careful user would: results with a time limit, pools shut down, processes joined.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ DONE_BEFORE, FAILS, RUNS_MEANWHILE = 0, 1, 2
 WORKERS = 2
 
 LIMIT_S = 1.0
-"""When nothing has happened for so long after the fault, the main program gives up waiting for results."""
+"""When nothing has happened for this long after the fault, the main program gives up waiting for results."""
 START_LIMIT_S = 20.0
-"""Within that the workers have to begin, and the fault has to come."""
+"""Time within which the workers have to begin and the fault has to come."""
 _LOOK_S = 0.05
-"""How often a main program that waits for results looks when something happened last."""
+"""Interval at which a main program that waits for results reads the time of the last event."""
 _WATCH_S = 0.001
-"""How often the failing task looks whether the others are where they should be."""
+"""Interval at which the failing task checks whether the other tasks are where they should be."""
 _SIBLING_S = 0.25
 _TASK_S = 0.005
 
 _LOCK = threading.Lock()
 
 
-class Odd(Exception):
-    """Cannot be unpickled: what it is made of is not what it keeps."""
+class UnpicklableError(Exception):
+    """Cannot be unpickled: its constructor takes other arguments than it stores."""
 
     def __init__(self, first: str, second: str) -> None:
         super().__init__(f"{first} {second}")
@@ -54,7 +54,7 @@ def raise_exception() -> None:
 
 
 def raise_odd() -> None:
-    raise Odd("cannot be", "unpickled")
+    raise UnpicklableError("cannot be", "unpickled")
 
 
 def system_exit() -> None:
@@ -98,7 +98,7 @@ def deadlock() -> None:
 
 
 NEEDS = {"sigsegv": "ctypes", "memory-limit": "resource"}
-"""What these faults import; not every Python has it. It is there before the fault, whose time it would add to."""
+"""Fault -> the module that it imports, which not every Python has. It is imported before the fault is timed."""
 
 FAULTS: dict[str, Callable[[], None]] = {
     "exception": raise_exception,
@@ -113,7 +113,7 @@ FAULTS: dict[str, Callable[[], None]] = {
 }
 
 
-def say(name: str, number: int) -> None:
+def write_event(name: str, number: int) -> None:
     """Append a line; one write, so that lines of several processes do not mix."""
     line = f"{name} {number} {time.monotonic_ns()} {os.getpid()}\n"
     file = os.open(os.environ["TK_CRASH_EVENTS"], os.O_WRONLY | os.O_APPEND)
@@ -123,13 +123,13 @@ def say(name: str, number: int) -> None:
         os.close(file)
 
 
-def said() -> dict[str, dict[int, int]]:
-    """What all of them have said so far: name -> number -> when first, ns of CLOCK_MONOTONIC."""
+def read_all_events() -> dict[str, dict[int, int]]:
+    """The events so far: name -> number -> first time, ns of CLOCK_MONOTONIC."""
     return read_events(Path(os.environ["TK_CRASH_EVENTS"]).read_text(encoding="ascii"))
 
 
 def read_events(text: str) -> dict[str, dict[int, int]]:
-    """The lines of the file, as `said` returns them."""
+    """The lines of the file, as `read_all_events` returns them."""
     found: dict[str, dict[int, int]] = {}
     for line in text.splitlines():
         name, number, stamp, _ = line.split()
@@ -138,46 +138,46 @@ def read_events(text: str) -> dict[str, dict[int, int]]:
 
 
 def quiet_since(events: dict[str, dict[int, int]]) -> float:
-    """When the last of these things happened, seconds of CLOCK_MONOTONIC."""
+    """The time of the last event, seconds of CLOCK_MONOTONIC."""
     return max(stamp for of_name in events.values() for stamp in of_name.values()) / 1e9
 
 
 def task(number: int, alone: bool = False) -> int:
-    """What a worker does for each number; `alone`: there is no other worker."""
-    say("begin", number)
+    """The task of each number; `alone`: without another worker."""
+    write_event("begin", number)
     if number == FAILS:
         fault = os.environ["TK_CRASH_FAULT"]
         if fault in NEEDS:
             importlib.import_module(NEEDS[fault])
         if not alone:
             _await_others()
-        say("fault", number)
+        write_event("fault", number)
         FAULTS[fault]()
     time.sleep(_SIBLING_S if number == RUNS_MEANWHILE else _TASK_S)
-    say("end", number)
+    write_event("end", number)
     return number
 
 
 def _await_others() -> None:
-    """Until one result has come home and the other worker is at its next task. Raises TimeoutError."""
+    """Wait until one result has arrived and the other worker runs its next task. Raises TimeoutError."""
     limit = time.monotonic() + START_LIMIT_S
     while time.monotonic() < limit:
-        events = said()
+        events = read_all_events()
         if DONE_BEFORE in events.get("result", {}) and RUNS_MEANWHILE in events.get("begin", {}):
             return
         time.sleep(_WATCH_S)
     raise TimeoutError("the other worker did not begin")
 
 
-class Limit:
-    """The main program's time limit: LIMIT_S after the last thing that happened, START_LIMIT_S before the fault."""
+class TimeLimit:
+    """The main program's time limit: LIMIT_S after the last event, START_LIMIT_S before the fault."""
 
     def __init__(self) -> None:
         self._latest = time.monotonic() + START_LIMIT_S
 
     def left(self) -> float:
-        """Seconds to wait before asking again; 0 when it is over."""
-        events = said()
+        """Seconds to wait before the next check; 0 when the limit is reached."""
+        events = read_all_events()
         ends = quiet_since(events) + LIMIT_S if "fault" in events else self._latest
         return max(0.0, min(_LOOK_S, ends - time.monotonic()))
 
@@ -188,13 +188,13 @@ def with_serial(_method: str) -> None:
         try:
             task(number, alone=True)
         except Exception:  # noqa: BLE001 - whatever a task raises, the next one is done
-            say("noticed", number)
+            write_event("noticed", number)
         else:
-            say("result", number)
+            write_event("result", number)
 
 
 def with_threads(_method: str) -> None:
-    """Two bare threads that take numbers from a queue and put results into a list."""
+    """Two bare threads that take numbers from a queue and append results to a list."""
     numbers: queue.Queue[int] = queue.Queue()
     for number in range(TASKS):
         numbers.put(number)
@@ -207,37 +207,37 @@ def with_threads(_method: str) -> None:
             except queue.Empty:
                 return
             results.append(task(number))
-            say("result", number)
+            write_event("result", number)
 
     threads = [threading.Thread(target=work) for _ in range(WORKERS)]
     for thread in threads:
         thread.start()
-    limit = Limit()
+    limit = TimeLimit()
     for thread in threads:
         while thread.is_alive() and (left := limit.left()):
             thread.join(left)
     if any(thread.is_alive() for thread in threads):
-        say("limit", FAILS)
-    # A thread that died said so on stderr only: that its result is missing is the first sign.
+        write_event("limit", FAILS)
+    # A thread that fails reports that on stderr only: the missing result is the first sign.
     if FAILS not in results:
-        say("noticed", FAILS)
+        write_event("noticed", FAILS)
 
 
 def with_executor(pool: Executor) -> None:
     """concurrent.futures, threads or processes."""
     futures = {pool.submit(task, number): number for number in range(TASKS)}
-    limit, waiting = Limit(), set(futures)
+    limit, waiting = TimeLimit(), set(futures)
     while waiting and (left := limit.left()):
         done, waiting = wait(waiting, left, FIRST_COMPLETED)
         for future in done:
             try:
-                say("result", future.result())
+                write_event("result", future.result())
             except BaseException as error:  # noqa: BLE001 - SystemExit comes through as well
-                say("noticed", futures[future])
-                say(type(error).__name__, futures[future])
+                write_event("noticed", futures[future])
+                write_event(type(error).__name__, futures[future])
     if waiting:
-        say("limit", FAILS)
-        say("noticed", FAILS)
+        write_event("limit", FAILS)
+        write_event("noticed", FAILS)
     pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -253,17 +253,17 @@ def pool(method: str) -> None:
     """multiprocessing.Pool."""
     with multiprocessing.get_context(method).Pool(WORKERS) as workers:
         found = [workers.apply_async(task, (number,)) for number in range(TASKS)]
-        limit = Limit()
+        limit = TimeLimit()
         for number, result in enumerate(found):
             while not result.ready() and (left := limit.left()):
                 result.wait(left)
             try:
-                say("result", result.get(0))
+                write_event("result", result.get(0))
             except multiprocessing.TimeoutError:
-                say("limit", number)
-                say("noticed", number)
+                write_event("limit", number)
+                write_event("noticed", number)
             except BaseException:  # noqa: BLE001 - SystemExit comes through as well
-                say("noticed", number)
+                write_event("noticed", number)
 
 
 def _work_in_process(number: int, sender: connection.Connection) -> None:
@@ -280,7 +280,7 @@ def processes(method: str) -> None:
         for number in waiting:
             receiver, sender = context.Pipe(duplex=False)
             process = context.Process(target=_work_in_process, args=(number, sender))
-            say("start", number)
+            write_event("start", number)
             process.start()
             sender.close()
             running[receiver] = (number, process)
@@ -288,7 +288,7 @@ def processes(method: str) -> None:
 
     for _ in range(WORKERS):
         start()
-    limit = Limit()
+    limit = TimeLimit()
     while running:
         left = limit.left()
         ready: list[Any] = connection.wait(list(running), left)
@@ -298,11 +298,11 @@ def processes(method: str) -> None:
             number, process = running.pop(receiver)
             try:
                 if not ready:
-                    say("limit", number)
+                    write_event("limit", number)
                     process.terminate()
-                say("result", receiver.recv())
+                write_event("result", receiver.recv())
             except EOFError:
-                say("noticed", number)
+                write_event("noticed", number)
             process.join()
             receiver.close()
             start()
@@ -316,11 +316,11 @@ POOLS: dict[str, tuple[Callable[[str], None], tuple[str, ...]]] = {
     "ProcessPoolExecutor": (process_executor, ("fork", "spawn", "forkserver")),
     "Pool": (pool, ("fork", "spawn", "forkserver")),
 }
-"""What runs the tasks, and the start methods that it can have."""
+"""Pool -> the function that runs the tasks, and its start methods."""
 
 
 def cases() -> Iterator[tuple[str, str, str]]:
-    """(pool, start method, fault), every combination that there is."""
+    """Every combination of (pool, start method, fault)."""
     for name, (_, methods) in POOLS.items():
         for method in methods:
             for fault in FAULTS:
@@ -328,14 +328,14 @@ def cases() -> Iterator[tuple[str, str, str]]:
 
 
 def main() -> None:
-    """Run the tasks under what the command line names."""
+    """Run the tasks under the pool of the command line."""
     name, method, fault, events = sys.argv[1:]
     os.environ.update(TK_CRASH_EVENTS=events, TK_CRASH_FAULT=fault)
-    # A group of its own, by which all that it leaves is found.
+    # A process group of its own, by which all its processes are found.
     os.setpgid(0, 0)
-    # Whoever measures may ignore it, and that is inherited.
+    # The measuring process may ignore it, which is inherited.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # By this name it is known whose semaphores are left: other programs of the kind run beside this one.
+    # The name tells whose semaphores are left: other such programs may run at the same time.
     vars(multiprocessing.current_process())["_config"]["semprefix"] = f"/tk{os.getpid()}"
     try:
         import resource  # noqa: PLC0415 - Windows has none
@@ -344,9 +344,9 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     except ImportError:
         pass
-    say("main", 0)
+    write_event("main", 0)
     POOLS[name][0](method)
-    say("survived", 0)
+    write_event("survived", 0)
 
 
 if __name__ == "__main__":

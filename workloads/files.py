@@ -1,7 +1,7 @@
-"""files: write a file, make sure that it is on the disk, read it back.
+"""files: write a file, wait until it is on the disk, read it back.
 
-Shows: waiting for a disk needs neither CPU nor GIL; every model can wait for several files at once, threads for the
-least money. How much that gains is up to the disk: one that takes one request at a time gains nothing from workers.
+Shows: waiting for a disk needs neither CPU nor GIL; every model can wait for several files at once, threads at the
+lowest cost. The gain depends on the disk: one that takes one request at a time gains nothing from workers.
 Claim: for work that waits, threads do as well as processes and start faster.
 A good answer: threads and processes alike, faster than serial where the disk can do several things at once.
 Depends on: the file system behind the folder for temporary files (TMPDIR): on tmpfs nothing is waited for.
@@ -25,10 +25,10 @@ def make_items(rounds: int, seed: int, *, kilobytes: int, fsync: bool) -> list[I
 
 
 def task(item: Item) -> int:
-    """Write and read a temporary file so many times; returns a checksum of what was read."""
+    """Write and read a temporary file that many times; returns a checksum of the data."""
     first, rounds, kilobytes, fsync = item
     data = bytes([first, (first + 1) % 256]) * (512 * kilobytes)
-    # It has no name, so that nothing is left of it however the worker ends.
+    # It has no name, so that nothing is left of it when the worker is killed.
     with tempfile.TemporaryFile(prefix="tk-files-", buffering=0) as file:
         for _ in range(rounds):
             file.seek(0)
@@ -47,7 +47,7 @@ def combine(results: Sequence[int]) -> str:
 
 WORKLOAD = Workload(
     name="files",
-    summary="files written, brought to the disk and read back: waits for the disk",
+    summary="files written, synced to the disk and read back: waits for the disk",
     kind="io",
     sizes={"smoke": 1, "small": 10, "default": 80, "large": 800},
     make_items=make_items,

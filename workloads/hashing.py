@@ -1,6 +1,6 @@
 """hashing: SHA-256 over large buffers, C code that releases the GIL.
 
-Shows: threads are not condemned to one CPU. hashlib gives up the GIL for buffers over 2047 bytes, so threads hash in
+Shows: threads can use several CPUs. hashlib gives up the GIL for buffers over 2047 bytes, so threads hash in
 parallel like processes do, without the price of starting processes.
 A good answer: threads close to the ceiling, with a GIL wait near zero.
 Depends on: CPython's hashlib (and the OpenSSL behind it).

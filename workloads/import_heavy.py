@@ -1,8 +1,8 @@
-"""import-heavy: workers whose module imports much before they can begin.
+"""import-heavy: workers whose main module imports much.
 
-Shows: that a worker's start is as expensive as what it imports. A forked worker has it all from its parent. A spawned
-one imports everything again, and under forkserver each one does, since the server itself has not.
-Claim: creating a process costs time; how much is up to the program.
+Shows: that the start of a worker costs what its imports cost. A forked worker has all modules from its parent. A
+spawned worker imports them again, and so does each worker under forkserver, since the server has not imported them.
+Claim: creating a process costs time; how much depends on the program.
 A good answer: fork as fast as in `start-stop`; spawn and forkserver slower by the time of the imports, for each worker.
 Depends on: how long these modules of the standard library take to import, 0.1 to 0.3 s. The module that is imported
 again is this one, as a user's main module would be.
@@ -58,13 +58,13 @@ def make_items(tasks: int, seed: int) -> list[int]:
 
 
 def task(number: int) -> int:
-    """Take a millisecond; returns how many of the modules are there, which is all of them."""
+    """Sleep a millisecond; returns the number of modules that are imported."""
     time.sleep(_S)
     return len(IMPORTED)
 
 
 def combine(results: Sequence[int]) -> str:
-    """How many modules the tasks found in all."""
+    """The sum over all tasks."""
     return str(sum(results))
 
 

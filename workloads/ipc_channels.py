@@ -1,8 +1,8 @@
-"""The channels of the workload `ipc`: ways to hand bytes to another process or thread, all behind send and receive.
+"""The channels of the workload `ipc`: ways to send bytes to another process or thread, all behind send and receive.
 
-Each is used as a program would: a Connection for pipes, length-prefixed messages on sockets, objects on queues. What
-has one place for the data (a file, shared memory) tells the other side by a pipe, and waits before it writes there
-again until the other side has read it.
+Each is used as a program would: a Connection for pipes, length-prefixed messages on sockets, objects on queues. A
+channel with one place for the data (a file, shared memory) announces each message by a pipe, and waits before it writes
+there again until the other side has read it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct("!Q")
 _TOGETHER = 1 << 16
-"""Up to this size a message goes out with its length in one piece."""
+"""Up to this size a message is sent together with its length."""
 
 
 class ChannelEnd:
-    """One side of a channel. `send` and `receive` take and give whole messages."""
+    """One side of a channel. `send` takes and `receive` returns a whole message."""
 
     def send(self, data: bytes) -> None:
         raise NotImplementedError
@@ -37,7 +37,7 @@ class ChannelEnd:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of it; the other side may still be there."""
+        """Close this side; the other side may still be open."""
 
 
 class PipeEnd(ChannelEnd):
@@ -104,31 +104,32 @@ class QueueEnd(ChannelEnd):
 
 
 class PlaceEnd(ChannelEnd):
-    """One place each way, told of by a pipe: the message's length when it is there, an empty one when it was read."""
+    """One place for each direction, announced by a pipe: the length of a written message, an empty message when it was
+    read."""
 
-    def __init__(self, told: Connection, tells: Connection) -> None:
-        self._told, self._tells = told, tells
+    def __init__(self, incoming_notes: Connection, outgoing_notes: Connection) -> None:
+        self._incoming_notes, self._outgoing_notes = incoming_notes, outgoing_notes
         self._full = False
         self._lengths: list[int] = []
 
     def send(self, data: bytes) -> None:
         while self._full:
-            self._hear()
+            self._read_note()
         self.write(data)
         self._full = True
-        self._tells.send_bytes(_LENGTH.pack(len(data)))
+        self._outgoing_notes.send_bytes(_LENGTH.pack(len(data)))
 
     def receive(self) -> bytes:
         while not self._lengths:
-            self._hear()
+            self._read_note()
         data = self.read(self._lengths.pop(0))
-        self._tells.send_bytes(b"")
+        self._outgoing_notes.send_bytes(b"")
         return data
 
-    def _hear(self) -> None:
-        said = self._told.recv_bytes()
-        if said:
-            self._lengths.append(_LENGTH.unpack(said)[0])
+    def _read_note(self) -> None:
+        note = self._incoming_notes.recv_bytes()
+        if note:
+            self._lengths.append(_LENGTH.unpack(note)[0])
         else:
             self._full = False
 
@@ -139,15 +140,15 @@ class PlaceEnd(ChannelEnd):
         raise NotImplementedError
 
     def close(self) -> None:
-        self._told.close()
-        self._tells.close()
+        self._incoming_notes.close()
+        self._outgoing_notes.close()
 
 
 class FileEnd(PlaceEnd):
-    """Files in the folder for temporary ones, written and read whole; in the page cache, not brought to the disk."""
+    """Temporary files, written and read whole; they stay in the page cache."""
 
-    def __init__(self, told: Connection, tells: Connection, incoming: str, outgoing: str) -> None:
-        super().__init__(told, tells)
+    def __init__(self, incoming_notes: Connection, outgoing_notes: Connection, incoming: str, outgoing: str) -> None:
+        super().__init__(incoming_notes, outgoing_notes)
         self._incoming, self._outgoing = incoming, outgoing
 
     def write(self, data: bytes) -> None:
@@ -160,8 +161,8 @@ class FileEnd(PlaceEnd):
 class SharedEnd(PlaceEnd):
     """Shared memory, copied in and copied out."""
 
-    def __init__(self, told: Connection, tells: Connection, incoming: str, outgoing: str) -> None:
-        super().__init__(told, tells)
+    def __init__(self, incoming_notes: Connection, outgoing_notes: Connection, incoming: str, outgoing: str) -> None:
+        super().__init__(incoming_notes, outgoing_notes)
         self._names = (incoming, outgoing)
         self._blocks: list[shared_memory.SharedMemory] = []
 
@@ -187,8 +188,8 @@ class SharedEnd(PlaceEnd):
 
 
 class Channel:
-    """A channel that is open: its two ends, and what has to go when both are done with it. `threads`: the other side is
-    a thread of the same process."""
+    """An open channel: its two ends, and what to remove when both are closed. `threads`: the other side is a thread of
+    this process."""
 
     threads = False
 
@@ -233,7 +234,7 @@ def _simple_queue(context: BaseContext, most: int) -> Channel:
     return Channel(QueueEnd(back, there), QueueEnd(there, back))
 
 
-class _Managed(Channel):
+class _ManagerChannel(Channel):
     def __init__(self, context: BaseContext) -> None:
         self._manager = context.Manager()
         there, back = self._manager.Queue(), self._manager.Queue()
@@ -243,7 +244,7 @@ class _Managed(Channel):
         self._manager.shutdown()
 
 
-class _Files(Channel):
+class _FileChannel(Channel):
     def __init__(self, context: BaseContext) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tk-ipc-")
         names = [os.path.join(self._folder.name, name) for name in ("there", "back")]  # noqa: PTH118 - text is wanted
@@ -254,7 +255,7 @@ class _Files(Channel):
         self._folder.cleanup()
 
 
-class _Shared(Channel):
+class _SharedMemoryChannel(Channel):
     def __init__(self, context: BaseContext, most: int) -> None:
         self._blocks = [shared_memory.SharedMemory(create=True, size=most) for _ in range(2)]
         names = [block.name for block in self._blocks]
@@ -269,7 +270,7 @@ class _Shared(Channel):
             block.unlink()
 
 
-class _Threads(Channel):
+class _ThreadChannel(Channel):
     threads = True
 
     def __init__(self) -> None:
@@ -279,15 +280,15 @@ class _Threads(Channel):
 
 
 _OPENERS: dict[str, Callable[[BaseContext, int], Channel]] = {
-    "thread-queue": lambda context, most: _Threads(),
+    "thread-queue": lambda context, most: _ThreadChannel(),
     "pipe": _pipe,
     "unix-socket": _unix,
     "tcp-socket": _tcp,
-    "shared-memory": _Shared,
-    "file": lambda context, most: _Files(context),
+    "shared-memory": _SharedMemoryChannel,
+    "file": lambda context, most: _FileChannel(context),
     "simple-queue": _simple_queue,
     "queue": _queue,
-    "manager": lambda context, most: _Managed(context),
+    "manager": lambda context, most: _ManagerChannel(context),
 }
 
 CHANNELS = tuple(_OPENERS)

@@ -1,7 +1,7 @@
 """json: documents written as JSON and read again, by C code that keeps the GIL.
 
 Shows: "it is written in C" does not mean that threads run it in parallel. The json module makes Python objects, so it
-needs the GIL from beginning to end; and it does not look whether another thread wants it, so that a thread may wait
+needs the GIL from beginning to end; and it does not check whether another thread requests it, so that a thread may wait
 for a whole document instead of 5 ms.
 Claim: threads of one process take turns where Python objects are made, processes do not.
 A good answer: threads at 2 workers as slow as serial, with holds of the GIL beyond the switch interval; processes near
@@ -25,12 +25,12 @@ _RECORDS = 5_000
 
 
 def make_items(rounds: int, seed: int) -> list[Item]:
-    """16 items, each (seed of its document, how often it is written and read). The document is made in the task."""
+    """16 items, each (seed of its document, rounds). The document is made in the task."""
     return [(seed * 1000 + index, rounds) for index in range(16)]
 
 
 def task(item: Item) -> int:
-    """Write and read a document so many times; returns a checksum of the last text."""
+    """Write and read a document that many times; returns a checksum of the last text."""
     seed, rounds = item
     document = _document(seed)
     text = ""

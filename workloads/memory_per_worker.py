@@ -1,7 +1,7 @@
 """memory-per-worker: every process loads the same data for itself, threads load it once.
 
-Shows: what one more worker costs in memory. The data stands for what programs keep at hand: a model, a table, a
-dictionary. Threads share it; each process has its own.
+Shows: the memory of one more worker. The data stands for what programs load once: a model, a table, a dictionary.
+Threads share it; each process has its own.
 Claim: threads of a process share its memory; processes have separate memory.
 A good answer: USS hardly grows with threads, and by at least `megabytes` with each process. Under fork the parent could
 have loaded it before: then it is shared until somebody writes to it, which reference counts do.
@@ -24,12 +24,12 @@ _PAGE = 4096
 
 
 def make_items(reads: int, seed: int, *, megabytes: int) -> list[Item]:
-    """16 items, each (seed, MiB of data, how often it is read through)."""
+    """16 items, each (seed, MiB of data, reads)."""
     return [(seed * 1000 + index, megabytes, reads) for index in range(16)]
 
 
 def task(item: Item) -> int:
-    """Load the data where this process has not yet, and read a number of each page; returns a checksum of them."""
+    """Load the data unless this process has it, and read a byte of each page; returns a checksum."""
     seed, megabytes, reads = item
     data = _data(megabytes)
     found = 0
@@ -53,7 +53,7 @@ def combine(results: Sequence[int]) -> str:
 
 WORKLOAD = Workload(
     name="memory-per-worker",
-    summary="the same data in every worker: what one more costs in memory",
+    summary="the same data in every worker: memory of one more worker",
     kind="memory",
     sizes={"smoke": 1, "small": 10, "default": 100, "large": 1_000},
     make_items=make_items,

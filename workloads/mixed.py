@@ -1,11 +1,11 @@
 """mixed: wait for an answer, then compute with it, as a service does.
 
-Shows: how much of the waiting threads can fill with computing. While one thread waits another computes; two that want
-to compute at once take turns. Processes do both at once.
+Shows: how much of their waiting time threads can use for computing. While one thread waits another computes; two that
+want to compute at once take turns. Processes do both at once.
 Claim: threads are good for waiting and bad for computing; most programs do some of each.
 A good answer: threads well below serial, and processes below threads, the more so the more is computed.
-Depends on: nothing but the interpreter. The answer comes from a socket of the task's own that never says anything until
-the time is over.
+Depends on: nothing but the interpreter. The task waits for a socket of its own, on which nothing is sent, until the
+time is over.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """nbody: planets that attract each other, many small calls in pure Python.
 
-Shows: that many calls are not what threads wait for. A thread gives up the GIL when another asks for it, in the middle
-of a call as well as between two: `matmul` with its few long loops and this one wait alike.
+Shows: that the number of calls does not matter to the GIL. A thread gives it up when another requests it, inside a call
+as well as between two: `matmul` with its few long loops waits as this one does.
 Claim: threads of one process take turns where Python code computes, processes do not.
 A good answer: threads at 2 workers as slow as serial, waiting for the GIL half of the time; processes near the ceiling.
 Depends on: nothing but the interpreter.

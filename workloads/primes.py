@@ -19,12 +19,12 @@ _FIRST = 10_000_019
 
 
 def make_items(numbers: int, seed: int) -> list[Item]:
-    """16 ranges of odd numbers, each (first, how many), one after the other; the seed says where they begin."""
+    """16 consecutive ranges of odd numbers, each (first, count); the seed decides where they begin."""
     return [(_FIRST + 2 * numbers * (16 * seed + index), numbers) for index in range(16)]
 
 
 def task(item: Item) -> int:
-    """How many primes there are among so many odd numbers."""
+    """The number of primes in a range of odd numbers."""
     first, numbers = item
     return sum(_is_prime(number) for number in range(first, first + 2 * numbers, 2))
 

@@ -1,5 +1,4 @@
-"""The processes of a program that a workload starts: one group, led by the program, so that all of them are found when
-it has ended or has to be."""
+"""The processes of a program that a workload starts: one process group, by which all of them are found and ended."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ _TRACKER = b"resource_tracker"
 
 
 def members(leader: int) -> set[int]:
-    """The processes of that group that run; an orphan that has ended is for init to reap."""
+    """The running processes of that group, without zombies."""
     found = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError):
@@ -27,8 +26,8 @@ def members(leader: int) -> set[int]:
 
 
 def end(leader: int) -> None:
-    """End all of them. multiprocessing's resource tracker is left to the end: when the others are gone it removes the
-    semaphores that they leave, and goes by itself. What the kernel does not let go of is left to it after a while."""
+    """Kill the processes of the group. multiprocessing's resource tracker comes last: when the others are gone it
+    removes their semaphores and ends by itself. A process that cannot be killed is left after a while."""
     limit = time.monotonic() + _GRACE_S
     while (left := members(leader)) and time.monotonic() < limit + _GRACE_S:
         late = time.monotonic() > limit

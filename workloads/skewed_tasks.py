@@ -1,12 +1,12 @@
 """skewed-tasks: tasks of unequal length, handed out in chunks: one worker is overloaded while others idle.
 
 Shows: how the chunk size decides. The first half of the tasks takes `skew` times as long as the other. In two chunks
-of equal number one worker gets all the long ones; one by one, whoever is free takes the next.
+of equal number one worker gets all the long ones; one by one, an idle worker takes the next.
 Claim: one CPU may sit idle while another one is overloaded.
 A good answer: with 2 process workers a load balance near (1 + 1 / skew) / 2 in two chunks, 0.56 by default, and near 1
 with `-P chunksize=1`. Under threads the GIL shares out the computing whatever the chunks: look at the processes.
-Depends on: how concurrent.futures hands out tasks: to whoever is free. multiprocessing.Pool.map makes four chunks per
-worker unless told otherwise.
+Depends on: how concurrent.futures hands out tasks: to an idle worker. multiprocessing.Pool.map makes four chunks per
+worker by default.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _TASKS = 64
 
 
 def make_items(rounds: int, seed: int, *, chunksize: int, skew: float) -> list[list[int]]:
-    """Chunks of up to `chunksize` tasks, each the rounds that it counts; the seed changes nothing."""
+    """Chunks of up to `chunksize` tasks, each task the iterations that it counts; the seed changes nothing."""
     tasks = [round(rounds * skew)] * (_TASKS // 2) + [rounds] * (_TASKS // 2)
     return [tasks[start : start + chunksize] for start in range(0, _TASKS, chunksize)]
 
 
 def task(chunk: list[int]) -> list[int]:
-    """Do one task after the other; returns what each counted."""
+    """Do one task after the other; returns the count of each."""
     return [_count(rounds) for rounds in chunk]
 
 

@@ -1,8 +1,8 @@
 """sleep: nothing but waiting. The control for work that needs no CPU and no GIL.
 
-Shows: the ceiling for waiting. Any model with 2 workers halves it, threads as well, since a sleeping thread holds no
-GIL.
-A good answer: close to the number of workers under every model; what processes lack is the price of starting them.
+Shows: the ceiling for waiting. Any model with 2 workers halves the wall, threads as well, since a sleeping thread does
+not hold the GIL.
+A good answer: close to the number of workers under every model; what processes lack is the cost of starting them.
 Depends on: nothing but the interpreter.
 """
 
@@ -20,13 +20,13 @@ def make_items(milliseconds: int, seed: int) -> list[int]:
 
 
 def task(milliseconds: int) -> int:
-    """Sleep that long; returns the milliseconds asked for."""
+    """Sleep that long; returns the milliseconds."""
     time.sleep(milliseconds / 1000)
     return milliseconds
 
 
 def combine(results: Sequence[int]) -> str:
-    """The sum of what was asked for."""
+    """The sum of the milliseconds."""
     return str(sum(results))
 
 

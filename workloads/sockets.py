@@ -1,7 +1,7 @@
-"""sockets: many requests to a web server that takes its time.
+"""sockets: many requests to a slow web server.
 
-Shows: waiting for others needs neither CPU nor GIL. The server, a process of its own on this machine, answers each
-request after a set time; what a worker does is ask, wait and read.
+Shows: waiting for the network needs neither CPU nor GIL. The server, a process of its own on this machine, answers each
+request after a set time; a worker sends a request, waits and reads.
 Claim: for work that waits, threads do as well as processes and cost less; processes talk over sockets.
 A good answer: threads and processes alike, as many times faster than serial as there are workers.
 Depends on: the standard library's http.server and http.client. The server has a thread for each connection.
@@ -29,7 +29,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 latency = float(sys.argv[1])
 
-class Answer(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -47,8 +47,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
 
-server = Server(("127.0.0.1", 0), Answer)
-# Whoever started us goes away, however that may be: then this pipe ends.
+server = Server(("127.0.0.1", 0), Handler)
+# This pipe ends when the process that started the server ends, for whatever reason.
 threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
 print(server.server_address[1], flush=True)
 server.serve_forever()
@@ -57,17 +57,17 @@ server.serve_forever()
 
 @contextmanager
 def around(requests: int, seed: int, *, latency: float) -> Iterator[Mapping[str, int]]:
-    """The server, ended afterwards; gives its port."""
-    # What is preloaded into us, or traces us, is not meant for it.
+    """The server for the time of the run; yields its port."""
+    # Preloaded libraries and tracing are for this process, not for the server.
     own = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "PYTHONPATH")}
     command = [sys.executable, "-I", "-S", "-c", _SERVER, str(latency / 1000)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=own) as server:
         try:
             assert server.stdout is not None
-            said = server.stdout.readline()
-            if not said.strip().isdigit():
+            line = server.stdout.readline()
+            if not line.strip().isdigit():
                 raise OSError(f"the server did not start: exit code {server.wait(_TIMEOUT_S)}")
-            yield {"port": int(said)}
+            yield {"port": int(line)}
         finally:
             server.kill()
 
@@ -78,7 +78,7 @@ def make_items(requests: int, seed: int, *, latency: float, port: int) -> list[I
 
 
 def task(item: Item) -> int:
-    """Ask so many times over one connection; returns a checksum of the answers."""
+    """Send that many requests over one connection; returns a checksum of the answers."""
     number, port, requests = item
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
     found = 0
@@ -98,7 +98,7 @@ def combine(results: Sequence[int]) -> str:
 
 WORKLOAD = Workload(
     name="sockets",
-    summary="requests to a web server that takes its time: waits for the network",
+    summary="requests to a slow web server: waits for the network",
     kind="io",
     sizes={"smoke": 1, "small": 2, "default": 6, "large": 60},
     make_items=make_items,

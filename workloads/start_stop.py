@@ -1,8 +1,8 @@
 """start-stop: nothing but starting workers and stopping them.
 
-Shows: what a worker costs, from asking for it until it is joined, stage by stage. Each item gets a worker of its own,
-which is started for it, does nothing with it and is joined before the next one starts. The first start of a run is the
-cold one: it brings up what later ones find there, such as the fork server.
+Shows: what a worker costs, from the request until it is joined, stage by stage. Each item gets a worker of its own,
+which is started for it, does nothing and is joined before the next one starts. The first start of a run is
+the cold one: it creates what later ones reuse, such as the fork server.
 Claim: creating a process costs time, creating a thread is economical; processes start quickly on Unix and slowly on
 Windows.
 A good answer: a thread within a millisecond, a forked process within some, a spawned one after 50 ms and more, most of
@@ -36,8 +36,8 @@ _PAGE = 4096
 def around(
     starts: int, seed: int, *, main_imports: str, preload: bool, parent_mb: int, parent_threads: int
 ) -> Iterator[Mapping[str, Any]]:
-    """Make the parent as it is told to be: what its main module imports, here and in the workers, what the fork server
-    imports before its first worker, how much memory the parent has touched and how many further threads it has."""
+    """Set up the parent: the imports of its main module, here and in the workers, the imports of the fork server before
+    its first worker, the memory that the parent has touched and its further threads."""
     names = [name for name in main_imports.split(",") if name]
     for name in names:
         __import__(name)
@@ -63,7 +63,7 @@ def around(
 def make_items(
     starts: int, seed: int, *, main_imports: str, preload: bool, parent_mb: int, parent_threads: int
 ) -> list[int]:
-    """Numbers; nothing else changes anything."""
+    """The numbers of the starts; the parameters change only the parent."""
     return list(range(starts))
 
 
@@ -73,7 +73,7 @@ def task(number: int) -> int:
 
 
 def combine(results: Sequence[int]) -> str:
-    """How many there were."""
+    """The number of starts."""
     return str(len(results))
 
 

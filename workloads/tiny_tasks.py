@@ -1,7 +1,7 @@
 """tiny-tasks: thousands of tasks that do next to nothing.
 
-Shows: what it costs to hand out a task and to get its result back. There is nothing else in it: a model that takes
-longer than serial shows by how much a task must be longer before that model can pay.
+Shows: the cost of handing out a task and of getting its result back. The tasks do nothing else: where a model takes
+longer than serial, a task must be longer by that much before the model pays.
 Claim: workers cost something for every task, not only when they start; processes more than threads.
 A good answer: serial wins, threads are slower by some 20 us a task, processes by some 100 us.
 Depends on: concurrent.futures' executors, which hand out one task at a time.
@@ -15,7 +15,7 @@ from tracekit.workload import Workload
 
 
 def make_items(tasks: int, seed: int) -> list[int]:
-    """So many small numbers."""
+    """That many small numbers."""
     return [(seed + index) % 1000 for index in range(tasks)]
 
 

@@ -1,11 +1,11 @@
-"""worker-costs: the control for what workers cost. Tasks that do nothing, and then some that only return much.
+"""worker-costs: the control for the cost of workers. Tasks that do nothing, then some that only return much.
 
 Shows: how long workers take until they can take a task, what handing out one more task costs, what a byte on its way
 back costs, and how long stopping takes. Predictions are made of these (docs/metrics.md). The first tasks sleep, so that
 the workers that have them keep still while the last worker starts: otherwise handing out thousands of tasks a second
 would slow down what it is to measure.
 Claim: workers cost something for every task, not only when they start; processes more than threads.
-A good answer: forked workers are there after some ms and spawned ones after 50 and more; a task costs processes some
+A good answer: forked workers run after some ms and spawned ones after 50 and more; a task costs processes some
 100 us, a MiB about a millisecond.
 Depends on: concurrent.futures' executors, which hand out one task at a time.
 """
@@ -30,12 +30,12 @@ LARGE_BYTES = 1 << 20
 
 
 def make_items(tasks: int, seed: int, *, sleepers: int) -> list[Item]:
-    """(what to do, how much of it): sleep so many ms, nothing, or return so many bytes."""
+    """(what to do, amount): sleep that many ms, do nothing, or return that many bytes."""
     return [("sleep", SLEEP_MS)] * sleepers + [("nothing", 0)] * tasks + [("bytes", LARGE_BYTES)] * LARGE
 
 
 def task(item: Item) -> Result:
-    """Do it."""
+    """Sleep, do nothing, or return bytes."""
     what, much = item
     if what == "sleep":
         time.sleep(much / 1e3)
@@ -43,7 +43,7 @@ def task(item: Item) -> Result:
 
 
 def combine(results: Sequence[Result]) -> str:
-    """How much there was in all."""
+    """The sum of all amounts."""
     return str(sum(result if isinstance(result, int) else len(result) for result in results))
 
 

@@ -1,4 +1,4 @@
-"""What follows from one run of threads: predictions, break-even, start methods, as `tracekit explain` says it."""
+"""What-if from one run of threads: predictions, break-even, start methods, as `tracekit explain` prints them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 from tests.conftest import Said, run_tracekit
 from tests.real.quick import QUICK, assert_two_lines
-from tracekit.analysis.report.pages.comparison import what_if as follows
+from tracekit.analysis.report.pages.comparison import what_if
 from tracekit.cli.explain import TOPICS
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Threads and fork, and the controls of all process models; in a folder with a blank in its name."""
-    here = tmp_path_factory.mktemp("what follows")
+    here = tmp_path_factory.mktemp("what if")
     words = ("--models", "threads,fork", "--workers", "2", "--size", "small", "--runs", "5", "--capture", "waits")
     said = run_tracekit("run", "nbody", *words, cwd=here)
     assert said.code == 0, said.err
@@ -45,7 +45,7 @@ def numbers(folder: Path, metric: str) -> list[dict[str, Any]]:
 
 
 def test_the_words_of_the_command_are_those_of_the_report() -> None:
-    assert set(TOPICS) == set(follows.TOPICS) == set(follows.HOW)
+    assert set(TOPICS) == set(what_if.TOPICS) == set(what_if.HOW)
 
 
 @pytest.mark.measures
@@ -92,7 +92,7 @@ def test_start_methods_say_what_is_measured_and_what_is_not(folder: Path) -> Non
 def test_the_report_has_the_section_and_its_figure(folder: Path) -> None:
     (page,) = (folder / "reports").glob("*/report.md")
     text = page.read_text(encoding="utf-8")
-    for title in follows.TOPICS.values():
+    for title in what_if.TOPICS.values():
         assert title in text
     drawn = page.parent / "break-even.png"
     assert drawn.exists() == ("break-even.png" in text)

@@ -18,7 +18,7 @@ from tracekit.bundle.names import PROGRAM, RAW, UNTRACED
 from tracekit.bundle.stream_schema import DIMENSIONS
 
 FAMILIES = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
-"""Reading order of the model families, which also share a colour; any other follows by name."""
+"""Reading order of the model families, which share a colour each; other families follow by name."""
 
 START_METHODS = ("", "fork", "forkserver", "spawn")
 _SINGULAR = {"processes": "process", "threads": "thread", "interpreters": "interpreter"}
@@ -111,7 +111,7 @@ class ReportCell:
 
     @property
     def family(self) -> str:
-        """The kind of model: fork, forkserver and spawn are three ways to start `processes`, by an executor or not."""
+        """The kind of model: fork, forkserver and spawn are start methods of `processes`, also without executor."""
         model = self.model.removeprefix(RAW)
         return "processes" if model in START_METHODS else model
 

@@ -10,28 +10,28 @@ from tracekit.analysis.report.wording import value_text
 TAGS = {"bound": "bound", "estimated": "est."}
 TAG_TEXT = {
     "bound": "only the range is known; the true value lies inside it",
-    "est.": "computed from samples or from other numbers, not read off a clock",
-    WAITS_PROBE: "every wait seen by capture waits, in runs of its own beside the untraced ones",
-    KERNEL_UPROBE: "every wait seen by capture kernel, in runs of its own beside the untraced ones",
+    "est.": "computed from samples or from other numbers, not read from a clock",
+    WAITS_PROBE: "every wait that capture waits recorded, in runs interleaved with the untraced ones",
+    KERNEL_UPROBE: "every wait that capture kernel recorded, in runs interleaved with the untraced ones",
     "~": "no detectable difference from serial (1x) or from the control (100 %), which the interval contains",
 }
 
 TAG_TEXT_OF_PROGRAM = {
     **{tag: TAG_TEXT[tag] for tag in ("bound", "est.")},
-    WAITS_PROBE: "every wait seen by capture waits",
-    KERNEL_UPROBE: "every wait seen by capture kernel",
+    WAITS_PROBE: "every wait that capture waits recorded",
+    KERNEL_UPROBE: "every wait that capture kernel recorded",
 }
-"""The same of a recorded program, where no runs stand beside others."""
+"""The same for a recorded program, of which there is one run."""
 
 GIL_WAIT_AS_PART = (
-    "all time for which the GIL kept threads waiting, forced switches included, as a part of their time; under The "
-    "GIL: the waits to take it, each as long as it was seen"
+    "all time for which threads waited for the GIL, forced switches included, as a part of their time; under The GIL: "
+    "the waits to take it, each as long as it was recorded"
 )
-GIL_WAIT_AS_SEEN = (
-    "the waits to take it, each as long as it was seen; in the first table forced switches are in it, and what threads "
-    "ran inside a wait is not"
+GIL_WAIT_AS_RECORDED = (
+    "the waits to take it, each as long as it was recorded; the first table adds forced switches and leaves out what "
+    "threads ran inside a wait"
 )
-"""Of a program: one idea cut in two ways, said where each stands."""
+"""The two meanings of GIL wait in the report of a program, each shown where it applies."""
 
 
 class Footnotes:
@@ -57,5 +57,5 @@ def field_of(number: Number, sub: str, notes: Footnotes) -> TableField:
 
 
 def how(number: Number) -> str:
-    """How a GIL wait is known: a bound or an estimate says so, what was seen says by whom."""
+    """The tag of a GIL wait: `bound`, `est.`, or the method that recorded it."""
     return TAGS.get(number.quality) or find_family(number.method)

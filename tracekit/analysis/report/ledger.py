@@ -1,8 +1,8 @@
-"""Ledgers as a reader sees them: the time of some threads, cut into parts that add up to it.
+"""Ledgers as the report shows them: the time of some threads, divided into parts that add up to it.
 
     thread_wall_ns = on-CPU + GIL wait + ... + idle + unattributed
 
-All parts of one ledger are by one method; what that could not tell is in `unattributed` or `blocked`.
+All parts of one ledger are by one method; what it cannot attribute is in `unattributed` or `blocked`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WHOLE = ledger_parts.WALL
 PARTS = ledger_parts.PARTS
 UNATTRIBUTED = ledger_parts.UNATTRIBUTED
 
-_TELLING = (ledger_parts.GIL, ledger_parts.BLOCKED, ledger_parts.RUN_QUEUE)
+_WAITS_FIRST = (ledger_parts.GIL, ledger_parts.BLOCKED, ledger_parts.RUN_QUEUE)
 
 NAMES = {
     ledger_parts.ON_CPU: "on-CPU",
@@ -35,14 +35,14 @@ NAMES = {
     ledger_parts.IDLE: "idle",
     UNATTRIBUTED: "unattributed",
 }
-"""What a reader calls each part, in the order in which bars are stacked."""
+"""Part -> its name in the report, in the order in which bars are stacked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerRows:
     """`parts`: ns by metric, only those that are known. `whole`: their sum. `idle_rule`: what counts as idle here.
 
-    `unseen`: why the parts that are not told apart are not, empty when all are.
+    `unseen`: why some parts are not known, empty when all are.
     """
 
     parts: Mapping[str, float]
@@ -82,8 +82,8 @@ def ledger_of(numbers: Mapping[str, Number]) -> LedgerRows | None:
     whole = sum(parts.values()) if whole is None else whole
     if not parts or whole <= 0:
         return None
-    # The whole and the CPU time are read off clocks; how the waits were cut is what there is to say.
-    by = next((known[part] for part in _TELLING if part in known), next(iter(known.values())))
+    # The whole and the CPU time are read from clocks: the method of the waits is the one to name.
+    by = next((known[part] for part in _WAITS_FIRST if part in known), next(iter(known.values())))
     idle = known.get(ledger_parts.IDLE)
     gil = numbers.get(ledger_parts.GIL)
     return LedgerRows(
@@ -97,9 +97,9 @@ def ledger_of(numbers: Mapping[str, Number]) -> LedgerRows | None:
 
 
 def ledger_of_cell(cell: ReportCell) -> LedgerRows | None:
-    """The ledger that tells most: of the cell or of a twin, whichever has more parts, then the better method."""
+    """The most detailed ledger of the cell and its twins: the one with more parts, then the better method."""
     found = [_from(each) for each in (cell, *cell.twins)]
-    return min((ledger for ledger in found if ledger), key=_less_told, default=None)
+    return min((ledger for ledger in found if ledger), key=_by_detail, default=None)
 
 
 def unattributed_text(ledger: LedgerRows) -> str:
@@ -109,7 +109,7 @@ def unattributed_text(ledger: LedgerRows) -> str:
 
 
 def rules(ledgers: Iterable[LedgerRows]) -> str:
-    """What a caption must say of how these were cut: the idle rule, and the parts that nobody saw."""
+    """A caption's sentences on these ledgers: the methods, the idle rule, and why some parts are not known."""
     given = list(ledgers)
     idle = list(dict.fromkeys(ledger.idle_rule for ledger in given if ledger.idle_rule))
     unseen = list(dict.fromkeys(ledger.unseen for ledger in given if ledger.unseen))
@@ -132,5 +132,5 @@ def _from(cell: ReportCell) -> LedgerRows | None:
     return ledger_of(numbers)
 
 
-def _less_told(ledger: LedgerRows) -> tuple[int, int]:
+def _by_detail(ledger: LedgerRows) -> tuple[int, int]:
     return (-len(ledger.parts), rank(ledger.method))

@@ -1,4 +1,4 @@
-"""What a reader calls the processes and threads of one run."""
+"""The names of the processes and threads of one run in the report."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from tracekit.analysis.tables import Tables
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """`processes` by pid, `threads` by (pid, tid); a thread's begins with its process where it would not tell it
-    from those of others.
-    """
+    """`processes` by pid, `threads` by (pid, tid); thread names begin with the process where they would be equal."""
 
     processes: Mapping[int, str]
     threads: Mapping[tuple[int, int], str]
     functions: Mapping[tuple[int, int], str]
-    """Where each thread was most of the time that somebody saw: waiting for the GIL or holding it."""
+    """The function in which each thread held the GIL or waited for it longest."""
 
     def process(self, pid: int) -> str:
         """`main`, `worker 2`, `process 4711`."""
@@ -34,7 +32,7 @@ class Names:
 
 
 def names_of(tables: Tables, run_id: str) -> Names:
-    """The names of everybody in the run."""
+    """The names of all processes and threads of the run."""
     processes = processes_of(tables, run_id)
     called = {pid: process_name(row) for pid, row in processes.items()}
     return Names(
@@ -48,7 +46,7 @@ def _threads(own: Mapping[tuple[int, int], str], called: Mapping[int, str]) -> d
     names = {}
     for (pid, tid), name in own.items():
         process = called.get(pid, f"process {pid}")
-        # A thread that is called by its id needs no more: no other has it.
+        # A name that ends in the id is unique.
         if process in (MAIN, name) or name.endswith(f" {tid}"):
             names[pid, tid] = name
         else:

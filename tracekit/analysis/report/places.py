@@ -1,4 +1,4 @@
-"""The numbers of one run's processes and threads, as the metrics table has them beside the cells."""
+"""The numbers of the processes and threads of one run, from the metrics table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Numbers = dict[str, Number]
 
 
 def places_of(tables: Tables, run_id: str) -> dict[Place, Numbers]:
-    """Every place of the run that has a number: the run first, then its processes, then its threads."""
+    """The numbers of every place of the run: the run first, then its processes, then its threads."""
     rows = tables.metrics[tables.metrics["run_id"] == run_id]
     found: dict[Place, Numbers] = {}
     for scope in ("run", "process", "thread"):
@@ -29,7 +29,7 @@ def places_of(tables: Tables, run_id: str) -> dict[Place, Numbers]:
 
 
 def number_at(numbers: Numbers, metric: str) -> Number:
-    """That number, or one that says that there is none."""
+    """That number, or an unavailable one."""
     return numbers.get(metric) or Number(metric=metric, reason="not recorded")
 
 

@@ -1,4 +1,4 @@
-"""Thread time, the share of it that was GIL wait, and the ceiling."""
+"""What is derived from a cell's numbers: thread time, GIL wait as a part of it, the ceiling, and judging a speed-up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tracekit.analysis.report.ledger import PARTS
 
 
 def thread_time_ns(cell: ReportCell) -> float | None:
-    """How long the cell's threads lived, summed; workers x wall where no ledger says it; None without a wall."""
+    """The summed lifetimes of the cell's threads in ns; workers x wall without a ledger; None without a wall."""
     whole = cell.number("thread_wall_ns").centre
     if whole:
         return whole
@@ -19,7 +19,7 @@ def thread_time_ns(cell: ReportCell) -> float | None:
 
 
 def gil_wait(cell: ReportCell) -> tuple[Number, Number]:
-    """The GIL wait by the best method there is, and by the same method the part of the thread time that it was."""
+    """The GIL wait by the best method, and by the same method its part of the thread time."""
     wait = cell.best_number("gil_wait_ns")
     shares = [share for share in cell.numbers_by_method("gil_wait_share") if share.method == wait.method]
     return wait, shares[0] if shares else cell.best_number("gil_wait_share")
@@ -37,3 +37,23 @@ def ceiling(cell: ReportCell) -> float | None:
     """The speed-up that the control reached at this cell's worker count; None when there was no control."""
     speedup, share = cell.number("speedup").centre, cell.number("ceiling_share").centre
     return speedup / share if speedup and share else None
+
+
+def judge_speedup(speedup: Number) -> str:
+    """`faster`, `slower`, `level` (no detectable change: the interval contains 1) or `unsure` (no interval).
+
+    The ends are rounded to the two decimals that are shown: an interval that reads 0.96–1.00 contains 1.
+    """
+    if speedup.interval is None:
+        return "unsure"
+    if contains_one(speedup):
+        return "level"
+    return "faster" if speedup.interval[0] > 1 else "slower"
+
+
+def contains_one(number: Number) -> bool:
+    """Whether 1, or 100 %, lies in the interval as it is shown; False without an interval."""
+    if number.interval is None:
+        return False
+    lower, upper = (round(end, 2) for end in number.interval)
+    return lower <= 1 <= upper

@@ -1,7 +1,6 @@
-"""What a person reads, apart from how it is laid out. HTML, Markdown and the tests all start from these.
+"""What a report says, apart from its layout: what the pages make and the renderers write.
 
-All text is plain text: whoever writes it out escapes it. Nothing here is optional in meaning; an absent number is
-the text `n/a` with a reason.
+All text is plain text, which renderers escape. An absent number is the text `n/a` with a reason.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Verdict:
 class TableField:
     """One entry of a table: the number, what stands beneath it, a quality tag and a footnote mark.
 
-    `words`: it is no number but a name, as long as somebody chose it, and may go over several lines.
+    `words`: it is text, which may take several lines.
     """
 
     main: str
@@ -45,7 +44,7 @@ class TableField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRow:
-    """One way of running: `family` picks its colour, `label` names it, `detail` counts its workers."""
+    """One row of a table: `label` with `detail` beneath it; `family` picks its colour."""
 
     family: str
     label: str
@@ -135,7 +134,7 @@ class FigureGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """A file beside the page: its name, what it is, and what is in it."""
+    """A file beside the page: its name, a description, its content."""
 
     name: str
     about: str
@@ -144,7 +143,7 @@ class Download:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One subject with all that there is to see of it. In `sentences` code stands in `backticks`.
+    """One subject: sentences, figures, tables and files. In `sentences` code stands in `backticks`.
 
     `slug` names it in addresses; a terminal shows the last `lead` sentences, and the tables where `in_terminal`.
     """
@@ -166,7 +165,7 @@ def table_section(slug: str, title: str, table: TableView | None, *, in_terminal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeView:
-    """A doubt about a number, how often it was given, and the way out."""
+    """A notice, the number of runs that it is about, and its remedy."""
 
     severity: str
     code: str
@@ -177,7 +176,7 @@ class NoticeView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodView:
-    """How one number was obtained: what it is, how it is computed, the methods this suite's rows name.
+    """How one metric is obtained: what it is, how it is computed, the methods that this suite's rows name.
 
     `first`: it stands in one of the tables."""
 

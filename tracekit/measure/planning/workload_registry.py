@@ -32,10 +32,10 @@ WORKLOADS = Registry(
             "workloads.matmul_numpy:WORKLOAD",
             "matrix products in NumPy: releases the GIL, and BLAS has threads of its own",
         ),
-        "files": ("workloads.files:WORKLOAD", "files written, brought to the disk and read back: waits for the disk"),
+        "files": ("workloads.files:WORKLOAD", "files written, synced to the disk and read back: waits for the disk"),
         "sockets": (
             "workloads.sockets:WORKLOAD",
-            "requests to a web server that takes its time: waits for the network",
+            "requests to a slow web server: waits for the network",
         ),
         "mixed": ("workloads.mixed:WORKLOAD", "waiting for a socket, then computing: some of each"),
         "tiny-tasks": (
@@ -64,7 +64,7 @@ WORKLOADS = Registry(
         ),
         "memory-per-worker": (
             "workloads.memory_per_worker:WORKLOAD",
-            "the same data in every worker: what one more costs in memory",
+            "the same data in every worker: memory of one more worker",
         ),
         "crash": (
             "workloads.crash:WORKLOAD",

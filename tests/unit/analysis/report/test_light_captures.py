@@ -189,7 +189,7 @@ def test_light_captures_have_a_probe_effect_and_the_caption_says_what_they_are_f
     suite.cell("threads", capture="viztracer", n=1, numbers={"probe_effect": ((3.0, 3.0, 3.0), "ratio")})
     table = build(suite.tables()).captures
     assert table is not None
-    assert "Runs of capture waits say where time went" in table.caption
+    assert "Runs of capture waits show where time went" in table.caption
     assert "The others are for the timeline" in table.caption
 
 

@@ -110,7 +110,7 @@ def test_what_a_table_of_one_run_says_of_repeats_is_nothing() -> None:
     (gil,) = section(view(), "gil").tables
     assert "95 % interval" not in {below for _, below in gil.columns}
     legend = {item.mark: item.text for item in gil.legend}
-    assert legend["waits-probe"] == "every wait seen by capture waits"
+    assert legend["waits-probe"] == "every wait that capture waits recorded"
     # The probe sees waits and no samples.
     assert legend["est."].startswith("not counted: a wake-up per switch interval")
 
@@ -255,7 +255,7 @@ def test_no_line_of_the_terminal_ends_inside_a_number_or_a_word() -> None:
         rest = f"{'x' * padding} {shown.verdicts[0].rest}"
         text = to_text(replace(shown, verdicts=(replace(shown.verdicts[0], rest=rest),)))
         assert not re.search(r"\d\n(ms|us|s|%)\b|on-\n", text)
-    assert "waits-probe: every wait seen by capture waits" in to_text(shown)
+    assert "waits-probe: every wait that capture waits recorded" in to_text(shown)
     assert "GIL wait (of thread time)" in to_text(shown)
 
 

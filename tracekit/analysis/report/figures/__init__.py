@@ -1,1 +1,1 @@
-"""The figures, one per file: each has `figure(...)`, which gives a FigureView or says why there is none."""
+"""Figures that more than one page shows, and the style of all figures. `figure(...)` of a file makes a FigureView."""

@@ -23,7 +23,7 @@ _LEAST_DRAWN = 0.001
 """Part of the width below which a box would be less than a pixel."""
 _CHARACTER = 0.0128
 """Width of a character of the labels, as a part of the axes: DejaVu Sans at 7.5 points in 4.7 inches."""
-_MOST_SAID = 6
+_MOST_IN_ALT = 6
 
 
 @dataclass(slots=True)
@@ -160,6 +160,6 @@ def _part(name: str) -> str:
 
 
 def _alt(root: Node, lines: Sequence[str]) -> str:
-    largest = [line.rpartition(" ") for line in lines[:_MOST_SAID]]
+    largest = [line.rpartition(" ") for line in lines[:_MOST_IN_ALT]]
     parts = [f"{format_ns(int(number) * 1000)} in {stack.replace(';', ', ')}" for stack, _, number in largest if stack]
     return f"Waits of {format_ns(root.ns)} in all by stack, the longest: {'; '.join(parts)}."

@@ -1,4 +1,4 @@
-"""Ledgers as stacked bars: all of some threads' time, part by part, with nothing left out."""
+"""Ledgers as stacked bars: the time of some threads, part by part."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _TEXT = 9.5
 
 
 BESIDE = "At the right the sums, and under them the time that no method accounts for."
-"""What a caption must say of the numbers beside the bars."""
+"""The caption's sentence on the numbers beside the bars."""
 
 
 class LedgerBar(NamedTuple):
-    """One bar: who (a line or two), in which colour the name is written, and the time."""
+    """One bar: its label of one or two lines, the colour of the label, and the time."""
 
     label: str
     colour: str
@@ -30,7 +30,7 @@ class LedgerBar(NamedTuple):
 
 
 def draw(bars: Sequence[LedgerBar], title: str, subtitle: str) -> Figure:
-    """A bar of 100 % each; at the right its sum, and beneath that what no method accounts for."""
+    """A bar of 100 % each; at the right its sum, and beneath that the unattributed part."""
     figure, axes = style.canvas(title, subtitle, 1.9 + 0.46 * len(bars))
     style.rows(figure, axes, [bar.label for bar in bars], [bar.colour for bar in bars])
     style.make_room_right(figure, 0.86)
@@ -62,7 +62,7 @@ def draw(bars: Sequence[LedgerBar], title: str, subtitle: str) -> Figure:
 
 
 def words(bars: Sequence[LedgerBar]) -> str:
-    """The bars for those who cannot see them."""
+    """The bars as text, for a figure's alternative text."""
     return "; ".join(
         f"{bar.label.replace(chr(10), ' ')} ({format_ns(bar.ledger.whole)} in all): {bar.ledger.sentence}"
         for bar in bars

@@ -1,4 +1,4 @@
-"""Rows of points on one axis: how start costs, context switches and walls are drawn."""
+"""Rows of points on one axis, as the figures of start costs, context switches and walls have them."""
 
 from __future__ import annotations
 

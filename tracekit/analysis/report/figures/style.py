@@ -1,4 +1,4 @@
-"""The look of every figure: one constant colour per model, direct labels, no more ink than the data needs.
+"""The style of every figure: one constant colour per model, direct labels, few lines.
 
 The colours are Okabe and Ito's, darkened until text in them reads on white; start methods differ in marker
 and line, never in colour alone. Figures are 4.8 inches wide so that their text can be read on a telephone.
@@ -48,8 +48,8 @@ STATE_COLOURS = {
     "thread_idle_ns": "#e3e8ec",
     "unattributed_ns": "#ffffff",
 }
-"""One colour per part of a ledger, Okabe and Ito's again, those that carry white text darkened for it: also a wait of
-that kind in the other figures."""
+"""One colour per part of a ledger, also for a wait of that kind in the other figures: Okabe and Ito's, those with white
+text on them darkened."""
 
 STAGE_COLOURS = {
     "exec": "#8a8f98",
@@ -75,7 +75,7 @@ STATE_HATCHES = {
     "thread_task_blocked_ns": "\\\\\\\\",
     "unattributed_ns": "////",
 }
-"""Parts that a print in grey would not tell from their neighbours."""
+"""Parts that would look like their neighbours in a grey print."""
 
 STATE_TEXT = dict.fromkeys(
     ("thread_on_cpu_ns", "thread_gil_wait_ns", "thread_io_wait_ns", "thread_child_wait_ns"), "white"
@@ -140,12 +140,12 @@ def rows(figure: Figure, axes: Axes, labels: Sequence[str], colours: Sequence[st
 
 
 def short(name: str, most: int = 26) -> str:
-    """A name that somebody else chose, cut to what a figure has room for."""
+    """A name cut to what a figure has room for."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _as_written(figure: Figure) -> None:
-    """A workload is named by whoever wrote it: a dollar sign in a name is not mathematics."""
+    """Turn off mathematics in texts: a dollar sign in the name of a workload is a dollar sign."""
     for text in figure.findobj(Text):
         if isinstance(text, Text):
             text.set_parse_math(False)

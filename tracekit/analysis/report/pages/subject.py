@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from tracekit.analysis.report.appendix import methods
 from tracekit.analysis.report.cells import CellGroup
 from tracekit.analysis.report.diagnostics import find_diagnostics
-from tracekit.analysis.report.methods import methods
 from tracekit.analysis.report.views import FigureGroup, FigureView, MissingFigure, PageView, Section, TableView, Verdict
 
 

@@ -1,4 +1,4 @@
-"""The report's first screen as plain text, for a terminal or a log: verdict, table, who kept whom waiting, notices."""
+"""The report as plain text, for a terminal or a log: verdict, summary table, leading sentences, notices."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from tracekit.analysis.report.wording import TOGETHER
 
 _WIDTH = 100
 _MOST_COLUMNS = 8
-"""More than these are numbers alone: their intervals would make lines that no terminal has room for."""
+"""Tables with more columns show numbers without intervals, for lines that fit a terminal."""
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def to_text(view: ReportView) -> str:
-    """Verdict sentences, the summary table with one line per row and its legend, what the sections say first, and the
-    notices that are not mere information.
-    """
-    doubts = [f"{item.severity}: {item.text}\n  try: {item.remedy}" for item in view.notices if item.severity != "info"]
-    said = [text for section in view.sections for text in _of_section(section)]
-    return "\n\n".join([*_verdicts(view), *_table(view.summary), _legend(view.summary), *said, *doubts])
+    """The verdicts, the summary table with a line per row and its legend, the leading sentences and terminal tables of
+    the sections, and the notices above severity info."""
+    shown = [item for item in view.notices if item.severity != "info"]
+    notices = [f"{item.severity}: {item.text}\n  try: {item.remedy}" for item in shown]
+    texts = [text for section in view.sections for text in _section_texts(section)]
+    return "\n\n".join([*_verdicts(view), *_table(view.summary), _legend(view.summary), *texts, *notices])
 
 
 def table_text(table: TableView) -> str:
@@ -28,19 +28,19 @@ def table_text(table: TableView) -> str:
 
 
 def filled(text: str) -> str:
-    """Prose in lines that a terminal has room for."""
+    """Prose in lines that fit a terminal; code without backticks."""
     return _filled(text.replace("`", ""))
 
 
-def _of_section(section: Section) -> list[str]:
-    said = [_filled(text) for text in _leading(section)]
+def _section_texts(section: Section) -> list[str]:
+    texts = [_filled(text) for text in _leading(section)]
     for table in section.tables if section.in_terminal else ():
-        said += ["\n".join([table.title, *_table(table)]), _legend(table)]
-    return said
+        texts += ["\n".join([table.title, *_table(table)]), _legend(table)]
+    return texts
 
 
 def _leading(section: Section) -> tuple[str, ...]:
-    """What the section says first; the code in it reads without backticks."""
+    """The leading sentences of the section; code without backticks."""
     last = section.sentences[len(section.sentences) - section.lead :] if section.lead else ()
     return tuple(text.replace("`", "") for text in last)
 
@@ -55,17 +55,17 @@ def _table(table: TableView) -> list[str]:
 
 
 def _blocks(table: TableView) -> list[str]:
-    """A block per row: its label, then its fields, each with the column's name, and what it is about at the end."""
+    """A block per row: its label, its fields with the names of their columns, its detail."""
     blocks = []
     for group in table.groups:
         blocks += [group.label] if group.label else []
         for row in group.rows:
-            said = [
+            texts = [
                 f"{name}: {field.main}"
                 for (name, _), field in zip(table.columns[1:], row.fields, strict=True)
                 if field.main != "–"
             ]
-            blocks.append("\n".join([_filled(row.label), *(_indented(text) for text in [*said, row.detail])]))
+            blocks.append("\n".join([_filled(row.label), *(_indented(text) for text in [*texts, row.detail])]))
     return blocks
 
 
@@ -92,7 +92,7 @@ def _rows(table: TableView) -> list[str]:
 
 
 def _is_wide(table: TableView) -> bool:
-    """Whether what stands beneath the numbers has no room beside them."""
+    """Whether there is no room for the intervals beside the numbers."""
     return len(table.columns) > _MOST_COLUMNS
 
 
@@ -109,15 +109,15 @@ def _text(field: TableField) -> str:
 
 
 def _legend(table: TableView) -> str:
-    """What the numbers are, what stands beside them, and what tags and marks mean."""
+    """The caption, the meaning of what stands in brackets, and the meaning of tags and marks."""
     columns = (
         [f"{name} ({below})" for name, below in table.columns[1:] if below]
         if not table.prose and not _is_wide(table)
         else []
     )
-    said = [f"{table.caption} Columns: {', '.join(columns)}." if columns else table.caption]
-    said += [f"{item.mark}: {item.text}" for item in table.legend]
-    return "\n".join(map(_filled, said))
+    lines = [f"{table.caption} Columns: {', '.join(columns)}." if columns else table.caption]
+    lines += [f"{item.mark}: {item.text}" for item in table.legend]
+    return "\n".join(map(_filled, lines))
 
 
 def _filled(text: str) -> str:

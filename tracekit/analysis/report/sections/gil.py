@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
-from tracekit.analysis.report.fields import GIL_WAIT_AS_SEEN, TAG_TEXT, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
+from tracekit.analysis.report.fields import (
+    GIL_WAIT_AS_RECORDED,
+    TAG_TEXT,
+    TAG_TEXT_OF_PROGRAM,
+    Footnotes,
+    field_of,
+    how,
+)
 from tracekit.analysis.report.shares import gil_wait, gil_wait_share
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import interval_text, range_text, value_text
@@ -63,7 +70,7 @@ def gil_table(groups: tuple[CellGroup, ...]) -> TableView | None:
     used = {field.tag for block in blocks for row in block.rows for field in row.fields}
     texts = {**(TAG_TEXT_OF_PROGRAM if of_program else TAG_TEXT), "est.": _ESTIMATED}
     tags = [LegendItem(mark=tag, text=text) for tag, text in texts.items() if tag in used]
-    note = (LegendItem(mark="GIL wait", text=GIL_WAIT_AS_SEEN),) if of_program else ()
+    note = (LegendItem(mark="GIL wait", text=GIL_WAIT_AS_RECORDED),) if of_program else ()
     return TableView(
         title="Holds and handoffs of the GIL",
         caption=_OF_PROGRAM if of_program else _OF_SUITE,

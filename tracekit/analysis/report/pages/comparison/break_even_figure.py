@@ -1,4 +1,4 @@
-"""Who wins: the length of a task over the size of its payload, a region per start method from which on it pays."""
+"""Break-even: the task length over the payload, a region per start method in which processes are faster."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def figure(base: ReportCell, terms: Sequence[BreakEvenTerms]) -> FigureView | No
     drawn.subplots_adjust(left=0.17)
     handles, names = axes.get_legend_handles_labels()
     style.legend(drawn, axes, handles, [f"{name} pays above" for name in names])
-    told = "; ".join(f"{model}: from {_read(curve)}" for model, curve in curves.items())
+    lengths = "; ".join(f"{model}: from {_read(curve)}" for model, curve in curves.items())
     return FigureView(
         slug=SLUG,
         title=TITLE,
         caption="Above a line a pool of that start method is faster than threads and serial, below it is not. The "
         "payload is an item and its result together, in bytes that pickle as fast as they are copied, or as this "
         "workload's did.",
-        alt=f"Task length from which processes pay, over the payload of a task. {told}. {base.workload} itself: tasks "
-        f"of {format_ns(length)} with {format_bytes(round(payload))}.",
+        alt=f"Task length from which processes pay, over the payload of a task. {lengths}. {base.workload} itself: "
+        f"tasks of {format_ns(length)} with {format_bytes(round(payload))}.",
         figure=drawn,
     )
 

@@ -1,5 +1,4 @@
-"""One subject of a suite by itself, for `tracekit explain`: what follows, in words and as a table, and how it
-was found."""
+"""`tracekit explain`: one topic of what-if, in words and as a table, and how it is computed."""
 
 from __future__ import annotations
 
@@ -14,13 +13,13 @@ from tracekit.analysis.metrics.predict.break_even_terms import NO_COSTS
 from tracekit.analysis.metrics.predict.task_demand import BASE, NO_WARMUP
 from tracekit.analysis.report.cells import CellGroup
 from tracekit.analysis.report.grouping import groups
-from tracekit.analysis.report.pages.comparison import what_if as follows
+from tracekit.analysis.report.pages.comparison import what_if
 from tracekit.analysis.report.views import TableView
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.names import UNTRACED
 from tracekit.core.errors import NothingToDo, UsageError
 
-NO_THREADS = "threads were not run, which predictions are made from"
+NO_THREADS = "threads were not run, from which predictions are made"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,37 +34,37 @@ class Explanation:
 
 
 def explain(tables: Tables, topic: str) -> Explanation:
-    """Raises UsageError for an unknown topic, NothingToDo where the suite says nothing of it."""
-    if topic not in follows.TOPICS:
-        raise UsageError(f"unknown topic {topic!r}: known are {', '.join(follows.TOPICS)}", "tracekit explain --help")
+    """The topic's table for this suite. Raises UsageError for an unknown topic, NothingToDo where there is none."""
+    if topic not in what_if.TOPICS:
+        raise UsageError(f"unknown topic {topic!r}: known are {', '.join(what_if.TOPICS)}", "tracekit explain --help")
     analysis = Analysis(tables)
     found = groups(tables)
-    table = follows.by_topic(analysis, found).get(topic)
+    table = what_if.by_topic(analysis, found).get(topic)
     suite_id, workload = tables.suite.get("suite_id"), tables.suite.get("workload")
     if table is None:
         why = _why(found)
         again = why == NO_COSTS.reason or why in (NO_THREADS, NO_WARMUP)
         remedy = f"tracekit run {workload} --models threads" if again else f"tracekit report {suite_id}"
-        raise NothingToDo(f"{suite_id} says nothing of it: {why}", remedy)
+        raise NothingToDo(f"{suite_id} has nothing on {topic}: {why}", remedy)
     names = _metrics(topic)
     of_cells = tables.metrics[(tables.metrics["scope"] == "cell") & tables.metrics["metric"].isin(names)]
-    # Those of the controls are not what the table is about.
+    # Without the controls, which the table is not about.
     of_cells = of_cells[(of_cells["workload"] == workload) & (of_cells["capture"] == UNTRACED)]
-    told = of_cells[of_cells["quality"] != "unavailable"]
+    known = of_cells[of_cells["quality"] != "unavailable"]
     return Explanation(
         title=table.title,
-        sentences=follows.sentences(analysis, found) if topic == follows.BREAK_EVEN else (),
+        sentences=what_if.sentences(analysis, found) if topic == what_if.BREAK_EVEN else (),
         table=table,
-        how=follows.HOW[topic],
-        metrics=json.loads(told.to_json(orient="records", double_precision=15)),
+        how=what_if.HOW[topic],
+        metrics=json.loads(known.to_json(orient="records", double_precision=15)),
     )
 
 
 def _metrics(topic: str) -> list[str]:
-    if topic == follows.BREAK_EVEN:
+    if topic == what_if.BREAK_EVEN:
         kinds = (break_even.LENGTH, break_even.COUNT)
         return [break_even.metric_name(model, kind) for kind in kinds for model in prediction.POOLS]
-    if topic == follows.PREDICTION:
+    if topic == what_if.PREDICTION:
         return [prediction.metric_name(model) for model in prediction.PREDICTED]
     return ["wall_ns", *(prediction.metric_name(model) for model in prediction.POOLS)]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report import environment
+from tracekit.analysis.report.appendix import methods
 from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.diagnostics import find_diagnostics
 from tracekit.analysis.report.grouping import groups
-from tracekit.analysis.report.methods import methods
 from tracekit.analysis.report.names import names_of
 from tracekit.analysis.report.pages.comparison import (
     speedup_figure,

@@ -202,7 +202,7 @@ def _caption(cells: list[ReportCell], ceiling: dict[int, float]) -> str:
 
 def _alt(cells: list[ReportCell], workload: str, ceiling: dict[int, float]) -> str:
     parts = []
-    # Per model the largest worker count: the table has the others, and nobody listens to thirty numbers.
+    # Per model the largest worker count only: the table has the others.
     for cell in {cell.variant: cell for cell in cells}.values():
         number = cell.number("speedup")
         interval = f" ({interval_text(number)})" if number.interval else ""

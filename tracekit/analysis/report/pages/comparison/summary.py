@@ -1,4 +1,4 @@
-"""The seven columns a reader needs first: how long, how much faster, how near the ceiling, and why not nearer."""
+"""The summary: wall, speed-up, share of ceiling, GIL wait, worker start and CPU time of every model."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from statistics import median
 
 from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.report.cells import CellGroup, ReportCell
-from tracekit.analysis.report.change import change, contains_one
 from tracekit.analysis.report.fields import TAG_TEXT, TAGS, Footnotes, field_of, how
-from tracekit.analysis.report.shares import ceiling, gil_wait, gil_wait_share
+from tracekit.analysis.report.shares import ceiling, contains_one, gil_wait, gil_wait_share, judge_speedup
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
 from tracekit.bundle.names import is_light
@@ -61,7 +60,7 @@ def tables_by_workers(groups: tuple[CellGroup, ...]) -> tuple[TableView, ...]:
 
 
 def captures_table(groups: tuple[CellGroup, ...]) -> TableView | None:
-    """What being watched did to the walls, a column per capture; None when nothing was traced."""
+    """The probe effect, a column per capture; None when nothing was traced."""
     captures = sorted({cell.capture for group in groups for cell in group.traced})
     if not captures:
         return None
@@ -81,14 +80,14 @@ def captures_table(groups: tuple[CellGroup, ...]) -> TableView | None:
 
 
 def _uses(captures: Sequence[str]) -> str:
-    """What numbers the traced runs stand behind."""
+    """A sentence on which numbers are from traced runs."""
     light = [capture for capture in captures if is_light(capture)]
     heavy = "Traced runs are for the timeline; no other number uses one."
     if not light:
         return heavy
     named = listed([f"capture {capture}" for capture in light])
-    said = f"Runs of {named} say where time went; walls and speed-ups are those of untraced runs."
-    return said if len(light) == len(captures) else f"{said} The others are for the timeline."
+    text = f"Runs of {named} show where time went; walls and speed-ups are those of untraced runs."
+    return text if len(light) == len(captures) else f"{text} The others are for the timeline."
 
 
 def _capture_rows(group: CellGroup, captures: Sequence[str], notes: Footnotes) -> tuple[TableRow, ...]:
@@ -98,7 +97,7 @@ def _capture_rows(group: CellGroup, captures: Sequence[str], notes: Footnotes) -
         _row(
             cell,
             tuple(
-                _capturefield_of(cells[(*name, capture)], notes) if (*name, capture) in cells else TableField(main="–")
+                _capture_field(cells[(*name, capture)], notes) if (*name, capture) in cells else TableField(main="–")
                 for capture in captures
             ),
         )
@@ -106,7 +105,7 @@ def _capture_rows(group: CellGroup, captures: Sequence[str], notes: Footnotes) -
     )
 
 
-def _capturefield_of(cell: ReportCell, notes: Footnotes) -> TableField:
+def _capture_field(cell: ReportCell, notes: Footnotes) -> TableField:
     wall = f"{format_ns(median(cell.walls_ns))}" if cell.walls_ns else ""
     return field_of(cell.number("probe_effect"), wall, notes)
 
@@ -159,7 +158,7 @@ def _speedup(cell: ReportCell, notes: Footnotes) -> TableField:
         return TableField(main="1x", sub="reference")
     if not number.available or number.centre is None:
         return field_of(number, "", notes)
-    main = f"~{times(number.centre)}" if change(number) == "level" else times(number.centre)
+    main = f"~{times(number.centre)}" if judge_speedup(number) == "level" else times(number.centre)
     return TableField(main=main, sub=interval_text(number), tag=TAGS.get(number.quality, ""))
 
 

@@ -6,8 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from tracekit.analysis.report.cells import CellGroup, ReportCell, left_out
-from tracekit.analysis.report.figures import point_rows as rows_of_points
-from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.figures import point_rows, style
 from tracekit.analysis.report.figures.point_rows import of_models
 from tracekit.analysis.report.views import FigureView, MissingFigure
 
@@ -55,12 +54,12 @@ def _draw(cells: list[ReportCell], workload: str) -> Figure:
         tint = style.colour(cell.family)
         rates = _rates(cell)
         ends = (rates.get("voluntary"), rates.get("involuntary"))
-        rows_of_points.pair(axes, row, *ends, tint, style.marker(cell.start_method), cell.variant)
-        text = " / ".join("n/a" if end is None else rows_of_points.rate_text(end) for end in ends)
-        rows_of_points.text_beside(axes, max(rates.values()), row, text, tint)
+        point_rows.pair(axes, row, *ends, tint, style.marker(cell.start_method), cell.variant)
+        text = " / ".join("n/a" if end is None else point_rows.rate_text(end) for end in ends)
+        point_rows.text_beside(axes, max(rates.values()), row, text, tint)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_xlabel(f"switches per second of wall{', logarithmic' if logarithmic else ''}")
-    rows_of_points.key(figure, axes, _NAMES)
+    point_rows.key(figure, axes, _NAMES)
     style.make_room_right(figure, 0.77)
     return figure
 
@@ -72,7 +71,7 @@ def _alt(cells: list[ReportCell], workload: str) -> str:
     parts = []
     for cell in cells:
         rates = _rates(cell)
-        each = [f"{rows_of_points.rate_text(rates[name])} {name}" for name in _NAMES if name in rates]
+        each = [f"{point_rows.rate_text(rates[name])} {name}" for name in _NAMES if name in rates]
         parts.append(f"{cell.counted} {' and '.join(each)}")
     return f"Context switches per second of wall in {workload}: {'; '.join(parts)}."
 

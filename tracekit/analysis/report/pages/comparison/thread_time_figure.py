@@ -1,4 +1,4 @@
-"""Where the worker threads spent their lives: on-CPU, waiting for the GIL or something else, idle."""
+"""The time of the worker threads: on-CPU, waiting for the GIL or something else, idle."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from matplotlib.figure import Figure
 
 from tracekit.analysis.metrics.ledger.parts import BLOCKED
 from tracekit.analysis.report.cells import CellGroup, ReportCell, left_out
-from tracekit.analysis.report.figures import ledger_bars as bars_of_parts
-from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.figures import ledger_bars, style
 from tracekit.analysis.report.figures.ledger_bars import LedgerBar
 from tracekit.analysis.report.figures.point_rows import of_models
 from tracekit.analysis.report.ledger import LedgerRows, ledger_of_cell, rules
 from tracekit.analysis.report.views import FigureView, MissingFigure
 
-TITLE = "What the worker threads did"
+TITLE = "Time of the worker threads"
 SLUG = "thread-time"
 
 
@@ -23,13 +22,13 @@ def figure(group: CellGroup, workload: str) -> FigureView | MissingFigure:
     if not found:
         return MissingFigure(title=TITLE, reason=_why_not(group))
     bars = [LedgerBar(cell.row_label, style.colour(cell.family), ledger) for cell, ledger in found]
-    told = [LedgerBar(cell.counted, "", ledger) for cell, ledger in found]
+    in_words = [LedgerBar(cell.counted, "", ledger) for cell, ledger in found]
     cells = {cell for cell, _ in found}
     return FigureView(
         slug=SLUG,
         title=TITLE,
         caption=_caption(found) + left_out([c for c in group.at_most_workers() if c not in cells], "thread_on_cpu_ns"),
-        alt=f"Thread time of {workload}. {bars_of_parts.words(told)}.",
+        alt=f"Thread time of {workload}. {ledger_bars.words(in_words)}.",
         figure=_draw([cell for cell, _ in found], bars, workload),
     )
 
@@ -39,7 +38,7 @@ def _draw(cells: list[ReportCell], bars: list[LedgerBar], workload: str) -> Figu
     n = "/".join(str(count) for count in counts)
     repeats = "one repeat, n = 1" if counts == [1] else f"mean of n = {n} repeats"
     subtitle = f"{style.short(workload)}, {of_models(cells)}, {repeats}"
-    return bars_of_parts.draw(bars, TITLE, subtitle)
+    return ledger_bars.draw(bars, TITLE, subtitle)
 
 
 def _caption(found: list[tuple[ReportCell, LedgerRows]]) -> str:
@@ -49,7 +48,7 @@ def _caption(found: list[tuple[ReportCell, LedgerRows]]) -> str:
         text = "Threads that are blocked in a task of pure computing wait for the GIL. "
     if blocked and any(cell.kind in ("io", "mixed", "ipc") for cell, _ in found):
         text = "Blocked in a task is sleep, I/O, locks and GIL wait together; the table bounds the GIL wait. "
-    return f"{text}{bars_of_parts.BESIDE} {rules(ledger for _, ledger in found)}".rstrip()
+    return f"{text}{ledger_bars.BESIDE} {rules(ledger for _, ledger in found)}".rstrip()
 
 
 def _why_not(group: CellGroup) -> str:

@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
-from tracekit.analysis.report.change import change
-from tracekit.analysis.report.shares import ceiling, gil_wait_share
+from tracekit.analysis.report.shares import ceiling, gil_wait_share, judge_speedup
 from tracekit.analysis.report.views import Verdict
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
 
@@ -32,7 +31,7 @@ def verdict(group: CellGroup, workload: str, cpus: int | None) -> Verdict:
     models = [cell for cell in made if cell.model != "serial"]
     if not made:
         runs = sum(cell.runs for cell in group.cells)
-        return _say(group, "none", f"No run of {workload} gives a number", f": {_none_of(runs)}.")
+        return _make_verdict(group, "none", f"No run of {workload} gives a number", f": {_none_of(runs)}.")
     if not models:
         return _serial_only(group, workload, made[0])
     judged = [cell for cell in models if cell.number("speedup").available]
@@ -48,17 +47,17 @@ def _against_serial(group: CellGroup, workload: str, where: str, judged: list[Re
     if best.number("speedup").interval is None:
         number = best.number("speedup")
         lead = _capital(f"{where}{best.counted} ran {workload} {times(_speedup(best))} as fast as serial")
-        return _say(group, "unsure", lead, f", but {_too_few(number)}{_compared(others, best)}.")
-    if change(best.number("speedup")) == "faster":
+        return _make_verdict(group, "unsure", lead, f", but {_too_few(number)}{_compared(others, best)}.")
+    if judge_speedup(best.number("speedup")) == "faster":
         lead = f"{where}{best.counted} {_verb(best)} {workload} {times(_speedup(best))} as fast as serial"
         rest = f" {_with_interval(best.number('speedup'))}{_compared(others, best)}."
-        return _say(group, best.family, _capital(lead), rest)
+        return _make_verdict(group, best.family, _capital(lead), rest)
     return _nothing_wins(group, workload, where, judged)
 
 
 def _nothing_wins(group: CellGroup, workload: str, where: str, judged: list[ReportCell]) -> Verdict:
-    # Where one has no interval, it cannot be said that every model is slower.
-    level = any(change(cell.number("speedup")) != "slower" for cell in judged)
+    # A model without an interval may not be called slower.
+    level = any(judge_speedup(cell.number("speedup")) != "slower" for cell in judged)
     outcome = "level" if level else "slower"
     if len(judged) == 1:
         cell = judged[0]
@@ -66,11 +65,11 @@ def _nothing_wins(group: CellGroup, workload: str, where: str, judged: list[Repo
         lead = f"{where}{cell.counted} {_verb(cell)} {workload} {how} than serial"
         number = cell.number("speedup")
         rest = f" ({times(_speedup(cell))}, 95 % interval {interval_text(number)}, n = {number.n}){_why(cell)}."
-        return _say(group, outcome, _capital(lead), rest)
+        return _make_verdict(group, outcome, _capital(lead), rest)
     lead = f"no model runs {workload} detectably faster" if level else f"every model runs {workload} slower"
     each = [f"{_reaching(cell)}{_why(cell)}" for cell in _best_of_each_family(judged)]
     rest = f" (95 % intervals, {_n(judged)}). {'; '.join(each)}."
-    return _say(group, outcome, _capital(f"{where}{lead} than serial"), rest)
+    return _make_verdict(group, outcome, _capital(f"{where}{lead} than serial"), rest)
 
 
 def _low_ceiling(group: CellGroup, judged: list[ReportCell], cpus: int | None) -> str:
@@ -107,10 +106,10 @@ def _clause(cell: ReportCell, best: ReportCell) -> str:
     verb = "is" if cell.workers == 1 else "are"
     if number.interval is None:
         return f"{cell.counted}: {times(_speedup(cell))}, without an interval"
-    if change(number) == "faster":
+    if judge_speedup(number) == "faster":
         behind = "their intervals overlap" if _overlap(number, best.number("speedup")) else "detectably behind"
         return f"{_reaching(cell)}, {behind}{_why(cell)}"
-    if change(number) == "level":
+    if judge_speedup(number) == "level":
         # "No faster (1.90x, 0.95–2.50)" would contradict itself.
         how = "no faster" if round(_speedup(cell), 2) <= 1 else "not detectably faster"
         return f"{cell.counted} {verb} {how} {_bracketed(number)}{_why(cell)}"
@@ -137,7 +136,7 @@ def _why(cell: ReportCell) -> str:
 
 def _serial_only(group: CellGroup, workload: str, serial: ReportCell) -> Verdict:
     wall = serial.number("wall_ns")
-    return _say(
+    return _make_verdict(
         group,
         "serial-only",
         f"Only serial was run: {workload} takes {value_text(wall)}",
@@ -158,7 +157,7 @@ def _without_serial(group: CellGroup, workload: str, where: str, models: list[Re
         rest += f"; next {others[0].counted} in {value_text(second)} {_with_interval(second)}"
         if first.interval and second.interval and _overlap(first, second):
             rest += ", their intervals overlap"
-    return _say(group, "no-serial", lead, f"{rest}.")
+    return _make_verdict(group, "no-serial", lead, f"{rest}.")
 
 
 def _best_of_each_family(cells: list[ReportCell]) -> list[ReportCell]:
@@ -171,7 +170,7 @@ def _best_of_each_family(cells: list[ReportCell]) -> list[ReportCell]:
 
 def _merit(cell: ReportCell) -> tuple[int, float]:
     """Sorts the detectably faster before the others with an interval, and those before what cannot be judged."""
-    rank = {"faster": 2, "level": 1, "slower": 1, "unsure": 0}[change(cell.number("speedup"))]
+    rank = {"faster": 2, "level": 1, "slower": 1, "unsure": 0}[judge_speedup(cell.number("speedup"))]
     return (rank, _speedup(cell))
 
 
@@ -227,5 +226,5 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _say(group: CellGroup, outcome: str, lead: str, rest: str) -> Verdict:
+def _make_verdict(group: CellGroup, outcome: str, lead: str, rest: str) -> Verdict:
     return Verdict(label=group.label, outcome=outcome, lead=lead, rest=rest)

@@ -1,4 +1,4 @@
-"""Every wall as a point: how far the repeats lie apart is as telling as their median."""
+"""The wall of every repeat as a point, with their median."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from statistics import median
 from matplotlib.figure import Figure
 
 from tracekit.analysis.report.cells import CellGroup, ReportCell
-from tracekit.analysis.report.figures import point_rows as rows_of_points
-from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.figures import point_rows, style
 from tracekit.analysis.report.figures.point_rows import of_models
 from tracekit.analysis.report.views import FigureView, MissingFigure
 from tracekit.analysis.report.wording import range_text
@@ -26,7 +25,7 @@ def figure(group: CellGroup, workload: str) -> FigureView | MissingFigure:
     return FigureView(
         slug=SLUG,
         title=TITLE,
-        caption="Points are single runs, made in turn so that a slow minute of the machine meets every model; "
+        caption="Points are single runs, made in turn so that a slow minute of the machine affects every model; "
         "the tick is their median.",
         alt=_alt(cells, workload),
         figure=_draw(cells, workload),
@@ -38,7 +37,7 @@ def _draw(cells: list[ReportCell], workload: str) -> Figure:
     subtitle = f"{style.short(workload)}, {of_models(cells)}, untraced, n = {'/'.join(str(count) for count in counts)}"
     figure, axes = style.canvas(TITLE, subtitle, 1.35 + 0.42 * len(cells))
     style.rows(figure, axes, [cell.row_label for cell in cells], [style.colour(cell.family) for cell in cells])
-    rows_of_points.wall_axis(axes, max(max(cell.walls_ns) for cell in cells))
+    point_rows.wall_axis(axes, max(max(cell.walls_ns) for cell in cells))
     for row, cell in enumerate(cells):
         tint = style.colour(cell.family)
         middle = median(cell.walls_ns)

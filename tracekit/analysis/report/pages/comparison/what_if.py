@@ -1,5 +1,4 @@
-"""What follows from the numbers: how long the work would take under the other models, from which task on processes
-pay, and what another start method would cost."""
+"""What-if: walls under models that were not run, the break-even of processes, the cost of other start methods."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from tracekit.analysis.metrics.predict.break_even_terms import BreakEvenTerms
 from tracekit.analysis.metrics.predict.task_demand import BASE
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.environment import environments
-from tracekit.analysis.report.pages.comparison import break_even_figure as regions
+from tracekit.analysis.report.pages.comparison import break_even_figure
 from tracekit.analysis.report.views import (
     FigureGroup,
     FigureView,
@@ -29,14 +28,14 @@ from tracekit.analysis.report.wording import interval_text, listed, plural, rang
 from tracekit.analysis.tables import CELL
 from tracekit.core.units import format_ns
 
-SLUG = "follows"
+SLUG = "what-if"
 PREDICTION, BREAK_EVEN, START_METHODS = "prediction", "break-even", "start-methods"
 TOPICS = {
-    BREAK_EVEN: "From which task on processes pay",
-    PREDICTION: "Predicted from what threads did",
-    START_METHODS: "The same under another start method",
+    BREAK_EVEN: "Break-even of processes",
+    PREDICTION: "Predicted walls",
+    START_METHODS: "Other start methods",
 }
-"""What `tracekit explain` explains, and the titles of the tables."""
+"""Topic of `tracekit explain` -> the title of its table."""
 
 HOW = {
     BREAK_EVEN: "Equal tasks that compute and wait as this workload's do are played through: start of the workers, "
@@ -52,7 +51,7 @@ HOW = {
 }
 
 _NONE = "none"
-_WAYS = {"fork": "forked processes", "forkserver": "those of a fork server", "spawn": "spawned ones"}
+_POOLS = {"fork": "forked processes", "forkserver": "processes of a fork server", "spawn": "spawned processes"}
 _DEFAULT_OF = {
     "fork": "Linux up to Python 3.13",
     "forkserver": "Linux from Python 3.14 on",
@@ -61,15 +60,15 @@ _DEFAULT_OF = {
 
 
 def section(analysis: Analysis, groups: Sequence[CellGroup]) -> Section | None:
-    """None where there was nothing to predict from, and for programs."""
-    with_base = [(group, base) for group in groups if (base := _base(group)) is not None and _told(base)]
+    """None where nothing was predicted, and for programs."""
+    with_base = [(group, base) for group in groups if (base := _base(group)) is not None and _has_predictions(base)]
     if not with_base:
         return None
-    drawn = [regions.figure(base, terms) for _, base in with_base if (terms := _terms(analysis, base))]
+    drawn = [break_even_figure.figure(base, terms) for _, base in with_base if (terms := _terms(analysis, base))]
     figures = [item for item in drawn if item is not None]
     return Section(
         slug=SLUG,
-        title="What follows",
+        title="What-if",
         sentences=sentences(analysis, groups),
         lead=len(with_base),
         figures=FigureGroup(label="", figures=_numbered(figures), missing=()) if figures else None,
@@ -78,7 +77,7 @@ def section(analysis: Analysis, groups: Sequence[CellGroup]) -> Section | None:
 
 
 def by_topic(analysis: Analysis, groups: Sequence[CellGroup]) -> dict[str, TableView]:
-    """Topic -> its table, of those that there is something to say about."""
+    """Topic -> its table, for topics with numbers."""
     made = {
         PREDICTION: _predictions(groups),
         BREAK_EVEN: _break_evens(groups),
@@ -88,16 +87,16 @@ def by_topic(analysis: Analysis, groups: Sequence[CellGroup]) -> dict[str, Table
 
 
 def sentences(analysis: Analysis, groups: Sequence[CellGroup]) -> tuple[str, ...]:
-    """One per group that there is something to predict from."""
+    """A sentence per group with predictions."""
     several = len(groups) > 1
-    found = [(group, base) for group in groups if (base := _base(group)) is not None and _told(base)]
+    found = [(group, base) for group in groups if (base := _base(group)) is not None and _has_predictions(base)]
     return tuple(
         f"{f'{group.label}: ' if several else ''}{_sentence(base, _terms(analysis, base))}" for group, base in found
     )
 
 
 def _sentence(base: ReportCell, terms: Sequence[BreakEvenTerms]) -> str:
-    """From which task on processes pay, in words."""
+    """The break-even task length of each start method, in words."""
     known = [
         (model, number)
         for model in prediction.POOLS
@@ -105,8 +104,8 @@ def _sentence(base: ReportCell, terms: Sequence[BreakEvenTerms]) -> str:
     ]
     if not known:
         reason = base.number(break_even.metric_name("fork", break_even.LENGTH)).reason
-        return f"From which task on processes would pay is not known: {reason}."
-    each = listed([f"{_WAYS[model]} from {_with_interval(number)}" for model, number in known])
+        return f"The break-even of processes is not known: {reason}."
+    each = listed([f"{_POOLS[model]} from {_with_interval(number)}" for model, number in known])
     length = f" One takes {format_ns(statistics.median(item.task_ns for item in terms))} here." if terms else ""
     return (
         f"With as many tasks of this payload, {plural(base.workers, 'worker')} are faster than threads and serial when "
@@ -120,12 +119,12 @@ def _with_interval(number: Number) -> str:
 
 
 def _base(group: CellGroup) -> ReportCell | None:
-    """Threads at the most workers, which all of this is told from."""
+    """The cell of threads with the most workers, from which all predictions are made."""
     found = [cell for cell in group.cells if cell.model == BASE]
     return max(found, key=lambda cell: cell.workers) if found else None
 
 
-def _told(base: ReportCell) -> bool:
+def _has_predictions(base: ReportCell) -> bool:
     return any(base.number(prediction.metric_name(model)).available for model in prediction.PREDICTED)
 
 
@@ -142,7 +141,7 @@ def _numbered(figures: list[FigureView]) -> tuple[FigureView, ...]:
 
 
 def _measured(group: CellGroup, base: ReportCell, model: str) -> Number | None:
-    """The wall of the same work under that model with as many workers, where it was measured as well."""
+    """The measured wall of the same work under that model with as many workers; None without one."""
     for cell in group.cells:
         same = all(getattr(cell, name) == getattr(base, name) for name in SAME_WORK)
         if same and cell.model == model and (model == "serial" or cell.workers == base.workers):
@@ -178,8 +177,8 @@ def _predictions(groups: Sequence[CellGroup]) -> TableView | None:
     return TableView(
         title=TOPICS[PREDICTION],
         caption="The CPU time of each task and its waits for the outside under threads, played through with what "
-        "workers, bytes and computing beside others cost in the controls of the same rounds. The interval says how "
-        "sure these are; how good such predictions are is told in docs/metrics.md.",
+        "workers, bytes and computing beside others cost in the controls of the same rounds. The interval is that of "
+        "these inputs; docs/metrics.md compares predictions with measurements.",
         columns=(
             ("Model", "workers"),
             ("Predicted wall", "95 % interval"),
@@ -221,7 +220,7 @@ def _break_evens(groups: Sequence[CellGroup]) -> TableView | None:
     rows: dict[str, tuple[TableRow, ...]] = {}
     for group in groups:
         base = _base(group)
-        if base is not None and _told(base):
+        if base is not None and _has_predictions(base):
             rows[group.label] = tuple(
                 TableRow(
                     family="processes",
@@ -239,8 +238,8 @@ def _break_evens(groups: Sequence[CellGroup]) -> TableView | None:
         return None
     return TableView(
         title=TOPICS[BREAK_EVEN],
-        caption="Above these a pool of processes is faster than threads and than serial, for tasks that compute and "
-        "wait as these do and whose items and results are as large.",
+        caption="Above these a pool of processes is faster than threads and serial, for tasks that compute and wait as "
+        "these do, with items and results of the same size.",
         columns=(
             ("Model", "workers"),
             ("Task length", "with as many tasks"),
@@ -256,11 +255,11 @@ def _even_field(number: Number) -> TableField:
 
 
 def _why_none(groups: Sequence[CellGroup]) -> tuple[LegendItem, ...]:
-    """What `none` stands for, each reason once."""
+    """The reasons behind `none`, each once."""
     numbers = [
         base.number(break_even.metric_name(model, metric))
         for group in groups
-        if (base := _base(group)) is not None and _told(base)
+        if (base := _base(group)) is not None and _has_predictions(base)
         for metric in (break_even.LENGTH, break_even.COUNT)
         for model in prediction.POOLS
     ]
@@ -286,7 +285,7 @@ def _start_methods(analysis: Analysis, groups: Sequence[CellGroup]) -> TableView
         return None
     return TableView(
         title=TOPICS[START_METHODS],
-        caption="As this machine does it: what a start method costs on another system, only a run there tells.",
+        caption="On this machine; the cost of a start method on another system needs a run there.",
         columns=(
             ("Start method", "workers"),
             ("Default of", ""),
@@ -341,7 +340,7 @@ def _method_row(model: str, base: ReportCell, wall: tuple[Number, bool], more: s
 
 
 def _default(analysis: Analysis, group: CellGroup) -> str:
-    """What multiprocessing does in that interpreter where nobody says otherwise."""
+    """The default start method of that interpreter."""
     for item in environments(analysis.suite):
         python = item.get("python")
         if item.get("python_label") in (None, group.python) and isinstance(python, dict):

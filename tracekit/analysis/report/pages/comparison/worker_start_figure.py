@@ -1,17 +1,16 @@
-"""What having workers costs: from the request to a first instruction, and the end of all of them."""
+"""The cost of workers: from the request to the first instruction, and the end of all workers."""
 
 from __future__ import annotations
 
 from matplotlib.figure import Figure
 
 from tracekit.analysis.report.cells import CellGroup, ReportCell, left_out
-from tracekit.analysis.report.figures import point_rows as rows_of_points
-from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.figures import point_rows, style
 from tracekit.analysis.report.views import FigureView, MissingFigure
 from tracekit.analysis.report.wording import interval_text, value_text, workers_text
 from tracekit.core.units import format_ns
 
-TITLE = "What starting a worker costs"
+TITLE = "Start of a worker"
 SLUG = "worker-start"
 FIRST = "spawn_first_instruction_ns"
 END = "teardown_ns"
@@ -52,13 +51,13 @@ def _draw(rows: list[tuple[CellGroup, ReportCell]], workload: str, named: bool) 
     ends = [end for pair in pairs for end in pair if end is not None]
     for row, ((_, cell), (start, end)) in enumerate(zip(rows, pairs, strict=True)):
         tint = style.colour(cell.family)
-        rows_of_points.pair(axes, row, start, end, tint, style.marker(cell.start_method), cell.variant)
+        point_rows.pair(axes, row, start, end, tint, style.marker(cell.start_method), cell.variant)
         text = value_text(cell.number(FIRST))
         if end is not None:
             text += f" / {format_ns(end)}"
-        rows_of_points.text_beside(axes, max(start, end or start), row, text, tint)
-    rows_of_points.log_time_axis(axes, min(ends) / 1.6, max(ends) * 1.6)
-    rows_of_points.key(figure, axes, ("start of a worker", "end of all workers"))
+        point_rows.text_beside(axes, max(start, end or start), row, text, tint)
+    point_rows.log_time_axis(axes, min(ends) / 1.6, max(ends) * 1.6)
+    point_rows.key(figure, axes, ("start of a worker", "end of all workers"))
     style.make_room_right(figure, 0.73)
     return figure
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import OPEN_NS
 from tracekit.analysis.report import environment
+from tracekit.analysis.report.appendix import OF_PROGRAMS, methods
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.ledger import UNATTRIBUTED, unattributed_text
-from tracekit.analysis.report.methods import OF_PROGRAMS, methods
 from tracekit.analysis.report.pages.program import time_figures
 from tracekit.analysis.report.pages.program.recorded_program import (
     RecordedProgram,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tracekit.analysis.report.figures import ledger_bars as bars_of_parts
-from tracekit.analysis.report.figures import style
+from tracekit.analysis.report.figures import ledger_bars, style
 from tracekit.analysis.report.figures.ledger_bars import LedgerBar
 from tracekit.analysis.report.ledger import LedgerRows, rules
 from tracekit.analysis.report.pages.program.recorded_program import RecordedProgram
@@ -59,7 +58,7 @@ def _figure(program: RecordedProgram, bars: list[LedgerBar], title: str, slug: s
     return FigureView(
         slug=slug,
         title=title,
-        caption=f"{bars_of_parts.BESIDE} {rules(bar.ledger for bar in shown)}{named}{left_out}",
-        alt=f"Thread time of {program.name}. {bars_of_parts.words(shown)}.",
-        figure=bars_of_parts.draw(shown, title, f"{style.short(program.name)}, one run, n = 1"),
+        caption=f"{ledger_bars.BESIDE} {rules(bar.ledger for bar in shown)}{named}{left_out}",
+        alt=f"Thread time of {program.name}. {ledger_bars.words(shown)}.",
+        figure=ledger_bars.draw(shown, title, f"{style.short(program.name)}, one run, n = 1"),
     )

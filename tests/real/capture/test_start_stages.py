@@ -106,7 +106,7 @@ def test_what_the_main_module_imports_is_its_own_stage_and_has_a_name(tracekit: 
     assert {row["module"] for row in named} == {"slow_to_import"}
     assert all(row["cumulative_ns"] >= slept_ns for row in named)
     page = next((tmp_path / "reports").glob("*/index.html")).read_text(encoding="utf-8")
-    assert "What its imports cost" in page
+    assert "Imports of a spawned worker" in page
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import run_tracekit
+from tests.conftest import MakeOnce, run_tracekit
+from tests.real.leftovers import abandoned_segments, assert_no_segments_left, processes_with
 from tracekit.analysis.report.pages.footprint import numbers, page
 from workloads import footprint, footprint_subject
 
@@ -32,6 +33,13 @@ ERRORS = (
     "MemoryError",
 )
 SUBJECT = [sys.executable, footprint_subject.__file__]
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A variable by which what this test starts is known."""
+    monkeypatch.setenv("TRACEKIT_TESTED_BY", str(os.getpid()))
+    return f"TRACEKIT_TESTED_BY={os.getpid()}"
 
 
 def sleeping(megabytes: int) -> None:
@@ -87,6 +95,7 @@ def _settled(pid: int) -> None:
     raise AssertionError("the child did not come to rest")
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("way", ["fork", "spawn"])
 def test_the_largest_sum_is_the_one_that_somebody_else_sees(way: str) -> None:
     """Read from outside all the time by this test: the program's own reading at its largest moment."""
@@ -113,12 +122,15 @@ def test_the_largest_sum_is_the_one_that_somebody_else_sees(way: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def observed(tmp_path_factory: pytest.TempPathFactory) -> Figures:
+def observed(make_once: MakeOnce) -> Figures:
     """The observations of one small run: (start method, phase or limit, what) -> value."""
-    folder = tmp_path_factory.mktemp("footprint")
-    said = run_tracekit("run", "footprint", "--size", "smoke", "--runs", "1", cwd=folder)
-    assert said.code == 0, said.err
-    assert "One more thread takes" in said.out
+
+    def make(folder: Path) -> None:
+        said = run_tracekit("run", "footprint", "--size", "smoke", "--runs", "1", cwd=folder)
+        assert said.code == 0, said.err
+        assert "One more thread takes" in said.out
+
+    folder = make_once("footprint", make)
     rows = run_tracekit("export", "latest", "observations", "--format", "json", cwd=folder).rows()
     return {
         (row["start_method"], row["case"] or row["phase"], row["what"]): row["value"]
@@ -168,7 +180,7 @@ def test_how_many_there_can_be_is_what_is_left_over_what_one_takes(observed: Fig
     assert threads > fork > 0
 
 
-def test_running_out_is_bounded_told_and_leaves_nothing() -> None:
+def test_running_out_is_bounded_told_and_leaves_nothing(mark: str) -> None:
     before = {limit: resource.getrlimit(getattr(resource, limit)) for limit in ("RLIMIT_AS", "RLIMIT_NOFILE")}
     for way, limit in footprint.EXHAUSTED:
         done = subprocess.run(
@@ -183,17 +195,7 @@ def test_running_out_is_bounded_told_and_leaves_nothing() -> None:
         said = f"{told['type']}: {told['message']}"
         assert said.startswith(ERRORS), said
     assert before == {limit: resource.getrlimit(getattr(resource, limit)) for limit in before}
-    assert not _subjects()
-
-
-def _subjects() -> list[str]:
-    """What runs of the subject and its workers."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words: list[str] = process.info["cmdline"] or []
-        if any("footprint_subject" in word for word in words):
-            found.append(" ".join(words))
-    return found
+    assert processes_with(mark) == set()
 
 
 def test_what_cannot_be_bounded_is_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,13 +219,13 @@ def test_the_report_has_the_same_words_as_the_workload() -> None:
     assert set(page.LOWERED) == {limit for _, limit in footprint.EXHAUSTED}
 
 
-def test_a_subject_that_fails_says_so_and_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_subject_that_fails_says_so_and_is_gone(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="exit code 1"):
         footprint._run_subject("measure", "no-such-way", {})
-    semaphores = set(Path("/dev/shm").glob("sem.mp-*"))
+    before = abandoned_segments()
     monkeypatch.setattr(footprint, "_LIMIT_S", 1.0)
     given = {"workers": 30, "data_bytes": 256 * MIB, "work_bytes": 0, "freeze": False}
     with pytest.raises(subprocess.TimeoutExpired):
         footprint._run_subject("measure", "spawn", given)
-    assert not _subjects()
-    assert set(Path("/dev/shm").glob("sem.mp-*")) <= semaphores
+    assert processes_with(mark) == set()
+    assert_no_segments_left(before)

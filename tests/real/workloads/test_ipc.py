@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Tracekit
+from tests.real.leftovers import abandoned_segments, assert_no_segments_left
 from workloads.ipc import PICKLES, WORKLOAD, serve
 from workloads.ipc_channels import CHANNELS, open_channel
 
@@ -46,7 +47,7 @@ def test_a_channel_carries_messages_whole_and_in_order(name: str) -> None:
 
 
 def test_every_channel_and_size_is_measured_and_reported(tracekit: Tracekit, tmp_path: Path) -> None:
-    before = _left()
+    before = abandoned_segments()
     said = tracekit("run", "ipc", "--size", "smoke", "--runs", "1")
     assert said.code == 0, said.err
     rows = tracekit("export", "latest", "observations", "--format", "json").rows()
@@ -68,11 +69,4 @@ def test_every_channel_and_size_is_measured_and_reported(tracekit: Tracekit, tmp
         assert name in page
     assert next((tmp_path / "reports").glob("*/round-trips.png")).stat().st_size > 10_000
     assert said.out.startswith("A round trip of 1 B to another process takes")
-    assert _left() == before
-
-
-def _left() -> set[str]:
-    """Shared memory and folders that the workload may have left."""
-    shared = Path("/dev/shm")
-    names = [path.name for path in shared.iterdir()] if shared.is_dir() else []
-    return {name for name in names if name.startswith("psm_")}
+    assert_no_segments_left(before)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Tracekit
-from tests.real.leftovers import abandoned_segments, processes_with
+from tests.conftest import MakeOnce, RealSuite, Tracekit, make_suite_once
+from tests.real.leftovers import abandoned_segments, assert_no_segments_left, processes_with
 from tests.real.quick import assert_two_lines
 from tracekit import api
 from tracekit.analysis.report.grouping import groups
@@ -21,7 +21,7 @@ from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.store import Store
 from tracekit.measure.planning.request import Request
 from tracekit.measure.planning.workload_registry import WORKLOADS
-from tracekit.system import interpreters
+from tracekit.system.interpreters import Interpreter
 
 MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
 PROCESSES = ("fork", "spawn", "forkserver")
@@ -39,10 +39,18 @@ def measured(store: Path, workload: str, *, models: tuple[str, ...] = MODELS, ru
         warmup=0,
         controls=False,
     )
-    outcome = api.measure(api.prepare(request, store=Store(store)))
+    prepared = api.prepare(request, store=Store(store))
+    before = open_descriptors()
+    outcome = api.measure(prepared)
+    assert open_descriptors() == before
     told = [f"{item.spec.run_id} {item.status} {item.reason}" for item in outcome.outcomes]
     assert {item.status for item in outcome.outcomes} == {"ok"}, told
     return api.analyse(outcome.folder)
+
+
+def open_descriptors() -> set[str]:
+    """Of this process."""
+    return {path.name for path in Path("/proc/self/fd").iterdir() if path.is_symlink()}
 
 
 def of_models(tables: Tables, metric: str) -> Mapping[str, float]:
@@ -87,11 +95,7 @@ def test_race_loses_updates_without_a_lock_and_none_with_it(tmp_path: Path) -> N
     assert locked == dict.fromkeys(MODELS, 0)
 
 
-@pytest.mark.parametrize("minor", range(9, 15))
-def test_race_loses_updates_on_every_python(minor: int, tmp_path: Path) -> None:
-    found = [item for item in interpreters.discover() if item.version.startswith(f"3.{minor}.")]
-    if not found:
-        pytest.skip(f"there is no Python 3.{minor} here")
+def test_race_loses_updates_on_every_python(each_python: Interpreter, tmp_path: Path) -> None:
     for lock in ("no", "yes"):
         request = Request(
             workload="race",
@@ -104,9 +108,9 @@ def test_race_loses_updates_on_every_python(minor: int, tmp_path: Path) -> None:
             warmup=0,
             controls=False,
         )
-        prepared = api.prepare(request, store=Store(tmp_path / lock), pythons=[found[0].executable])
+        prepared = api.prepare(request, store=Store(tmp_path / lock), pythons=[each_python.executable])
         lost = of_models(api.analyse(api.measure(prepared).folder), "observed.updates_lost")["threads"]
-        assert (lost > 0) is (lock == "no"), f"{lost} updates lost on {found[0].label}, lock: {lock}"
+        assert (lost > 0) is (lock == "no"), f"{lost} updates lost on {each_python.label}, lock: {lock}"
 
 
 def test_shared_state_is_seen_by_threads_and_copies_and_in_shared_memory_only(tmp_path: Path) -> None:
@@ -127,9 +131,10 @@ def test_shared_state_is_seen_by_threads_and_copies_and_in_shared_memory_only(tm
         "forkserver": 0,
     }
     assert of_models(tables, "observed.tasks_shared_memory_seen") == dict.fromkeys(MODELS, 1)
-    assert abandoned_segments() == before, "shared memory is left behind"
+    assert_no_segments_left(before)
 
 
+@pytest.mark.measures
 def test_one_worker_is_overloaded_by_large_chunks_and_not_by_single_tasks(tmp_path: Path) -> None:
     """0.56 and nearly 1 by arithmetic; what a busy machine takes from one worker moves both towards each other."""
     balance = {
@@ -149,6 +154,7 @@ def test_one_worker_is_overloaded_by_large_chunks_and_not_by_single_tasks(tmp_pa
     assert balance["32"] < balance["1"]
 
 
+@pytest.mark.measures
 def test_a_heartbeat_comes_late_beside_a_computing_thread_and_not_beside_a_process(tmp_path: Path) -> None:
     late = of_models(
         measured(tmp_path, "loop-lag", models=("serial", "threads", "fork"), size="small"), "observed.beat_late_ns"
@@ -157,16 +163,42 @@ def test_a_heartbeat_comes_late_beside_a_computing_thread_and_not_beside_a_proce
     assert late["threads"] > 2 * late["serial"]
 
 
-def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+FEW_STARTS = """
+import sys
+from dataclasses import replace
+from tracekit.cli import main
+from tracekit.measure.planning import claims
+claims.EXPERIMENTS = tuple(
+    replace(item, runs=5) if item.workload == "start-stop" else item for item in claims.EXPERIMENTS
+)
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="session")
+def claims(make_once: MakeOnce, pytestconfig: pytest.Config) -> RealSuite:
+    """`tracekit run claims` as a user has it, and what it left behind; 5 starts of each kind do here for its 30."""
+    name, value = "TRACEKIT_TESTED_BY", f"claims {os.getpid()}"
+    before = abandoned_segments()
+
+    def note_leftovers(folder: Path) -> None:
+        assert_no_segments_left(before)
+        (folder / "processes left").write_text("\n".join(sorted(processes_with(f"{name}={value}"))))
+
+    return make_suite_once(
+        make_once,
+        "claims",
+        "claims",
+        code="" if pytestconfig.getoption("--thorough") else FEW_STARTS,
+        env={name: value},
+        timeout=900,
+        then=note_leftovers,
+    )
+
+
+def test_the_fault_matrix_is_real_and_leaves_nothing_behind(claims: RealSuite) -> None:
     """All cases, as `tracekit run crash` makes them."""
-    # By this they are known: somebody else may run the same on this machine.
-    mark = f"TRACEKIT_TESTED_BY={os.getpid()}"
-    monkeypatch.setenv(*mark.split("="))
-    segments, descriptors = abandoned_segments(), len(list(Path("/proc/self/fd").iterdir()))
-    request = Request(workload="crash")
-    outcome = api.measure(api.prepare(request, store=Store(tmp_path)))
-    assert outcome.status == "ok"
-    tables = api.analyse(outcome.folder)
+    tables = api.analyse(Store(claims.root.parent).suite(claims.suite_id))
     [matrix] = find_matrices(groups(tables))
     found = {(case.workers, case.fault): case for case in matrix.cases}
     assert len(found) == 12 * 9
@@ -185,16 +217,12 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(tmp_path: Path, monk
             assert by_place[f"Pool ({method})", fault] == "silent"
         assert by_place[f"ProcessPoolExecutor ({method})", "odd-exception"] == "others"
     assert {case.observed["left_behind"] for case in found.values() if case.outcome != "hangs"} == {0}
-    assert processes_with(mark) == set()
-    assert abandoned_segments() <= segments
-    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert (claims.folder / "processes left").read_text() == ""
 
 
-def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_path: Path) -> None:
-    """`tracekit run claims` as a user has it: the verdicts are computed again here from what `export` writes."""
-    said = tracekit("run", "claims", "--json", cwd=tmp_path)
-    assert said.code == 0, said.err
-    rows = tracekit("export", "latest", "metrics", "--format", "json", cwd=tmp_path).rows()
+def test_each_claim_follows_from_the_exported_metrics(claims: RealSuite) -> None:
+    """The verdicts of `tracekit run claims` are computed again here from what `export` writes."""
+    rows = claims.call("export", "latest", "metrics", "--format", "json").rows()
 
     def ends(workload: str, model: str, metric: str, parameter: str = "", workers: int = 2) -> tuple[float, float]:
         found = [
@@ -253,11 +281,11 @@ def test_each_claim_follows_from_the_exported_metrics(tracekit: Tracekit, tmp_pa
         caveat if start["fork"][1] < start["spawn"][0] else no,
         "not measured on Windows yet",
     ]
-    report = tracekit("report", "latest", cwd=tmp_path).out
+    report = claims.call("report", "latest").out
     assert re.findall(r"^  Verdict: (.*)$", report, re.MULTILINE) == wanted
-    assert [claim["verdict"] for claim in json.loads(said.out)["claims"]] == wanted
+    assert [claim["verdict"] for claim in json.loads(claims.said.out)["claims"]] == wanted
     for words in (("report", "latest"), ("run", "claims")):
-        again = tracekit(*words, "--with", "latest", cwd=tmp_path)
+        again = claims.call(*words, "--with", "latest")
         assert_two_lines(again, 2, "a claim is judged by one suite for each system and Python")
     # What no machine can make otherwise.
     assert [wanted[index] for index in (0, 1, 2, 4, 5)] == ["holds", caveat, caveat, caveat, caveat]

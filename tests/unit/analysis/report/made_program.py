@@ -121,7 +121,7 @@ def loaded(given: Rows) -> Tables:
     """As tracekit.analysis.load leaves it: without metrics."""
     suite = {
         "suite_id": "20250101-000000-app.py",
-        "workload": "app.py",
+        "workload": given["runs"][0]["workload"],
         "size": "",
         "command": ["tracekit", "record", "--", "python", "app.py"],
         "page": "program",

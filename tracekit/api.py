@@ -240,7 +240,7 @@ def make_outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFi
     """The JSON document that `tracekit run --json` prints: the suite, its runs, the metrics of its cells, its notices
     and, of `claims`, the verdicts."""
     from tracekit.analysis.report.grouping import groups  # noqa: PLC0415 - the same
-    from tracekit.analysis.report.pages.claims.page import judge_claims  # noqa: PLC0415 - `tracekit export` has no use for it
+    from tracekit.analysis.report.pages.claims.claims import judge_claims  # noqa: PLC0415 - `tracekit export` has no use for it
 
     cells = tables.metrics[tables.metrics["scope"] == "cell"]
     document = {

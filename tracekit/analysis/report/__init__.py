@@ -1,9 +1,7 @@
 """The report: what a person reads about a suite, as HTML, Markdown, PNG, CSV and JSON.
 
-    tables ─▶ cells ─▶ verdict, summary, figures, sections ─┐
-                                                            ├─▶ one ReportView ─▶ html · markdown · tabular ─▶ write
-    tables ─▶ program ─▶ headline, processes, lives, ... ───┘
+    tables, Analysis ─▶ cells, grouping ─▶ one page of pages/ ─▶ ReportView ─▶ render/ ─▶ write
 
-A suite compares models; a recorded program was run once and is compared with nothing. Everything up to the view is
-pure; only `write` touches the disk.
+The suite names its page (`pages.PAGES`); `sections/` and `figures/` have what pages share. Everything up to the view is
+pure, the renderers know views only, and only `write` touches the disk. Open `build.py` first.
 """

@@ -1,4 +1,4 @@
-"""From the metrics table to the groups of cells that a report is made of."""
+"""From the metrics table to what reports are made of: groups of cells, and the numbers of single places of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 from tracekit.analysis.metrics.cells.observed import metric_name
-from tracekit.analysis.report.cells import BEST_FIRST, START_METHODS, CellGroup, Number, ObservedNumber, ReportCell
+from tracekit.analysis.report.cells import (
+    BEST_FIRST,
+    START_METHODS,
+    CellGroup,
+    Number,
+    ObservedNumber,
+    ReportCell,
+    trust,
+)
 from tracekit.analysis.tables import CELL, Tables, records
 from tracekit.bundle.names import PROGRAM, UNTRACED, is_light
 from tracekit.bundle.stream_schema import DIMENSIONS
@@ -18,6 +26,13 @@ _SINGLE = "gil_wait_ns"
 """The metric of which the rows of single runs are kept, for the method comparison."""
 
 CellKey = tuple[str, str, str, str, int, str, str, str, str]
+
+
+Place = tuple[int | None, int | None]
+"""(pid, tid); (pid, None) of a process, (None, None) of the run."""
+
+Numbers = dict[str, Number]
+"""By metric, each by its best method."""
 
 
 def groups(tables: Tables) -> tuple[CellGroup, ...]:
@@ -170,3 +185,27 @@ def number_of(row: Mapping[str, Any]) -> Number:
 
 def _finite(value: Any) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
+
+
+def places_of(tables: Tables, run_id: str) -> dict[Place, Numbers]:
+    """The numbers of every place of the run: the run first, then its processes, then its threads."""
+    rows = tables.metrics[tables.metrics["run_id"] == run_id]
+    found: dict[Place, Numbers] = {}
+    for scope in ("run", "process", "thread"):
+        for row in records(rows[rows["scope"] == scope]):
+            place = (_whole(row["pid"]), _whole(row["tid"]))
+            number = number_of(row)
+            of_place = found.setdefault(place, {})
+            before = of_place.get(number.metric)
+            if before is None or trust(number) < trust(before):
+                of_place[number.metric] = number
+    return found
+
+
+def number_at(numbers: Numbers, metric: str) -> Number:
+    """That number, or an unavailable one."""
+    return numbers.get(metric) or Number(metric=metric, reason="not recorded")
+
+
+def _whole(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) else None

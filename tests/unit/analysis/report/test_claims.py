@@ -14,7 +14,7 @@ from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.grouping import groups
-from tracekit.analysis.report.pages.claims.page import (
+from tracekit.analysis.report.pages.claims.claims import (
     CAVEAT,
     CLAIMS,
     HOLDS,

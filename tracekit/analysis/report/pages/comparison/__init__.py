@@ -1,1 +1,1 @@
-"""The page that compares models: walls, speed-ups, what-if. `build.py` starts it."""
+"""The page that compares models: walls, speed-ups, what-if. Open `page.py` first."""

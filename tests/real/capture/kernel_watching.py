@@ -51,7 +51,6 @@ class Watched:
     words: list[str]
     told: list[KernelProcessRows]
     notices: list[Notice]
-    processes: list[dict[str, object]]
     sched: pd.DataFrame
     waits: pd.DataFrame
     holds: pd.DataFrame

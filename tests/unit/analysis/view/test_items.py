@@ -130,11 +130,12 @@ def test_a_speedscope_file_is_refused_with_the_right_tool(packed: bool, tmp_path
     [
         ("empty.json", b""),
         ("page.json", b"<html>"),
-        ("half.json.gz", gzip.compress(b'{"traceEvents":[]}' * 100)[:20]),
+        ("half.json.gz", gzip.compress(b'{"traceEvents":[]}' * 100, mtime=0)[:20]),
         ("liar.gz", b"\x1f\x8bnot gzip at all"),
         ("notes.txt", b"words"),
         ("gone.json", None),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_the_ui_cannot_open_is_refused_in_words(name: str, body: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / name

@@ -95,7 +95,7 @@ def records_part() -> str:
     """A table per kind of stream record, from the annotations and the strings below them."""
     source = ast.parse(inspect.getsource(stream_schema))
     records = {node.name: node for node in source.body if isinstance(node, ast.ClassDef)}
-    return "\n".join(_record(record.kind, records[record.__name__]) for record in stream_schema.RECORDS)
+    return "\n".join(_record(kind, records[record.__name__]) for kind, record in stream_schema.RECORDS.items())
 
 
 def _record(kind: str, node: ast.ClassDef) -> str:

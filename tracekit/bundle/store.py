@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from tracekit.bundle.spec import FORMAT, RunSpec, Suite
-from tracekit.bundle.stream_schema import stream_name
+from tracekit.bundle.stream_records import stream_name
 from tracekit.core.errors import (
     BundleCorrupt,
     BundleTooNew,

@@ -1,36 +1,24 @@
 """The records of a stream, `streams/<pid>.jsonl`: a class per kind of record, an annotation per key.
 
-The measured process writes these classes, `analysis.load` builds its checked structs from their annotations, and
-docs/bundle.md is generated from this file. A key with a default may be absent from a record; readers ignore kinds and
-keys that they do not know. Stamps are CLOCK_MONOTONIC nanoseconds.
-
-Every worker process imports this file, so it imports nothing and its annotations are never evaluated there. `Count` is
-an integer from 0, `Signed` any integer, `Reading` a finite number.
+The measured process writes them through `stream_records`, `analysis.load` builds its checked structs from these
+annotations, and docs/bundle.md is generated from this file. The kind `span` is the class SpanRecord. A key with a
+default may be absent from a record; readers ignore kinds and keys that they do not know. Stamps are CLOCK_MONOTONIC
+nanoseconds. `Count` is an integer from 0, `Signed` any integer, `Reading` a finite number.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # see tracekit/core/registry.py
-if TYPE_CHECKING:
-    from typing import Any, dataclass_transform
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
+if TYPE_CHECKING:
     Count = int
     Signed = int
     Reading = float
-else:
-
-    def dataclass_transform(**_):
-        return lambda record: record
 
 
 @dataclass_transform(kw_only_default=True)
 class StreamRecord:
-    """One line of a stream; type checkers know its keys as those of a dataclass.
-
-    The dict of an instance has the keys that were given, in their order.
-    """
-
-    kind = ""
+    """One line of a stream; type checkers know its keys as those of a dataclass."""
 
     if not TYPE_CHECKING:
 
@@ -38,15 +26,8 @@ class StreamRecord:
             self.__dict__.update(values)
 
 
-def stream_name(process: int | str) -> str:
-    """The name of a process's stream: `123.jsonl`, `parent.jsonl`."""
-    return f"{process}.jsonl"
-
-
 class MetaRecord(StreamRecord):
     """The first record of a stream: which process it is, and when it came to run its own code."""
-
-    kind = "meta"
 
     format: Count
     """the bundle's format"""
@@ -84,8 +65,6 @@ class MetaRecord(StreamRecord):
 class ThreadRecord(StreamRecord):
     """One thread of the process, written by the process that started it."""
 
-    kind = "thread"
-
     tid: Count
     """the system's thread id"""
     role: str
@@ -109,8 +88,6 @@ class ThreadRecord(StreamRecord):
 class StartRecord(StreamRecord):
     """The start and the end of one worker as its parent saw them."""
 
-    kind = "start"
-
     worker: Count
     """the worker's number, 0, 1, ..."""
     pid: Count | None = None
@@ -132,8 +109,6 @@ class StartRecord(StreamRecord):
 class StampRecord(StreamRecord):
     """One moment in a worker."""
 
-    kind = "stamp"
-
     name: str
     """`recording`: tracekit's own preparations are over; `done`: the worker's code has ended"""
     ts_ns: Count
@@ -142,8 +117,6 @@ class StampRecord(StreamRecord):
 
 class PickledRecord(StreamRecord):
     """What one item and its result cost to pickle, in warm-up runs of executors only."""
-
-    kind = "pickled"
 
     item: Count
     """the item's index"""
@@ -166,8 +139,6 @@ class PickledRecord(StreamRecord):
 class SpanRecord(StreamRecord):
     """A stretch of one thread's time that tracekit stamped at both ends."""
 
-    kind = "span"
-
     tid: Count
     """the thread"""
     name: str
@@ -188,8 +159,6 @@ class SpanRecord(StreamRecord):
 
 class CounterRecord(StreamRecord):
     """One counter, read once."""
-
-    kind = "counter"
 
     pid: Count | None = None
     """the process it is about, in `parent.jsonl`; elsewhere it is the stream's own"""
@@ -213,8 +182,6 @@ class CounterRecord(StreamRecord):
 
 class ObservationRecord(StreamRecord):
     """One number or text that the workload observed about itself; main process only."""
-
-    kind = "observation"
 
     what: str
     """the name of one of the workload's observables"""
@@ -246,8 +213,6 @@ DIMENSIONS = ("pool", "start_method", "phase", "channel", "size", "case")
 class ResultRecord(StreamRecord):
     """The result of the run; main process only."""
 
-    kind = "result"
-
     checksum: str
     """of all results; equal for all models"""
     items: Count
@@ -261,8 +226,6 @@ class ResultRecord(StreamRecord):
 class FailureRecord(StreamRecord):
     """The exception that ended the run; main process only."""
 
-    kind = "failure"
-
     type: str = ""
     """its class"""
     message: str = ""
@@ -274,8 +237,6 @@ class FailureRecord(StreamRecord):
 class GilRecord(StreamRecord):
     """Whether the GIL was enabled at the end of the process."""
 
-    kind = "gil"
-
     enabled: bool
     """true before Python 3.13"""
     module: str | None = None
@@ -285,8 +246,6 @@ class GilRecord(StreamRecord):
 class EndRecord(StreamRecord):
     """The last record; a process that was killed leaves none."""
 
-    kind = "end"
-
     count: Count
     """records before this one"""
     exit_ns: Count | None = None
@@ -295,5 +254,5 @@ class EndRecord(StreamRecord):
     """the exit code that the process is about to have; null where it fails"""
 
 
-RECORDS: tuple[type[StreamRecord], ...] = tuple(StreamRecord.__subclasses__())
-"""Every kind of record, in the order above."""
+RECORDS = {record.__name__[: -len("Record")].lower(): record for record in StreamRecord.__subclasses__()}
+"""Every kind of record and its class, in the order above."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping
 
-from tracekit.core.errors import UsageError
-
 TYPE_CHECKING = False  # `typing` would cost every spawned worker 3 ms; type checkers know this name
 if TYPE_CHECKING:
     from typing import Any
+
+    from tracekit.core.errors import UsageError
 
 
 class Registry:
@@ -66,8 +66,8 @@ class Registry:
         meant = f"did you mean {close[0]!r}?  " if close else ""
         known = f"unknown {self.point} {name!r}: {meant}known are {', '.join(self._rows)}"
         if name.endswith(".py"):
-            raise UsageError(f"{known}, or a name like module:attribute", f"tracekit run {name[:-3]}:WORKLOAD")
-        raise UsageError(known, self._listed)
+            raise _usage_error(f"{known}, or a name like module:attribute", f"tracekit run {name[:-3]}:WORKLOAD")
+        raise _usage_error(known, self._listed)
 
 
 def load_target(target: str, point: str) -> Any:
@@ -76,13 +76,19 @@ def load_target(target: str, point: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise UsageError(
+        raise _usage_error(
             f"{point} {target!r} cannot be imported: {error}", f"python -c 'import {module_name}'"
         ) from error
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise UsageError(
+        raise _usage_error(
             f"{point} {target!r}: module {module_name!r} has no {attribute!r}",
             f"python -c 'import {module_name}; print(dir({module_name}))'",
         ) from None
+
+
+def _usage_error(message: str, hint: str) -> UsageError:
+    from tracekit.core.errors import UsageError  # noqa: PLC0415 - 0.25 ms of every spawned worker, which needs none
+
+    return UsageError(message, hint)

@@ -25,7 +25,8 @@ from tracekit.analysis.load.waits.rows import add_waits
 from tracekit.bundle.names import PROGRAM
 from tracekit.bundle.spec import RunSpec, parameters_text
 from tracekit.bundle.store import Bundle
-from tracekit.bundle.stream_schema import SpanRecord, stream_name
+from tracekit.bundle.stream_records import stream_name
+from tracekit.bundle.stream_schema import SpanRecord
 from tracekit.core.errors import BundleCorrupt
 from tracekit.core.notices import notice
 

@@ -59,7 +59,7 @@ class Stream:
 
 
 _kind_of = decoder(_RecordKind)
-_DECODERS = {record.kind: decoder(record_struct(record)) for record in RECORDS}
+_DECODERS = {kind: decoder(record_struct(record)) for kind, record in RECORDS.items()}
 
 
 def read_stream(path: Path) -> Stream | None:

@@ -20,7 +20,7 @@ from typing import Any
 from tracekit.bundle.names import VIZTRACER, split_capture
 from tracekit.bundle.spec import FORMAT, RunSpec
 from tracekit.bundle.store import Bundle
-from tracekit.bundle.stream_schema import (
+from tracekit.bundle.stream_records import (
     FailureRecord,
     GilRecord,
     MetaRecord,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import pickle
 from multiprocessing.reduction import ForkingPickler
 
-from tracekit.bundle.stream_schema import PickledRecord
+from tracekit.bundle.stream_records import PickledRecord
 from tracekit.core.clock import now_ns
 from tracekit.measure.inside.stream_writer import run_task
 

@@ -5,7 +5,7 @@ replaces the one it inherited and never touches its parent's file. Workers write
 second, so a worker that is killed loses little; the main process of the thread model writes only when no task runs,
 because a write gives up the GIL and would cause handoffs of its own.
 
-Imported by every worker: stdlib only, and nothing slow. The records are those of bundle/stream_schema.py.
+Imported by every worker: stdlib only, and nothing slow. The records are described in bundle/stream_schema.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 
-from tracekit.bundle.stream_schema import CounterRecord, EndRecord, SpanRecord, stream_name
+from tracekit.bundle.stream_records import CounterRecord, EndRecord, stream_name
 from tracekit.core.clock import now_ns
 
 TYPE_CHECKING = False  # see tracekit/core/registry.py
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from tracekit.bundle.stream_schema import StreamRecord
+    from tracekit.bundle.stream_records import StreamRecord
     from tracekit.measure.inside.counters import CounterSource, Reading
 
 _FLUSH_EVERY_NS = 500_000_000
@@ -30,9 +30,8 @@ _CALIBRATIONS = 101
 
 
 _SPAN_LINE = (
-    f'{{"kind":"{SpanRecord.kind}",'
-    + ",".join(f'"{key}":"%s"' if key == "name" else f'"{key}":%s' for key in SpanRecord.__annotations__)
-    + "}"
+    '{"kind":"span","tid":%s,"name":"%s","item":%s,"start_ns":%s,"dur_ns":%s,"cpu_ns":%s'
+    ',"voluntary_switches":%s,"involuntary_switches":%s}'
 )
 """A span's line, to be filled with the values of its keys in their order: spans are many, and are kept as tuples."""
 
@@ -186,7 +185,7 @@ def run_task(task: Callable[[Any], Any], index: int, item: Any) -> Any:
 
 def encode_record(record: StreamRecord) -> str:
     """One record as a line of JSON, without the line's end."""
-    return encode({"kind": record.kind, **vars(record)})
+    return encode(vars(record))
 
 
 def encode(values: Mapping[str, Any]) -> str:

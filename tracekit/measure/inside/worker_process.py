@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 
-from tracekit.bundle.stream_schema import GilRecord, MetaRecord, StampRecord
+from tracekit.bundle.stream_records import GilRecord, MetaRecord, StampRecord
 from tracekit.core.clock import now_ns
 from tracekit.measure.inside import counters, stream_writer
 

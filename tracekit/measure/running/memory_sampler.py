@@ -6,7 +6,7 @@ import time
 
 from tracekit.bundle.spec import FORMAT
 from tracekit.bundle.store import Bundle
-from tracekit.bundle.stream_schema import CounterRecord, EndRecord, MetaRecord, StreamRecord
+from tracekit.bundle.stream_records import CounterRecord, EndRecord, MetaRecord, StreamRecord
 from tracekit.core import clock
 from tracekit.measure.inside.stream_writer import encode_record
 from tracekit.system.process_table import RunningProcess, find_process

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracekit.bundle import stream_records
+from tracekit.bundle.stream_schema import RECORDS, SpanRecord, StreamRecord
 from tracekit.measure.inside import counters, stream_writer
-from tracekit.measure.inside.stream_writer import StreamWriter, encode, install, run_task
+from tracekit.measure.inside.stream_writer import StreamWriter, encode, encode_record, install, run_task
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
 
@@ -23,6 +25,13 @@ def test_a_record_is_the_json_that_the_json_module_reads(record: dict[str, Any])
     assert "\n" not in line
     assert line.isascii()
     assert json.loads(line) == record
+
+
+@pytest.mark.parametrize(("kind", "record"), RECORDS.items())
+def test_a_record_is_written_with_the_kind_and_the_keys_that_were_given(kind: str, record: type[StreamRecord]) -> None:
+    keys = dict.fromkeys(record.__annotations__, 1)
+    written = json.loads(encode_record(getattr(stream_records, record.__name__)(**keys)))
+    assert written == {"kind": kind, **keys}
 
 
 @pytest.fixture
@@ -41,6 +50,7 @@ def test_a_task_leaves_its_span_and_its_result(own: StreamWriter, tmp_path: Path
     own.close(0)
     span, end = records(tmp_path)
     assert (span["name"], span["item"], span["tid"]) == ("task", 3, threading.get_native_id())
+    assert list(span) == ["kind", *SpanRecord.__annotations__]
     assert 0 <= span["cpu_ns"] <= span["dur_ns"]
     assert (end["kind"], end["count"], end["exit_code"]) == ("end", 1, 0)
 

@@ -94,7 +94,7 @@ class StampedContext:
     def record(self, part: Round, had_ns: int | None, joined_ns: int) -> None:
         """Record what the parent saw of each process: `had_ns` is when it had all results of the round, which is when
         it had a worker's only one where every item has its own worker."""
-        from tracekit.bundle.stream_schema import StartRecord  # noqa: PLC0415 - a spawned worker must not pay for it before its stamp
+        from tracekit.bundle.stream_records import StartRecord  # noqa: PLC0415 - a spawned worker must not pay for it before its stamp
 
         own = self._work.worker_per_item and len(part.items) == 1
         for process in self._made:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from tracekit.bundle.stream_schema import StartRecord, ThreadRecord
+from tracekit.bundle.stream_records import StartRecord, ThreadRecord
 from tracekit.core.clock import now_ns
 from tracekit.measure.inside.models import Model, Round, Work
 from tracekit.measure.inside.stream_writer import run_task

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 class StreamRecord:
     """One line of a stream; type checkers know its keys as those of a dataclass."""
 
-    if not TYPE_CHECKING:
-
-        def __init__(self, **values):
-            self.__dict__.update(values)
-
 
 class MetaRecord(StreamRecord):
     """The first record of a stream: which process it is, and when it came to run its own code."""

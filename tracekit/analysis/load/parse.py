@@ -12,10 +12,9 @@ from typing import Annotated, Any, TypeVar, cast, get_type_hints
 
 import msgspec
 
+from tracekit.bundle.files import HINT, read_file
 from tracekit.bundle.stream_schema import StreamRecord
 from tracekit.core.errors import BundleCorrupt
-
-HINT = "tracekit list suites"
 
 _LARGEST = 2**62
 Count = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
@@ -99,8 +98,8 @@ def _mend(escape: re.Match[bytes]) -> bytes:
 def decode_file(decode: Callable[[bytes | Raw], Wanted], path: Path) -> Wanted:
     """Decode a whole file. Raises BundleCorrupt with the file's name."""
     try:
-        return decode(path.read_bytes())
-    except (OSError, Unreadable) as error:
+        return decode(read_file(path))
+    except Unreadable as error:
         raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
 
 

@@ -22,13 +22,13 @@ _WORDS = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false"
 
 
 class Parameter:
-    """One thing about a workload that a user may set: `tracekit run NAME -P parameter=value`.
+    """A setting of a workload: `tracekit run NAME -P parameter=value`.
 
     name, summary   what `tracekit run NAME --help` prints
-    default         what holds where nothing is set; its type (bool, int, float or str) is the parameter's
+    default         the value where none is set; its type (bool, int, float or str) is the parameter's
     unit            of the value, empty where it has none
-    least, most     ends of what may be set, both included; None where there is no end
-    choices         all that may be set, for a str that has no other values
+    least, most     the smallest and the largest value allowed; None where there is no limit
+    choices         all allowed values of a str; empty where any text is allowed
     """
 
     __slots__ = ("choices", "default", "least", "most", "name", "summary", "unit")
@@ -53,7 +53,7 @@ class Parameter:
         self.choices = tuple(choices)
 
     def value_of(self, given: Value) -> Value:
-        """The value that was given, as text or as it is. Raises ValueError, which says what may be given."""
+        """The given value, parsed if it is text. Raises ValueError with the allowed values."""
         value = self._parsed(given) if isinstance(given, str) and not isinstance(self.default, str) else given
         if isinstance(self.default, float) and type(value) is int:
             value = float(value)
@@ -64,7 +64,7 @@ class Parameter:
         return value
 
     def allowed(self) -> str:
-        """What may be given, in words."""
+        """The allowed values, in words."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if isinstance(self.default, bool):
@@ -136,24 +136,24 @@ class Workload:
 
     name, summary   what `tracekit list workloads` prints
     kind            one of KINDS; what its threads do inside a task. `cpu` and `native` tasks never block on purpose,
-                    which is what makes an accounting bound of the GIL wait possible
-    sizes           size name -> what `make_items` is given for it
-    make_items      (what the size stands for, seed, **parameters) -> items, each picklable, the same for every model
+                    so that the GIL wait can be bounded by accounting
+    sizes           size name -> the first argument of `make_items`
+    make_items      (the size's value, seed, **parameters) -> items, each picklable, the same for every model
     task            item -> result; a top-level function, so that a spawned worker can import it
     combine         results in item order -> checksum, a string compared over all models
-    parameters      what a user may set; `make_items` takes each by its name
+    parameters      its settings; `make_items` takes each by its name
     around          (the same arguments) -> context manager around the run, for what must exist while it lasts, such as
-                    a server or shared memory. `make_items` gets the mapping that it gives as further arguments
+                    a server or shared memory. The mapping that it yields goes to `make_items` as further arguments
     observe         results in item order -> Observations, each of one of `observables`; called in the main process
                     after the last result
     observables     what `observe` may return
     page            the report page of its suites, a name in tracekit.analysis.report.pages.PAGES or `module:attribute`;
                     empty for the page that compares models
-    usual           its own defaults where a request leaves something open, by the names of Request, `models` and
-                    `runs`, say: for a workload that does not compare models
-    invariant       what holds of every run instead of equal results, in a sentence; empty where the results are equal.
-                    `combine` raises ValueError when it does not hold
-    needs           modules beyond the standard library that the measured interpreter must have
+    usual           defaults of its own for fields of a Request, such as `models` and `runs`: for a workload that does
+                    not compare models
+    invariant       a sentence: the condition that holds in every run where results may differ; empty where they are
+                    equal. `combine` raises ValueError when it does not hold
+    needs           modules outside the standard library that the measured interpreter must have
     worker_per_item every item gets a worker of its own, started for it and joined after it, one at a time; such a
                     workload runs with one worker
     """

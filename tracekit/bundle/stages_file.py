@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tracekit.bundle.files import is_there, read_file
 from tracekit.bundle.waits_file import layout
 
 IMAGE, FORK_REQUESTED, FORK_RETURNED, FORKED, INTERPRETER, SITE, EXIT, EXEC = range(1, 9)
@@ -32,11 +33,8 @@ _RECORD = layout(RECORD)
 
 
 def read_kinds(path: Path) -> Iterator[tuple[int, int]]:
-    """(pid, kind) of each whole record in the order of the file; none where there is no file. Raises OSError."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
+    """(pid, kind) of each whole record in the order of the file; none where there is no file. Raises BundleCorrupt."""
+    data = read_file(path) if is_there(path) else b""
     for magic, kind, _, pid, _, _ in _RECORD.iter_unpack(data[: len(data) // _RECORD.size * _RECORD.size]):
         if magic == MAGIC and IMAGE <= kind <= EXEC and pid > 0:
             yield pid, kind

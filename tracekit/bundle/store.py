@@ -1,6 +1,7 @@
 """The bundle: a run as a sealed folder. Left of it tracekit measures, right of it tracekit computes.
 
     .tracekit/<suite_id>/suite.json        what was requested, in order; written first
+    .tracekit/<suite_id>/manifest.json     seals suite.json and the manifests of the runs; written last
     .tracekit/<suite_id>/<run_id>/
         spec.json                          written before the run
         streams/<pid>.jsonl                one measured process: first record `meta`, last record `end` with a count
@@ -12,21 +13,23 @@
         manifest.json                      written last, by rename: no manifest = the run did not finish
 
 Stream records are JSON objects, one a line; `docs/bundle.md` lists their keys. A reader ignores keys and kinds it does
-not know. Measured processes of Python 3.9 write them, hence stdlib only.
+not know. Measured processes of Python 3.9 write them, hence stdlib only. `files.py` opens what is read here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from tracekit.bundle.files import HINT, check_file, is_regular, is_there, read_file, seal_file
 from tracekit.bundle.spec import FORMAT, RunSpec, Suite
 from tracekit.bundle.stream_records import stream_name
 from tracekit.core.errors import (
@@ -41,8 +44,9 @@ from tracekit.core.errors import (
 STDOUT_LOG, STDERR_LOG = "stdout.log", "stderr.log"
 """What a measured process printed."""
 
-_SUITE = "suite.json"
-_HASH_CHUNK = 1 << 20
+_SUITE, _MANIFEST = "suite.json", "manifest.json"
+_MOST_JSON = 1 << 26
+"""Bytes of the largest JSON file of our own making; a manifest has some 150 for each file."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 OWN_FOLDERS = (".tracekit", "reports")
@@ -52,8 +56,10 @@ OWN_FOLDERS = (".tracekit", "reports")
 class Bundle:
     """The folder of one run. Creating the object touches nothing on disk."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sealed: Mapping[str, Any] | None = None) -> None:
+        """`sealed`: the suite's manifest about this run's manifest; None where the suite has none."""
         self.root = root
+        self._sealed = sealed
 
     @property
     def spec_path(self) -> Path:
@@ -61,7 +67,7 @@ class Bundle:
 
     @property
     def manifest_path(self) -> Path:
-        return self.root / "manifest.json"
+        return self.root / _MANIFEST
 
     @property
     def streams(self) -> Path:
@@ -123,49 +129,44 @@ class Bundle:
         with explained_os_errors(self.root):
             self.streams.mkdir(parents=True)
             self.raw.mkdir()
-            self.spec_path.write_text(spec.to_json(), encoding="utf-8")
+            _write_whole(self.spec_path, spec.to_json())
 
     def seal(self, manifest: Mapping[str, Any]) -> None:
         """Hash every file and write manifest.json by rename, so that it is there whole or not at all."""
         with explained_os_errors(self.root):
-            files = {
-                str(path.relative_to(self.root)): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-                for path in sorted(self.root.rglob("*"))
-                if path.is_file() and path != self.manifest_path
-            }
+            # What is no file, a FIFO say, is not sealed: whoever reads the bundle refuses it as added.
+            files = {name: seal_file(path) for name in self._list_files() if is_regular(path := self.root / name)}
             write_json(self.manifest_path, {"format": FORMAT, **manifest, "files": files})
 
     def spec(self) -> RunSpec:
         """The run's spec. Raises BundleCorrupt or BundleTooNew."""
-        return RunSpec.from_mapping(read_json(self.spec_path))
+        try:
+            return RunSpec.from_mapping(read_json(self.spec_path))
+        except TypeError as error:
+            raise BundleCorrupt(f"{self.spec_path} is not what tracekit writes: {error}", HINT) from error
 
     def manifest(self) -> dict[str, Any]:
         """The sealed manifest, its files checked. Raises BundleUnfinished, BundleCorrupt or BundleTooNew."""
-        if not self.manifest_path.is_file():
+        if not is_there(self.manifest_path):
             raise BundleUnfinished(f"run {self.root.name} has no manifest: it did not finish", f"ls {self.root}")
         manifest = read_json(self.manifest_path)
+        if self._sealed is not None:
+            check_file(self.root, _MANIFEST, self._sealed)
         sealed = _mapping(manifest, "files", self.manifest_path)
         for name, facts in sealed.items():
-            self._check_file(name, facts)
-        for folder in (self.streams, self.raw, self.waits):
-            for path in folder.glob("**/*"):
-                name = str(path.relative_to(self.root))
-                if name not in sealed and not (path.is_dir() and not path.is_symlink()):
-                    raise BundleCorrupt(f"{path} was added after the run was sealed", _again())
+            check_file(self.root, name, facts)
+        for name in self._list_files():
+            if name not in sealed:
+                raise BundleCorrupt(f"{self.root / name} was added after the run was sealed", HINT)
         return manifest
 
-    def _check_file(self, name: str, facts: Any) -> None:
-        path = self.root / name
-        # The manifest is input like any other: it must not make us read outside the bundle.
-        if "\0" in name or not path.resolve().is_relative_to(self.root.resolve()):
-            raise BundleCorrupt(f"{self.manifest_path} names a file outside the bundle: {name!r}", _again())
-        try:
-            size = path.stat().st_size
-            intact = size == facts["bytes"] and _sha256(path) == facts["sha256"]
-        except (OSError, TypeError, KeyError) as error:
-            raise BundleCorrupt(f"{path} cannot be checked: {error}", _again()) from error
-        if not intact:
-            raise BundleCorrupt(f"{path} is not the file that was sealed ({size:,} bytes now)", _again())
+    def _list_files(self) -> list[str]:
+        """What is in the folder and is no folder, by its name below the root, without the manifest; links as well."""
+        return sorted(
+            path.relative_to(self.root).as_posix()
+            for path in self.root.rglob("*")
+            if path != self.manifest_path and (path.is_symlink() or not path.is_dir())
+        )
 
 
 class SuiteFolder:
@@ -181,6 +182,10 @@ class SuiteFolder:
     @property
     def suite_path(self) -> Path:
         return self.root / _SUITE
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.root / _MANIFEST
 
     @property
     def imports(self) -> Path:
@@ -209,30 +214,54 @@ class SuiteFolder:
             )
 
     def finish(self, status: str, notices: Sequence[tuple[str, str, str, str]]) -> None:
-        """Record how the suite ended, and its notices."""
+        """Record how the suite ended, and its notices; then seal suite.json and the manifests of the runs."""
         with explained_os_errors(self.root):
-            facts = {**self.facts(), "status": status, "notices": [list(item) for item in notices]}
+            facts = {**self.facts(), "status": status, "notices": [list(item) for item in notices], "sealed": True}
+            # Another ending before this one was of a suite that was continued.
+            self.manifest_path.unlink(missing_ok=True)
             write_json(self.suite_path, facts)
+            names = [_SUITE, *(name for run in facts["runs"] if is_there(self.root / (name := f"{run}/{_MANIFEST}")))]
+            write_json(
+                self.manifest_path, {"format": FORMAT, "files": {name: seal_file(self.root / name) for name in names}}
+            )
 
     def facts(self) -> dict[str, Any]:
-        """suite.json. Raises BundleCorrupt or BundleTooNew."""
+        """suite.json, checked against the suite's manifest if there is one. Raises BundleCorrupt or BundleTooNew."""
         path = self.suite_path
         facts = read_json(path)
-        if not isinstance(facts.get("runs"), list):
-            raise BundleCorrupt(f"{path} has no list `runs`", _again())
+        _check_runs(facts.get("runs"), path)
         if facts.get("suite_id") != self.suite_id:
             # The id names the report's folder: a foreign suite must not choose where we write.
-            raise BundleCorrupt(f"{path} is of another suite than its folder: {facts.get('suite_id')!r}", _again())
+            raise BundleCorrupt(f"{path} is of another suite than its folder: {facts.get('suite_id')!r}", HINT)
+        sealed = self.sealed()
+        if sealed is not None:
+            check_file(self.root, _SUITE, sealed.get(_SUITE))
         return facts
 
+    def sealed(self) -> dict[str, Any] | None:
+        """The files that the suite's manifest seals; None while the suite is measured, and for suites of before it was
+        written. Raises BundleCorrupt or BundleTooNew."""
+        if not is_there(self.manifest_path):
+            return None
+        return _mapping(read_json(self.manifest_path), "files", self.manifest_path)
+
     def bundle(self, run_id: str) -> Bundle:
-        """The bundle of one run of this suite."""
+        """The bundle of one run of this suite, before the suite is sealed."""
         return Bundle(self.root / run_id)
 
     def bundles(self) -> list[Bundle]:
-        """The bundles that exist, in the order the suite planned them."""
-        planned = [name for name in self.facts()["runs"] if isinstance(name, str)]
-        return [self.bundle(name) for name in planned if _NAME.fullmatch(name) and (self.root / name).is_dir()]
+        """The bundles that exist, in the order the suite planned them. Raises BundleCorrupt or BundleTooNew."""
+        planned, sealed = self.facts()["runs"], self.sealed()
+        found = [name for name in planned if is_there(self.root / name)]
+        for name in found:
+            folder = self.root / name
+            if folder.is_symlink() or not folder.is_dir():
+                raise BundleCorrupt(f"{folder} is not the folder of a run", HINT)
+            if sealed is not None and f"{name}/{_MANIFEST}" not in sealed and is_there(folder / _MANIFEST):
+                raise BundleCorrupt(f"{folder / _MANIFEST} was added after the suite was sealed", HINT)
+        return [
+            Bundle(self.root / name, None if sealed is None else sealed.get(f"{name}/{_MANIFEST}")) for name in found
+        ]
 
 
 class Store:
@@ -245,14 +274,14 @@ class Store:
         """Every suite, oldest first (ids start with their date and time)."""
         if not self.root.is_dir():
             return []
-        return [SuiteFolder(path) for path in sorted(self.root.iterdir()) if (path / _SUITE).is_file()]
+        return [SuiteFolder(path) for path in sorted(self.root.iterdir()) if _is_suite(path)]
 
     def suite(self, name: str) -> SuiteFolder:
         """The suite of that id, `latest`, or any id's unambiguous start; or the one in that folder, wherever it is.
 
         Raises NothingToDo or UsageError.
         """
-        if os.path.isfile(Path(name) / _SUITE):  # noqa: PTH113 - Path.is_file raises for what may not be looked at
+        if _is_suite(Path(name)):
             return SuiteFolder(Path(name).resolve())
         suites = self.suites()
         if not suites:
@@ -282,22 +311,30 @@ def make_output_folder(folder: Path) -> None:
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write by rename, so that a reader never sees half a file. Raises OSError."""
+    _write_whole(path, json.dumps(data, indent=1))
+
+
+def _write_whole(path: Path, text: str) -> None:
     draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    draft.write_text(text, encoding="utf-8")
     draft.replace(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of our own making. Raises BundleCorrupt, or BundleTooNew when its `format` is newer than ours."""
+    raw = read_file(path, _MOST_JSON)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleCorrupt(f"{path} cannot be read: {error}", _again()) from error
+        data = json.loads(raw)
+        if b"\\ud" in raw.lower():
+            # A lone surrogate, which no text file and no table can hold.
+            data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
     if not isinstance(data, dict):
-        raise BundleCorrupt(f"{path} does not hold a JSON object", _again())
+        raise BundleCorrupt(f"{path} does not hold a JSON object", HINT)
     found = data.get("format")
-    if not isinstance(found, int):
-        raise BundleCorrupt(f"{path} has no integer `format`", _again())
+    if type(found) is not int:
+        raise BundleCorrupt(f"{path} has no integer `format`", HINT)
     if found > FORMAT:
         raise BundleTooNew(
             f"{path} has format {found}; this tracekit reads up to {FORMAT}", "pip install --upgrade tracekit"
@@ -319,20 +356,26 @@ def explained_os_errors(path: Path) -> Iterator[None]:
 def _mapping(data: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
     value = data.get(key)
     if not isinstance(value, dict):
-        raise BundleCorrupt(f"{path} has no object {key!r}", _again())
+        raise BundleCorrupt(f"{path} has no object {key!r}", HINT)
     return value
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _check_runs(runs: Any, path: Path) -> None:
+    """Raise BundleCorrupt unless these are the ids of different runs."""
+    if not isinstance(runs, list):
+        raise BundleCorrupt(f"{path} has no list `runs`", HINT)
+    for name in runs:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise BundleCorrupt(f"{path} lists a run that cannot be: {str(name)[:80]!r}", HINT)
+    name, count = max(Counter(runs).items(), key=itemgetter(1), default=("", 0))
+    if count > 1:
+        raise BundleCorrupt(f"{path} lists run {name} {count} times", HINT)
 
 
-def _again() -> str:
-    return "tracekit list suites"
+def _is_suite(folder: Path) -> bool:
+    """Whether a suite was written there, also where its suite.json is gone or is no file any more: were it not listed,
+    `latest` would silently mean an older one."""
+    return is_there(folder / _SUITE) or (is_there(folder / _MANIFEST) and not is_there(Bundle(folder).spec_path))
 
 
 def default_store() -> Path:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracekit.bundle.files import HINT, open_file, read_file
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 _CODES = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i4": "i", "i8": "q"}
@@ -86,7 +87,6 @@ _LIMIT_AT = struct.calcsize("<8s6I4Q")
 THREADS_AT = 4096
 _MOST_THREADS = 1 << 16
 _SLOTS_AT_ONCE = 1 << 14
-HINT = "tracekit list suites"
 
 ENDS = {0: "", 1: "exit", 2: "_exit"}
 """How the process recorded that it exits; empty where it was killed, or still runs."""
@@ -149,11 +149,7 @@ def is_begun(path: Path) -> bool:
 
     Raises BundleCorrupt.
     """
-    try:
-        with path.open("rb") as file:
-            return bool(file.read(len(MAGIC)).strip(b"\0"))
-    except OSError as error:
-        raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
+    return bool(read_file(path, length=len(MAGIC)).strip(b"\0"))
 
 
 def read_header(path: Path) -> Header:
@@ -176,7 +172,7 @@ def _slots(path: Path) -> Iterator[tuple[int, ...]]:
     header, slots_at, _ = read_places(path)
     left = header.slots
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             file.seek(slots_at)
             while left > 0 and len(data := file.read(min(left, _SLOTS_AT_ONCE) * _SLOT.size)) >= _SLOT.size:
                 whole = len(data) // _SLOT.size
@@ -189,7 +185,7 @@ def _slots(path: Path) -> Iterator[tuple[int, ...]]:
 def read_places(path: Path) -> tuple[Header, int, int]:
     """The header, the offset of the first slot, and the number of thread entries. Raises as `read_header`."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(_HEADER.size)
             size = file.seek(0, 2)
     except OSError as error:

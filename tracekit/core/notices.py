@@ -101,6 +101,18 @@ NOTICES: dict[str, NoticeKind] = {
         "the kernel capture recorded its context switches, but no GIL take",
         "measure a Python that was built with symbols (pyenv's are), or --capture waits+kernel",
     ),
+    "runs-missing": NoticeKind(
+        "warning",
+        "{count} of {planned} planned runs are missing: {runs} ({why})",
+        "medians and intervals stand on fewer runs than were planned, and a model may be missing",
+        "tracekit run {workload} --size {size}",
+    ),
+    "suite-unsealed": NoticeKind(
+        "warning",
+        "the manifest of suite {suite_id} is missing, though the suite ended as {status}",
+        "whether its runs are those that were measured cannot be checked",
+        "restore {path}, or measure again",
+    ),
     "run-failed": NoticeKind(
         "error",
         "run {run_id} ended as {status}: {reason}",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
+import socket
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tracekit.bundle.files import read_file
 from tracekit.bundle.spec import FORMAT, RunSpec, Suite
 from tracekit.bundle.store import Bundle, Store, SuiteFolder, make_output_folder
 from tracekit.core.errors import (
@@ -151,8 +158,181 @@ class TestStore:
 
     def test_a_run_name_cannot_lead_outside(self, store: Store, tmp_path: Path) -> None:
         path = tmp_path / "20260102-120000-spin" / "suite.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "runs": ["../20260101-120000-spin", ".."]}))
-        assert store.suite("latest").bundles() == []
+        for runs in (["../20260101-120000-spin"], [".."], [""], [7], ["a/b"], [None]):
+            path.write_text(json.dumps({**json.loads(path.read_text()), "runs": runs}))
+            with pytest.raises(BundleCorrupt, match="a run that cannot be"):
+                store.suite("latest").bundles()
+
+    def test_a_run_that_is_listed_twice_is_refused(self, store: Store, tmp_path: Path) -> None:
+        """It would be counted twice: one run listed nine times gave n = 10 and a narrow interval."""
+        path = tmp_path / "20260102-120000-spin" / "suite.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "runs": [SPEC.run_id] * 9}))
+        with pytest.raises(BundleCorrupt, match="001-x 9 times"):
+            store.suite("latest").facts()
+
+    @pytest.mark.parametrize("kind", ["gone", "folder", "fifo", "loop"])
+    def test_a_suite_whose_file_is_replaced_is_not_passed_over(self, store: Store, tmp_path: Path, kind: str) -> None:
+        """`latest` would mean the older one, without a word."""
+        newest = SuiteFolder(tmp_path / "20260102-120000-spin")
+        newest.finish("ok", [])
+        replace_by(newest.suite_path, kind)
+        assert store.suite("latest").suite_id == newest.suite_id
+        with pytest.raises(BundleCorrupt, match=r"suite\.json"):
+            store.suite("latest").facts()
+
+
+class TestSealedSuite:
+    """The suite's manifest seals suite.json and the manifests of the runs."""
+
+    @pytest.fixture
+    def suite(self, tmp_path: Path) -> SuiteFolder:
+        folder = SuiteFolder(tmp_path / "s")
+        specs = (SPEC, replace(SPEC, run_id="002-x"))
+        folder.create(Suite(suite_id="s", workload="spin", size="smoke", specs=specs))
+        for run in specs:
+            made = folder.bundle(run.run_id)
+            made.create(run)
+            made.seal({"status": "ok"})
+        folder.finish("ok", [])
+        return folder
+
+    def test_as_it_was_sealed(self, suite: SuiteFolder) -> None:
+        assert [bundle.manifest()["status"] for bundle in suite.bundles()] == ["ok", "ok"]
+        assert set(suite.sealed() or ()) == {"suite.json", "001-x/manifest.json", "002-x/manifest.json"}
+
+    @pytest.mark.parametrize(("old", "new"), [("002-x", "002-y"), ('"ok"', '"no"'), ("smoke", "large")])
+    def test_one_word_changed_is_refused(self, suite: SuiteFolder, old: str, new: str) -> None:
+        """One character changed in a run's id dropped the run: serial went from 40.9 to 56.3 ms."""
+        text = suite.suite_path.read_text()
+        assert old in text
+        suite.suite_path.write_text(text.replace(old, new))
+        with pytest.raises(BundleCorrupt, match=r"suite\.json is not the file that was sealed"):
+            suite.bundles()
+
+    def test_a_runs_manifest_that_was_changed_is_refused(self, suite: SuiteFolder) -> None:
+        path = suite.bundle("002-x").manifest_path
+        path.write_text(path.read_text().replace('"ok"', '"no"'))
+        assert suite.bundles()[0].manifest()["status"] == "ok"
+        with pytest.raises(BundleCorrupt, match=r"002-x/manifest\.json is not the file that was sealed"):
+            suite.bundles()[1].manifest()
+
+    def test_a_runs_manifest_that_was_added_is_refused(self, suite: SuiteFolder) -> None:
+        sealed = json.loads(suite.manifest_path.read_text())
+        del sealed["files"]["002-x/manifest.json"]
+        suite.manifest_path.write_text(json.dumps(sealed))
+        with pytest.raises(BundleCorrupt, match="added after the suite was sealed"):
+            suite.bundles()
+
+    @pytest.mark.parametrize("damage", ["", "{}", '{"format": true, "files": {}}', '{"format": 2, "files": []}'])
+    def test_a_damaged_manifest_of_the_suite_is_refused(self, suite: SuiteFolder, damage: str) -> None:
+        suite.manifest_path.write_text(damage)
+        with pytest.raises(BundleCorrupt):
+            suite.facts()
+
+    def test_one_of_before_there_was_a_manifest_is_read(self, suite: SuiteFolder) -> None:
+        suite.manifest_path.unlink()
+        assert [bundle.manifest()["status"] for bundle in suite.bundles()] == ["ok", "ok"]
+
+
+def replace_by(path: Path, kind: str) -> None:
+    """Put something that is no regular file in the place of a file."""
+    path.unlink()
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case "loop":
+            path.symlink_to(path.name)
+        case "link":
+            path.symlink_to(Path(__file__))
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "socket":
+            listening = socket.socket(socket.AF_UNIX)
+            with contextlib.chdir(path.parent), listening:
+                listening.bind(path.name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("folder", "is a folder, not a file"),
+        ("fifo", "is a FIFO, not a file"),
+        ("loop", "is a link, not a file"),
+        ("link", "is a link, not a file"),
+        ("device", "is a link, not a file"),
+        ("socket", "is a socket, not a file"),
+        ("gone", "No such file"),
+    ],
+)
+def test_only_a_file_is_opened(bundle: Bundle, kind: str, words: str) -> None:
+    """A report hung on a FIFO, and ended with a traceback on a link to itself."""
+    bundle.seal({"status": "ok"})
+    for path in (bundle.spec_path, bundle.streams / "7.jsonl"):
+        whole = path.read_bytes()
+        replace_by(path, kind)
+        with pytest.raises(BundleCorrupt, match=words):
+            read_file(path)
+        with pytest.raises(BundleCorrupt):
+            bundle.manifest()
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        path.write_bytes(whole)
+    assert bundle.manifest()["status"] == "ok"
+
+
+def test_a_folder_that_became_a_link_is_refused(bundle: Bundle) -> None:
+    bundle.seal({"status": "ok"})
+    bundle.streams.rename(bundle.root.with_name("elsewhere"))
+    for target in (bundle.root.with_name("elsewhere"), bundle.streams):
+        bundle.streams.unlink(missing_ok=True)
+        bundle.streams.symlink_to(target)
+        with pytest.raises(BundleCorrupt, match="is a link"):
+            bundle.manifest()
+
+
+def test_a_file_that_grew_is_refused_unread(bundle: Bundle) -> None:
+    """6 GB of nothing, which take no room on the disk, were hashed and then loaded."""
+    bundle.seal({"status": "ok"})
+    for path in (bundle.spec_path, bundle.streams / "7.jsonl", bundle.manifest_path):
+        size = path.stat().st_size
+        os.truncate(path, 6 << 30)
+        begun = time.process_time()
+        with pytest.raises(BundleCorrupt, match="6,442,450,944"):
+            bundle.manifest()
+        assert time.process_time() - begun < 1
+        os.truncate(path, size)
+
+
+@pytest.mark.parametrize("name", ["stages.bin", "capture.log", "raw/kernel/cpu0.bin", ".hidden"])
+def test_what_was_added_anywhere_in_the_folder_is_found(bundle: Bundle, name: str) -> None:
+    bundle.seal({"status": "ok"})
+    (bundle.root / name).parent.mkdir(exist_ok=True)
+    (bundle.root / name).write_text("")
+    with pytest.raises(BundleCorrupt, match="added"):
+        bundle.manifest()
+
+
+def test_what_is_no_file_is_not_sealed(bundle: Bundle) -> None:
+    """Sealing waited for ever for the writer of a FIFO that the measured program had left."""
+    os.mkfifo(bundle.raw / "left")
+    bundle.seal({"status": "ok"})
+    with pytest.raises(BundleCorrupt, match="added"):
+        bundle.manifest()
+
+
+@pytest.mark.parametrize("damage", [{"program": 5}, {"run_id": None}])
+def test_a_spec_of_wrong_types_is_corrupt(bundle: Bundle, damage: dict[str, object]) -> None:
+    data = {key: value for key, value in json.loads(bundle.spec_path.read_text()).items() if key not in damage}
+    data.update({key: value for key, value in damage.items() if value is not None})
+    bundle.spec_path.write_text(json.dumps(data))
+    with pytest.raises(BundleCorrupt, match=r"spec\.json"):
+        bundle.spec()
+
+
+def test_a_lone_surrogate_becomes_a_question_mark(bundle: Bundle) -> None:
+    bundle.spec_path.write_text(bundle.spec_path.read_text().replace("spin", r"sp\ud800in"))
+    assert bundle.spec().workload == "sp?in"
 
 
 @pytest.mark.parametrize("name", [".tracekit", "reports"])

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from tracekit.analysis.load.parse import HINT
 from tracekit.analysis.load.streams import Stream
+from tracekit.bundle.files import HINT
 from tracekit.core.errors import BundleCorrupt
 
 TOLERANCE_NS = 1_000_000_000

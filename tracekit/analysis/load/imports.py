@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tracekit.analysis.load.columns import Columns
+from tracekit.bundle.files import is_there, read_file
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 
@@ -37,13 +38,12 @@ class Import(NamedTuple):
 
 
 def add_imports(bundle: Bundle, spec: RunSpec, columns: Columns) -> None:
-    """Add the imports of the last worker that a warm-up run spawned; nothing where none printed any. Raises OSError."""
+    """Add the imports of the last worker that a warm-up run spawned; nothing where none printed any. Raises
+    BundleCorrupt."""
     path = bundle.stderr_log
-    if not (spec.warmup and spec.start_method == "spawn" and path.is_file()):
+    if not (spec.warmup and spec.start_method == "spawn" and is_there(path)):
         return
-    with path.open("rb") as file:
-        lines = file.read(_MOST_BYTES).split(b"\n")
-    for item in imports_of(lines):
+    for item in imports_of(read_file(path, length=_MOST_BYTES).split(b"\n")):
         columns.add("imports", run_id=spec.run_id, **item._asdict())
 
 

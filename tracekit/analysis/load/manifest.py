@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from tracekit.analysis.load.lifetimes import ProcessLifetimes
-from tracekit.analysis.load.parse import HINT, Count, Signed, Struct, convert, default, text
+from tracekit.analysis.load.parse import Count, Signed, Struct, convert, default, text
+from tracekit.bundle.files import HINT
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle, read_json
 from tracekit.core.errors import BundleCorrupt, BundleUnfinished
@@ -73,9 +74,6 @@ def read_manifest(bundle: Bundle) -> Manifest | None:
         data = bundle.manifest()
     except BundleUnfinished:
         return None
-    except ValueError as error:
-        # A NUL in a file's name.
-        raise BundleCorrupt(f"{bundle.manifest_path}: {error}", HINT) from error
     return convert(data, Manifest, bundle.manifest_path)
 
 

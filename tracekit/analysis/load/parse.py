@@ -12,10 +12,9 @@ from typing import Annotated, Any, TypeVar, cast, get_type_hints
 
 import msgspec
 
+from tracekit.bundle.files import HINT, read_file
 from tracekit.bundle.stream_schema import StreamRecord
 from tracekit.core.errors import BundleCorrupt
-
-HINT = "tracekit list suites"
 
 _LARGEST = 2**62
 Count = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
@@ -78,6 +77,11 @@ def record_struct(record: type[Record]) -> type[Record]:
     return cast("type[Record]", msgspec.defstruct(record.__name__, fields, bases=(Struct, record), kw_only=True))
 
 
+def read_keys(record: StreamRecord) -> dict[str, Any]:
+    """All keys of a record and their values: the columns of its table."""
+    return msgspec.structs.asdict(cast("msgspec.Struct", record))
+
+
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
@@ -94,8 +98,8 @@ def _mend(escape: re.Match[bytes]) -> bytes:
 def decode_file(decode: Callable[[bytes | Raw], Wanted], path: Path) -> Wanted:
     """Decode a whole file. Raises BundleCorrupt with the file's name."""
     try:
-        return decode(path.read_bytes())
-    except (OSError, Unreadable) as error:
+        return decode(read_file(path))
+    except Unreadable as error:
         raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
 
 

@@ -20,8 +20,9 @@ from typing import Any
 import pandas as pd
 
 from tracekit.analysis.load.columns import Columns
-from tracekit.analysis.load.parse import HINT, Count, Seconds, Struct, decode_file, decoder, default
+from tracekit.analysis.load.parse import Count, Seconds, Struct, decode_file, decoder, default
 from tracekit.analysis.tables import from_columns
+from tracekit.bundle.files import HINT, is_there
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.errors import BundleCorrupt
@@ -68,7 +69,7 @@ _decode = decoder(_SpeedscopeFile)
 def add_samples(bundle: Bundle, spec: RunSpec, columns: Columns) -> None:
     """Add the bundle's stack samples, some hundred per second. Raises BundleCorrupt."""
     path = bundle.pyspy_profile
-    if path.is_file():
+    if is_there(path):
         found = read_pyspy(path, spec.run_id)
         columns.add_frame("samples", found.samples)
         columns.stacks.update(found.stacks)

@@ -13,7 +13,6 @@ from tracekit.analysis.load.imports import add_imports
 from tracekit.analysis.load.kernel.rows import add_kernel, add_kernel_lifetimes
 from tracekit.analysis.load.lifetimes import ProcessLifetimes
 from tracekit.analysis.load.manifest import UNFINISHED, Manifest, add_manifest_processes, read_manifest, read_spec
-from tracekit.analysis.load.parse import HINT
 from tracekit.analysis.load.program import find_python, measure_program
 from tracekit.analysis.load.pyspy import add_samples
 from tracekit.analysis.load.starts import add_starts, read_stages
@@ -22,6 +21,7 @@ from tracekit.analysis.load.streams import Stream, read_stream
 from tracekit.analysis.load.viztracer import add_calls
 from tracekit.analysis.load.waits.processes import add_processes, read_probed_processes
 from tracekit.analysis.load.waits.rows import add_waits
+from tracekit.bundle.files import HINT
 from tracekit.bundle.names import PROGRAM
 from tracekit.bundle.spec import RunSpec, parameters_text
 from tracekit.bundle.store import Bundle
@@ -37,8 +37,17 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     A run that did not end ok gets a row with its status, the rows of its streams, and a notice. `traces` also reads
     VizTracer's calls. Raises BundleCorrupt or BundleTooNew.
     """
-    spec = read_spec(bundle)
     manifest = read_manifest(bundle)
+    try:
+        spec = read_spec(bundle)
+    except BundleCorrupt as error:
+        if manifest is not None:
+            raise
+        # It was killed before it had a spec, or it is damaged: nothing of it was going to be counted.
+        run_id = bundle.root.name
+        lost = notice("run-failed", run_id=run_id, status=UNFINISHED, reason=str(error), remedy=f"ls {bundle.root}")
+        columns.add_notice(lost, run_id)
+        return None
     if manifest is None:
         # Its files are not sealed and may be half written: nothing is read from them.
         _add_row(columns, spec, None, {"kind": PROGRAM} if spec.program else {})

@@ -17,6 +17,7 @@ from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.streams import Stream
 from tracekit.bundle import stages_file
+from tracekit.bundle.files import is_there, read_file
 from tracekit.bundle.stream_schema import StartRecord
 
 _OF_IMAGE = {
@@ -32,12 +33,9 @@ def read_stages(path: Path) -> Records:
     """Read the stage probe's file: one array of its whole records, in the order of their stamps; empty without a file.
 
     Fields: kind, monotonic_ns, pid, ppid (layout: bundle/stages_file.py). A record that a full disk cut short is left
-    out. Raises OSError.
+    out. Raises BundleCorrupt.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        data = b""
+    data = read_file(path) if is_there(path) else b""
     layout = np.dtype(stages_file.RECORD)
     found = np.frombuffer(data, dtype=layout, count=len(data) // layout.itemsize)
     known = (found["kind"] >= stages_file.IMAGE) & (found["kind"] <= stages_file.EXEC)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tracekit.analysis.load.parse import HINT, Struct, Unreadable, decoder, record_struct
+from tracekit.analysis.load.parse import Struct, Unreadable, decoder, record_struct
+from tracekit.bundle.files import HINT, read_file
 from tracekit.bundle.spec import FORMAT
 from tracekit.bundle.stream_schema import (
     RECORDS,
@@ -64,10 +65,7 @@ _DECODERS = {kind: decoder(record_struct(record)) for kind, record in RECORDS.it
 
 def read_stream(path: Path) -> Stream | None:
     """Read a stream; None when it has no complete record. Raises BundleCorrupt or BundleTooNew."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
+    lines = read_file(path).split(b"\n")
     # After the last newline there is nothing, or a line that the process could not finish.
     del lines[-1]
     stream: Stream | None = None

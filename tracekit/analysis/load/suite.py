@@ -10,13 +10,22 @@ from tracekit.analysis.load.manifest import read_spec
 from tracekit.analysis.load.parse import Count, Struct, convert, default
 from tracekit.analysis.load.run import add_run
 from tracekit.analysis.tables import COLUMNS, Tables, check
+from tracekit.bundle.files import is_there
 from tracekit.bundle.spec import parameters_text
 from tracekit.bundle.store import Bundle, SuiteFolder
 from tracekit.core.errors import BundleUnfinished
-from tracekit.core.notices import Notice
+from tracekit.core.notices import Notice, notice
 
 VARIES = ("load_before", "load_after", "steal_before_ns", "steal_after_ns", "clocks")
 """Readings that differ between runs: environments that differ only in these count as one, with the first run's."""
+
+
+_WHY_MISSING = {
+    "running": "the suite has not ended",
+    "interrupted": "the suite was interrupted",
+    "failed": "what failed once is not tried again",
+}
+_MOST_NAMED = 6
 
 
 class _SuiteFile(Struct, kw_only=True):
@@ -30,6 +39,8 @@ class _SuiteFile(Struct, kw_only=True):
     status: str = ""
     notices: list[tuple[str, str, str, str]] = default(default_factory=list)
     runs: list[str] = default(default_factory=list)
+    sealed: bool = False
+    """The suite has ended and been sealed; false in suites of before there was a manifest of the suite."""
 
 
 def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
@@ -44,6 +55,7 @@ def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
     columns = Columns()
     for item in facts.notices:
         columns.add_notice(Notice(*item))
+    _add_missing(folder, facts, columns)
     found = [add_run(bundle, columns, traces=traces) for bundle in folder.bundles()]
     environments = [environment for environment in found if environment is not None]
     if not environments:
@@ -66,10 +78,10 @@ def load_suite(folder: SuiteFolder, *, traces: bool = False) -> Tables:
 def load_run(bundle: Bundle, *, traces: bool = True) -> Tables:
     """Load the tables of one run. Raises as load_suite, and BundleUnfinished when the run has no manifest."""
     columns = Columns()
+    spec = read_spec(bundle)
     environment = add_run(bundle, columns, traces=traces)
     if environment is None:
         raise BundleUnfinished(f"run {bundle.root.name} has no manifest: it did not finish", f"ls {bundle.root}")
-    spec = read_spec(bundle)
     about = {
         "suite_id": spec.suite_id,
         "workload": spec.workload,
@@ -81,6 +93,33 @@ def load_run(bundle: Bundle, *, traces: bool = True) -> Tables:
         "planned_runs": 1,
     }
     return _tables(about, [environment], columns)
+
+
+def _add_missing(folder: SuiteFolder, facts: _SuiteFile, columns: Columns) -> None:
+    """Add a notice for the planned runs that have no folder, and for a manifest that is gone."""
+    sealed = folder.sealed()
+    if facts.sealed and sealed is None:
+        path = str(folder.manifest_path)
+        gone = notice("suite-unsealed", suite_id=folder.suite_id, status=facts.status, path=path)
+        columns.add_notice(gone)
+    missing = [name for name in facts.runs if not is_there(folder.root / name)]
+    if not missing:
+        return
+    if any(name.startswith(f"{run}/") for run in missing for name in sealed or ()):
+        why = "they were sealed with the suite and are gone"
+    else:
+        why = _WHY_MISSING.get(facts.status, "they are gone, or were never made")
+    columns.add_notice(
+        notice(
+            "runs-missing",
+            count=len(missing),
+            planned=len(facts.runs),
+            runs=", ".join(missing[:_MOST_NAMED]) + (" and others" if len(missing) > _MOST_NAMED else ""),
+            why=why,
+            workload=facts.workload,
+            size=facts.size,
+        )
+    )
 
 
 def _page(facts: _SuiteFile, columns: Columns) -> str:

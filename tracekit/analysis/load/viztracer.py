@@ -17,8 +17,9 @@ import pandas as pd
 
 from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.columns import Columns
-from tracekit.analysis.load.parse import HINT, Count, Microseconds, Raw, Struct, Unreadable, decode_file, decoder
+from tracekit.analysis.load.parse import Count, Microseconds, Raw, Struct, Unreadable, decode_file, decoder
 from tracekit.analysis.tables import from_columns
+from tracekit.bundle.files import HINT
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.errors import BundleCorrupt

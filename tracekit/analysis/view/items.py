@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from tracekit.analysis.load import load_run
+from tracekit.analysis.load.manifest import read_spec
 from tracekit.analysis.timeline import EVENT_LIMIT, SuitePart, TraceFacts, build_run, build_suite
 from tracekit.bundle.names import KERNEL, VIZTRACER, WAITS, split_capture
 from tracekit.bundle.spec import RunSpec
@@ -67,7 +68,7 @@ def find_traces(
     found = _find_run(store, target)
     if found is not None:
         folder, bundle = found
-        spec = bundle.spec()
+        spec = read_spec(bundle)
         if not _captures(spec) & SHOWN:
             raise NothingToDo(
                 f"run {spec.run_id} was made with capture {spec.capture!r} and has no calls or waits to show",
@@ -84,7 +85,7 @@ def find_traces(
 def _traced(folder: SuiteFolder, announce: Callable[[str], None]) -> Iterator[tuple[Bundle, RunSpec]]:
     for bundle in folder.bundles():
         try:
-            spec = bundle.spec()
+            spec = read_spec(bundle)
             if spec.warmup or not _captures(spec) & SHOWN:
                 continue
             status = bundle.manifest().get("status")
@@ -123,7 +124,7 @@ def _suggest_command(spec: RunSpec) -> str:
 def _suggest_for_suite(folder: SuiteFolder) -> str:
     for bundle in folder.bundles():
         with suppress(MeasurementError):
-            return _suggest_command(bundle.spec())
+            return _suggest_command(read_spec(bundle))
     return f"tracekit run {folder.facts().get('workload') or 'matmul'} --capture {VIZTRACER}"
 
 

@@ -27,6 +27,7 @@ from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import COLUMNS, Tables, check, records
 from tracekit.bundle.spec import FORMAT
+from tracekit.bundle.store import SuiteFolder
 from tracekit.core.errors import BundleCorrupt, BundleTooNew, BundleUnfinished
 from tracekit.core.notices import notice
 
@@ -129,9 +130,49 @@ def test_a_run_without_a_manifest_is_a_row_and_a_notice(tmp_path: Path) -> None:
         ("a", "ok", 100 * MS, "Linux"),
         ("b", "unfinished", None, "Linux"),
     ]
+    missing, told = records(tables.notices)
+    assert (told["run_id"], told["code"]) == ("b", "run-failed")
+    assert missing["code"] == "runs-missing"
+    assert "1 of 3 planned runs are missing: c (the suite has not ended)" in missing["text"]
+    assert tables.suite["planned_runs"] == 3
+
+
+def test_a_run_that_was_killed_before_it_had_a_spec_does_not_hinder_the_others(tmp_path: Path) -> None:
+    folder = make_suite(tmp_path, spec("a"), spec("b"))
+    make_bundle(folder.root, spec("a"))
+    folder.bundle("b").streams.mkdir(parents=True)
+    tables = load_suite(folder)
+    assert list(tables.runs["run_id"]) == ["a"]
     told = only(tables, "notices")
     assert (told["run_id"], told["code"]) == ("b", "run-failed")
-    assert tables.suite["planned_runs"] == 3
+    assert "spec.json" in told["text"]
+
+
+def sealed_suite(root: Path) -> SuiteFolder:
+    folder = make_suite(root, spec("a"), spec("b"))
+    for name in ("a", "b"):
+        make_bundle(folder.root, spec(name))
+    folder.finish("ok", [])
+    return folder
+
+
+def test_a_whole_suite_has_no_notice(tmp_path: Path) -> None:
+    assert load_suite(sealed_suite(tmp_path)).notices.empty
+
+
+def test_a_planned_run_that_is_gone_is_told(tmp_path: Path) -> None:
+    folder = sealed_suite(tmp_path)
+    shutil.rmtree(folder.root / "b")
+    told = only(load_suite(folder), "notices")
+    assert (told["code"], told["severity"]) == ("runs-missing", "warning")
+    assert "1 of 2 planned runs are missing: b (they were sealed with the suite and are gone)" in told["text"]
+
+
+def test_a_suite_whose_manifest_is_gone_is_told(tmp_path: Path) -> None:
+    folder = sealed_suite(tmp_path)
+    folder.manifest_path.unlink()
+    told = only(load_suite(folder), "notices")
+    assert (told["code"], told["severity"]) == ("suite-unsealed", "warning")
 
 
 def test_a_failed_run_says_why(tmp_path: Path) -> None:

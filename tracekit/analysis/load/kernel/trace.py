@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracekit.analysis.load.kernel.pages import Array, BadPages, PageEvents, decode_pages
+from tracekit.bundle.files import HINT, is_there, read_file
 from tracekit.bundle.kernel_files import (
     FORMAT,
     META,
@@ -23,7 +24,6 @@ from tracekit.bundle.kernel_files import (
 from tracekit.bundle.store import read_json
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
-_HINT = "tracekit list suites"
 _CPU_FILE = re.compile(re.escape(PAGES).replace(re.escape("{cpu}"), r"cpu(\d{1,5})"))
 _MOST_PAGE_BYTES = 1 << 20
 _FIELDS = {
@@ -95,7 +95,7 @@ class _KernelMeta:
 
 def read_trace(folder: Path) -> KernelTrace | None:
     """Read the capture's files in `folder`; None without any. Raises BundleCorrupt or BundleTooNew."""
-    if not (folder / META).is_file():
+    if not is_there(folder / META):
         return None
     meta = _read_meta(folder / META)
     parts: dict[str, list[tuple[dict[str, Array], list[str]]]] = {}
@@ -105,13 +105,13 @@ def read_trace(folder: Path) -> KernelTrace | None:
         if match is None:
             continue
         try:
-            events = decode_pages(path.read_bytes(), meta.page_bytes, meta.page)
+            events = decode_pages(read_file(path), meta.page_bytes, meta.page)
 
             for name, form in meta.events.items():
                 kind = meta.uprobes.get(name, name)
                 parts.setdefault(kind, []).append(_select_columns(events, name, form, int(match[1])))
-        except (OSError, BadPages, BadFormat) as error:
-            raise BundleCorrupt(f"{path} cannot be read: {error}", _HINT) from error
+        except (BadPages, BadFormat) as error:
+            raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
     kinds = {kind: _join_cpus(found) for kind, found in parts.items()}
     return KernelTrace(
         pid=meta.pid,
@@ -152,7 +152,7 @@ def _read_meta(path: Path) -> _KernelMeta:
     try:
         return _check_meta(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleCorrupt(f"{path} is not what tracekit writes: {error!r}", _HINT) from error
+        raise BundleCorrupt(f"{path} is not what tracekit writes: {error!r}", HINT) from error
 
 
 def _check_meta(data: dict[str, Any]) -> _KernelMeta:

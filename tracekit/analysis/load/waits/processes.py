@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.lifetimes import PartialRow, ProcessLifetime, ProcessLifetimes
-from tracekit.analysis.load.parse import HINT
 from tracekit.analysis.load.waits.slots import WaitsFile, read_slots
 from tracekit.bundle import waits_file
+from tracekit.bundle.files import HINT
 from tracekit.bundle.waits_file import LARGEST_TID
 from tracekit.core.errors import BundleCorrupt
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from tracekit.analysis.load.align import TickClock, Window
 from tracekit.bundle import waits_file
-from tracekit.bundle.waits_file import HINT, LARGEST_TID, SLOT, TEXT, THREAD, THREADS_AT, WAITS, Header, read_places
+from tracekit.bundle.files import HINT, open_file
+from tracekit.bundle.waits_file import LARGEST_TID, SLOT, TEXT, THREAD, THREADS_AT, WAITS, Header, read_places
 from tracekit.core.errors import BundleCorrupt
 
 Array = np.ndarray[Any, Any]
@@ -37,10 +38,11 @@ def read_slots(path: Path) -> WaitsFile:
     """Read a file; the slots of a large one are mapped, not loaded. Raises BundleCorrupt or BundleTooNew."""
     header, slots_at, threads = read_places(path)
     try:
-        if header.bytes <= _SMALL_BYTES:
-            mapped: Array = np.fromfile(path, dtype=np.uint8, count=header.bytes)
-        else:
-            mapped = np.memmap(path, dtype=np.uint8, mode="r")
+        with open_file(path) as file:
+            if header.bytes <= _SMALL_BYTES:
+                mapped: Array = np.fromfile(file, dtype=np.uint8, count=header.bytes)
+            else:
+                mapped = np.memmap(file, dtype=np.uint8, mode="r")
     except (OSError, ValueError) as error:
         raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
     table = mapped[THREADS_AT : THREADS_AT + threads * np.dtype(THREAD).itemsize].view(THREAD)

@@ -242,7 +242,7 @@ BY_FUNCTION = ("lock_wait", "io_wait", "poll", "sleep", "child_wait", "idle")
 def test_without_functions_idleness_and_other_waits_are_one_part(capture: str, scope: str) -> None:
     program = Program(capture=capture)
     program.thread(7, cpu_ms=30)
-    program.wait(7, "gil", 0, 10)
+    program.wait(7, "gil", 0, 10, method="waits-probe" if capture == "waits" else "kernel-uprobe")
     program.wait(7, "lock", 10, 33)
     program.wait(7, "io-read", 33, 36)
     program.wait(7, "sleep", 36, 40)

@@ -81,6 +81,14 @@ NOTICES: dict[str, NoticeKind] = {
         "they are left out, so its waits are too low",
         "measure again: the file is damaged, or the process has its own clock (a time namespace)",
     ),
+    "no-functions": NoticeKind(
+        "warning",
+        "the functions of CPython {version} in process {pid} could not be read: {reason} ({run_id})",
+        "GIL waits are by thread only, and there are no wait sites",
+        "measure with a CPython whose functions can be read (3.9 to 3.15), or with a newer tracekit",
+        "idleness cannot be told from waits for locks, I/O and the like, so these are one blocked part; GIL waits are "
+        "by thread only, and there are no wait sites",
+    ),
     "kernel-lost": NoticeKind(
         "warning",
         "the kernel's buffers overflowed and lost {lost} events ({run_id})",

@@ -127,15 +127,9 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "exit-code-unknown": NoticeKind(
         "warning",
-        "py-spy does not pass on its child's exit code and the child wrote none ({run_id})",
-        "the run is counted as killed",
-        "repeat with --capture none to see the code",
-    ),
-    "exit-code-hidden": NoticeKind(
-        "warning",
-        "py-spy does not pass on the exit code of {program} ({run_id})",
-        "tracekit ends with 0 whatever the program's own was",
-        "tracekit record --capture waits,py-spy ...: the wait probe sees the code",
+        "the exit code of {program} is not known: py-spy does not pass it on ({run_id})",
+        "a run of a suite counts as killed; tracekit record ends with code 3",
+        "repeat without py-spy: --capture waits",
     ),
     "processes-left": NoticeKind(
         "info",

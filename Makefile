@@ -25,7 +25,7 @@ unexport PYTHONHOME
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel offsets bench accuracy predictions golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel pythons offsets bench accuracy predictions golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -79,6 +79,9 @@ check: lint test ## what must pass before a merge: lint, then test
 
 wheel: setup-dev ## build the two wheels for the index into dist/, and check them
 	@$(VENV_PYTHON) -I bootstrap/wheel.py
+
+pythons: setup ## build CPythons to measure, once, into the cache: SOURCE=<its git directory or source> VERSIONS=3.15,3.15t
+	@PYTHONPATH=. $(VENV_PYTHON) bootstrap/pythons.py '$(SOURCE)' $(shell printf %s '$(VERSIONS)' | tr ',' ' ')
 
 offsets: setup-dev ## write where CPython keeps what the wait probe reads, from the installed Pythons' headers
 	@$(VENV_PYTHON) -m tracekit.measure.probe.write_offsets

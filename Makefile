@@ -3,6 +3,8 @@
 
 # The Python that makes .venv. (PYTHON is the Python that is measured.)
 BOOTSTRAP_PYTHON ?= python3
+# One that was asked for is taken or refused; for the default another on PATH may do.
+CHOSEN := $(if $(filter file,$(origin BOOTSTRAP_PYTHON)),,--chosen)
 
 WORKLOAD ?= matmul
 SUITE ?= latest
@@ -32,10 +34,10 @@ help: ## this list
 	  printf '  %-11s %s\n' "$$name" "$$text"; done
 
 setup: ## make or repair .venv (the other targets do this when needed)
-	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py runtime
+	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py runtime $(CHOSEN)
 
 setup-dev:
-	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py dev
+	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py dev $(CHOSEN)
 
 trace: setup ## measure WORKLOAD=matmul under each model [MODELS WORKERS SIZE CAPTURE RUNS PYTHON ARGS]
 	@$(TRACEKIT) run '$(WORKLOAD)' $(OPTIONS) $(ARGS)

@@ -3,6 +3,8 @@
 
 # The Python that makes .venv. (PYTHON is the Python that is measured.)
 BOOTSTRAP_PYTHON ?= python3
+# One that was asked for is taken or refused; for the default another on PATH may do.
+CHOSEN := $(if $(filter file,$(origin BOOTSTRAP_PYTHON)),,--chosen)
 
 WORKLOAD ?= matmul
 SUITE ?= latest
@@ -25,17 +27,17 @@ unexport PYTHONHOME
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel offsets bench accuracy predictions golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel pythons offsets bench accuracy predictions golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
 	  printf '  %-11s %s\n' "$$name" "$$text"; done
 
 setup: ## make or repair .venv (the other targets do this when needed)
-	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py runtime
+	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py runtime $(CHOSEN)
 
 setup-dev:
-	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py dev
+	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py dev $(CHOSEN)
 
 trace: setup ## measure WORKLOAD=matmul under each model [MODELS WORKERS SIZE CAPTURE RUNS PYTHON ARGS]
 	@$(TRACEKIT) run '$(WORKLOAD)' $(OPTIONS) $(ARGS)
@@ -79,6 +81,9 @@ check: lint test ## what must pass before a merge: lint, then test
 
 wheel: setup-dev ## build the two wheels for the index into dist/, and check them
 	@$(VENV_PYTHON) -I bootstrap/wheel.py
+
+pythons: setup ## build CPythons to measure, once, into the cache: SOURCE=<its git directory or source> VERSIONS=3.15,3.15t
+	@PYTHONPATH=. $(VENV_PYTHON) bootstrap/pythons.py '$(SOURCE)' $(shell printf %s '$(VERSIONS)' | tr ',' ' ')
 
 offsets: setup-dev ## write where CPython keeps what the wait probe reads, from the installed Pythons' headers
 	@$(VENV_PYTHON) -m tracekit.measure.probe.write_offsets

@@ -13,6 +13,7 @@ import pytest
 
 from tests.probe.conftest import HERE, PYTHONS, Watched, Watching, build, functions, of_kind
 from tracekit.analysis.load.waits.slots import WaitsFile
+from tracekit.analysis.metrics.ledger.idle import is_idle
 from tracekit.bundle import waits_file
 from tracekit.measure.probe import compile as probe
 from tracekit.system.interpreters import Interpreter
@@ -158,6 +159,46 @@ def test_functions_are_named_as_the_program_names_them(watching: Watching, pytho
     lines = [int(text[2]) for text in texts[:6]]
     assert all(line > 0 for line in lines)
     assert all(a < b for a, b in pairwise(lines[:5])), "they are in the text in this order"
+
+
+WAITING = """
+import queue, threading, time
+lock, condition, items = threading.Lock(), threading.Condition(), queue.Queue()
+def gets():
+    items.get()
+def waits():
+    with condition:
+        condition.wait(1)
+def holds():
+    with lock:
+        time.sleep(0.1)
+def wants():
+    time.sleep(0.03)
+    lock.acquire()
+    lock.release()
+threads = [threading.Thread(target=target) for target in (gets, waits, holds, wants)]
+for thread in threads: thread.start()
+threads[3].join()
+items.put(None)
+with condition: condition.notify()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_joins_queues_and_conditions_are_told_from_a_lock_of_ones_own(watching: Watching, python: Interpreter) -> None:
+    """The functions by which a wait is idle, and the one in which a thread waits for another that holds a lock."""
+    file = run(watching, python, WAITING).first
+    locks = of_kind(file, "lock")
+    long = locks[locks["dur_ns"] > 20 * MS]
+    names = dict(zip(long["tid"].tolist(), functions(file, long), strict=True))
+    joins = "_wait_for_tstate_lock" if version(python) < (3, 13) else "join"
+    assert sorted(names.values()) == sorted([joins, "wait", "wait", "wants"])
+    assert names[file.header.pid] == joins
+    ours = functions(file, of_kind(file, "sleep"))
+    assert sorted(ours) == ["holds", "wants"]
+    by_rule = [is_idle(*file.texts[number].split("\0")[:2]) for number in long["site"].tolist()]
+    assert sum(by_rule) == 3
 
 
 SUBINTERPRETERS = """

@@ -125,6 +125,8 @@ class Header:
     images: int
     python: tuple[int, int, int] | None
     """Major, minor, micro."""
+    version: str
+    """The whole version, of a pre-release `3.15.0rc1`; empty without a Python."""
     no_functions: str
     """Why the functions of this Python could not be read; empty where they could, and where there is no Python."""
     ended: str
@@ -135,6 +137,16 @@ class Header:
     executable: str
     ticks: tuple[tuple[int, int], ...]
     """Readings of the processor's counter with the clock's, at most two; none where it is not used."""
+
+
+_LEVELS = {0xA: "a", 0xB: "b", 0xC: "rc"}
+
+
+def _format_version(hexadecimal: int) -> str:
+    """The version that a PY_VERSION_HEX stands for."""
+    numbers = ".".join(str(hexadecimal >> shift & 0xFF) for shift in (24, 16, 8))
+    letter = _LEVELS.get(hexadecimal >> 4 & 0xF, "")
+    return f"{numbers}{letter}{hexadecimal & 0xF}" if letter else numbers
 
 
 def stop_growth(path: Path) -> None:
@@ -215,6 +227,7 @@ def read_places(path: Path) -> tuple[Header, int, int]:
         bytes=slots_at + used * slot_bytes,
         lost=lost,
         images=images,
+        version=_format_version(python) if python else "",
         python=(python >> 24, python >> 16 & 0xFF, python >> 8 & 0xFF) if python else None,
         no_functions=NO_FUNCTIONS.get(functions, NO_FUNCTIONS[0]) if python and functions != FUNCTIONS_READ else "",
         ended=ENDS.get(ended, ""),

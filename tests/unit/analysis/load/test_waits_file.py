@@ -153,7 +153,10 @@ def test_the_header_says_what_was_written(tmp_path: Path) -> None:
     assert (header.python, header.no_functions, header.executable) == ((3, 11, 7), "", "/usr/bin/python3")
     assert (header.ended, header.exit_code, header.ended_ns) == ("exit", 3, BOOT_NS + 100 * MS)
     assert header.no_thread_entry == 9
+    assert header.version == "3.11.7"
+    assert read_header(made(tmp_path, waits_bytes([], python=0x030F00C1))).version == "3.15.0rc1"
     killed = read_header(made(tmp_path, waits_bytes([], ended="", python=0)))
+    assert killed.version == ""
     assert (killed.ended, killed.exit_code, killed.ended_ns, killed.python) == ("", None, None, None)
 
 

@@ -24,8 +24,7 @@ def add_waits(columns: Columns, processes: Sequence[ProbedProcess], spec: RunSpe
         header = process.file.header
         if header.no_functions and found.python:
             process.lifetime.row["no_functions"] = header.no_functions
-            version = ".".join(map(str, header.python or ()))
-            facts = {"version": version, "reason": header.no_functions, **place}
+            facts = {"version": header.version, "reason": header.no_functions, **place}
             columns.add_notice(notice("no-functions", bool(spec.program), **facts), spec.run_id)
         if process.file.header.lost:
             columns.add_notice(notice("waits-lost", lost=process.file.header.lost, **place), spec.run_id)

@@ -35,7 +35,7 @@ static const struct table TABLES[] = {TABLE_VERSIONS(TABLE)};
 static struct python {
     _Atomic bool known;         /* a Python is loaded: addresses below are its */
     _Atomic uint32_t functions; /* enum waits_functions */
-    uint32_t version;           /* PY_VERSION_HEX without the level */
+    uint32_t version;           /* PY_VERSION_HEX */
     uintptr_t low, high;        /* the module that holds it */
     void *(*this_thread)(void);
     int (*initialized)(void);

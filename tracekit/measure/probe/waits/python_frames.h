@@ -23,7 +23,11 @@ COLD static void find_python(void)
         return;
     unsigned major = (unsigned)read_number(text, &text);
     unsigned minor = *text == '.' ? (unsigned)read_number(text + 1, &text) : 0;
-    unsigned micro = *text == '.' ? (unsigned)read_number(text + 1, NULL) : 0;
+    unsigned micro = *text == '.' ? (unsigned)read_number(text + 1, &text) : 0;
+    /* "3.15.0rc1 (...)": what PY_VERSION_HEX ends with. */
+    unsigned level = *text == 'a' ? 0xA0 : *text == 'b' ? 0xB0 : *text == 'r' ? 0xC0 : 0xF0;
+    if (level != 0xF0)
+        level |= (unsigned)read_number(text + (level == 0xC0 ? 2 : 1), NULL) & 0xF;
     unsigned version = major << 8 | minor;
     python.this_thread = this_thread;
     python.initialized = initialized;
@@ -32,7 +36,7 @@ COLD static void find_python(void)
     if (functions == FUNCTIONS_UNCHECKED)
         functions = check_code_members();
     atomic_store_explicit(&python.functions, functions, relaxed);
-    python.version = major << 24 | minor << 16 | (micro & 0xFF) << 8;
+    python.version = major << 24 | minor << 16 | (micro & 0xFF) << 8 | level;
     atomic_store_explicit(&python.known, true, memory_order_release);
 }
 

@@ -56,8 +56,8 @@ doctor: setup ## show what can be measured here, and how to enable the rest
 
 test: setup-dev ## run the tests [ARGS: options of pytest]
 	@$(VENV_PYTHON) -I bootstrap/browser.py $(REQUIRE_BROWSER)
-	@$(VENV_PYTHON) -m pytest -m 'not measures' --numprocesses logical --dist worksteal $(ARGS); parallel=$$?; \
-	$(VENV_PYTHON) -m pytest -m measures $(ARGS); alone=$$?; \
+	@$(VENV_PYTHON) -m pytest -m 'not measures' --numprocesses logical --dist worksteal --durations=15 $(ARGS); parallel=$$?; \
+	$(VENV_PYTHON) -m pytest -m measures --durations=15 $(ARGS); alone=$$?; \
 	case $$parallel,$$alone in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac
 
 test-all: ## the tests with what takes long: whole suites on every Python, every start of the claims

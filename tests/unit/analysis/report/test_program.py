@@ -316,3 +316,20 @@ def test_every_figure_has_a_file_of_its_own(tmp_path: Path) -> None:
     names = {"process-time.png", "thread-time.png", "attribution.png", "wait-flame.png"}
     assert {path.name for path in files.figures} == names
     assert {f"{figure.slug}.png" for figure in view().every_figure} == names
+
+
+def test_native_threads_are_in_the_cpu_time_and_named_beside_the_ledger() -> None:
+    """A program whose BLAS thread did half of the work was said to keep 0.09 CPUs busy."""
+    found = rows()
+    before = build(tables(found)).verdicts[0]
+    found["threads"].append({**made.thread(MAIN, 900, "", 0, 1_000, cpu=700), "role": "native"})
+    shown = tables(found)
+    cells = shown.metrics[(shown.metrics["metric"] == "cpu_ns") & (shown.metrics["scope"] == "run")]
+    assert cells["value"].tolist() == [sum(thread["cpu_ns"] for thread in found["threads"])]
+    verdict = build(shown).verdicts[0]
+    assert "1 native thread, which never ran Python, used 700 ms of CPU time" in verdict.rest
+    assert " Python threads spent 3.50 s" in verdict.rest
+    assert "native" not in before.rest
+    found["threads"][-1]["cpu_ns"] = None
+    unknown = tables(found).metrics
+    assert unknown[(unknown["metric"] == "cpu_ns") & (unknown["scope"] == "run")]["quality"].tolist() == ["unavailable"]

@@ -3,6 +3,9 @@
 User and system time of the main process in the run window plus that of each worker process since its birth,
 summed. Wall says how long one waited, CPU time how much work it was. Processes that
 multiprocessing keeps for itself (the fork server, the resource tracker) are not measured and not in it.
+
+A recorded program has no such counters: there it is the CPU clocks of all threads at their ends, native threads (BLAS,
+OpenMP) included, as the wait probe read them. A process of which one thread's clock is not known has no number.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ from __future__ import annotations
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.cells.cell_runs import is_program
 from tracekit.analysis.metrics.counters import total_processes
+from tracekit.analysis.metrics.estimate import Estimate, Place
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import rows_of_runs
 
@@ -21,19 +26,35 @@ def compute(analysis: Analysis) -> pd.DataFrame:
     runs, places = total_processes(
         analysis.measured_processes, found, missing="the CPU time of the processes was not read"
     )
+    for place, estimate in _sum_program_threads(analysis).items():
+        if len(place) == 1:
+            runs[place[0]] = estimate
+        else:
+            places[place] = estimate
     return rows_of_runs(analysis, METRIC.name, METRIC.unit, runs, places=places)
+
+
+def _sum_program_threads(analysis: Analysis) -> dict[Place, Estimate]:
+    """The processes of recorded programs, and the runs of which every process has threads."""
+    programs = {run["run_id"] for run in analysis.usable_runs if is_program(run)}
+    sums = {place: item for place, item in analysis.thread_end_sums("cpu_ns").items() if place[0] in programs}
+    for process in analysis.processes:
+        if (process["run_id"], process["pid"]) not in sums:
+            sums.pop((process["run_id"],), None)
+    return {place: item for place, item in sums.items() if len(place) < 3}
 
 
 METRIC = Metric(
     name="cpu_ns",
     unit="ns",
     better="lower",
-    needs=("counters", "processes"),
+    needs=("counters", "processes", "threads"),
     valid_on=EVERYWHERE,
     summary="CPU time of the main process and all workers, their start-up included.",
     method=(
         "Main process: difference over the run window, without the shutdown. Worker process: since birth. "
-        "multiprocessing's own helper processes are left out. Cell: median, bootstrap interval."
+        "multiprocessing's own helper processes are left out. Recorded program: the CPU clocks of all threads at their "
+        "ends, native threads included. Cell: median, bootstrap interval."
     ),
     compute=compute,
 )

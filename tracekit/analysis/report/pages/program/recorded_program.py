@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from tracekit.analysis.metrics.ledger import parts as ledger_parts
+from tracekit.analysis.metrics.lifetimes import NATIVE
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.fields import GIL_WAIT_AS_PART, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
 from tracekit.analysis.report.grouping import Numbers, Place, number_at, places_of
@@ -56,7 +57,10 @@ class RecordedProgram:
     run: Mapping[str, Any]
     processes: tuple[Mapping[str, Any], ...]
     threads: Mapping[int, int]
-    """How many threads each process had."""
+    """How many threads each process had, native ones included."""
+    native_threads: int
+    native_cpu_ns: int
+    """Threads that never ran Python (BLAS, OpenMP), and their CPU time: they have no ledger."""
     numbers: Mapping[Place, Numbers]
     names: Names
 
@@ -85,8 +89,11 @@ def read_program(tables: Tables) -> RecordedProgram | None:
     run_id = str(run["run_id"])
     numbers = places_of(tables, run_id)
     threads: dict[int, int] = {}
+    native = []
     for row in records(tables.threads[tables.threads["run_id"] == run_id]):
         threads[row["pid"]] = threads.get(row["pid"], 0) + 1
+        if row["role"] == NATIVE:
+            native.append(row["cpu_ns"] or 0)
 
     def weight(row: Mapping[str, Any]) -> tuple[bool, float, int]:
         wall = number_at(numbers.get((row["pid"], None), {}), "thread_wall_ns").centre or 0.0
@@ -97,6 +104,8 @@ def read_program(tables: Tables) -> RecordedProgram | None:
         run=run,
         processes=tuple(processes),
         threads=threads,
+        native_threads=len(native),
+        native_cpu_ns=sum(native),
         numbers=numbers,
         names=names_of(tables, run_id),
     )
@@ -286,12 +295,19 @@ def _where(program: RecordedProgram) -> str:
         return ""
     # Without those of a shell, for example, of which the ledger has no time.
     count = sum(1 for pid, tid in program.numbers if tid is not None and program.ledger(pid, tid) is not None)
-    threads = "Its one thread" if count == 1 else f"Its {count} threads"
+    kind = "Python thread" if program.native_cpu_ns else "thread"
+    threads = f"Its one {kind}" if count == 1 else f"Its {count} {kind}s"
     parts = [part for part in ledger.largest if ledger.share(part) >= 0.01][:5]
     spent = [f"{NAMES[part]} {amount_text(ledger, part)}" for part in parts]
     rest = unattributed_text(ledger)
     unexplained = f"; {rest} is unattributed" if rest != "0 %" else ""
-    return f" {threads} spent {format_ns(ledger.whole)}: {', '.join(spent)}{unexplained}."
+    beside = (
+        f" {plural(program.native_threads, 'native thread')}, which never ran Python, used "
+        f"{format_ns(program.native_cpu_ns)} of CPU time."
+        if program.native_cpu_ns
+        else ""
+    )
+    return f" {threads} spent {format_ns(ledger.whole)}: {', '.join(spent)}{unexplained}.{beside}"
 
 
 def _signal(number: int) -> str:

@@ -3,6 +3,8 @@
 
 # The Python that makes .venv. (PYTHON is the Python that is measured.)
 BOOTSTRAP_PYTHON ?= python3
+# One that was asked for is taken or refused; for the default another on PATH may do.
+CHOSEN := $(if $(filter file,$(origin BOOTSTRAP_PYTHON)),,--chosen)
 
 WORKLOAD ?= matmul
 SUITE ?= latest
@@ -25,17 +27,17 @@ unexport PYTHONHOME
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel offsets bench fuzz accuracy predictions golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel pythons offsets bench fuzz accuracy predictions golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
 	  printf '  %-11s %s\n' "$$name" "$$text"; done
 
 setup: ## make or repair .venv (the other targets do this when needed)
-	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py runtime
+	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py runtime $(CHOSEN)
 
 setup-dev:
-	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py dev
+	@$(BOOTSTRAP_PYTHON) -I bootstrap/venv.py dev $(CHOSEN)
 
 trace: setup ## measure WORKLOAD=matmul under each model [MODELS WORKERS SIZE CAPTURE RUNS PYTHON ARGS]
 	@$(TRACEKIT) run '$(WORKLOAD)' $(OPTIONS) $(ARGS)
@@ -54,8 +56,8 @@ doctor: setup ## show what can be measured here, and how to enable the rest
 
 test: setup-dev ## run the tests [ARGS: options of pytest]
 	@$(VENV_PYTHON) -I bootstrap/browser.py $(REQUIRE_BROWSER)
-	@$(VENV_PYTHON) -m pytest -m 'not measures' --numprocesses logical --dist worksteal $(ARGS); parallel=$$?; \
-	$(VENV_PYTHON) -m pytest -m measures $(ARGS); alone=$$?; \
+	@$(VENV_PYTHON) -m pytest -m 'not measures' --numprocesses logical --dist worksteal --durations=15 $(ARGS); parallel=$$?; \
+	$(VENV_PYTHON) -m pytest -m measures --durations=15 $(ARGS); alone=$$?; \
 	case $$parallel,$$alone in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac
 
 test-all: ## the tests with what takes long: whole suites on every Python, every start of the claims
@@ -79,6 +81,9 @@ check: lint test ## what must pass before a merge: lint, then test
 
 wheel: setup-dev ## build the two wheels for the index into dist/, and check them
 	@$(VENV_PYTHON) -I bootstrap/wheel.py
+
+pythons: setup ## build CPythons to measure, once, into the cache: SOURCE=<its git directory or source> VERSIONS=3.15,3.15t
+	@PYTHONPATH=. $(VENV_PYTHON) bootstrap/pythons.py '$(SOURCE)' $(shell printf %s '$(VERSIONS)' | tr ',' ' ')
 
 offsets: setup-dev ## write where CPython keeps what the wait probe reads, from the installed Pythons' headers
 	@$(VENV_PYTHON) -m tracekit.measure.probe.write_offsets

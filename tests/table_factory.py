@@ -69,18 +69,18 @@ class Maker:
             "status": "ok",
             "environments": [ENVIRONMENT],
         }
-        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables.COLUMNS}
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in tables.COLUMNS}
         self._next_pid = 1_000
         self._next_start = BOOT_NS
 
     def tables(self) -> Tables:
         """What was collected so far."""
-        frames = {name: tables.from_rows(name, rows) for name, rows in self._rows.items()}
+        frames = {name: tables.from_rows(name, rows) for name, rows in self.rows.items()}
         return Tables(suite=dict(self.facts), **frames)
 
     def row(self, table: str, **values: Any) -> dict[str, Any]:
         """Add one raw row to any table; it stays editable until `tables()`."""
-        self._rows[table].append(values)
+        self.rows[table].append(values)
         return values
 
     def pid(self) -> int:
@@ -121,10 +121,10 @@ class Maker:
         row = {**defaults, **values}
         row.setdefault(
             "run_id",
-            f"{len(self._rows['runs']):03d}-{row['workload']}-{model}-{row['capture']}-r{row['repeat']}",
+            f"{len(self.rows['runs']):03d}-{row['workload']}-{model}-{row['capture']}-r{row['repeat']}",
         )
         row["main_pid"] = main_pid
-        self._rows["runs"].append(row)
+        self.rows["runs"].append(row)
         self.process(row, main_pid, "main", exit_ns=start + wall_ns + MS)
         self.span(row, main_pid, main_pid, "run", start, wall_ns)
         return row

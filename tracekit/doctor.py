@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def _check_machine() -> Finding:
 
 
 def _check_own_python() -> Finding:
-    version = ".".join(map(str, sys.version_info[:3]))
+    version = platform.python_version()
     return Finding(name="python", state="ok", detail=f"tracekit runs on CPython {version} ({sys.executable})")
 
 

@@ -1,8 +1,8 @@
 """One case of the fuzz test: damage a file of a sealed suite, give the suite to a command, and judge what it does.
 
-`python -m tests.fuzz.damaged_suite --cases 1000 --seed 1` (`make fuzz`) makes a suite, runs the cases, and prints counts
-and faults. A case is right when the command ends in time and in memory, without a traceback, with a documented code; and
-when its result is that of the whole suite, or it says on stderr or in the report what is wrong.
+`python -m tests.fuzz.damaged_suite --cases 1000 --seed 1` (`make fuzz`) makes a suite, runs the cases, and prints
+counts and faults. A case is right when the command ends in time and in memory, without a traceback, with a documented
+code; and when its result is that of the whole suite, or it says on stderr or in the report what is wrong.
 """
 
 from __future__ import annotations

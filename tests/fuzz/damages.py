@@ -84,7 +84,7 @@ def link(path: Path, chance: random.Random) -> None:
 def loop(path: Path, chance: random.Random) -> None:
     """Put a link to itself in its place, or for its folder one to itself or to the folder above."""
     folder = path.parent
-    if chance.random() < 0.5 or folder.parent.parent == folder:
+    if chance.random() < 0.5 or (folder / "suite.json").is_file():
         path.unlink()
         path.symlink_to(path.name)
         return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from tests.probe.conftest import HERE, PYTHONS, Watched, Watching, build, functions, of_kind
 from tracekit.analysis.load.waits.slots import WaitsFile
+from tracekit.analysis.metrics.ledger.idle import is_idle
 from tracekit.bundle import waits_file
 from tracekit.measure.probe import compile as probe
 from tracekit.system.interpreters import Interpreter
@@ -76,7 +79,7 @@ def test_gil_records_of_two_spinners_fit_together(watching: Watching, python: In
     file = run(watching, python, SPINNERS).first
     assert file.header.python is not None
     assert file.header.python[:2] == version(python)
-    assert file.header.sites
+    assert file.header.no_functions == ""
     gil = of_kind(file, "gil", waits_file.GIL_TAKE, waits_file.GIL_DROP)
     if python.free_threaded:
         assert len(gil) == 0
@@ -156,6 +159,46 @@ def test_functions_are_named_as_the_program_names_them(watching: Watching, pytho
     lines = [int(text[2]) for text in texts[:6]]
     assert all(line > 0 for line in lines)
     assert all(a < b for a, b in pairwise(lines[:5])), "they are in the text in this order"
+
+
+WAITING = """
+import queue, threading, time
+lock, condition, items = threading.Lock(), threading.Condition(), queue.Queue()
+def gets():
+    items.get()
+def waits():
+    with condition:
+        condition.wait(1)
+def holds():
+    with lock:
+        time.sleep(0.1)
+def wants():
+    time.sleep(0.03)
+    lock.acquire()
+    lock.release()
+threads = [threading.Thread(target=target) for target in (gets, waits, holds, wants)]
+for thread in threads: thread.start()
+threads[3].join()
+items.put(None)
+with condition: condition.notify()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_joins_queues_and_conditions_are_told_from_a_lock_of_ones_own(watching: Watching, python: Interpreter) -> None:
+    """The functions by which a wait is idle, and the one in which a thread waits for another that holds a lock."""
+    file = run(watching, python, WAITING).first
+    locks = of_kind(file, "lock")
+    long = locks[locks["dur_ns"] > 20 * MS]
+    names = dict(zip(long["tid"].tolist(), functions(file, long), strict=True))
+    joins = "_wait_for_tstate_lock" if version(python) < (3, 13) else "join"
+    assert sorted(names.values()) == sorted([joins, "wait", "wait", "wants"])
+    assert names[file.header.pid] == joins
+    ours = functions(file, of_kind(file, "sleep"))
+    assert sorted(ours) == ["holds", "wants"]
+    by_rule = [is_idle(*file.texts[number].split("\0")[:2]) for number in long["site"].tolist()]
+    assert sum(by_rule) == 3
 
 
 SUBINTERPRETERS = """
@@ -243,7 +286,7 @@ def test_what_a_process_is_stays_right_over_fork_and_exec(watching: Watching, py
     first, forked, in_thread, spawned, by_shell, true = seen.files
     for file in (forked, in_thread):
         assert file.header.python == first.header.python
-        assert file.header.sites == first.header.sites
+        assert file.header.no_functions == first.header.no_functions == ""
         assert file.header.ended == "_exit"
         [start] = of_kind(file, waits_file.THREAD_START)
         assert start["tid"] == file.header.pid
@@ -253,7 +296,7 @@ def test_what_a_process_is_stays_right_over_fork_and_exec(watching: Watching, py
     assert by_shell.header.python == first.header.python, "after exec the file says what the process is now"
     assert by_shell.header.images - spawned.header.images == 1
     assert functions(by_shell, of_kind(by_shell, "sleep")) == ["<module>"]
-    assert (true.header.python, true.header.sites) == (None, False)
+    assert (true.header.python, true.header.no_functions) == (None, "")
     assert Path(true.header.executable).name in ("true", "coreutils", "busybox")
     assert Path(first.header.executable) == Path(os.path.realpath(python.executable))
     ended = of_kind(first, waits_file.CHILD_ENDED)
@@ -282,6 +325,69 @@ def test_daemon_threads_that_wait_when_python_ends(watching: Watching, python: I
             path.unlink()
         assert len(of_kind(seen.first, waits_file.THREAD_END)) >= 5
         assert set(functions(seen.first, of_kind(seen.first, "sleep"))) <= {"forever", "<module>", "", "inner"}
+
+
+PLACES = (
+    "thread_frame",
+    "cframe_frame",
+    "frame_code",
+    "frame_previous",
+    "code_filename",
+    "code_name",
+    "code_firstlineno",
+    "object_type",
+    "string_length",
+    "string_state",
+    "ascii_size",
+)
+"""What the probe has to know of a Python: fields of its offsets.h."""
+
+
+@pytest.fixture(scope="session", params=[*PLACES, "since", "version"])
+def falsified(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The probe, compiled with one place in every version's table changed to a wrong one."""
+    place, folder = request.param, tmp_path_factory.mktemp("falsified")
+    sources = folder / "probe"
+    shutil.copytree(probe.HERE, sources, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    offsets = sources / "waits" / "offsets.h"
+    text = offsets.read_text(encoding="utf-8")
+    if place == "version":
+        changed = text.replace("X(3, ", "X(2, ").replace("OFFSETS_3_", "OFFSETS_2_").replace(", 0x03", ", 0x02")
+    elif place == "since":
+        changed = re.sub(r"(X\(3, \d+, 0x....)....\)", r"\1ffff)", text)
+    else:
+        # Where the place itself stands in a table of words, and elsewhere by bytes.
+        changed = re.sub(rf"X\({place}, (\d+), (.*)", move_a_word, text)
+    assert changed != text
+    offsets.write_text(changed, encoding="utf-8")
+    library = folder / "waits.so"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probe, "HERE", sources)
+        probe.compile_probe(library, ("-O0",))
+    return place, library
+
+
+def move_a_word(found: re.Match[str]) -> str:
+    step = 1 if "_Py_DebugOffsets" in found[2] else 8
+    return found[0].replace(f", {found[1]}, ", f", {int(found[1]) + step}, ")
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_no_function_is_read_in_a_python_that_is_laid_out_otherwise(
+    falsified: tuple[str, Path], watching: Watching, python: Interpreter
+) -> None:
+    place, library = falsified
+    seen = run(Watching(preload=str(library), folder=watching.folder), python, NAMES)
+    file, reasons = seen.first, waits_file.NO_FUNCTIONS
+    sleeps = of_kind(file, "sleep")
+    assert len(sleeps) == 15
+    known = {"version": reasons[3], "since": reasons[4] if version(python) >= (3, 13) else ""}
+    known["cframe_frame"] = reasons[7] if version(python) in ((3, 11), (3, 12)) else ""
+    if known.get(place) == "":
+        assert file.header.no_functions == ""
+        return
+    assert file.header.no_functions in (known.get(place), reasons[2], *(reasons[number] for number in (6, 7, 8)))
+    assert set(functions(file, sleeps)) == {""}
 
 
 READS = """

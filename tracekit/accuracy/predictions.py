@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import platform
 import signal
 import statistics
 import sys
@@ -215,7 +216,7 @@ def main(workloads: tuple[str, ...], size: str, runs: int, workers: int | None, 
     found = PredictionReport(
         made=f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}",
         machine={name: facts[name] for name in ("os_release", "kernel", "machine", "cpu_model", "logical_cpus")},
-        python=".".join(map(str, sys.version_info[:3])),
+        python=platform.python_version(),
         size=size,
         workers=count,
         pairs=tuple(pairs),

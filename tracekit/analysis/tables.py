@@ -66,6 +66,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "exit_code": "int",
         "ended": "text",
         "executable": "text",
+        "no_functions": "text",
     },
     "threads": {
         "run_id": "text",

@@ -47,7 +47,12 @@ STDOUT_LOG, STDERR_LOG = "stdout.log", "stderr.log"
 _SUITE, _MANIFEST = "suite.json", "manifest.json"
 _MOST_JSON = 1 << 26
 """Bytes of the largest JSON file of our own making; a manifest has some 150 for each file."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_NAME = re.compile(r"(?!\.)[^/\0]+")
+"""A run's folder: one part of a path, in which a program's or a capture's name may have any characters."""
+
+TRACING_FOLDER = "tracing"
+"""The folder of a run into which VizTracer writes in a recorded program. What is in it when the run is sealed belongs
+to processes that outlive the program; they may go on writing there, and nothing reads it."""
 
 OWN_FOLDERS = (".tracekit", "reports")
 """Where suites and reports go unless the user names other folders."""
@@ -161,11 +166,15 @@ class Bundle:
         return manifest
 
     def _list_files(self) -> list[str]:
-        """What is in the folder and is no folder, by its name below the root, without the manifest; links as well."""
+        """What is in the folder and is no folder, by its name below the root, without the manifest; links as well.
+
+        What processes that outlive a recorded program write is none of it.
+        """
+        late = self.root / TRACING_FOLDER
         return sorted(
             path.relative_to(self.root).as_posix()
             for path in self.root.rglob("*")
-            if path != self.manifest_path and (path.is_symlink() or not path.is_dir())
+            if path != self.manifest_path and late not in path.parents and (path.is_symlink() or not path.is_dir())
         )
 
 

@@ -8,29 +8,22 @@ nanoseconds. `Count` is an integer from 0, `Signed` any integer, `Reading` a fin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # see tracekit/core/registry.py
 if TYPE_CHECKING:
-    from typing import dataclass_transform
+    from typing import Any, dataclass_transform
 
     Count = int
     Signed = int
     Reading = float
 else:
 
-    def dataclass_transform(**_options):
-        """Leave the class as it is: typing has this function only since Python 3.11."""
-        return lambda made: made
+    def dataclass_transform(**_):  # typing has it from 3.11 on
+        return lambda record: record
 
 
 @dataclass_transform(kw_only_default=True)
 class StreamRecord:
     """One line of a stream; type checkers know its keys as those of a dataclass."""
-
-    if not TYPE_CHECKING:
-
-        def __init__(self, **values):
-            self.__dict__.update(values)
 
 
 class MetaRecord(StreamRecord):

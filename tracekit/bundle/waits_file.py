@@ -92,6 +92,20 @@ ENDS = {0: "", 1: "exit", 2: "_exit"}
 """How the process recorded that it exits; empty where it was killed, or still runs."""
 
 
+FUNCTIONS_READ = 1
+NO_FUNCTIONS = {
+    0: "why is not recorded",
+    2: "no thread was seen in one",
+    3: "where this version keeps them is not known",
+    4: "it is an older pre-release than the one that is known",
+    5: "it does not say where it keeps them",
+    6: "its code objects are not laid out as its version's are",
+    7: "its frames are not laid out as its version's are",
+    8: "one that is known was read as another",
+}
+"""Why the functions of a Python could not be read, by what the header has for `functions` instead of FUNCTIONS_READ."""
+
+
 @dataclass(frozen=True)
 class Header:
     """The file's header: the process and how much of the file is used. Stamps are CLOCK_MONOTONIC ns."""
@@ -111,8 +125,10 @@ class Header:
     images: int
     python: tuple[int, int, int] | None
     """Major, minor, micro."""
-    sites: bool
-    """Whether functions could be read in this Python."""
+    version: str
+    """The whole version, of a pre-release `3.15.0rc1`; empty without a Python."""
+    no_functions: str
+    """Why the functions of this Python could not be read; empty where they could, and where there is no Python."""
     ended: str
     exit_code: int | None
     ended_ns: int | None
@@ -121,6 +137,16 @@ class Header:
     executable: str
     ticks: tuple[tuple[int, int], ...]
     """Readings of the processor's counter with the clock's, at most two; none where it is not used."""
+
+
+_LEVELS = {0xA: "a", 0xB: "b", 0xC: "rc"}
+
+
+def _format_version(hexadecimal: int) -> str:
+    """The version that a PY_VERSION_HEX stands for."""
+    numbers = ".".join(str(hexadecimal >> shift & 0xFF) for shift in (24, 16, 8))
+    letter = _LEVELS.get(hexadecimal >> 4 & 0xF, "")
+    return f"{numbers}{letter}{hexadecimal & 0xF}" if letter else numbers
 
 
 def stop_growth(path: Path) -> None:
@@ -180,7 +206,7 @@ def read_places(path: Path) -> tuple[Header, int, int]:
         raise BundleCorrupt(f"{path} is no file of the wait probe, or it is cut off", HINT)
     values = _HEADER.unpack(data)
     (form, slot_bytes, slots_at, threads, pid, ppid, start_ticks, monotonic, boottime, realtime) = values[1:11]
-    (_limit, ready, taken, lost, images, python, sites, ended, exit_code, no_entry, ended_ns) = values[11:22]
+    (_limit, ready, taken, lost, images, python, functions, ended, exit_code, no_entry, ended_ns) = values[11:22]
     (executable, base_ticks, base_ns, later_ticks, later_ns) = values[22:27]
     if form > FORMAT:
         raise BundleTooNew(
@@ -201,8 +227,9 @@ def read_places(path: Path) -> tuple[Header, int, int]:
         bytes=slots_at + used * slot_bytes,
         lost=lost,
         images=images,
+        version=_format_version(python) if python else "",
         python=(python >> 24, python >> 16 & 0xFF, python >> 8 & 0xFF) if python else None,
-        sites=bool(sites),
+        no_functions=NO_FUNCTIONS.get(functions, NO_FUNCTIONS[0]) if python and functions != FUNCTIONS_READ else "",
         ended=ENDS.get(ended, ""),
         exit_code=exit_code if ended else None,
         ended_ns=ended_ns if ended else None,

@@ -106,8 +106,10 @@ def record(
         write_stderr(_make_document(outcome))
     else:
         _print_outcome(outcome, quiet, store)
-    own_code = MeasurementError.exit_code if outcome.status == "failed" else 0
-    return to_shell_code(outcome.exit_code or 0) or own_code
+    if outcome.exit_code:
+        return to_shell_code(outcome.exit_code)
+    is_known = outcome.exit_code == 0 and outcome.status != "failed"
+    return 0 if is_known else MeasurementError.exit_code
 
 
 def _print_outcome(outcome: RunOutcome, quiet: bool, store: Path | None) -> None:
@@ -118,6 +120,8 @@ def _print_outcome(outcome: RunOutcome, quiet: bool, store: Path | None) -> None
         write_stderr(f"error: {spec.workload} was not recorded: {outcome.reason}")
     elif outcome.reason:
         write_stderr(f"{spec.workload} {outcome.reason}")
+    elif outcome.exit_code is None and quiet:
+        write_stderr(f"the exit code of {spec.workload} is not known: tracekit ends with {MeasurementError.exit_code}")
     if quiet:
         return
     for item in outcome.notices:

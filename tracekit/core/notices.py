@@ -81,6 +81,14 @@ NOTICES: dict[str, NoticeKind] = {
         "they are left out, so its waits are too low",
         "measure again: the file is damaged, or the process has its own clock (a time namespace)",
     ),
+    "no-functions": NoticeKind(
+        "warning",
+        "the functions of CPython {version} in process {pid} could not be read: {reason} ({run_id})",
+        "GIL waits are by thread only, and there are no wait sites",
+        "measure with a CPython whose functions can be read (3.9 to 3.15), or with a newer tracekit",
+        "idleness cannot be told from waits for locks, I/O and the like, so these are one blocked part; GIL waits are "
+        "by thread only, and there are no wait sites",
+    ),
     "kernel-lost": NoticeKind(
         "warning",
         "the kernel's buffers overflowed and lost {lost} events ({run_id})",
@@ -119,15 +127,9 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "exit-code-unknown": NoticeKind(
         "warning",
-        "py-spy does not pass on its child's exit code and the child wrote none ({run_id})",
-        "the run is counted as killed",
-        "repeat with --capture none to see the code",
-    ),
-    "exit-code-hidden": NoticeKind(
-        "warning",
-        "py-spy does not pass on the exit code of {program} ({run_id})",
-        "tracekit ends with 0 whatever the program's own was",
-        "tracekit record --capture waits,py-spy ...: the wait probe sees the code",
+        "the exit code of {program} is not known: py-spy does not pass it on ({run_id})",
+        "a run of a suite counts as killed; tracekit record ends with code 3",
+        "repeat without py-spy: --capture waits",
     ),
     "processes-left": NoticeKind(
         "info",

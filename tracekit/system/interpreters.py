@@ -19,7 +19,7 @@ OLDEST = (3, 9)
 _INSPECTION = """
 import json, platform, sys, sysconfig
 print(json.dumps([
-    platform.python_implementation(), list(sys.version_info[:3]), sys.executable,
+    platform.python_implementation(), list(sys.version_info), sys.executable,
     bool(sysconfig.get_config_var("Py_GIL_DISABLED")), sys.version,
 ]))
 """
@@ -87,10 +87,10 @@ def _inspect_path(found: str) -> Interpreter:
         raise EnvironmentLacks(f"{found} does not answer like a Python: {error}", "tracekit list pythons") from error
     if implementation != "CPython":
         raise UsageError(f"{found} is {implementation}; only CPython is measured", "tracekit list pythons")
+    shown = _format_version(*version)
     if tuple(version[:2]) < OLDEST:
-        shown = ".".join(map(str, version))
         raise UsageError(f"{found} is Python {shown}; the oldest that can be measured is 3.9", "tracekit list pythons")
-    text = ".".join(map(str, version)) + ("t" if free_threaded else "")
+    text = shown + ("t" if free_threaded else "")
     return Interpreter(
         # The shim of a version manager adds some 50 ms to every start: measure the interpreter behind it.
         executable=executable or found,
@@ -101,6 +101,12 @@ def _inspect_path(found: str) -> Interpreter:
     )
 
 
+def _format_version(major: int, minor: int, micro: int, level: str = "final", serial: int = 0) -> str:
+    """`3.14.7`; of a pre-release the whole version, `3.15.0rc1`, as two of them differ like two versions."""
+    letter = {"alpha": "a", "beta": "b", "candidate": "rc"}.get(level, "")
+    return f"{major}.{minor}.{micro}" + (f"{letter}{serial}" if letter else "")
+
+
 def inspect_own() -> Interpreter:
     """The Python that tracekit itself runs on."""
     return inspect(sys.executable)
@@ -108,10 +114,10 @@ def inspect_own() -> Interpreter:
 
 def choose(paths: list[str]) -> list[Interpreter]:
     """The interpreters at these paths, each once, with distinct labels. Raises as `inspect`."""
-    found: dict[str, Interpreter] = {}
+    found: dict[tuple[int, int] | str, Interpreter] = {}
     for path in paths:
         interpreter = inspect(path)
-        found.setdefault(interpreter.executable, interpreter)
+        found.setdefault(_identify(Path(interpreter.executable)), interpreter)
     versions = [item.version for item in found.values()]
     return [
         item
@@ -128,11 +134,11 @@ def choose(paths: list[str]) -> list[Interpreter]:
 
 
 def discover() -> list[Interpreter]:
-    """Every CPython 3.9 or newer that PATH or pyenv offers, oldest first; those that do not answer are left out."""
-    found: dict[Path, Interpreter] = {}
+    """Every CPython 3.9 or newer that PATH, pyenv or `make pythons` offers, oldest first; those that do not answer are
+    left out."""
+    found: dict[tuple[int, int] | str, Interpreter] = {}
     for path in [Path(sys.executable), *_list_candidates()]:
-        # Several names of one binary are one interpreter; a virtual environment's link is its base's.
-        real = path.resolve()
+        real = _identify(path)
         if real in found:
             continue
         try:
@@ -184,30 +190,76 @@ def provision_packages(interpreter: Interpreter, requirement: str, cache: Path) 
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        printed = getattr(error, "stderr", None) or str(error)
         raise EnvironmentLacks(
-            f"{requirement} cannot be installed for {interpreter.executable}: {str(printed).strip().splitlines()[-1]}",
+            f"{requirement} cannot be installed for CPython {interpreter.version}: {_explain_pip(error, home)}",
             f"{interpreter.executable} -m pip install {requirement}",
         ) from error
     (home / "complete").touch()
     return str(site)
 
 
+_PIP_SAYS = (
+    ("No matching distribution", "no release of it fits this Python"),
+    ("Could not find a version", "no release of it fits this Python"),
+    ("NewConnectionError", "the package index cannot be reached"),
+    ("Failed to build", "it has no wheel for this Python, and its source does not compile here"),
+    ("No space left", "no space is left on the disk"),
+)
+
+
+def _explain_pip(error: OSError | subprocess.SubprocessError, home: Path) -> str:
+    """Why pip failed, in words of ours; all of pip's are kept in a file."""
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"pip did not end in {error.timeout:.0f} s"
+    if not isinstance(error, subprocess.CalledProcessError):
+        return f"pip does not run ({type(error).__name__})"
+    printed = str(error.stderr or "")
+    log = home / "pip.log"
+    log.write_text(printed, encoding="utf-8", errors="replace")
+    known = (reason for text, reason in _PIP_SAYS if text in printed)
+    return f"{next(known, f'pip ended with exit code {error.returncode}')} (what pip wrote: {log})"
+
+
 def packages_folder() -> Path:
     """Where provisioned packages are kept: `tracekit/packages` in the user's cache folder ($XDG_CACHE_HOME)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracekit" / "packages"
+    return _cache_folder() / "packages"
+
+
+def pythons_folder() -> Path:
+    """Where `make pythons` keeps what it builds: `tracekit/pythons` in the same folder, one folder per version."""
+    return _cache_folder() / "pythons"
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracekit"
+
+
+def _identify(path: Path) -> tuple[int, int] | str:
+    """What tells binaries apart: several names of one, also hard links, are one interpreter; a virtual environment's
+    link is its base's."""
+    try:
+        about = path.stat()
+    except OSError:
+        return str(path)
+    return about.st_dev, about.st_ino
 
 
 def _list_candidates() -> list[Path]:
     folders = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    folders = [*sorted(pyenv.glob("versions/*/bin")), *(item for item in folders if item != pyenv / "shims")]
-    paths = []
-    for folder in folders:
-        try:
-            paths += sorted(
-                path for path in folder.iterdir() if _NAME.fullmatch(path.name) and os.access(path, os.X_OK)
-            )
-        except OSError:
-            continue
-    return paths
+    versions = [*_list_folder(pyenv / "versions"), *_list_folder(pythons_folder())]
+    folders = [*(version / "bin" for version in versions), *(item for item in folders if item != pyenv / "shims")]
+    return [
+        path
+        for folder in folders
+        for path in _list_folder(folder)
+        if _NAME.fullmatch(path.name) and os.access(path, os.X_OK)
+    ]
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    """What is in the folder; nothing if it cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_a_capture_that_cannot_be_used(tmp_path: Path) -> None:
     assert only_bundle(tmp_path).spec().capture == "viztracer"
 
 
-def test_pyspy_leaves_stdout_alone_and_the_probe_tells_the_exit_code(tmp_path: Path) -> None:
+def test_pyspy_leaves_stdout_and_the_exit_code_alone(tmp_path: Path) -> None:
     needs("py-spy")
     needs("waits")
     name = script(
@@ -66,10 +67,42 @@ def test_pyspy_leaves_stdout_alone_and_the_probe_tells_the_exit_code(tmp_path: P
     assert len(manifest["processes"]) == 1, "py-spy itself is none of the program's processes"
     assert json.loads((bundle.raw / "pyspy.speedscope.json").read_text())["profiles"]
     alone = recorded(tmp_path, "-o", "alone", "--capture", "py-spy", "--", sys.executable, name)
-    assert (alone.returncode, alone.stdout) == (0, b"out\n")
-    assert b"does not pass on the exit code" in alone.stderr
+    assert (alone.returncode, alone.stdout) == (5, b"out\n")
     (other,) = Store(tmp_path / "alone").suites()[0].bundles()
-    assert other.manifest()["exit_code"] is None
+    assert other.manifest()["exit_code"] == 5
+
+
+@pytest.mark.parametrize(
+    "captures", ["none", "waits", "viztracer", "kernel", "py-spy", "waits,py-spy", "kernel,py-spy"]
+)
+def test_a_program_killed_by_a_signal_ends_tracekit_as_the_shell_says(captures: str, tmp_path: Path) -> None:
+    """Also where the program is gone before py-spy has found it: then py-spy's file is missing, not the recording."""
+    for capture in captures.split(","):
+        needs(capture)
+    name = script(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    for words in ((), ("--duration", "20")):
+        done = recorded(tmp_path, "--quiet", *words, "--capture", captures, "--", sys.executable, name)
+        assert done.returncode == 128 + signal.SIGSEGV, done.stderr
+        assert b"was killed by SIGSEGV" in done.stderr
+    for suite in Store(tmp_path / ".tracekit").suites():
+        manifest = suite.bundles()[0].manifest()
+        assert (manifest["exit_code"], manifest["status"]) == (-signal.SIGSEGV, "killed")
+
+
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_an_exit_code_that_is_not_known_is_never_0(quiet: tuple[str, ...], tmp_path: Path) -> None:
+    needs("py-spy")
+    code = (
+        "import sys; from tracekit.measure.process import wrapped_program as it; "
+        "it.WrappedProgram.read_exit_code = lambda self: None; from tracekit.cli import main; main(sys.argv[1:])"
+    )
+    words = ["record", *quiet, "--capture", "py-spy", "--", sys.executable, "-c", "import time; time.sleep(0.3)"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, env=ENV, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert "exit code of python-c is not known" in done.stderr
+    assert only_bundle(tmp_path).manifest()["exit_code"] is None
 
 
 def test_pyspy_starts_a_program_whatever_descriptors_are_open(tmp_path: Path) -> None:

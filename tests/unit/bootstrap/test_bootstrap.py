@@ -205,6 +205,34 @@ def test_a_python_that_does_not_fit_is_refused_in_two_lines(
     assert "apt install python3" in remedy
 
 
+def test_a_chosen_python_that_does_not_fit_is_refused_with_the_wheels_that_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("python3.14", "python3.12"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 0\n")
+        (tmp_path / name).chmod(0o755)
+    # A pip whose index lacks two of the packages, which it says one at a time.
+    pip = tmp_path / "python3.15"
+    lacks = "contourpy numpy"
+    pip.write_text(
+        "#!/bin/sh\nfor file; do :; done\n"
+        f'for name in {lacks}; do grep -q "^$name==" $file && echo "ERROR: No matching distribution found for '
+        '$name==1" && exit 1; done\nexit 0\n'
+    )
+    pip.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(sys, "version_info", (3, 15, 0))
+    monkeypatch.setattr(sys, "executable", str(pip))
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("another Python was taken"))
+    with pytest.raises(SystemExit) as exit_info:
+        entry.check_python(["runtime", "--chosen"])
+    assert exit_info.value.code == 4
+    what, remedy = capsys.readouterr().err.splitlines()
+    assert what.startswith(f"set-up: Python 3.15 at {pip} does not fit")
+    assert what.endswith("; of contourpy, numpy it finds no wheel for this one")
+    assert "BOOTSTRAP_PYTHON=" in remedy
+
+
 def test_another_python_on_path_is_taken_but_not_a_name_that_only_prints_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -163,6 +163,13 @@ class TestStore:
             with pytest.raises(BundleCorrupt, match="a run that cannot be"):
                 store.suite("latest").bundles()
 
+    def test_a_run_may_have_the_name_of_a_capture_of_ones_own(self, store: Store) -> None:
+        suite = store.suite("latest")
+        data = json.loads(suite.suite_path.read_text())
+        data["runs"] = ["001-spin py3.11.7-module:CAPTURE é"]
+        suite.suite_path.write_text(json.dumps(data))
+        assert suite.facts()["runs"] == data["runs"]
+
     def test_a_run_that_is_listed_twice_is_refused(self, store: Store, tmp_path: Path) -> None:
         """It would be counted twice: one run listed nine times gave n = 10 and a narrow interval."""
         path = tmp_path / "20260102-120000-spin" / "suite.json"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tracekit.analysis.load.parse import record_struct
 from tracekit.analysis.load.streams import Stream
 from tracekit.bundle.stream_schema import ObservationRecord
 
@@ -26,6 +27,7 @@ _ERRORS = (
 )
 """What the number of `exhaustion.*.error` was an index of."""
 
+_Observation = record_struct(ObservationRecord)
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 _IPC = re.compile(r"(?P<channel>[a-z-]+)\.(?P<count>\d+)(?P<unit>B|KiB|MiB)\.(?P<what>[a-z0-9_]+)")
 _CRASH = re.compile(r"(?P<pool>\w+)(-(?P<start_method>\w+))?\.(?P<case>[a-z-]+)\.(?P<what>[a-z_]+)", re.ASCII)
@@ -42,7 +44,7 @@ def upgrade_observations(stream: Stream, workload: str) -> None:
     stream.counters = [counter for counter in stream.counters if counter.scope != "workload"]
     parse = _PARSERS.get(workload, _plain)
     stream.observations += [
-        ObservationRecord(**{"value": counter.value, "unit": counter.unit, **parse(counter.counter, counter.value)})
+        _Observation(**{"value": counter.value, "unit": counter.unit, **parse(counter.counter, counter.value)})
         for counter in old
     ]
 

@@ -77,6 +77,11 @@ def record_struct(record: type[Record]) -> type[Record]:
     return cast("type[Record]", msgspec.defstruct(record.__name__, fields, bases=(Struct, record), kw_only=True))
 
 
+def read_keys(record: StreamRecord) -> dict[str, Any]:
+    """All keys of a record and their values: the columns of its table."""
+    return msgspec.structs.asdict(cast("msgspec.Struct", record))
+
+
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )

@@ -29,8 +29,7 @@ def find_python(processes: Sequence[ProbedProcess]) -> dict[str, Any]:
     main = _find_main(processes)
     if main is None or main.file.header.python is None:
         return {}
-    version = ".".join(str(part) for part in main.file.header.python)
-    return {"version": version, "executable": main.lifetime.row.get("executable")}
+    return {"version": main.file.header.version, "executable": main.lifetime.row.get("executable")}
 
 
 def _find_main(processes: Sequence[ProbedProcess]) -> ProbedProcess | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.lifetimes import ProcessLifetime, ProcessLifetimes
+from tracekit.analysis.load.parse import read_keys
 from tracekit.analysis.load.streams import Stream
-from tracekit.bundle.stream_schema import DIMENSIONS
 
 
 def add_stream(columns: Columns, lifetimes: ProcessLifetimes, run_id: str, stream: Stream) -> None:
@@ -14,57 +14,17 @@ def add_stream(columns: Columns, lifetimes: ProcessLifetimes, run_id: str, strea
     if stream.pid is not None:
         _add_threads(_add_process(lifetimes, stream), stream)
     for span in stream.spans:
-        columns.add(
-            "spans",
-            **place,
-            tid=span.tid,
-            name=span.name,
-            item=span.item,
-            start_ns=span.start_ns,
-            dur_ns=span.dur_ns,
-            cpu_ns=span.cpu_ns,
-            voluntary_switches=span.voluntary_switches,
-            involuntary_switches=span.involuntary_switches,
-        )
+        columns.add("spans", **place, **read_keys(span))
     for pickled in stream.pickled:
-        columns.add(
-            "pickles",
-            run_id=run_id,
-            item=pickled.item,
-            item_bytes=pickled.item_bytes,
-            item_dumps_ns=pickled.item_dumps_ns,
-            item_loads_ns=pickled.item_loads_ns,
-            result_bytes=pickled.result_bytes,
-            result_dumps_ns=pickled.result_dumps_ns,
-            result_loads_ns=pickled.result_loads_ns,
-            error=pickled.error,
-        )
+        columns.add("pickles", run_id=run_id, **read_keys(pickled))
     for counter in stream.counters:
-        columns.add(
-            "counters",
-            run_id=run_id,
-            pid=counter.pid if stream.pid is None else stream.pid,
-            tid=counter.tid,
-            ts_ns=counter.ts_ns,
-            counter=counter.counter,
-            value=counter.value,
-            unit=counter.unit,
-            scope=counter.scope,
-            source=counter.source or stream.meta.counter_source,
-            at=counter.at,
-        )
-
+        keys = read_keys(counter)
+        if stream.pid is not None:
+            keys["pid"] = stream.pid
+        keys["source"] = keys["source"] or stream.meta.counter_source
+        columns.add("counters", run_id=run_id, **keys)
     for item in stream.observations:
-        dimensions = {name: getattr(item, name) for name in DIMENSIONS}
-        columns.add(
-            "observations",
-            run_id=run_id,
-            what=item.what,
-            value=item.value,
-            unit=item.unit,
-            text=item.text,
-            **dimensions,
-        )
+        columns.add("observations", run_id=run_id, **read_keys(item))
 
 
 def _add_process(lifetimes: ProcessLifetimes, stream: Stream) -> ProcessLifetime:

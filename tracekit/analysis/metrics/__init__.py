@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from tracekit.core.registry import Registry
 
-_ROWS = {
+METRIC_ROWS = {
     "wall_ns": ("cells.wall:METRIC", "how long the work took, workers' start and end included"),
     "cpu_ns": ("cells.cpu:METRIC", "CPU time of all measured processes"),
     "speedup": ("cells.speedup:METRIC", "serial wall over this cell's wall"),
@@ -146,4 +146,6 @@ _ROWS = {
     "unattributed_ns": ("ledger.thread_time:UNATTRIBUTED", "what no method accounts for"),
 }
 
-METRICS = Registry("metric", {name: (f"{__name__}.{target}", summary) for name, (target, summary) in _ROWS.items()})
+METRICS = Registry(
+    "metric", {name: (f"{__name__}.{target}", summary) for name, (target, summary) in METRIC_ROWS.items()}
+)

@@ -109,6 +109,13 @@ class Analysis(SuiteRecords):
         """Per usable run in which GIL waits could be recorded: the methods that could, the best first."""
         return find_wait_methods(self._tables, self.usable_runs)
 
+    @cached_property
+    def without_functions(self) -> dict[str, str]:
+        """The runs with a process whose Python functions could not be read, and why."""
+        processes = self._tables.processes
+        rows = processes[processes["no_functions"].notna()]
+        return dict(zip(rows["run_id"].tolist(), rows["no_functions"].tolist(), strict=True))
+
     def runs_watched_by(self, method: str) -> list[str]:
         """The ids of usable runs in which this method could record waits."""
         return [run_id for run_id, methods in self.wait_methods.items() if method in methods]
@@ -278,10 +285,11 @@ class Analysis(SuiteRecords):
     def _ledgers(self) -> list[Ledger]:
         """A ledger for each combination of methods that recorded runs."""
         scheduled = set(self._tables.sched["run_id"].dropna().unique())
-        combinations: dict[tuple[bool, bool, bool], set[str]] = {}
+        combinations: dict[tuple[bool, bool, bool, bool], set[str]] = {}
         for run in self.usable_runs:
             methods = self.wait_methods.get(run["run_id"], ())
-            recorded = (run["run_id"] in scheduled, bool(methods), WAITS_PROBE in methods)
+            functions = not (is_program(run) and run["run_id"] in self.without_functions)
+            recorded = (run["run_id"] in scheduled, bool(methods), WAITS_PROBE in methods, functions)
             if recorded[0] or recorded[2] or is_program(run):
                 combinations.setdefault(recorded, set()).add(run["run_id"])
         if not combinations:
@@ -289,8 +297,8 @@ class Analysis(SuiteRecords):
         steal = find_steal_budgets(self.lifetimes, self.machine_changes("steal_ns"))
         given = LedgerInput(self.recorded_waits, self.accountable_time, self.ledger_waits, steal)
         return [
-            build_from_sched(given, self.sched_states, frozenset(runs), gil=gil, probe=probe)
+            build_from_sched(given, self.sched_states, frozenset(runs), gil=gil, probe=probe, functions=functions)
             if by_kernel
-            else build_from_waits(given, frozenset(runs), probe=probe)
-            for (by_kernel, gil, probe), runs in combinations.items()
+            else build_from_waits(given, frozenset(runs), probe=probe, functions=functions)
+            for (by_kernel, gil, probe, functions), runs in combinations.items()
         ]

@@ -42,7 +42,7 @@ NAMES = {
 class LedgerRows:
     """`parts`: ns by metric, only those that are known. `whole`: their sum. `idle_rule`: what counts as idle here.
 
-    `unseen`: why some parts are not known, empty when all are.
+    `unseen`: why the GIL wait is not known, `lacking`: why each part is not; empty when they are.
     """
 
     parts: Mapping[str, float]
@@ -51,6 +51,7 @@ class LedgerRows:
     n: int
     idle_rule: str
     unseen: str
+    lacking: Mapping[str, str]
 
     def share(self, part: str) -> float:
         """0..1; unattributed may be below 0, where clocks disagree."""
@@ -93,6 +94,7 @@ def ledger_of(numbers: Mapping[str, Number]) -> LedgerRows | None:
         n=max(number.n for number in known.values()),
         idle_rule=idle.reason if idle is not None and idle.reason.startswith("idle") else "",
         unseen="" if gil is None or gil.available else gil.reason,
+        lacking={part: numbers[part].reason for part in PARTS if part in numbers and not numbers[part].available},
     )
 
 

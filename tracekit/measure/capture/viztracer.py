@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tracekit.bundle.names import VIZTRACER
 from tracekit.bundle.spec import RunSpec
-from tracekit.bundle.store import Bundle
+from tracekit.bundle.store import TRACING_FOLDER, Bundle
 from tracekit.core.errors import CaptureUnavailable, EnvironmentLacks
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision
@@ -26,7 +26,7 @@ from tracekit.measure.inside.viztracer import DRAFT, PID, TRACING
 from tracekit.system.interpreters import Interpreter, has_module, provision_packages
 from tracekit.system.process_table import read_start_ticks
 
-_OPEN, _CLOSED = "tracing", "traced"
+_CLOSED = "traced"
 _WITHOUT = ".without"
 """The end of a marker's name, as site/sitecustomize.py writes it."""
 
@@ -83,7 +83,7 @@ class VizTracerCapture(Capture):
 @contextmanager
 def _trace_program(spec: RunSpec, bundle: Bundle) -> Iterator[dict[str, str]]:
     """The variables with which every Python of the program traces itself. Raises OSError."""
-    folder = bundle.root.resolve() / _OPEN
+    folder = bundle.root.resolve() / TRACING_FOLDER
     folder.mkdir()
     site = Path(__file__).resolve().parent / "site"
     try:

@@ -113,6 +113,8 @@ static const char sources[] = WAITS_SOURCES;
 #include "waits/clock.h"
 #include "waits/file.h"
 #include "waits/texts.h"
+#include "waits/layout.h"
+#include "waits/check_functions.h"
 #include "waits/python_frames.h"
 #include "waits/threads.h"
 #include "waits/gil.h"

@@ -85,6 +85,19 @@ _Static_assert(sizeof(struct waits_thread) == 64, "thread entries are 64 bytes i
 #define WAITS_THREADS 512u
 #define WAITS_SLOTS_AT (WAITS_HEADER_BYTES + WAITS_THREADS * 64u)
 
+/* Whether the functions of this Python can be read, and why not. */
+enum waits_functions {
+    FUNCTIONS_NONE = 0,        /* there is no Python */
+    FUNCTIONS_READ = 1,        /* read, and found right */
+    FUNCTIONS_UNCHECKED = 2,   /* its version is known, but no thread has been seen in a function so far */
+    FUNCTIONS_VERSION = 3,     /* where this version keeps them is not known */
+    FUNCTIONS_PRE_RELEASE = 4, /* it is a pre-release, older than the one that is known */
+    FUNCTIONS_NO_TABLE = 5,    /* it does not say where it keeps them: _PyRuntime is missing or of another version */
+    FUNCTIONS_CODE = 6,        /* its code objects are laid out otherwise than its version's are */
+    FUNCTIONS_FRAMES = 7,      /* its frames are: what was read there is no function */
+    FUNCTIONS_WRONG = 8,       /* another function was read than the one that a thread was in */
+};
+
 enum waits_end { END_NONE = 0, END_EXIT = 1, END_UNDERSCORE_EXIT = 2 };
 
 struct waits_header {
@@ -105,7 +118,7 @@ struct waits_header {
     _Atomic uint64_t lost;    /* records that found no room */
     _Atomic uint32_t images;  /* executables so far: 1, more after exec */
     uint32_t python;          /* PY_VERSION_HEX, 0: no Python, or not known */
-    uint32_t sites;           /* 1: functions can be read in this Python */
+    _Atomic uint32_t functions; /* enum waits_functions */
     _Atomic uint32_t ended;   /* enum waits_end */
     int32_t exit_code;        /* when ended */
     _Atomic uint32_t no_thread_entry; /* threads that found the table full */

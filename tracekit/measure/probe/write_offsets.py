@@ -20,7 +20,9 @@ from tracekit.system import interpreters
 
 HEADER = HERE / "waits" / "offsets.h"
 
+_TYPES = {"type_members": "offsetof(PyTypeObject, tp_members) - offsetof(PyObject, ob_type)"}
 _STRINGS = {
+    **_TYPES,
     "object_type": "offsetof(PyObject, ob_type)",
     "string_length": "offsetof(PyASCIIObject, length)",
     "string_state": "offsetof(PyASCIIObject, state)",
@@ -61,7 +63,7 @@ _DEBUG_OFFSETS = {
         "string_state": "unicode_object.state",
         "ascii_size": "unicode_object.asciiobject_size",
     }.items()
-}
+} | _TYPES
 
 Version = tuple[int, int]
 
@@ -72,21 +74,23 @@ VERSIONS: dict[Version, tuple[str, dict[str, str]]] = {
     (3, 12): ("internal/pycore_frame.h", _INTERPRETER_FRAMES),
     (3, 13): ("internal/pycore_runtime.h", _DEBUG_OFFSETS),
     (3, 14): ("internal/pycore_debug_offsets.h", _DEBUG_OFFSETS),
+    (3, 15): ("internal/pycore_debug_offsets.h", _DEBUG_OFFSETS),
 }
 """By version: the header that has what Python.h has not, and field -> C expression. From 3.13 on _PyRuntime begins with
 the offsets themselves, and the fields are their places in it, in words of 8 bytes."""
 
 
-def find_headers() -> dict[Version, Path]:
-    """The folder of Python.h of each known version that is installed with its headers."""
-    found: dict[Version, Path] = {}
+def find_headers() -> list[tuple[Version, Path]]:
+    """The folder of Python.h of each known version that is installed with its headers; a free-threaded build has its
+    own."""
+    found: list[tuple[Version, Path]] = []
     code = "import sysconfig; print(sysconfig.get_paths()['include'])"
     for python in interpreters.discover():
         major, minor = (int(part) for part in python.version.split(".")[:2])
         words = [python.executable, "-I", "-c", code]
         include = Path(subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip())
         if (include / "internal").is_dir() and (major, minor) in VERSIONS:
-            found[major, minor] = include
+            found.append(((major, minor), include))
     return found
 
 
@@ -117,8 +121,14 @@ def check_offsets(version: Version, include: Path, header: Path = HEADER) -> str
 
 
 def measure_offsets(version: Version, include: Path) -> dict[str, int]:
-    """Field -> value of one version, from a program compiled with its headers. Raises OSError, ValueError."""
-    expressions = VERSIONS[version][1]
+    """Field -> value of one version, from a program compiled with its headers. Raises OSError, ValueError.
+
+    Of a table of _PyRuntime also `since`, the oldest PY_VERSION_HEX with these places: until a final version they move.
+    """
+    final = version[0] << 24 | version[1] << 16 | 0xF0
+    expressions = dict(VERSIONS[version][1])
+    if VERSIONS[version][1] is _DEBUG_OFFSETS:
+        expressions["since"] = f"PY_VERSION_HEX < {final} ? PY_VERSION_HEX : {final}"
     prints = "".join(f'printf("{name} %ld\\n", (long)({text}));' for name, text in expressions.items())
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "offsets"
@@ -134,6 +144,8 @@ def read_offsets(text: str) -> dict[Version, dict[str, int]]:
     found: dict[Version, dict[str, int]] = {}
     for major, minor, body in re.findall(r"#define OFFSETS_(\d+)_(\d+)\(X\) \\\n((?:.*\\\n)*.*\n)", text):
         found[int(major), int(minor)] = {name: int(value) for name, value in re.findall(r"X\((\w+), (-?\d+),", body)}
+    for major, minor, since in re.findall(r"X\((\d+), (\d+), (0x\w+)\)", text):
+        found[int(major), int(minor)]["since"] = int(since, 16)
     return found
 
 
@@ -143,16 +155,18 @@ def format_header(values: dict[Version, dict[str, int]]) -> str:
         "/* Where CPython keeps what the probe reads. Written by tracekit/measure/probe/write_offsets.py: do not edit.",
         " *",
         " * X(field, value, expression): after a version's Python.h the expressions are checked against the values.",
+        " * X(major, minor, since): the oldest PY_VERSION_HEX with these places.",
         " */",
     ]
     for version, known in values.items():
         expressions = VERSIONS[version][1]
-        rows = [f"    X({name}, {value}, {expressions[name]})" for name, value in known.items()]
+        rows = [f"    X({name}, {known[name]}, {text})" for name, text in expressions.items() if name in known]
         lines += ["", f"#define OFFSETS_{version[0]}_{version[1]}(X) \\", " \\\n".join(rows)]
     tables = [version for version in values if VERSIONS[version][1] is _DEBUG_OFFSETS]
     constants = [version for version in values if version not in tables]
-    for name, chosen in (("CONSTANT_VERSIONS", constants), ("TABLE_VERSIONS", tables)):
-        lines += ["", f"#define {name}(X) " + " ".join(f"X({major}, {minor})" for major, minor in chosen)]
+    lines += ["", "#define CONSTANT_VERSIONS(X) " + " ".join(f"X({major}, {minor})" for major, minor in constants)]
+    rows = [f"X({major}, {minor}, {values[major, minor]['since']:#010x})" for major, minor in tables]
+    lines += ["", "#define TABLE_VERSIONS(X) " + " ".join(rows)]
     lines += [
         "",
         "#ifdef PY_VERSION_HEX",
@@ -170,9 +184,12 @@ def main() -> int:
     headers = find_headers()
     values: dict[Version, dict[str, int]] = {version: {} for version in VERSIONS}
     values |= read_offsets(HEADER.read_text() if HEADER.is_file() else "")
-    values |= {version: measure_offsets(version, include) for version, include in headers.items()}
+    for version, include in headers:
+        values[version] = measure_offsets(version, include)
     HEADER.write_text(format_header(values))
-    sys.stderr.write(f"read anew: {', '.join(f'{major}.{minor}' for major, minor in headers)}\n")
+    for version, include in headers:
+        refused = check_offsets(version, include)
+        sys.stderr.write(f"{include}: {'does not fit: ' + refused[:200] if refused else 'fits'}\n")
     return 0
 
 

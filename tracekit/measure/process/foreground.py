@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from tracekit.core.errors import ProgramNotExecutable
 from tracekit.measure.process.launch import ProcessResult, sleep_until_end
+from tracekit.measure.process.wrapped_program import WrappedProgram
 from tracekit.system.process_table import RunningProcess, find_process
 
 GRACE_S = 5.0
@@ -172,6 +173,7 @@ def run_in_foreground(
             )
         except OSError as error:
             raise ProgramNotExecutable(f"cannot start {argv[0]}: {error.strerror}", f"file {argv[0]}") from error
+    program = WrappedProgram(process.pid) if wrapped else None
     limit = started_ns / 1e9 + duration_s if duration_s > 0 else math.inf
     arrived, timed_out = _wait(process, signals, limit, wrapped=wrapped)
     return ProcessResult(
@@ -181,6 +183,7 @@ def run_in_foreground(
         ended_ns=time.monotonic_ns(),
         timed_out=timed_out,
         signals=tuple(arrived),
+        wrapped_exit_code=None if program is None else program.read_exit_code(),
     )
 
 

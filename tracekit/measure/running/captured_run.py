@@ -232,6 +232,8 @@ def _find_exit_code(spec: RunSpec, watched: CapturedProcess, processes: Processe
         return None
     if watched.capture.passes_exit_code:
         return result.exit_code
+    if result.wrapped_exit_code is not None:
+        return result.wrapped_exit_code
     return _find_wrapped(processes, result).get("exit_code") if spec.program else main.exit_code
 
 
@@ -252,9 +254,15 @@ def _program_window(watched: CapturedProcess, processes: Processes) -> tuple[int
 
 
 def _tool_failure(bundle: Bundle, spec: RunSpec, watched: CapturedProcess) -> TracekitError | None:
-    """The failure of a tool that starts the program, which the program's own code does not tell."""
+    """The failure of a tool that starts the program.
+
+    None where the program came to its own end: a tool that was too late then costs its file, not the recording. A tool
+    that fails earlier kills the program.
+    """
     result = watched.result
     if not spec.program or watched.capture.passes_exit_code or result.exit_code == 0 or result.signals:
+        return None
+    if result.wrapped_exit_code not in (None, -signal.SIGKILL):
         return None
     code = result.exit_code
     ending = f"left with exit code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
@@ -264,15 +272,13 @@ def _tool_failure(bundle: Bundle, spec: RunSpec, watched: CapturedProcess) -> Tr
 def _make_notices(bundle: Bundle, spec: RunSpec, watched: CapturedProcess, exit_code: int | None) -> list[Notice]:
     """What is to be said of the run beside what the captures say."""
     found = []
+    if exit_code is None and (spec.program or not watched.result.timed_out):
+        found.append(notice("exit-code-unknown", program=spec.workload, run_id=spec.run_id))
     if spec.program:
-        if exit_code is None:
-            found.append(notice("exit-code-hidden", program=spec.workload, run_id=spec.run_id))
         if watched.survivors:
             pids = ", ".join(map(str, watched.survivors))
             found.append(notice("processes-left", pids=pids, program=spec.workload, run_id=spec.run_id))
     else:
-        if exit_code is None and not watched.result.timed_out:
-            found.append(notice("exit-code-unknown", run_id=spec.run_id))
         found += _find_switched_gil(bundle.stderr_log, spec)
     return found
 

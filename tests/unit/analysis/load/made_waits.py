@@ -103,7 +103,7 @@ def waits_bytes(
         "lost": 0,
         "images": 1,
         "python": 0x030B07F0,
-        "sites": 1,
+        "functions": 1,
         "ended": ENDS[ended],
         "no_thread_entry": 0,
         "ended_ns": BOOT_NS + round(ended_ms * MS) if ended else 0,
@@ -113,7 +113,7 @@ def waits_bytes(
     words = [told[name] for name in ("format", "slot_bytes", "slots_at", "threads")]
     longs = [told["start_ticks"], told["monotonic_ns"], 1, 1]
     longs += [told[name] for name in ("limit", "ready", "taken", "lost")]
-    flags = [told[name] for name in ("images", "python", "sites", "ended")]
+    flags = [told[name] for name in ("images", "python", "functions", "ended")]
     head = struct.pack("<8s6I8Q4I", told["magic"], *words, pid, ppid, *longs, *flags)
     head += struct.pack("<iIQ1024s", exit_code, told["no_thread_entry"], told["ended_ns"], executable.encode())
     head += struct.pack("<4Q", *told["ticks"])

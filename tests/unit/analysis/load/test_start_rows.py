@@ -9,12 +9,18 @@ import numpy as np
 
 from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.parse import record_struct
 from tracekit.analysis.load.starts import add_starts
 from tracekit.analysis.load.streams import Stream
 from tracekit.analysis.tables import records
-from tracekit.bundle import stages_file
+from tracekit.bundle import stages_file, stream_schema
 from tracekit.bundle.stages_file import EXEC, EXIT, FORKED, IMAGE, INTERPRETER, SITE
-from tracekit.bundle.stream_schema import EndRecord, MetaRecord, SpanRecord, StartRecord, ThreadRecord
+
+EndRecord = record_struct(stream_schema.EndRecord)
+MetaRecord = record_struct(stream_schema.MetaRecord)
+SpanRecord = record_struct(stream_schema.SpanRecord)
+StartRecord = record_struct(stream_schema.StartRecord)
+ThreadRecord = record_struct(stream_schema.ThreadRecord)
 
 MAIN, WORKER, SERVER = 100, 200, 300
 WINDOW = Window(1_000, 10**12)

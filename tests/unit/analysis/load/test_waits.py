@@ -24,6 +24,7 @@ from tests.unit.analysis.load.made_waits import (
 from tracekit.analysis.load import load_run, load_suite
 from tracekit.analysis.load.waits import intervals
 from tracekit.analysis.tables import COLUMNS, WAIT_KINDS, WAIT_METHODS, Tables, check, records
+from tracekit.bundle import waits_file
 from tracekit.core.errors import BundleCorrupt
 
 GIL, OTHER_GIL, LOCK = 0x7F00_0000_1000, 0x7F00_0000_9000, 0x5555_0000_0040
@@ -235,6 +236,20 @@ def test_lost_records_are_told(tmp_path: Path) -> None:
     (told,) = records(tables.notices)
     assert (told["code"], told["run_id"]) == ("waits-lost", "001-matmul-fork")
     assert f"12 records of process {MAIN}" in told["text"]
+
+
+@pytest.mark.parametrize(("functions", "reason"), waits_file.NO_FUNCTIONS.items())
+def test_functions_that_could_not_be_read_are_told_if_there_are_waits(
+    tmp_path: Path, functions: int, reason: str
+) -> None:
+    tables = loaded(tmp_path / "waited", [slot("sleep", 1, 1)], functions=functions, python=0x03100000)
+    (told,) = records(tables.notices)
+    assert (told["code"], told["run_id"]) == ("no-functions", "001-matmul-fork")
+    assert f"of CPython 3.16.0 in process {MAIN} could not be read: {reason}" in told["text"]
+    assert [row["no_functions"] for row in records(tables.processes) if row["pid"] == MAIN] == [reason]
+    native = loaded(tmp_path / "native", [slot("sleep", 1, 1, flags=NATIVE)], functions=functions)
+    assert codes(native) == codes(loaded(tmp_path / "idle", [], functions=functions)) == []
+    assert native.processes["no_functions"].isna().all()
 
 
 def test_slots_that_were_never_finished_or_are_of_no_known_kind_are_no_rows(tmp_path: Path) -> None:

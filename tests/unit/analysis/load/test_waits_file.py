@@ -87,7 +87,9 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     folder = tmp_path_factory.mktemp("layout")
     structs = ("waits_slot", "waits_thread", "waits_header")
     text = (PROBE / "waits.h").read_text(encoding="utf-8")
-    names = re.findall(r"\b((?:KIND|FLAG|END)_\w+) = ", text) + re.findall(r"#define (WAITS_(?!H\b|MAGIC)\w+) ", text)
+    names = re.findall(r"\b((?:KIND|FLAG|END|FUNCTIONS)_\w+) = ", text) + re.findall(
+        r"#define (WAITS_(?!H\b|MAGIC)\w+) ", text
+    )
     prints = [
         f'printf("{name}.{field} %zu\\n", offsetof(struct {name}, {field}));'
         for name in structs
@@ -135,6 +137,8 @@ def test_numbers_are_those_of_c(layout: dict[str, int]) -> None:
     for name in (*names, "CHILD_ENDED", "TEXT"):
         assert getattr(waits_file, name) == kinds[name]
     assert (layout["FLAG_KNOWN"], layout["FLAG_NATIVE"]) == (waits_file.KNOWN, waits_file.NATIVE)
+    reasons = {value for name, value in layout.items() if name.startswith("FUNCTIONS_")}
+    assert reasons == {*waits_file.NO_FUNCTIONS, waits_file.FUNCTIONS_READ}
     assert set(waits_file.ENDS) == {value for name, value in layout.items() if name.startswith("END_")}
     assert layout["WAITS_FORMAT"] == waits_file.FORMAT
     assert layout["WAITS_OPEN_TICKS"] == waits_file.OPEN_TICKS
@@ -146,10 +150,13 @@ def test_the_header_says_what_was_written(tmp_path: Path) -> None:
     header = read_header(made(tmp_path, waits_bytes(SLOTS, ppid=7, exit_code=3, lost=2, images=4, no_thread_entry=9)))
     assert (header.pid, header.ppid, header.start_ticks) == (MAIN, 7, 7)
     assert (header.slots, header.lost, header.images) == (len(SLOTS), 2, 4)
-    assert (header.python, header.sites, header.executable) == ((3, 11, 7), True, "/usr/bin/python3")
+    assert (header.python, header.no_functions, header.executable) == ((3, 11, 7), "", "/usr/bin/python3")
     assert (header.ended, header.exit_code, header.ended_ns) == ("exit", 3, BOOT_NS + 100 * MS)
     assert header.no_thread_entry == 9
+    assert header.version == "3.11.7"
+    assert read_header(made(tmp_path, waits_bytes([], python=0x030F00C1))).version == "3.15.0rc1"
     killed = read_header(made(tmp_path, waits_bytes([], ended="", python=0)))
+    assert killed.version == ""
     assert (killed.ended, killed.exit_code, killed.ended_ns, killed.python) == ("", None, None, None)
 
 

@@ -230,6 +230,46 @@ def test_without_the_probe_the_kernel_cannot_name_what_blocks() -> None:
     assert one_row(tables, "thread_gil_wait_ns", scope="run")["value"] == 15 * MS
     assert one_row(tables, "thread_lock_wait_ns", scope="run")["quality"] == "unavailable"
     assert one_row(tables, "unattributed_ns", scope="run")["value"] == 0
+    # A program's idleness is known by its functions; of a workload, by its tasks.
+    assert one_row(tables, "thread_idle_ns", scope="run")["quality"] == "unavailable"
+
+
+BY_FUNCTION = ("lock_wait", "io_wait", "poll", "sleep", "child_wait", "idle")
+
+
+@pytest.mark.parametrize("capture", ["waits", "waits+kernel"])
+@pytest.mark.parametrize("scope", ["run", "process", "thread", "cell"])
+def test_without_functions_idleness_and_other_waits_are_one_part(capture: str, scope: str) -> None:
+    program = Program(capture=capture)
+    program.thread(7, cpu_ms=30)
+    program.wait(7, "gil", 0, 10, method="waits-probe" if capture == "waits" else "kernel-uprobe")
+    program.wait(7, "lock", 10, 33)
+    program.wait(7, "io-read", 33, 36)
+    program.wait(7, "sleep", 36, 40)
+    if capture != "waits":
+        program.scheduled(7, ("sleeping", 40), ("running", 30), ("sleeping", 30))
+    program.hide_functions("its version is not known")
+    tables = program.tables()
+    blocked = one_row(tables, "thread_task_blocked_ns", scope=scope)
+    assert (blocked["value"], blocked["quality"]) == (30 * MS, "measured")
+    assert "functions are not known" in blocked["reason"]
+    for name in BY_FUNCTION:
+        row = one_row(tables, f"thread_{name}_ns", scope=scope)
+        assert (row["value"], row["quality"]) == (None, "unavailable")
+        assert row["reason"].endswith("could not be read: its version is not known")
+    assert one_row(tables, "thread_gil_wait_ns", scope=scope)["value"] == 10 * MS
+    # The sums of the waits by kind have the idle ones in them anyway.
+    assert one_row(tables, "lock_wait_ns", scope=scope)["value"] == 23 * MS
+    assert sum(parts(tables).values()) == 2 * 100
+
+
+def test_of_a_suite_idleness_is_known_without_functions() -> None:
+    maker = suite_run()[0]
+    before = parts(maker.tables())
+    assert before["thread_idle_ns"] > 0
+    for row in maker.rows["processes"]:
+        row["no_functions"] = "its version is not known"
+    assert parts(maker.tables()) == before
 
 
 WAITS = st.lists(

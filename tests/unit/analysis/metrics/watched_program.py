@@ -55,5 +55,12 @@ class Program:
     def steal(self, ms: int) -> None:
         self.maker.counter(self.run, self.pid, "steal_ns", 0, ms * MS, scope="machine")
 
+    def hide_functions(self, reason: str) -> None:
+        """The probe could not read the functions of the main process, and recorded no wait with one."""
+        for row in self.maker.rows["processes"]:
+            row["no_functions"] = reason
+        for row in self.maker.rows["waits"]:
+            row.update(function=None, file=None, line=None)
+
     def tables(self) -> Tables:
         return self.maker.tables()

@@ -77,6 +77,27 @@ def test_a_wait_outside_any_python_function_is_said_so() -> None:
     assert UNKNOWN in [row.label for row in section(shown, "sites").tables[0].groups[0].rows]
 
 
+def test_where_functions_could_not_be_read_the_report_says_why_and_shows_no_sites() -> None:
+    found = rows()
+    for row in found["processes"]:
+        row["no_functions"] = "its version is not known"
+    for table in ("waits", "holds"):
+        for row in found[table]:
+            row.update(function=None, file=None, line=None)
+    shown = build(tables(found))
+    said = "The functions of the threads are not known: Python's could not be read, its version is not known."
+    sites, attribution = section(shown, "sites"), section(shown, "attribution")
+    assert (sites.sentences, sites.tables) == ((said,), ())
+    assert attribution.sentences[0] == said
+    assert "Thread 101 held the GIL for 100 % of the time that feeder waited" in attribution.sentences[1]
+    (stacks,) = [item.content for item in attribution.downloads if item.name == "wait.collapsed.txt"]
+    assert "[lock, perhaps idle]" in stacks
+    assert "gil wait, perhaps" not in stacks
+    assert shown.summary is not None
+    idle = [row.fields[4].main for group in shown.summary.groups for row in group.rows]
+    assert set(idle) == {"n/a"}
+
+
 def test_of_two_watchers_the_one_that_knows_functions_gives_the_sites() -> None:
     found = rows()
     by_kernel = [{**row, "method": "kernel-uprobe", "function": None} for row in found["waits"] if row["kind"] == "gil"]

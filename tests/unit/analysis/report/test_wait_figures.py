@@ -47,7 +47,9 @@ def a_ledger(**parts: float) -> LedgerRows:
     """`on_cpu=5` means thread_on_cpu_ns of 5 ms."""
     by_name = {name.replace("-", "_").replace(" ", "_").replace("/", ""): part for part, name in NAMES.items()}
     found = {by_name[name]: value * MS for name, value in parts.items()}
-    return LedgerRows(parts=found, whole=sum(found.values()), method="waits-probe", n=1, idle_rule="", unseen="")
+    return LedgerRows(
+        parts=found, whole=sum(found.values()), method="waits-probe", n=1, idle_rule="", unseen="", lacking={}
+    )
 
 
 def test_the_bars_of_threads_hold_all_parts_and_fill_100_percent() -> None:

@@ -13,7 +13,7 @@ ROW = "X(code_firstlineno, "
 
 
 def find_headers() -> list[tuple[write_offsets.Version, Path]]:
-    return list(write_offsets.find_headers().items())
+    return write_offsets.find_headers()
 
 
 @pytest.fixture(autouse=True)

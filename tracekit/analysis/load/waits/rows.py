@@ -21,6 +21,11 @@ def add_waits(columns: Columns, processes: Sequence[ProbedProcess], spec: RunSpe
         found = tables.add(process.file, process.lifetime.row.get("exit_ns"))
         process.lifetime.merge_threads(make_thread_rows(process, found.tids, found.python, window))
         place = {"pid": process.pid, "run_id": spec.run_id}
+        header = process.file.header
+        if header.no_functions and found.python:
+            process.lifetime.row["no_functions"] = header.no_functions
+            facts = {"version": header.version, "reason": header.no_functions, **place}
+            columns.add_notice(notice("no-functions", bool(spec.program), **facts), spec.run_id)
         if process.file.header.lost:
             columns.add_notice(notice("waits-lost", lost=process.file.header.lost, **place), spec.run_id)
         if outside := process.outside + found.outside:

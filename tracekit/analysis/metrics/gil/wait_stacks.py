@@ -4,8 +4,9 @@
     process;thread;function (file:line);[lock] 56
 
 One line per stack, the number in microseconds, the longest first. GIL waits are cut by holder as in attribution.py;
-other waits are those of the ledger, overlaps counted once, idle ones left out unless requested. Stacks below half
-a microsecond are left out.
+other waits are those of the ledger, overlaps counted once, idle ones left out unless requested. In a program whose
+functions could not be read any wait but that for the GIL may be an idle one, and says so: `[lock, perhaps idle]`.
+Stacks below half a microsecond are left out.
 """
 
 from __future__ import annotations
@@ -85,7 +86,11 @@ def _other_waits(analysis: Analysis, run_id: str, *, idle: bool) -> pd.DataFrame
     wanted = ((found.waits["run_id"] == run_id) & (found.waits["kind"] != GIL)).to_numpy(bool)
     line = line.select(wanted[line.rows])
     resting, busy = split_idle(found, analysis.accountable_time, line)
-    kinds: list[tuple[Ints, str]] = [(busy, "[{}]"), *([(resting, "[idle {}]")] if idle else [])]
+    unknown = run_id in analysis.without_functions
+    kinds: list[tuple[Ints, str]] = [
+        (busy, "[{}, perhaps idle]" if unknown else "[{}]"),
+        *([(resting, "[idle {}]")] if idle else []),
+    ]
     parts = []
     for lengths, form in kinds:
         sites = found.waits[[*_SITE, "kind"]].iloc[line.rows].reset_index(drop=True).assign(ns=lengths)

@@ -19,7 +19,13 @@ from __future__ import annotations
 import numpy as np
 
 from tracekit.analysis.metrics.interval_timeline import Bools, Intervals, Ints, measure_overlap, subtract
-from tracekit.analysis.metrics.ledger.from_waits import OUTSIDE_TASKS, LedgerInput, number_runs, sum_ledger_waits
+from tracekit.analysis.metrics.ledger.from_waits import (
+    JOINED,
+    OUTSIDE_TASKS,
+    LedgerInput,
+    number_runs,
+    sum_ledger_waits,
+)
 from tracekit.analysis.metrics.ledger.idle import RULE
 from tracekit.analysis.metrics.ledger.parts import (
     BLOCKED,
@@ -38,6 +44,7 @@ from tracekit.analysis.metrics.ledger.parts import (
     WALL,
     Ledger,
     find_lacking,
+    join_blocked,
     share_out,
 )
 from tracekit.analysis.metrics.lifetimes import have_lifetimes
@@ -45,14 +52,15 @@ from tracekit.analysis.metrics.methods import KERNEL_SCHED
 from tracekit.analysis.metrics.recorded_intervals import SchedStates
 
 _OUTSIDE = OUTSIDE_TASKS + ", running included"
+_ONLY_WAITS = "blocked calls are separated by capture waits only"
 _NEEDS_PROBE = (LOCK, IO, POLL, SLEEP, CHILD)
 
 
 def build_from_sched(
-    given: LedgerInput, states: SchedStates, runs: frozenset[str], *, gil: bool, probe: bool
+    given: LedgerInput, states: SchedStates, runs: frozenset[str], *, gil: bool, probe: bool, functions: bool
 ) -> Ledger:
     """The ledger of these runs: of each thread in the kernel's record. `gil`: GIL waits were recorded; `probe`: so were
-    all others.
+    all others; `functions`: and the functions of programs.
     """
     threads, timeline, time, line = given.recorded.threads, given.recorded.timeline, given.time, given.waits
     amounts, gil_outside = sum_ledger_waits(given, subtract(line, states.running))
@@ -62,6 +70,7 @@ def build_from_sched(
     disk = _sum_inside(given, subtract(states.disk, line))
     aside = _without_tasks_in_suites(given)
     life = timeline.lengths
+    in_runs = threads["run_id"].isin(runs).to_numpy(bool)
     parts = {part: amounts[part] for part in WAIT_PARTS}
     parts[GIL] = parts[GIL] + gil_outside
     parts[ON_CPU], parts[STEAL] = running - steal, steal
@@ -72,21 +81,25 @@ def build_from_sched(
     else:
         parts[BLOCKED] = np.where(aside, 0, unnamed + disk)
         parts = {part: values for part, values in parts.items() if part not in _NEEDS_PROBE}
+    program = bool(threads.loc[in_runs, "program"].any())
+    if not probe and program:
+        # Without calls there is nothing that a program could be seen to wait for.
+        del parts[IDLE]
+    elif not functions:
+        parts = join_blocked(parts)
     parts[UNATTRIBUTED] = life - sum(parts.values(), start=np.zeros(len(life), np.int64))
     parts[WALL] = life
     if not gil:
         del parts[GIL]
     recorded = timeline.sum_by_lane(states.running.starts, states.running.lengths) > 0
-    in_runs = threads["run_id"].isin(runs).to_numpy(bool)
     usable = in_runs & have_lifetimes(threads) & recorded & ~threads["native"].to_numpy(bool)
-    program = bool(threads.loc[usable, "program"].any())
     return Ledger(
         runs=runs,
         threads=threads[usable],
         lacking=find_lacking(threads, usable | ~in_runs),
         parts={part: values[usable] for part, values in parts.items()},
         methods=dict.fromkeys(parts, KERNEL_SCHED),
-        reasons={IDLE: RULE if program else _OUTSIDE, BLOCKED: "blocked calls are separated by capture waits only"},
+        reasons={IDLE: RULE if program else _OUTSIDE, BLOCKED: JOINED if probe else _ONLY_WAITS},
     )
 
 

@@ -49,6 +49,7 @@ from tracekit.analysis.metrics.ledger.parts import (
     Ledger,
     find_lacking,
     fit_into,
+    join_blocked,
     share_out,
 )
 from tracekit.analysis.metrics.lifetimes import have_lifetimes
@@ -59,8 +60,9 @@ from tracekit.analysis.metrics.recorded_intervals import RecordedWaits
 CUT_ORDER = (IO, POLL, CHILD, SLEEP, IDLE, LOCK, GIL)
 OUTSIDE_TASKS = "idle: outside tasks, but for GIL waits"
 _AT_MOST = "at most: some of it may lie inside waits or outside tasks"
+JOINED = "waits and idleness: not separated, as functions are not known"
 _COUNTED = "schedstat"
-_METHODS_OF_WAITS = dict.fromkeys((*WAIT_PARTS, ON_CPU, IDLE, UNATTRIBUTED, WALL), WAITS_PROBE) | {
+_METHODS_OF_WAITS = dict.fromkeys((*WAIT_PARTS, ON_CPU, BLOCKED, IDLE, UNATTRIBUTED, WALL), WAITS_PROBE) | {
     RUN_QUEUE: f"{WAITS_PROBE}, schedstat",
     STEAL: f"{WAITS_PROBE}, /proc/stat",
 }
@@ -82,9 +84,9 @@ class LedgerInput(NamedTuple):
     steal: Ints
 
 
-def build_from_waits(given: LedgerInput, runs: frozenset[str], *, probe: bool) -> Ledger:
+def build_from_waits(given: LedgerInput, runs: frozenset[str], *, probe: bool, functions: bool) -> Ledger:
     """The ledger of these runs: of each thread whose lifetime and CPU time are known. `probe`: their waits were
-    recorded.
+    recorded; `functions`: and the functions of programs.
     """
     threads, timeline, time = given.recorded.threads, given.recorded.timeline, given.time
     amounts, gil_outside = sum_ledger_waits(given, given.waits)
@@ -110,6 +112,8 @@ def build_from_waits(given: LedgerInput, runs: frozenset[str], *, probe: bool) -
     program = bool(threads.loc[usable, "program"].any())
     if not probe:
         parts = {part: values for part, values in parts.items() if part not in (*WAIT_PARTS, IDLE)}
+    elif not functions:
+        parts = join_blocked(parts)
     return Ledger(
         runs=runs,
         threads=threads[usable],
@@ -120,7 +124,9 @@ def build_from_waits(given: LedgerInput, runs: frozenset[str], *, probe: bool) -
         reasons={
             IDLE: RULE if program else OUTSIDE_TASKS,
             RUN_QUEUE: _AT_MOST,
-            BLOCKED: "GIL wait, I/O, locks, sleep, idleness or steal: not separated without capture waits",
+            BLOCKED: JOINED
+            if probe
+            else "GIL wait, I/O, locks, sleep, idleness or steal: not separated without capture waits",
         },
     )
 

@@ -79,7 +79,7 @@ IDLE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "socketserver.py": ("BaseServer.serve_forever", "BaseServer.handle_request", "TCPServer.get_request"),
     "subprocess.py": ("Popen.wait", "Popen._wait", "Popen._try_wait", "Popen.communicate", "Popen._communicate"),
 }
-"""End of the file's path -> qualified names of the functions in which a wait is idle, of CPython 3.9 to 3.14."""
+"""End of the file's path -> qualified names of the functions in which a wait is idle, of CPython 3.9 to 3.15."""
 
 RULE = "idle: waits in queues, joins, executors, events and event loops of the standard library, by function"
 """The remark in a row of the metrics table."""

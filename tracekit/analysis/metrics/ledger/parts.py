@@ -40,6 +40,8 @@ PART_OF_KIND = {
     "child-wait": CHILD,
 }
 """Kind of a wait -> the part that it belongs to."""
+BY_FUNCTION = (LOCK, IO, POLL, SLEEP, CHILD, IDLE)
+"""The parts that the functions of a program's waits tell apart. Where these could not be read, BLOCKED has them all."""
 
 _LACKS = unavailable("the life or the CPU time of a worker thread is not known")
 
@@ -84,6 +86,12 @@ def find_lacking(threads: pd.DataFrame, usable: Bools) -> frozenset[Place]:
     missing = threads[~usable & threads["counts"].to_numpy(bool) & ~threads["program"].to_numpy(bool)]
     pairs = list(zip(missing["run_id"].tolist(), missing["pid"].tolist(), strict=True))
     return frozenset(pairs) | frozenset((run_id,) for run_id, _ in pairs)
+
+
+def join_blocked(parts: dict[str, Ints]) -> dict[str, Ints]:
+    """The parts with those of BY_FUNCTION as one, BLOCKED."""
+    joined = sum((parts[part] for part in BY_FUNCTION), start=np.zeros(len(parts[IDLE]), np.int64))
+    return {part: values for part, values in parts.items() if part not in BY_FUNCTION} | {BLOCKED: joined}
 
 
 def share_out(rests: Ints, budgets: Ints, groups: Ints) -> Ints:

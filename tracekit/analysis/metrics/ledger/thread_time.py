@@ -37,6 +37,7 @@ from tracekit.analysis.metrics.metric import EVERYWHERE, LINUX, Metric
 from tracekit.analysis.metrics.rows import rows_of_methods
 from tracekit.analysis.metrics.thread_sums import join_methods
 
+_NO_FUNCTIONS = "not separated here: the functions of its Python could not be read"
 _NO_THREAD = unavailable("no worker thread was recorded")
 _UNAVAILABLE = {
     ledger_parts.BLOCKED: unavailable("nothing is left of it: its parts are known"),
@@ -54,6 +55,12 @@ def compute(part: str, analysis: Analysis) -> pd.DataFrame:
         (run["run_id"],): _UNAVAILABLE.get(part, _NOT_RECORDED)
         for run in analysis.usable_runs
         if (run["run_id"],) in whole and (run["run_id"],) not in found
+    }
+    unread = analysis.without_functions if part in ledger_parts.BY_FUNCTION else {}
+    lacking |= {
+        place: unavailable(f"{_NO_FUNCTIONS}: {unread[place[0]]}")
+        for place in whole
+        if place[0] in unread and place not in found
     }
     return rows_of_methods(analysis, part, "ns", join_methods(found, lacking), pool=pooled_mean, missing=_NO_THREAD)
 

@@ -14,7 +14,6 @@ from tracekit.analysis.report.sections.contention_attribution import (
 )
 from tracekit.analysis.report.sections.wait_sites import sites_csv, sites_of, sites_table
 from tracekit.analysis.report.views import Download, FigureGroup, FigureView, Section
-from tracekit.analysis.tables import Tables
 
 COLLAPSED = "wait.collapsed.txt"
 
@@ -24,7 +23,7 @@ def run_sections(analysis: Analysis, run_id: str, names: Names, what: str, first
 
     `what` stands in the figures; `first`, if any, is the first sentence of each section.
     """
-    sections = (_attribution(analysis, run_id, names, what, first), _sites(analysis.tables, run_id, first))
+    sections = (_attribution(analysis, run_id, names, what, first), _sites(analysis, run_id, first))
     return [section for section in sections if section is not None]
 
 
@@ -36,7 +35,7 @@ def _attribution(analysis: Analysis, run_id: str, names: Names, what: str, first
     drawn += [] if flames is None else [flames]
     if not drawn:
         return None
-    leading = () if view is None else attribution_sentences(view)
+    leading = (*_without_functions(analysis, run_id), *(() if view is None else attribution_sentences(view)))
     downloads = []
     if stacks:
         about = "the waits as collapsed stacks in microseconds, for flamegraph.pl or speedscope"
@@ -55,15 +54,29 @@ def _attribution(analysis: Analysis, run_id: str, names: Names, what: str, first
     )
 
 
-def _sites(tables: Tables, run_id: str, first: str) -> Section | None:
-    found = sites_of(tables, run_id)
+def _without_functions(analysis: Analysis, run_id: str) -> tuple[str, ...]:
+    """Why functions are not known, as a sentence; none where they are."""
+    reason = analysis.without_functions.get(run_id)
+    return (
+        ()
+        if reason is None
+        else (f"The functions of the threads are not known: Python's could not be read, {reason}.",)
+    )
+
+
+def _sites(analysis: Analysis, run_id: str, first: str) -> Section | None:
+    found = sites_of(analysis.tables, run_id)
     table = sites_table(found)
+    leading = _without_functions(analysis, run_id)
+    if leading and not any(site.function for site in found):
+        return Section(slug="sites", title="Wait sites", sentences=leading, lead=1)
     if table is None:
         return None
     return Section(
         slug="sites",
         title="Wait sites",
-        sentences=(first,) if first else (),
+        sentences=(*([first] if first else []), *leading),
+        lead=len(leading),
         tables=(table,),
         downloads=(Download(name="wait-sites.csv", about="every wait site", content=sites_csv(found)),),
     )

@@ -45,9 +45,9 @@ def _round(work: Work, part: Round) -> list[Any]:
         joined = now_ns()
         work.writer.write_span("shutdown", requested, joined)
     work.writer.write_submits(submits)
+    item = part.items[0][0] if work.worker_per_item and len(part.items) == 1 else None
     # A pool starts its threads one after another, so the k-th request is the k-th tid: Linux gives rising ids, and a
     # wrapped counter would at worst swap the stamps of two workers.
-    own = work.worker_per_item and len(part.items) == 1
     for requested, (started, tid) in zip(requests, sorted(starts, key=lambda start: start[1])):
         worker = work.writer.number_worker()
         work.writer.write(
@@ -62,18 +62,8 @@ def _round(work: Work, part: Round) -> list[Any]:
                 cpu_ns=cpu.get(tid),
             )
         )
-        work.writer.write(
-            StartRecord(
-                worker=worker,
-                pid=work.writer.pid,
-                tid=tid,
-                requested_ns=requested,
-                returned_ns=None,
-                item=part.items[0][0] if own else None,
-                result_ns=had_ns if own else None,
-                joined_ns=joined if own else None,
-            )
-        )
+        own = {} if item is None else {"item": item, "result_ns": had_ns, "joined_ns": joined}
+        work.writer.write(StartRecord(worker=worker, pid=work.writer.pid, tid=tid, requested_ns=requested, **own))
     if work.window_ends(part, joined=True):
         work.writer.end_window()
     if work.warmup:

@@ -115,6 +115,8 @@ COLD static ssize_t end_direct_call(ssize_t result, int fd, enum waits_kind kind
 
 __attribute__((noinline)) static ssize_t time_read(int fd, void *buffer, size_t length)
 {
+    if (UNLIKELY(atomic_load_explicit(&python.functions, relaxed) == FUNCTIONS_UNCHECKED))
+        check_in_read();
     TIME_CALL(KIND_IO_READ, fd, ssize_t, DIRECT(read, fd, buffer, length));
 }
 

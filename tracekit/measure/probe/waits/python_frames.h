@@ -1,98 +1,8 @@
 /* The Python in this process and the function that the calling thread is in.
  *
- * In: libpython's symbols, offsets.h. Out: find_site(), the id of the function, whose name, file and line are written
- * as a text when it is met for the first time. Nothing of Python is called that needs the GIL.
+ * In: libpython's symbols, layout.h, check_functions.h. Out: find_site(), the id of the function, whose name, file and
+ * line are written as a text when it is met for the first time. Nothing of Python is called that needs the GIL.
  */
-#include "offsets.h"
-
-/* Where this Python keeps what is read. 3.13 and newer publish it in a table at the start of _PyRuntime; before, these
- * are constants of each minor version, on 64 bit. */
-struct layout {
-    unsigned version;      /* major << 8 | minor */
-    unsigned thread_frame; /* of the frame in the thread state; in 3.11 and 3.12 of the cframe */
-    int cframe_frame;      /* of the frame in the cframe, -1: the thread state has the frame itself */
-    unsigned frame_code, frame_previous;
-    unsigned code_filename, code_name, code_firstlineno;
-    unsigned object_type;
-    unsigned string_length, string_state;
-    unsigned ascii_size, compact_size; /* of a string's head: the characters follow */
-    unsigned kind_shift;               /* of the bits kind:3 compact:1 ascii:1 in the string's state */
-};
-
-#define FIELD(field, value, expression) .field = value,
-#define LAYOUT(major, minor) {.version = major << 8 | minor, OFFSETS_##major##_##minor(FIELD).kind_shift = 2},
-static const struct layout LAYOUTS[] = {CONSTANT_VERSIONS(LAYOUT)};
-
-/* Places in the table of _PyRuntime, in words. It begins with a cookie, the version and free_threaded. */
-struct table {
-    unsigned version;
-    unsigned thread_frame, frame_code, frame_previous, code_filename, code_name, code_firstlineno;
-    unsigned object_type, string_length, string_state, ascii_size;
-};
-#define TABLE(major, minor) {.version = major << 8 | minor, OFFSETS_##major##_##minor(FIELD)},
-static const struct table TABLES[] = {TABLE_VERSIONS(TABLE)};
-
-static struct python {
-    _Atomic bool known;  /* a Python is loaded: addresses below are its */
-    bool sites;          /* and its layout is known */
-    uint32_t version;    /* PY_VERSION_HEX without the level */
-    uintptr_t low, high; /* the module that holds it */
-    void *(*this_thread)(void);
-    int (*initialized)(void);
-    const void *code_type;
-    struct layout at;
-} python;
-
-static int find_module(struct dl_phdr_info *info, size_t size, void *wanted)
-{
-    (void)size;
-    uintptr_t address = *(uintptr_t *)wanted;
-    uintptr_t low = UINTPTR_MAX, high = 0;
-    for (int n = 0; n < info->dlpi_phnum; n++) {
-        if (info->dlpi_phdr[n].p_type != PT_LOAD)
-            continue;
-        uintptr_t begin = info->dlpi_addr + info->dlpi_phdr[n].p_vaddr;
-        uintptr_t end = begin + info->dlpi_phdr[n].p_memsz;
-        low = begin < low ? begin : low;
-        high = end > high ? end : high;
-    }
-    if (address < low || address >= high)
-        return 0;
-    python.low = low;
-    python.high = high;
-    return 1;
-}
-
-static bool read_layout_table(unsigned version, const uint64_t *table)
-{
-    if (table == NULL || memcmp(table, "xdebugpy", 8) != 0 || table[1] >> 16 != version)
-        return false;
-    for (size_t n = 0; n < LENGTH(TABLES); n++) {
-        const struct table *row = &TABLES[n];
-        if (row->version != version)
-            continue;
-        unsigned ascii_size = (unsigned)table[row->ascii_size];
-        python.at = (struct layout){
-            .version = version,
-            .thread_frame = (unsigned)table[row->thread_frame],
-            .cframe_frame = -1,
-            .frame_code = (unsigned)table[row->frame_code],
-            .frame_previous = (unsigned)table[row->frame_previous],
-            .code_filename = (unsigned)table[row->code_filename],
-            .code_name = (unsigned)table[row->code_name],
-            .code_firstlineno = (unsigned)table[row->code_firstlineno],
-            .object_type = (unsigned)table[row->object_type],
-            .string_length = (unsigned)table[row->string_length],
-            .string_state = (unsigned)table[row->string_state],
-            .ascii_size = ascii_size,
-            .compact_size = ascii_size + 2 * sizeof(void *), /* utf8_length and utf8 */
-            /* Without a GIL `interned` is a byte of its own from 3.14 on. */
-            .kind_shift = table[2] && version >= 0x30E ? 8 : 2,
-        };
-        return true;
-    }
-    return false;
-}
 
 /* Look for a Python in this process: in the constructor, and again when a program loads one later. */
 COLD static void find_python(void)
@@ -113,20 +23,20 @@ COLD static void find_python(void)
         return;
     unsigned major = (unsigned)read_number(text, &text);
     unsigned minor = *text == '.' ? (unsigned)read_number(text + 1, &text) : 0;
-    unsigned micro = *text == '.' ? (unsigned)read_number(text + 1, NULL) : 0;
+    unsigned micro = *text == '.' ? (unsigned)read_number(text + 1, &text) : 0;
+    /* "3.15.0rc1 (...)": what PY_VERSION_HEX ends with. */
+    unsigned level = *text == 'a' ? 0xA0 : *text == 'b' ? 0xB0 : *text == 'r' ? 0xC0 : 0xF0;
+    if (level != 0xF0)
+        level |= (unsigned)read_number(text + (level == 0xC0 ? 2 : 1), NULL) & 0xF;
     unsigned version = major << 8 | minor;
     python.this_thread = this_thread;
     python.initialized = initialized;
     python.code_type = code_type;
-    for (size_t n = 0; n < LENGTH(LAYOUTS) && sizeof(void *) == 8; n++) {
-        if (LAYOUTS[n].version == version) {
-            python.at = LAYOUTS[n];
-            python.sites = true;
-        }
-    }
-    if (sizeof(void *) == 8 && version >= 0x30D)
-        python.sites = read_layout_table(version, dlsym(RTLD_DEFAULT, "_PyRuntime"));
-    python.version = major << 24 | minor << 16 | (micro & 0xFF) << 8;
+    enum waits_functions functions = find_layout(version);
+    if (functions == FUNCTIONS_UNCHECKED)
+        functions = check_code_members();
+    atomic_store_explicit(&python.functions, functions, relaxed);
+    python.version = major << 24 | minor << 16 | (micro & 0xFF) << 8 | level;
     atomic_store_explicit(&python.known, true, memory_order_release);
 }
 
@@ -138,48 +48,7 @@ static inline bool is_python_known(void)
 static void write_python(struct waits_header *header)
 {
     header->python = is_python_known() ? python.version : 0;
-    header->sites = is_python_known() && python.sites;
-}
-
-static inline const char *read_pointer(const char *base, unsigned offset)
-{
-    const char *found;
-    memcpy(&found, base + offset, sizeof found);
-    return found;
-}
-
-struct string {
-    const unsigned char *bytes;
-    size_t length; /* characters */
-    unsigned width;
-};
-
-static bool read_string(const char *object, struct string *string)
-{
-    if (object == NULL)
-        return false;
-    uint32_t state;
-    memcpy(&state, object + python.at.string_state, sizeof state);
-    state >>= python.at.kind_shift;
-    unsigned width = state & 7u;
-    bool compact = state >> 3 & 1u, ascii = state >> 4 & 1u;
-    if (!compact || (width != 1 && width != 2 && width != 4))
-        return false;
-    ssize_t length;
-    memcpy(&length, object + python.at.string_length, sizeof length);
-    if (length < 0)
-        return false;
-    string->bytes = (const unsigned char *)object + (ascii ? python.at.ascii_size : python.at.compact_size);
-    string->length = (size_t)length;
-    string->width = width;
-    return true;
-}
-
-static uint32_t read_character(const struct string *string, size_t at)
-{
-    uint32_t c = 0;
-    memcpy(&c, string->bytes + at * string->width, string->width);
-    return c;
+    header->functions = is_python_known() ? atomic_load_explicit(&python.functions, relaxed) : FUNCTIONS_NONE;
 }
 
 static size_t count_utf8_bytes(uint32_t c)
@@ -271,7 +140,7 @@ HOT static uint32_t find_site(struct waits_header *header)
     if (thread == NULL)
         return 0;
     self.python = true;
-    if (!python.sites)
+    if (UNLIKELY(atomic_load_explicit(&python.functions, relaxed) != FUNCTIONS_READ) && !check_functions(header, thread, false))
         return 0;
     const char *frame = read_pointer(thread, python.at.thread_frame);
     if (frame != NULL && python.at.cframe_frame >= 0)
@@ -299,4 +168,20 @@ HOT static uint32_t find_site(struct waits_header *header)
         return id;
     }
     return 0;
+}
+
+/* The first thread reads a file while Python is being loaded: a time at which its function is known. */
+COLD static void check_in_read(void)
+{
+    static bool was_initialized;
+    struct waits_header *header = recording();
+    if (header == NULL || self.tid != (uint32_t)own_pid)
+        return;
+    bool initialized = python.initialized();
+    was_initialized |= initialized;
+    if (was_initialized && !initialized)
+        return;
+    const char *thread = python.this_thread();
+    if (thread != NULL)
+        check_functions(header, thread, true);
 }

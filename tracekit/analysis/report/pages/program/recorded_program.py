@@ -212,12 +212,13 @@ def _part(ledger: LedgerRows | None, part: str, notes: Footnotes) -> TableField:
     if ledger is None:
         return TableField(main="n/a", mark=notes.mark("no Python thread with a known lifetime"))
     if part not in ledger.parts:
-        return TableField(main="n/a", mark=notes.mark(f"{NAMES[part]} is not recorded by {ledger.method}"))
+        reason = ledger.lacking.get(part) or f"not recorded by {ledger.method}"
+        return TableField(main="n/a", mark=notes.mark(f"{NAMES[part]} is {reason}"))
     return TableField(main=format_ns(ledger.parts[part]), sub=percent(ledger.share(part)))
 
 
 def _other(ledger: LedgerRows | None, notes: Footnotes) -> TableField:
-    if ledger is None:
+    if ledger is None or not any(part in ledger.parts for part in WAITS):
         return _part(ledger, ledger_parts.LOCK, notes)
     known = {part: ledger.parts[part] for part in WAITS if ledger.parts.get(part, 0) > 0}
     if not known:

@@ -210,7 +210,7 @@ def _reseal(manifest_path: Path, name: str) -> None:
 
 def ask(store: Store, words: Sequence[str], out: Path) -> Answer:
     """Give the suite in `store` to a command, in this process: its time and its memory are limited."""
-    (suite,) = store.root.iterdir()
+    (suite,) = (path for path in store.root.iterdir() if path.is_dir())
     argv = [word.format(id=suite.name, out=out) for word in words] + ["--store", str(store.root)]
     stdout, stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     served: list[str] = []

@@ -197,17 +197,31 @@ def write_report(tables: Tables, folder: Path) -> ReportFiles:
     return write(tables, folder / str(tables.suite["suite_id"]))
 
 
-def explain(folder: SuiteFolder, topic: str) -> Explanation:
+Warn = Callable[[str], None]
+"""Gets each doubt about a suite that what was asked for does not show itself."""
+
+_LOSSES = ("run-failed", "runs-missing", "suite-unsealed")
+"""Notices that say that the numbers stand on less than was planned, or perhaps not on what was measured."""
+
+
+def _warn_of_losses(tables: Tables, warn: Warn) -> None:
+    for text in tables.notices.loc[tables.notices["code"].isin(_LOSSES), "text"]:
+        warn(text)
+
+
+def explain(folder: SuiteFolder, topic: str, warn: Warn = lambda _text: None) -> Explanation:
     """What follows from the suite about one of report.pages.comparison.what_if.TOPICS.
 
     Raises UsageError for another topic, NothingToDo where the suite has no numbers about it, and as `analyse`.
     """
     from tracekit.analysis.report.pages.comparison.explanation import explain as explained  # noqa: PLC0415 - matplotlib takes half a second
 
-    return explained(analyse(folder), topic)
+    tables = analyse(folder)
+    _warn_of_losses(tables, warn)
+    return explained(tables, topic)
 
 
-def export(folder: SuiteFolder, table: str, file_format: str) -> bytes:
+def export(folder: SuiteFolder, table: str, file_format: str, warn: Warn = lambda _text: None) -> bytes:
     """One table of a suite as csv, json (a list of row objects, missing as null) or parquet.
 
     Raises UsageError for an unknown table or format, NothingToDo for a table without rows, and as `analyse`.
@@ -216,6 +230,7 @@ def export(folder: SuiteFolder, table: str, file_format: str) -> bytes:
         raise UsageError(f"unknown table {table!r}: known are {', '.join(COLUMNS)}", "tracekit export latest metrics")
     needs_traces = table == "slices"
     tables = load_suite(folder, traces=True) if needs_traces else analyse(folder)
+    _warn_of_losses(tables, warn)
     frame = tables.table(table)
     if frame.empty:
         raise NothingToDo(f"table {table} of {folder.suite_id} has no rows", f"tracekit report {folder.suite_id}")

@@ -247,6 +247,10 @@ class SuiteFolder:
             check_file(self.root, _SUITE, sealed.get(_SUITE))
         return facts
 
+    def list_missing(self) -> list[str]:
+        """The planned runs that have no folder. Raises BundleCorrupt or BundleTooNew."""
+        return [name for name in self.facts()["runs"] if not is_there(self.root / name)]
+
     def sealed(self) -> dict[str, Any] | None:
         """The files that the suite's manifest seals; None while the suite is measured, and for suites of before it was
         written. Raises BundleCorrupt or BundleTooNew."""

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import click
 
 import tracekit
-from tracekit.core.errors import TracekitError
+from tracekit.core.errors import OutputUnwritable, TracekitError
 
 INTERRUPTED = 130
 _TERMINATED = 143
@@ -80,12 +80,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        code: Any = cli.main(args=None if argv is None else list(argv), prog_name="tracekit", standalone_mode=False)
+        code = _invoke(argv)
+    except OSError as error:
+        if not _is_of_stdout(error):
+            raise
+        if isinstance(error, BrokenPipeError):
+            sys.exit(0)  # as below
+        fail(f"cannot write to stdout: {error.strerror}", "df -h", OutputUnwritable.exit_code)
     except TracekitError as error:
         fail(str(error), error.hint, error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        sys.exit(2)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "tracekit"
@@ -105,11 +108,51 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _invoke(argv: Sequence[str] | None) -> Any:
+    """Run the command, and write what stdout has kept: at Python's exit nobody could say why that failed."""
+    try:
+        code = cli.main(args=None if argv is None else list(argv), prog_name="tracekit", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 2
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+    return code
+
+
+def _is_of_stdout(error: OSError) -> bool:
+    """Whether the error is stdout's, which then fails again. It is redirected to /dev/null, or Python would write what
+    stdout has kept at exit, fail a third time, and end with 120."""
+    if error.filename is not None or sys.stdout is None:
+        return False
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        _redirect_to_nowhere(sys.stdout)
+        return True
+    except ValueError:
+        return False
+    return False
+
+
+def _redirect_to_nowhere(stream: Any) -> None:
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 def fail(message: str, hint: str, code: int) -> NoReturn:
     """Print an error as two lines on stderr, and exit."""
     write_stderr(f"{click.style('error:', fg='red', bold=True)} {message}")
     write_stderr(f"  try: {hint}")
     sys.exit(code)
+
+
+def write_warning(text: str) -> None:
+    """Print on stderr what makes the result on stdout doubtful."""
+    write_stderr(f"{click.style('warning:', fg='yellow', bold=True)} {text}")
 
 
 def write_stderr(line: str) -> None:
@@ -125,10 +168,7 @@ def write_stderr(line: str) -> None:
     except ValueError:
         return  # it was closed
     except OSError:
-        with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stderr.fileno())
-            os.close(nowhere)
+        _redirect_to_nowhere(sys.stderr)
 
 
 def use_colour(stream: Any) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from tracekit.cli import write_warning
 from tracekit.cli.options import complete_suites, get_store, store_option
 
 TOPICS = ("break-even", "prediction", "start-methods")
@@ -35,7 +36,7 @@ def explain(ctx: click.Context, /, topic: str, suite: str, as_json: bool, store:
     from tracekit import api
     from tracekit.analysis.report.render.terminal import filled, table_text
 
-    told = api.explain(get_store(ctx).suite(suite), topic)
+    told = api.explain(get_store(ctx).suite(suite), topic, warn=write_warning)
     if as_json:
         document = {"format": 1, "topic": topic, "title": told.title, "sentences": told.sentences, "how": told.how}
         click.echo(json.dumps({**document, "table": asdict(told.table), "metrics": told.metrics}, indent=1))

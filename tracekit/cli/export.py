@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tracekit.cli import write_warning
 from tracekit.cli.options import complete_suites, get_store, store_option
 
 _FORMATS = ("csv", "json", "parquet")
@@ -48,7 +49,7 @@ def export(
         raise UsageError(
             "parquet is binary and stdout is a terminal", f"tracekit export {suite} {table} --format parquet -o FILE"
         )
-    data = api.export(get_store(ctx).suite(suite), table, file_format)
+    data = api.export(get_store(ctx).suite(suite), table, file_format, warn=write_warning)
     if output is None:
         sys.stdout.buffer.write(data)
         return

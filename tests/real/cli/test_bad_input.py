@@ -215,6 +215,31 @@ def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize(
+    "words",
+    [("list", "workloads"), ("list", "models", "--json"), ("--help",), ("run",), ("run", "matmul", "--dry-run")],
+)
+def test_a_stdout_that_takes_nothing(
+    tracekit: Tracekit, tmp_path: Path, words: tuple[str, ...], buffered: bool
+) -> None:
+    """A full disk behind `>`: it was a traceback and 1, or Python's own words at exit and 120."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tracekit", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "" if buffered else "1"},
+        )
+    assert done.returncode == 4
+    error, remedy = done.stderr.splitlines()
+    assert error == "error: cannot write to stdout: No space left on device"
+    assert remedy == "  try: df -h"
+
+
 def test_a_file_name_is_met_with_the_way_to_run_it(tracekit: Tracekit) -> None:
     said = tracekit("run", "mine.py")
     assert_two_lines(said, 2, "unknown workload 'mine.py'")

@@ -10,7 +10,6 @@ from tracekit.analysis.load.manifest import read_spec
 from tracekit.analysis.load.parse import Count, Struct, convert, default
 from tracekit.analysis.load.run import add_run
 from tracekit.analysis.tables import COLUMNS, Tables, check
-from tracekit.bundle.files import is_there
 from tracekit.bundle.spec import parameters_text
 from tracekit.bundle.store import Bundle, SuiteFolder
 from tracekit.core.errors import BundleUnfinished
@@ -102,7 +101,7 @@ def _add_missing(folder: SuiteFolder, facts: _SuiteFile, columns: Columns) -> No
         path = str(folder.manifest_path)
         gone = notice("suite-unsealed", suite_id=folder.suite_id, status=facts.status, path=path)
         columns.add_notice(gone)
-    missing = [name for name in facts.runs if not is_there(folder.root / name)]
+    missing = folder.list_missing()
     if not missing:
         return
     if any(name.startswith(f"{run}/") for run in missing for name in sealed or ()):

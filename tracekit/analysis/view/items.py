@@ -83,6 +83,8 @@ def find_traces(
 
 
 def _traced(folder: SuiteFolder, announce: Callable[[str], None]) -> Iterator[tuple[Bundle, RunSpec]]:
+    for name in folder.list_missing():
+        announce(f"left out: run {name} is missing")
     for bundle in folder.bundles():
         try:
             spec = read_spec(bundle)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tracekit.bundle.stream_schema import *  # noqa: F403 - its classes, under the same names
 else:
 
-    class StreamRecord:
+    class WrittenRecord:
         """The keys of one record, `kind` first, as its own dict."""
 
         def __init__(self, kind, values):
@@ -20,7 +20,7 @@ else:
     def __getattr__(name):
         if not name.endswith("Record"):
             raise AttributeError(name)
-        return lambda **values: StreamRecord(name[: -len("Record")].lower(), values)
+        return lambda **values: WrittenRecord(name[: -len("Record")].lower(), values)
 
 
 def stream_name(process: int | str) -> str:

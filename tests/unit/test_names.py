@@ -1,0 +1,22 @@
+"""Names in the source: one name, one thing."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """Also private ones and those inside functions: a reader searches for a name and must find one definition."""
+    counted = Counter(
+        node.name
+        for folder in ("tracekit", "workloads")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name: count for name, count in counted.items() if count > 1} == {}
+    assert len(counted) > 100

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from tracekit.bundle.stream_records import DIMENSIONS
+
 TYPE_CHECKING = False  # see tracekit/core/registry.py
 if TYPE_CHECKING:
     from typing import Any, Union
@@ -115,7 +117,7 @@ class Observation:
     what         the name of one of the workload's Observables
     value        the number; None where the observation is a text
     text         the text, an error message for instance; empty where it is a number
-    dimensions   `start_method`, `size` and the others of tracekit.bundle.stream_schema.DIMENSIONS, those that matter
+    dimensions   `start_method`, `size` and the others of tracekit.bundle.stream_records.DIMENSIONS, those that matter
 
     Raises ValueError when it is neither a finite number nor a text.
     """
@@ -242,13 +244,28 @@ class Workload:
             yield list(self.make_items(self.sizes[size], seed, **values, **further))
 
     def observed(self, results: Sequence[Any]) -> list[tuple[Observation, str]]:
-        """Every observation with its unit. Raises ValueError for one that is not declared, or by other dimensions."""
+        """Every observation with its unit.
+
+        Raises ValueError for one that is not declared, by dimensions that are not declared or do not exist, or that is
+        there twice: only one of them could be reported.
+        """
         found = () if self.observe is None else self.observe(results)
         declared = {item.what: item for item in self.observables}
+        given = set()
         for item in found:
             if item.what not in declared:
                 raise ValueError(f"{self.name} observed {item.what}, which it does not declare")
             others = sorted(set(item.dimensions) - set(declared[item.what].dimensions))
             if others:
                 raise ValueError(f"{self.name} observed {item.what} by {', '.join(others)}, which it does not declare")
+            unknown = sorted(set(item.dimensions) - set(DIMENSIONS))
+            if unknown:
+                known = ", ".join(DIMENSIONS)
+                raise ValueError(
+                    f"{self.name} observed {item.what} by {', '.join(unknown)}: the dimensions are {known}"
+                )
+            place = (item.what, *(item.dimensions.get(name) for name in DIMENSIONS))
+            if place in given:
+                raise ValueError(f"{self.name} observed {item.what} twice by the same dimensions")
+            given.add(place)
         return [(item, declared[item.what].unit) for item in found]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tracekit.analysis.report.pages import COMPARISON, load_page
-from tracekit.bundle.stream_schema import DIMENSIONS
+from tracekit.bundle.stream_records import DIMENSIONS
 from tracekit.measure.planning.workload_registry import WORKLOADS
 from tracekit.workload import Observable, Observation, Parameter, Workload
 
@@ -135,6 +135,19 @@ def test_observations_come_with_the_units_of_their_observables() -> None:
 def test_what_was_not_declared_is_no_observation(found: Observation) -> None:
     with pytest.raises(ValueError, match=r"made observed .*, which it does not declare"):
         observing(Observation("lost", 1), found).observed([])
+
+
+def test_what_cannot_be_told_apart_in_the_tables_is_refused() -> None:
+    """A dimension that there is not was dropped, and of two equal places the last one won."""
+    twice = observing(Observation("lost", 1), Observation("lost", 2))
+    with pytest.raises(ValueError, match="observed lost twice by the same dimensions"):
+        twice.observed([])
+    unknown = made(
+        observe=lambda results: [Observation("late", 1, length=1), Observation("late", 2, length=2)],
+        observables=(Observable("late", "ns", "how late", ("length",)),),
+    )
+    with pytest.raises(ValueError, match="observed late by length: the dimensions are pool, "):
+        unknown.observed([])
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, ""), (1e999, ""), (float("nan"), ""), (1, "and a text")])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tracekit.bundle.stream_schema import DIMENSIONS
+from tracekit.bundle.stream_records import DIMENSIONS
 from tracekit.core.errors import MeasurementError
 
 _CELL = {

@@ -6,6 +6,9 @@ each of them is a function that keeps what it is given. Every worker imports thi
 
 from __future__ import annotations
 
+DIMENSIONS = ("pool", "start_method", "phase", "channel", "size", "case")
+"""The keys by which observations of one name are told apart. `size` is an integer, all others are text."""
+
 TYPE_CHECKING = False  # see tracekit/core/registry.py
 if TYPE_CHECKING:
     from tracekit.bundle.stream_schema import *  # noqa: F403 - its classes, under the same names

@@ -206,10 +206,6 @@ class ObservationRecord(StreamRecord):
     """anything else that it depends on: the fault `sigkill`, the limit `nofile`"""
 
 
-DIMENSIONS = ("pool", "start_method", "phase", "channel", "size", "case")
-"""The keys by which observations of one name are told apart. `size` is an integer, all others are text."""
-
-
 class ResultRecord(StreamRecord):
     """The result of the run; main process only."""
 

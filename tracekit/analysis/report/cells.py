@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from tracekit.analysis.metrics.methods import rank
 from tracekit.bundle.names import PROGRAM, RAW, UNTRACED
-from tracekit.bundle.stream_schema import DIMENSIONS
+from tracekit.bundle.stream_records import DIMENSIONS
 
 FAMILIES = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
 """Reading order of the model families, which share a colour each; other families follow by name."""

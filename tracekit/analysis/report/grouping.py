@@ -20,7 +20,7 @@ from tracekit.analysis.report.cells import (
 )
 from tracekit.analysis.tables import CELL, Tables, records
 from tracekit.bundle.names import PROGRAM, UNTRACED, is_light
-from tracekit.bundle.stream_schema import DIMENSIONS
+from tracekit.bundle.stream_records import DIMENSIONS
 
 _SINGLE = "gil_wait_ns"
 """The metric of which the rows of single runs are kept, for the method comparison."""

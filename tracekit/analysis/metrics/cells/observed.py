@@ -16,7 +16,7 @@ from tracekit.analysis.metrics.estimate import Estimate, measured, pooled_median
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import NOT_RECORDED, MetricRows
 from tracekit.analysis.tables import from_rows
-from tracekit.bundle.stream_schema import DIMENSIONS
+from tracekit.bundle.stream_records import DIMENSIONS
 
 _METHOD = "workload"
 

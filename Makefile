@@ -27,7 +27,7 @@ unexport PYTHONHOME
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel pythons offsets bench fuzz accuracy predictions golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel pythons offsets bench cases fuzz accuracy predictions golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -90,6 +90,9 @@ offsets: setup-dev ## write where CPython keeps what the wait probe reads, from 
 
 bench: setup-dev ## measure tracekit's own costs
 	@$(VENV_PYTHON) tests/bench/run.py $(ARGS)
+
+cases: setup-dev ## run the programs of tests/cases and check tracekit's answers [ARGS: names of cases]
+	@$(VENV_PYTHON) -m tests.check_cases $(ARGS)
 
 fuzz: setup-dev ## damage the files of a suite in every known way, and check what the commands do [CASES SEED]
 	@$(VENV_PYTHON) -m tests.fuzz.damaged_suite --cases $(or $(CASES),300) --seed $(or $(SEED),1)

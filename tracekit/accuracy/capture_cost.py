@@ -21,7 +21,8 @@ from pathlib import Path
 
 from tracekit.accuracy.comparison import COSTS, ComparedRun, Comparison
 from tracekit.accuracy.paired_runs import PairedWork, RunCost, make_pairs
-from tracekit.analysis.metrics import bootstrap
+from tracekit.analysis.statistics import bootstrap
+from tracekit.analysis.statistics.intervals import LEAST
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.capture import Provision, load_capture
 from tracekit.measure.planning.workload_registry import WORKLOADS
@@ -91,7 +92,7 @@ def measure_cost(
         extra = load_capture(subject.capture).preflight(interpreter, Provision())
     except CaptureUnavailable as error:
         return [place.mark_unavailable("effect", str(error), subject.capture)]
-    batch = pairs if subject.most <= 0.01 else max(bootstrap.LEAST, pairs // 2)
+    batch = pairs if subject.most <= 0.01 else max(LEAST, pairs // 2)
     one_cpu = replace(subject.work, one_cpu=True) if subject.at_once else subject.work
     rows: dict[str, Comparison] = {}
     for work, checks in _measured_together(subject.work, one_cpu):
@@ -142,7 +143,7 @@ def judge_pairs(place: ComparedRun, check: str, subject: Subject, pairs: Sequenc
     is, too, or the interval is at most twice as wide as the limit is away from 1. inconclusive: all others.
     """
     ratios = [with_ / without for with_, without in pairs if with_ > 0 and without > 0]
-    if len(ratios) < bootstrap.LEAST:
+    if len(ratios) < LEAST:
         return place.mark_unavailable(check, f"{len(ratios)} pairs are too few", subject.capture)
     ratio, (lower, upper) = bootstrap.interquartile_mean(ratios), bootstrap.interquartile_interval(ratios)
     limit = 1 + subject.most

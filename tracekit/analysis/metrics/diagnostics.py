@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.metrics.cells.ceiling import NO_CONTROL, choose_control
 from tracekit.analysis.metrics.cells.cell_runs import CellRuns, is_program
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, MethodDifference, compare_methods, find_family
+from tracekit.analysis.statistics.intervals import LEAST
 from tracekit.analysis.tables import records
 from tracekit.bundle.names import SERIAL, split_capture
 from tracekit.core.notices import Notice, notice

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tracekit.analysis.metrics import bootstrap
+from tracekit.analysis.statistics import bootstrap
+from tracekit.analysis.statistics.intervals import LEAST, mean_interval
 
-NO_INTERVAL = f"n < {bootstrap.LEAST}: no interval"
+NO_INTERVAL = f"n < {LEAST}: no interval"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def pooled_median(estimates: Sequence[Estimate]) -> Estimate:
 
 def pooled_mean(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of the runs of a cell, for parts that must still add up to the whole after pooling."""
-    return _pooled(estimates, np.mean, bootstrap.mean_interval)
+    return _pooled(estimates, np.mean, mean_interval)
 
 
 def pooled_sum(estimates: Sequence[Estimate]) -> Estimate:

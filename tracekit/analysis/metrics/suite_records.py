@@ -107,6 +107,17 @@ class SuiteRecords:
         """Cells of traced runs, each of which may have an untraced twin."""
         return group_cells(run for run in self.runs if run["capture"] != UNTRACED and not is_program(run))
 
+    def walls_by_round(self, cell: CellRuns) -> dict[int, float]:
+        """Round of the suite -> how long the cell's run of it took, ns."""
+        of_runs = (
+            (self._usable_by_id[run_id]["repeat"], self._usable_by_id[run_id]["wall_ns"]) for run_id in cell.runs
+        )
+        return {repeat: float(wall) for repeat, wall in of_runs if wall}
+
+    @cached_property
+    def _usable_by_id(self) -> dict[str, TableRecord]:
+        return {run["run_id"]: run for run in self.usable_runs}
+
     def processes_of(self, run_id: str) -> dict[int, names.NamedRow]:
         """The processes of a run by pid."""
         return names.processes_of(self._tables, run_id)

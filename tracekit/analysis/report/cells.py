@@ -54,7 +54,7 @@ class Number:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """lower and upper, or None when either is missing (fewer repeats than bootstrap.LEAST)."""
+        """lower and upper, or None when either is missing (fewer repeats than LEAST)."""
         return None if self.lower is None or self.upper is None else (self.lower, self.upper)
 
 

@@ -28,7 +28,7 @@ TERMS = {
     "GIL wait": "The time for which threads were ready to run Python code and waited for the GIL.",
     "handoff latency": "From giving up the GIL until the waiting thread has it.",
     "idle": "Waiting for work, in contrast to waiting because of contention.",
-    "interval": "The 95 % bootstrap interval of the median over the repeats.",
+    "interval": "The 95 % interval over the repeats: of a median by bootstrap, of a mean or a ratio by Student's t.",
     "interval timeline": "The states of a thread as intervals that do not overlap, from which the ledger sums.",
     "involuntary context switch": "The kernel takes the CPU from a thread that could have gone on.",
     "ledger": "The time of threads divided into parts that add up to it: on-CPU, GIL wait, other waits, idle.",

@@ -78,17 +78,41 @@ def test_a_killed_worker_has_no_last_reading() -> None:
     assert one_row(maker.tables(), "cpu_ns", scope="run")["quality"] == "unavailable"
 
 
-def test_speedup_is_the_ratio_of_medians_and_its_interval_resamples_both() -> None:
+def test_speedup_is_paired_by_round_so_that_noise_of_a_round_is_not_in_it() -> None:
     maker = Maker()
-    repeated(maker, "serial", 900, 950, 1_000, 1_050, 1_100)
-    repeated(maker, "fork", 450, 475, 500, 525, 550)
+    repeated(maker, "serial", 900, 950, 1_000, 1_050, 1_800)
+    repeated(maker, "fork", 450, 475, 500, 525, 900)
     serial, fork = all_rows(maker.tables(), "speedup")
     assert ends(serial) == (1, 1, 1)
-    assert fork["value"] == 2.0
-    # Medians of 5 draws of 5 are the least, 2nd ... greatest with probability .058, .260, .365, .260, .058. In order:
-    # 900/550 comes up in .3 %, 900/525 and 950/550 in 1.5 % each, so 2.5 % of the draws lie below 950/550 at most.
-    # The same from above: 1100/450 in .3 %, 1100/475 and 1050/450 in 1.5 % each.
-    assert (fork["lower"], fork["upper"]) == pytest.approx((950 / 550, 1_100 / 475))
+    # Twice as fast in every round, the slow one included.
+    assert ends(fork) == pytest.approx((2.0, 2.0, 2.0))
+    assert (fork["method"], fork["n"]) == ("paired by round", 5)
+
+
+def test_speedup_is_the_geometric_mean_of_the_rounds_with_a_log_t_interval() -> None:
+    maker = Maker()
+    repeated(maker, "serial", 1_000, 2_000, 2_000, 2_000, 4_000)
+    repeated(maker, "fork", 1_000, 1_000, 1_000, 1_000, 1_000)
+    # Logarithms base 2: 0, 1, 1, 1, 2: mean 1, s = sqrt(1/2), and t(4) s / sqrt(5) = 2.776 * .316 = .878.
+    fork = one_row(maker.tables(), "speedup", model="fork")
+    assert ends(fork) == pytest.approx((2**0.122, 2.0, 2**1.878), rel=1e-3)
+
+
+def test_a_round_without_a_serial_run_is_in_no_speedup() -> None:
+    maker = Maker()
+    for repeat in (1, 2, 3, 4, 6):
+        maker.run("serial", 1_000 * MS, repeat=repeat)
+    repeated(maker, "fork", 500, 500, 500, 500, 100)
+    fork = one_row(maker.tables(), "speedup", model="fork")
+    assert (fork["value"], fork["n"], fork["reason"]) == (pytest.approx(2.0), 4, "n < 5: no interval")
+
+
+def test_without_a_common_round_there_is_no_speedup() -> None:
+    maker = Maker()
+    maker.run("serial", 1_000 * MS, repeat=1)
+    maker.run("fork", 500 * MS, repeat=2)
+    row = one_row(maker.tables(), "speedup", model="fork")
+    assert (row["quality"], row["reason"]) == ("unavailable", "no round has a run of both")
 
 
 def test_speedup_needs_the_serial_run_of_the_same_work() -> None:
@@ -161,13 +185,14 @@ def test_the_control_itself_and_other_worker_counts_have_no_share() -> None:
     assert rows["matmul", "fork"]["reason"] == "no control was measured at this worker count"
 
 
-def test_probe_effect_of_one_traced_run_holds_the_spread_of_the_untraced() -> None:
+def test_probe_effect_of_one_traced_run_takes_its_spread_from_the_untraced() -> None:
     maker = Maker()
-    repeated(maker, "fork", 100, 110, 120, 130, 150)
-    repeated(maker, "fork", 360, capture="viztracer")
+    repeated(maker, "fork", 50, 100, 100, 100, 200)
+    repeated(maker, "fork", 300, capture="viztracer")
     row = one_row(maker.tables(), "probe_effect")
     assert (row["scope"], row["capture"], row["n"]) == ("cell", "viztracer", 1)
-    assert ends(row) == pytest.approx((360 / 150, 3.0, 360 / 100))
+    # Base 2 the logarithms are -1, 0, 0, 0, 1 with s = sqrt(1/2); t(4) s sqrt(1/1 + 1/5) = 2.150.
+    assert ends(row) == pytest.approx((3.0 * 2**-2.150, 3.0, 3.0 * 2**2.150), rel=1e-3)
 
 
 def test_probe_effect_needs_the_same_cell_untraced() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.table_factory import ENVIRONMENT, PROCESS_MODELS
-from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.report.ledger import PARTS
+from tracekit.analysis.statistics.intervals import LEAST
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows
 
 MS = 1_000_000.0
@@ -47,7 +47,7 @@ class Suite:
         lacks: Mapping[str, str] | None = None,
         failed: int = 0,
         gil_enabled: bool = True,
-        method: str = "ratio of medians",
+        method: str = "paired by round",
         **columns: Any,
     ) -> Suite:
         """One cell: `numbers`, (value, lower, upper) and unit by metric, are by `method`; `lacks` are reasons."""
@@ -120,7 +120,7 @@ class Suite:
     ) -> None:
         value, lower, upper = interval
         ends = {"value": value, "lower": lower, "upper": upper}
-        how = {"method": "ratio of medians", "quality": "measured", **values}
+        how = {"method": "paired by round", "quality": "measured", **values}
         fixed = {"suite_id": self.facts["suite_id"], "scope": "cell", "metric": metric, "unit": unit, "n": n}
         self._metrics.append({**cell, **fixed, **ends, **how})
 

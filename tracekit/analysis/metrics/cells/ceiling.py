@@ -6,27 +6,25 @@ CPU gives 1.65. So each suite measures its ceiling with controls that have nothi
 
 Which control: `sleep` for kinds io and mixed, whose tasks wait and so are not limited by the number of CPUs;
 `spin` for all others. Which of the control's models: the fastest one that no GIL holds back, that is process
-models, and all models where the GIL is off; for `sleep` any model but serial. `method` names it. All four
-medians are resampled.
+models, and all models where the GIL is off; for `sleep` any model but serial. `method` names it. The four walls are
+paired by round, as for the speed-up.
 """
 
 from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.analysis.metrics import bootstrap
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells.cell_runs import CellRuns
-from tracekit.analysis.metrics.cells.speedup import divide_medians, find_serial_walls, list_cell_walls
-from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
+from tracekit.analysis.metrics.cells.speedup import CellWalls, find_serial_walls, list_cell_walls, measure_ratio
+from tracekit.analysis.metrics.estimate import Estimate, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import MetricRows
+from tracekit.analysis.statistics.ratios import Rounds, divide_rounds, geometric_mean
 from tracekit.bundle.names import COMPUTING, SERIAL, WAITING
 
 WAITING_KINDS = ("io", "mixed")
 NO_CONTROL = "no control was measured at this worker count"
-
-Walls = list[tuple[CellRuns, list[float]]]
 
 
 def compute(analysis: Analysis) -> pd.DataFrame:
@@ -44,7 +42,7 @@ def choose_control(kind: str) -> str:
     return WAITING if kind in WAITING_KINDS else COMPUTING
 
 
-def _share(cell: CellRuns, own: list[float], walls: Walls, no_gil: set[str]) -> Estimate:
+def _share(cell: CellRuns, own: Rounds, walls: CellWalls, no_gil: set[str]) -> Estimate:
     if cell.control:
         return unavailable("is the control")
     if cell.columns["workers"] == 1:
@@ -55,16 +53,14 @@ def _share(cell: CellRuns, own: list[float], walls: Walls, no_gil: set[str]) -> 
     if not serial:
         return unavailable("no serial run of the same work ended ok")
     ceilings = [
-        (*divide_medians(find_serial_walls(other, walls), values, stream=2), other.model)
+        (geometric_mean(reached.values()), other.model, reached)
         for other, values in walls
-        if values and find_serial_walls(other, walls) and _is_ceiling(other, cell, no_gil)
+        if _is_ceiling(other, cell, no_gil) and (reached := divide_rounds(find_serial_walls(other, walls), values))
     ]
     if not ceilings:
         return unavailable(NO_CONTROL)
-    ceiling, resampled_ceiling, model = max(ceilings, key=lambda item: (item[0], item[2]))
-    value, resampled = divide_medians(serial, own)
-    interval = bootstrap.interval(resampled / resampled_ceiling)
-    return measured(value / ceiling, f"{choose_control(cell.kind)} with {model}", interval=interval, n=len(own))
+    _, model, reached = max(ceilings, key=lambda item: item[:2])
+    return measure_ratio(divide_rounds(serial, own), reached, f"{choose_control(cell.kind)} with {model}")
 
 
 def _is_ceiling(other: CellRuns, cell: CellRuns, no_gil: set[str]) -> bool:
@@ -83,7 +79,7 @@ METRIC = Metric(
     summary="The speed-up as a share of what a control with nothing to share reached on this machine.",
     method=(
         "speedup / speedup of the control at the same worker count: `sleep` for kinds io and mixed, else "
-        "`spin`, in its fastest model that no GIL holds back. All four medians are resampled."
+        "`spin`, in its fastest model that no GIL holds back; paired by round."
     ),
     compute=compute,
 )

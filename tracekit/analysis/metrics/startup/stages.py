@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tracekit.analysis.metrics import bootstrap
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import MetricRows
+from tracekit.analysis.statistics import bootstrap
 from tracekit.analysis.tables import from_rows
 
 STAGES = {
@@ -84,7 +84,7 @@ _NEW_IMAGE, _FORKED = frozenset({"exec", "image", "interpreter", "site"}), froze
 
 UNWATCHED = unavailable("only capture `stages` records it")
 
-Floats = bootstrap.Floats
+Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 Lengths = Mapping[str, "int | None"]

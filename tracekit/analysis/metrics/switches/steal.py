@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracekit.analysis.metrics import bootstrap
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.counters import total_processes
 from tracekit.analysis.metrics.estimate import Estimate, measured, pooled_sum, unavailable
 from tracekit.analysis.metrics.metric import LINUX, Metric
 from tracekit.analysis.metrics.rows import MetricRows, rows_of_methods
+from tracekit.analysis.statistics.intervals import sum_ratio_interval
 from tracekit.analysis.tables import records
 
 _MISSING = unavailable("the system does not count steal here")
@@ -53,7 +53,7 @@ def _share(pairs: list[tuple[float, float]], *, pooled: bool) -> Estimate:
     tops, bottoms = [steal for steal, _ in pairs], [steal + cpu for steal, cpu in pairs]
     if not sum(bottoms):
         return _MISSING
-    interval = bootstrap.sum_ratio_interval(tops, bottoms) if pooled else None
+    interval = sum_ratio_interval(tops, bottoms) if pooled else None
     return measured(sum(tops) / sum(bottoms), "/proc/stat", interval=interval, n=len(pairs))
 
 

@@ -20,13 +20,13 @@ from typing import Any
 
 import pandas as pd
 
-from tracekit.analysis.metrics import bootstrap
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.counters import total_processes
 from tracekit.analysis.metrics.estimate import Estimate, Numbers, Place, measured, unavailable
 from tracekit.analysis.metrics.metric import Metric
 from tracekit.analysis.metrics.rows import MetricRows, rows_of_methods
 from tracekit.analysis.metrics.thread_sums import join_methods
+from tracekit.analysis.statistics.intervals import sum_ratio_interval
 
 SPLIT_ON = ("Linux",)
 """Where the system tells the two kinds of switch apart."""
@@ -95,7 +95,7 @@ def _rate(counts: list[Estimate | None], bases: list[float | None], per: str, *,
             reasons[0] if reasons else f"the number of {'seconds' if per == 's' else 'tasks'} is unknown"
         )
     tops, bottoms = [count.value for count, _ in known], [base for _, base in known]
-    interval = bootstrap.sum_ratio_interval(tops, bottoms) if pooled else None
+    interval = sum_ratio_interval(tops, bottoms) if pooled else None
     method = known[0][0].method
     return measured(sum(tops) / sum(bottoms), method, interval=interval, n=len(known))
 

@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell, left_out
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.shares import ceiling as ceiling_of
 from tracekit.analysis.report.views import FigureView, MissingFigure
 from tracekit.analysis.report.wording import interval_text, listed, plural, times
+from tracekit.analysis.statistics.intervals import LEAST
 
 TITLE = "Speed-up against serial"
 SLUG = "speedup"
@@ -188,7 +188,7 @@ def _subtitle(cells: list[ReportCell], workload: str) -> str:
     counts = sorted({cell.number("speedup").n for cell in cells})
     n = listed([str(count) for count in counts])
     bars = "95 % intervals" if any(cell.number("speedup").interval for cell in cells) else "no intervals"
-    return f"{style.short(workload)}, median of n = {n} repeats, {bars}"
+    return f"{style.short(workload)}, paired over n = {n} rounds, {bars}"
 
 
 def _caption(cells: list[ReportCell], ceiling: dict[int, float]) -> str:

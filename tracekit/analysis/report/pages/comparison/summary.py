@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from tracekit.analysis.metrics.bootstrap import LEAST
 from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.fields import TAG_TEXT, TAGS, Footnotes, field_of, how
 from tracekit.analysis.report.shares import ceiling, contains_one, gil_wait, gil_wait_share, judge_speedup
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
+from tracekit.analysis.statistics.intervals import LEAST
 from tracekit.bundle.names import is_light
 from tracekit.core.units import format_ns
 
@@ -37,7 +37,7 @@ def summary_table(groups: tuple[CellGroup, ...], workload: str) -> TableView:
     return _table(
         chosen,
         title=f"{workload}: every model at its largest worker count",
-        caption=f"Medians of {runs} untraced repeats per model, run in turn.",
+        caption=f"Medians of {runs} untraced repeats per model, run in turn; speed-ups are paired by round.",
     )
 
 

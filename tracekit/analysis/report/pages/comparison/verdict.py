@@ -1,7 +1,7 @@
 """The verdict: what the suite found, in one sentence that claims no more than its intervals.
 
 A speed-up is a change only when its interval excludes 1. Two models differ only when their intervals do not
-overlap. Without an interval (fewer repeats than bootstrap.LEAST) the sentence says so instead of judging.
+overlap. Without an interval (fewer repeats than LEAST) the sentence says so instead of judging.
 
 The best model is the fastest of those that are detectably faster, if there is one: a higher median whose
 interval contains 1 is no answer, and neither is one without an interval.

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit.analysis.metrics import bootstrap
+from tracekit.analysis.statistics import bootstrap
+from tracekit.analysis.statistics.intervals import LEAST, mean_interval, sum_ratio_interval
+from tracekit.analysis.statistics.ratios import geometric_interval
 
-walls = st.lists(st.floats(1.0, 1e12), min_size=bootstrap.LEAST, max_size=12)
+walls = st.lists(st.floats(1.0, 1e12), min_size=LEAST, max_size=12)
 
 
 def test_an_interval_is_the_middle_95_percent_with_linear_interpolation() -> None:
@@ -38,8 +40,9 @@ def test_four_values_have_no_interval(count: int) -> None:
     values = [float(value) for value in range(1, count + 1)]
     intervals = (
         bootstrap.median_interval(values),
-        bootstrap.mean_interval(values),
-        bootstrap.sum_ratio_interval(values, values),
+        mean_interval(values),
+        sum_ratio_interval(values, values),
+        geometric_interval(values),
     )
     assert all(math.isnan(end) for ends in intervals for end in ends)
     assert np.isnan(bootstrap.resampled_medians(values)).all()
@@ -47,7 +50,7 @@ def test_four_values_have_no_interval(count: int) -> None:
 
 def test_the_interval_of_the_least_number_of_runs_covers_the_median_94_times_in_100() -> None:
     draw = np.random.default_rng(1)
-    found = [bootstrap.median_interval(list(draw.normal(100.0, 5.0, bootstrap.LEAST))) for _ in range(1_000)]
+    found = [bootstrap.median_interval(list(draw.normal(100.0, 5.0, LEAST))) for _ in range(1_000)]
     covered = np.mean([lower <= 100.0 <= upper for lower, upper in found])
     # All five on one side of the true median: 2 of 32 cases.
     assert covered == pytest.approx(30 / 32, abs=0.025)
@@ -59,7 +62,7 @@ def test_equal_values_have_no_width() -> None:
 
 def test_sum_ratio_is_of_sums_not_a_mean_of_ratios() -> None:
     # All pairs have the ratio 2, so has every resampled sum.
-    assert bootstrap.sum_ratio_interval([2.0, 4.0, 60.0, 6.0, 8.0], [1.0, 2.0, 30.0, 3.0, 4.0]) == (2.0, 2.0)
+    assert sum_ratio_interval([2.0, 4.0, 60.0, 6.0, 8.0], [1.0, 2.0, 30.0, 3.0, 4.0]) == (2.0, 2.0)
 
 
 @given(walls)

@@ -12,7 +12,11 @@ import pytest
 
 import tracekit
 from tests.conftest import Tracekit
-from tests.recording import ENV, PYTHON_IN_SHELL, TRACEKIT, only_bundle, recorded, script
+from tests.recording import ENV, PYTHON_IN_SHELL, TRACEKIT, needs, only_bundle, recorded, script
+from tracekit.analysis.load.suite import load_suite
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
+from tracekit.analysis.tables import records
 from tracekit.bundle.store import Store
 
 
@@ -154,3 +158,27 @@ def test_a_program_in_a_folder_with_blanks_and_a_name_that_is_no_text(tmp_path: 
     bundle = only_bundle(folder)
     assert bundle.root.parent.name.endswith("-my-python")
     assert bundle.spec().program[-1] == "�"
+
+
+def test_a_pool_thread_that_sleeps_where_nobody_sees_it_waits_for_work(tmp_path: Path) -> None:
+    """As an OpenMP thread does, in a call that the probe does not stand before: libc's own address of sem_wait."""
+    needs("waits")
+    code = """
+        import ctypes, time
+        libc, program, thread = ctypes.CDLL("libc.so.6"), ctypes.CDLL(None), ctypes.c_ulong()
+        semaphore = ctypes.create_string_buffer(64)
+        libc.sem_init(semaphore, 0, 0)
+        program.pthread_create(ctypes.byref(thread), None, libc.sem_wait, semaphore)
+        time.sleep(0.3)
+        libc.sem_post(semaphore)
+        program.pthread_join(thread, None)
+    """
+    done = recorded(tmp_path, "--", sys.executable, script(tmp_path, code))
+    assert done.returncode == 0, done.stderr
+    (suite,) = Store(tmp_path / ".tracekit").suites()
+    tables = load_suite(suite)
+    (thread,) = [row for row in records(tables.threads) if row["role"] == "native"]
+    assert thread["name"] == "libc.so.6"
+    rows = records(compute_all(Analysis(tables), ["thread_idle_ns", "thread_wall_ns"]))
+    idle, wall = (row["value"] for row in rows if row["tid"] == thread["tid"])
+    assert 0.9 * wall < idle <= wall

@@ -4,7 +4,7 @@ In a suite the threads that count are the workers: from the request that started
 counts with its main thread, serial with the main thread over the whole window. All other threads (main, the
 executor's) have rows of their own and are in no sum: what they wait for is the workers. In a program every Python
 thread counts, since it is not known which of them does the work. Threads that never touch the interpreter (role
-`native`) do not count: of them there is only what the kernel counts, switches and run-queue wait.
+`native`) do not count. In a program those beside a main thread (a pool of BLAS or OpenMP) have a ledger of their own.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def compute_lifetimes(tables: Tables, usable: Collection[str]) -> pd.DataFrame:
     run_id, pid, tid, role
     program         bool: the run is a recorded program
     native, counts  bool: without a thread state; in the sums of its run
+    pool            bool: a native thread of a program beside a main thread
     opens, closes   the run window, CLOCK_MONOTONIC ns
     born, died      its lifetime cut to the window (Int64); missing where a stamp of a worker was not taken
     cpu_ns, run_queue_wait_ns, voluntary_switches, involuntary_switches   of its whole life, as recorded (Int64)
@@ -55,14 +56,15 @@ def compute_lifetimes(tables: Tables, usable: Collection[str]) -> pd.DataFrame:
     born = born.where(born.isna() | (born <= closes), closes)
     died = died.where(died.isna() | born.isna() | (died >= born), born)
     frame = threads[[*KEYS, "role", *_COUNTED]]
-    return frame.assign(
-        program=program.to_numpy(bool), native=native, counts=counts, opens=opens, closes=closes, born=born, died=died
-    )
+    pool = native & program & (threads["tid"] != threads["pid"]).fillna(False).astype(bool)
+    frame = frame.assign(program=program.to_numpy(bool), native=native, pool=pool, counts=counts)
+    return frame.assign(opens=opens, closes=closes, born=born, died=died)
 
 
-def have_lifetimes(threads: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which rows of the lifetimes table have both ends."""
-    return (threads["born"].notna() & threads["died"].notna()).to_numpy(bool)
+def can_have_ledgers(threads: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which rows of the lifetimes table have both ends, and are of Python or in a pool."""
+    ends = threads["born"].notna() & threads["died"].notna()
+    return (ends & (~threads["native"] | threads["pool"])).to_numpy(bool)
 
 
 def _recorded_threads(tables: Tables) -> pd.DataFrame:

@@ -13,11 +13,11 @@
  *
  * While a thread waits its own Python frame stands still, so that its function can be read without the GIL.
  *
- * Rules that the code keeps: nothing is allocated and no lock is taken after the constructor (except to look for a
- * Python that is loaded later); a thread touches memory of its own, one atomic counter and the slot it drew; errno is
- * the caller's. No descriptor is kept open, because a program may close it and get the same number for a file of its
- * own. A record that finds no room is counted and left out. A thread that takes a free GIL pays two comparisons and one
- * store.
+ * Rules that the code keeps: nothing is allocated and no lock is taken after the constructor (except by the loader, for a
+ * Python that is loaded later and for the library of a native thread); a thread touches memory of its own, one atomic
+ * counter and the slot it drew; errno is the caller's. No descriptor is kept open, because a program may close it and
+ * get the same number for a file of its own. A record that finds no room is counted and left out. A thread that takes a
+ * free GIL pays two comparisons and one store.
  *
  * LD_PRELOAD follows exec; a fork child opens a file of its own. Environment: TRACEKIT_WAITS names the folder of the
  * files; TRACEKIT_WAITS_ALL_SIGNALS=1 passes every signal of a GIL on to libc (conditions.h).

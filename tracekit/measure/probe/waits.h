@@ -31,7 +31,8 @@ enum waits_kind {
     KIND_GIL_DROP = 17, /* start: dropped; duration: since it was taken, if FLAG_KNOWN; site: the holder's function */
 
     /* Starts and ends of threads and processes. */
-    KIND_THREAD_START = 32, /* start: first instruction; duration: since pthread_create; other: creator's tid */
+    KIND_THREAD_START = 32, /* start: first instruction; duration: since pthread_create; other: creator's tid; if
+                               FLAG_NATIVE its first function is not Python's; site: id of its library's name */
     KIND_THREAD_END = 33,   /* start: its last; duration: CPU ns; object: run-queue ns (if FLAG_KNOWN);
                                other: voluntary switches; site: involuntary switches */
     KIND_THREAD_NAME = 34,  /* site: id of the text */

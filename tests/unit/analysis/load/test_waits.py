@@ -297,6 +297,21 @@ def test_native_threads_are_told_apart(tmp_path: Path) -> None:
     assert (roles[301], roles[302], roles[303], roles[MAIN]) == ("native", "other", "other", "main")
 
 
+def test_a_thread_that_a_library_started_is_native_and_named_after_it(tmp_path: Path) -> None:
+    """Also without any wait that the probe sees; not once it has run Python."""
+    slots = [
+        *text_slots(4, "libgomp.so.1"),
+        slot("thread-start", 1, 1, tid=301, site=4, flags=NATIVE),
+        slot("thread-start", 1, 1, tid=302, site=4, flags=NATIVE),
+        slot("gil", 3, 1, tid=302, of=GIL),
+        slot("thread-start", 1, 1, tid=303),
+    ]
+    rows = loaded(tmp_path, slots).threads.set_index("tid")
+    assert rows.loc[[301, 302, 303], "role"].tolist() == ["native", "other", "other"]
+    assert rows.loc[301, "name"] == "libgomp.so.1"
+    assert pd.isna(rows.loc[303, "name"])
+
+
 def test_a_file_of_another_process_or_no_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleCorrupt, match=r"5\.bin has the pid 100 in its header"):
         of_files(tmp_path / "a", {"5.bin": waits_bytes([])})

@@ -119,15 +119,32 @@ def test_idle_is_said_by_function_and_a_contended_lock_of_the_users_own_is_not()
     assert (found["thread_idle_ns"], found["thread_lock_wait_ns"]) == (40, 35)
 
 
-def test_native_threads_are_in_no_ledger() -> None:
-    program = Program()
+@pytest.mark.parametrize("kernel", [False, True])
+def test_an_idle_native_thread_waits_for_work(kernel: bool) -> None:
+    """A pool of BLAS or OpenMP: in a lock, a poll, or a futex that nobody sees. It is in no sum of Python threads;
+    the main thread of a process without Python has no ledger.
+    """
+    program = Program(capture="waits+kernel" if kernel else "waits")
     program.thread(7, cpu_ms=100)
-    program.thread(8, cpu_ms=50, role="native")
+    program.thread(8, cpu_ms=20, role="native", run_queue_wait_ns=10 * MS)
+    program.wait(8, "lock", 20, 40)
+    program.wait(8, "poll", 40, 50)
+    program.wait(8, "io-read", 50, 55)
+    program.thread(program.pid, cpu_ms=100, role="native")
+    if kernel:
+        program.scheduled(7, ("running", 100))
+        program.scheduled(8, ("running", 20), ("sleeping", 35), ("runnable", 10), ("sleeping", 35))
     tables = program.tables()
+    assert parts(tables, scope="thread", tid=8) == {
+        "thread_wall_ns": 100,
+        "thread_on_cpu_ns": 20,
+        "thread_io_wait_ns": 5,
+        "thread_run_queue_ns": 10,
+        "thread_idle_ns": 65,
+    }
     assert parts(tables)["thread_wall_ns"] == 100
-    assert {
-        row["tid"] for row in records(compute_all(Analysis(tables), ["thread_wall_ns"])) if row["scope"] == "thread"
-    } == {7}
+    rows = records(compute_all(Analysis(tables), ["thread_wall_ns"]))
+    assert {row["tid"] for row in rows if row["scope"] == "thread"} == {7, 8}
 
 
 def test_a_program_that_nobody_watched_has_one_blocked_part() -> None:

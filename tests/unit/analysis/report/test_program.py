@@ -322,12 +322,13 @@ def test_native_threads_are_in_the_cpu_time_and_named_beside_the_ledger() -> Non
     """A program whose BLAS thread did half of the work was said to keep 0.09 CPUs busy."""
     found = rows()
     before = build(tables(found)).verdicts[0]
-    found["threads"].append({**made.thread(MAIN, 900, "", 0, 1_000, cpu=700), "role": "native"})
+    found["threads"].append({**made.thread(MAIN, 900, "libblas.so", 0, 1_000, cpu=700), "role": "native"})
     shown = tables(found)
     cells = shown.metrics[(shown.metrics["metric"] == "cpu_ns") & (shown.metrics["scope"] == "run")]
     assert cells["value"].tolist() == [sum(thread["cpu_ns"] for thread in found["threads"])]
     verdict = build(shown).verdicts[0]
-    assert "1 native thread, which never ran Python, used 700 ms of CPU time" in verdict.rest
+    named = "1 native thread (libblas.so), which never ran Python, used 700 ms of CPU time and waited 300 ms for work."
+    assert named in verdict.rest
     assert " Python threads spent 3.50 s" in verdict.rest
     assert "native" not in before.rest
     found["threads"][-1]["cpu_ns"] = None

@@ -13,8 +13,9 @@ from tracekit.bundle.waits_file import LARGEST_TID
 _LARGEST = 2**62
 
 NATIVE = "native"
-"""Role of a thread that waited without ever having a Python thread state, and of all threads of a process without
-Python. The main thread of the run's main process keeps the role `main`.
+"""Role of a thread that a library started, or that waited without ever having a Python thread state, and of all threads
+of a process without Python; not of one that was seen with a Python thread state. The main thread of the run's main
+process keeps the role `main`.
 """
 
 _END_COLUMNS = ("end_ns", "cpu_ns", "run_queue_wait_ns", "voluntary_switches", "involuntary_switches")
@@ -39,13 +40,16 @@ def make_thread_rows(
             _apply_entry(threads, entry, window)
     for tid in sorted(waiting):
         threads.latest(tid)
-    natives = waiting - python if process.file.header.python else {row["tid"] for row in threads.rows}
-    # A thread without a name of its own has the main thread's name, which is the program's.
+    if process.file.header.python:
+        natives = (waiting | threads.libraries.keys()) - python
+    else:
+        natives = frozenset(row["tid"] for row in threads.rows)
+    # A thread without a name of its own has the main thread's name, which is the program's: then its library says more.
     program = threads.latest(pid).get("name")
     for row in threads.rows:
         row["role"] = NATIVE if row["tid"] in natives else OTHER
         if row.get("name") == program:
-            row["name"] = None
+            row["name"] = threads.libraries.get(row["tid"])
         if row.get("end_ns") is None:
             row["end_ns"] = end_ns
     main = threads.latest(pid)
@@ -60,6 +64,8 @@ class _ThreadRows:
 
     def __init__(self, pid: int) -> None:
         self.rows: list[PartialRow] = []
+        self.libraries: dict[int, str | None] = {}
+        """The threads that a library started, and its name."""
         self._pid = pid
         self._last: dict[int, PartialRow] = {}
         self._ended: set[int] = set()
@@ -76,6 +82,10 @@ class _ThreadRows:
             case waits_file.THREAD_START:
                 row = self._find_unstarted(tid)
                 row["start_ns"] = event.start_ns
+                if event.flags & waits_file.NATIVE:
+                    self.libraries[tid] = process.find_text(event.site)
+                else:
+                    self.libraries.pop(tid, None)
                 if 0 < event.dur_ns < event.start_ns:
                     row["spawn_requested_ns"] = event.start_ns - event.dur_ns
             case waits_file.THREAD_NAME:

@@ -47,7 +47,7 @@ from tracekit.analysis.metrics.ledger.parts import (
     join_blocked,
     share_out,
 )
-from tracekit.analysis.metrics.lifetimes import have_lifetimes
+from tracekit.analysis.metrics.lifetimes import can_have_ledgers
 from tracekit.analysis.metrics.methods import KERNEL_SCHED
 from tracekit.analysis.metrics.recorded_intervals import SchedStates
 
@@ -76,6 +76,7 @@ def build_from_sched(
     parts[ON_CPU], parts[STEAL] = running - steal, steal
     parts[RUN_QUEUE] = _sum_inside(given, subtract(states.runnable, line))
     parts[IDLE] = amounts[IDLE] + life - time.length - gil_outside + np.where(aside, unnamed + disk, 0)
+    parts[IDLE] = parts[IDLE] + np.where(threads["pool"].to_numpy(bool), unnamed, 0)
     if probe:
         parts[IO] = parts[IO] + np.where(aside, 0, disk)
     else:
@@ -92,7 +93,7 @@ def build_from_sched(
     if not gil:
         del parts[GIL]
     recorded = timeline.sum_by_lane(states.running.starts, states.running.lengths) > 0
-    usable = in_runs & have_lifetimes(threads) & recorded & ~threads["native"].to_numpy(bool)
+    usable = in_runs & can_have_ledgers(threads) & recorded
     return Ledger(
         runs=runs,
         threads=threads[usable],

@@ -13,7 +13,9 @@
    what they have left. The rest is unattributed; it is negative where the CPU clock alone exceeds the lifetime.
 
 Idle, in a suite: the time outside tasks that is no GIL wait, CPU time there included. In a program: the waits that
-idle.py lists. In a thread of a suite that has no tasks (main, the executor's): its waits for anything but the GIL.
+idle.py lists. In a thread of a suite that has no tasks (main, the executor's): its waits for anything but the GIL. In a
+native thread of a program (BLAS, OpenMP): waits for locks, polls, and what step 3 leaves, since such a pool sleeps in
+futex calls that nothing but the kernel sees.
 
 Where the waits were not recorded (a program recorded without `waits` and `kernel`) what is left after step 3 is
 thread_task_blocked_ns: it may have been any of them.
@@ -29,7 +31,7 @@ import pandas as pd
 
 from tracekit.analysis.metrics.interval_timeline import Intervals, Ints, make_disjoint, measure_overlap
 from tracekit.analysis.metrics.ledger.accountable import AccountableTime
-from tracekit.analysis.metrics.ledger.idle import RULE, idle_waits
+from tracekit.analysis.metrics.ledger.idle import RULE, idle_waits, rests_in_pool
 from tracekit.analysis.metrics.ledger.parts import (
     BLOCKED,
     CHILD,
@@ -52,7 +54,7 @@ from tracekit.analysis.metrics.ledger.parts import (
     join_blocked,
     share_out,
 )
-from tracekit.analysis.metrics.lifetimes import have_lifetimes
+from tracekit.analysis.metrics.lifetimes import can_have_ledgers
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.recorded_intervals import GIL as GIL_KIND
 from tracekit.analysis.metrics.recorded_intervals import RecordedWaits
@@ -101,8 +103,11 @@ def build_from_waits(given: LedgerInput, runs: frozenset[str], *, probe: bool, f
     parts[GIL] = parts[GIL] + gil_outside
     parts[IDLE] = amounts[IDLE] + life - time.length - gil_outside + read
     in_runs = threads["run_id"].isin(runs).to_numpy(bool)
-    usable = in_runs & have_lifetimes(threads) & (time.cpu >= 0) & ~threads["native"].to_numpy(bool)
+    usable = in_runs & can_have_ledgers(threads) & (time.cpu >= 0)
     if probe:
+        pool = threads["pool"].to_numpy(bool)
+        parts[IDLE] = parts[IDLE] + np.where(pool, rest, 0)
+        rest = np.where(pool, 0, rest)
         parts[STEAL] = share_out(np.where(usable, rest, 0), given.steal, number_runs(threads))
     else:
         parts[BLOCKED] = rest
@@ -185,10 +190,11 @@ def sum_ledger_waits(given: LedgerInput, line: Intervals) -> tuple[dict[str, Int
 def split_idle(recorded: RecordedWaits, time: AccountableTime, line: Intervals) -> tuple[Ints, Ints]:
     """Per wait: its ns that are idle, and those that are not, within the time to account for."""
     lanes = recorded.timeline.find_lanes(line.starts)
-    program = recorded.threads["program"].to_numpy(bool)[lanes]
+    program, pool = (recorded.threads[name].to_numpy(bool)[lanes] for name in ("program", "pool"))
     inside = measure_overlap(line.starts, line.ends, time.tasks)
     # In a thread whose whole lifetime is accounted for a wait lies inside; in one of a suite it is idle outside tasks.
-    idle = np.where(idle_waits(recorded.waits)[line.rows], line.lengths, 0)
+    resting = idle_waits(recorded.waits)[line.rows] | (pool & rests_in_pool(recorded.waits)[line.rows])
+    idle = np.where(resting, line.lengths, 0)
     idle = np.where(program, idle, np.where(time.whole[lanes], line.lengths - inside, 0))
     idle = np.where(_part_of_rows(recorded)[line.rows] == WAIT_PARTS.index(GIL), 0, idle)
     return idle, np.where(time.whole[lanes], line.lengths - idle, inside)

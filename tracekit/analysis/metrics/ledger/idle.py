@@ -4,6 +4,8 @@ A workload's tasks say when there is work. A program has none, so its waits are 
 happen in: a wait inside the standard library's queues, joins, executors, events and event loops is idle, whatever
 user code called it. Waits for the GIL are never idle, and sleep is its own part of the ledger.
 
+A native thread (BLAS, OpenMP) has no function. It belongs to a pool, and its waits for locks and its polls are idle.
+
 What the rule cannot distinguish, and how it counts it:
 
     Condition.wait, Event.wait, Semaphore.acquire, Barrier.wait, Future.result and Queue.put on a full queue all block
@@ -81,7 +83,10 @@ IDLE_FUNCTIONS: dict[str, tuple[str, ...]] = {
 }
 """End of the file's path -> qualified names of the functions in which a wait is idle, of CPython 3.9 to 3.15."""
 
-RULE = "idle: waits in queues, joins, executors, events and event loops of the standard library, by function"
+RULE = (
+    "idle: waits in queues, joins, executors, events and event loops of the standard library, by function; of a native "
+    "thread all time that it neither ran nor waited for a CPU, I/O, a sleep or a child"
+)
 """The remark in a row of the metrics table."""
 
 
@@ -99,6 +104,12 @@ def idle_waits(waits: pd.DataFrame) -> Bools:
     codes, names = pd.factorize(places)
     verdicts = [bool(name) and is_idle(*str(name).split("\0", 1)) for name in names]
     found: Bools = np.array([*verdicts, False], dtype=np.bool_)[codes]
+    return found
+
+
+def rests_in_pool(waits: pd.DataFrame) -> Bools:
+    """Which rows of the table `waits` are idle if their thread is native."""
+    found: Bools = waits["kind"].isin(("lock", "poll")).to_numpy(bool)
     return found
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.ledger.idle import idle_waits
+from tracekit.analysis.metrics.ledger.idle import idle_waits, rests_in_pool
+from tracekit.analysis.metrics.lifetimes import KEYS, NATIVE
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import percent, plural
@@ -67,7 +68,7 @@ def sites_of(tables: Tables, run_id: str) -> tuple[Site, ...]:
     if waits.empty:
         return ()
     texts = {name: waits[name].astype("str") for name in ("function", "file", "kind")}
-    waits = waits.assign(**texts, idle=_idle(waits), length=waits["dur_ns"].to_numpy(np.int64))
+    waits = waits.assign(**texts, idle=_idle(waits, tables.threads), length=waits["dur_ns"].to_numpy(np.int64))
     keys = ["function", "file", "line", "kind", "idle"]
     # A thread id is one of a process: two processes may have had the same.
     waits = waits.assign(thread=waits["pid"].astype("int64") * 2**32 + waits["tid"].astype("int64"))
@@ -175,8 +176,10 @@ def _total(total: int, whole: int) -> TableField:
     return TableField(main=format_ns(total), sub=percent(total / whole) if whole else "")
 
 
-def _idle(waits: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _idle(waits: pd.DataFrame, threads: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Which waits the ledger counts as idle, a boolean per row; a wait for the GIL never is."""
     of_gil = waits["kind"].isin(("gil", "gil-switch")).to_numpy(bool)
+    native = threads.loc[(threads["role"] == NATIVE) & (threads["tid"] != threads["pid"]), KEYS]
+    in_pool = pd.MultiIndex.from_frame(waits[KEYS]).isin(pd.MultiIndex.from_frame(native))
     found: np.ndarray[tuple[int], np.dtype[np.bool_]] = idle_waits(waits) & ~of_gil
-    return found
+    return found | (in_pool & rests_in_pool(waits))

@@ -258,6 +258,41 @@ static struct start {
     uint32_t creator;
 } starts[STARTS];
 
+struct library {
+    uintptr_t address;
+    const char *name; /* NULL: not found; empty for the program itself */
+};
+
+static int find_library(struct dl_phdr_info *info, size_t size, void *wanted)
+{
+    (void)size;
+    struct library *library = wanted;
+    for (int n = 0; n < info->dlpi_phnum; n++) {
+        uintptr_t begin = info->dlpi_addr + info->dlpi_phdr[n].p_vaddr;
+        if (info->dlpi_phdr[n].p_type != PT_LOAD || library->address - begin >= info->dlpi_phdr[n].p_memsz)
+            continue;
+        library->name = info->dlpi_name;
+        return 1;
+    }
+    return 0;
+}
+
+/* The id of the name of the library that a thread's first function is in, 0 for none. */
+COLD static uint32_t name_library(struct waits_header *header, uintptr_t routine)
+{
+    struct library library = {.address = routine};
+    if (!dl_iterate_phdr(find_library, &library))
+        return 0;
+    const char *slash = strrchr(library.name, '/');
+    const char *name = slash == NULL ? library.name : slash + 1;
+    size_t length = strnlen(name, NAME_BYTES);
+    bool fresh;
+    uint32_t id = length == 0 ? 0 : find_text_id(hash_bytes((const unsigned char *)name, length, 13), &fresh);
+    if (id != 0 && fresh)
+        write_text(header, id, name, length);
+    return id;
+}
+
 static void *run_thread(void *place)
 {
     struct start start = *(struct start *)place;
@@ -267,7 +302,14 @@ static void *run_thread(void *place)
         uint64_t now = now_ns();
         if (self.entry != NULL)
             self.entry->start_ns = now;
-        write_record(header, KIND_THREAD_START, now, now - start.requested_ns, 0, start.creator, 0, 0);
+        uint32_t library = 0;
+        unsigned flags = 0;
+        uintptr_t routine = (uintptr_t)start.routine;
+        if (is_python_known() && (routine < python.low || routine >= python.high)) {
+            library = name_library(header, routine);
+            flags = FLAG_NATIVE;
+        }
+        write_record(header, KIND_THREAD_START, now, now - start.requested_ns, 0, start.creator, library, flags);
     }
     return start.routine(start.argument);
 }

@@ -19,7 +19,7 @@ from tracekit.analysis.report.grouping import Numbers, Place, number_at, places_
 from tracekit.analysis.report.ledger import NAMES, LedgerRows, amount_text, ledger_of, unattributed_text
 from tracekit.analysis.report.names import Names, names_of
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView, Verdict
-from tracekit.analysis.report.wording import percent, plural, value_text
+from tracekit.analysis.report.wording import listed, percent, plural, value_text
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.names import PROGRAM
 from tracekit.core.units import format_ns
@@ -43,7 +43,7 @@ WAITS = (
 )
 """Parts of a ledger that are waits on something else than the GIL or a CPU."""
 
-_MOST_PROCESSES = 12
+_MOST_PROCESSES, _MOST_NAMES = 12, 3
 _STARTS = ("spawn_requested_ns", "exec_ns", "interpreter_ready_ns")
 
 
@@ -58,9 +58,8 @@ class RecordedProgram:
     processes: tuple[Mapping[str, Any], ...]
     threads: Mapping[int, int]
     """How many threads each process had, native ones included."""
-    native_threads: int
-    native_cpu_ns: int
-    """Threads that never ran Python (BLAS, OpenMP), and their CPU time: they have no ledger."""
+    native: tuple[Mapping[str, Any], ...]
+    """Rows of the threads that never ran Python (BLAS, OpenMP): each may have a ledger, and is in no sum."""
     numbers: Mapping[Place, Numbers]
     names: Names
 
@@ -93,7 +92,7 @@ def read_program(tables: Tables) -> RecordedProgram | None:
     for row in records(tables.threads[tables.threads["run_id"] == run_id]):
         threads[row["pid"]] = threads.get(row["pid"], 0) + 1
         if row["role"] == NATIVE:
-            native.append(row["cpu_ns"] or 0)
+            native.append(row)
 
     def weight(row: Mapping[str, Any]) -> tuple[bool, float, int]:
         wall = number_at(numbers.get((row["pid"], None), {}), "thread_wall_ns").centre or 0.0
@@ -104,8 +103,7 @@ def read_program(tables: Tables) -> RecordedProgram | None:
         run=run,
         processes=tuple(processes),
         threads=threads,
-        native_threads=len(native),
-        native_cpu_ns=sum(native),
+        native=tuple(native),
         numbers=numbers,
         names=names_of(tables, run_id),
     )
@@ -294,20 +292,37 @@ def _where(program: RecordedProgram) -> str:
     if ledger is None:
         return ""
     # Without those of a shell, for example, of which the ledger has no time.
-    count = sum(1 for pid, tid in program.numbers if tid is not None and program.ledger(pid, tid) is not None)
-    kind = "Python thread" if program.native_cpu_ns else "thread"
+    native = {(row["pid"], row["tid"]) for row in program.native}
+    count = sum(
+        1
+        for pid, tid in program.numbers
+        if tid is not None and (pid, tid) not in native and program.ledger(pid, tid) is not None
+    )
+    beside = _native_text(program)
+    kind = "Python thread" if beside else "thread"
     threads = f"Its one {kind}" if count == 1 else f"Its {count} {kind}s"
     parts = [part for part in ledger.largest if ledger.share(part) >= 0.01][:5]
     spent = [f"{NAMES[part]} {amount_text(ledger, part)}" for part in parts]
     rest = unattributed_text(ledger)
     unexplained = f"; {rest} is unattributed" if rest != "0 %" else ""
-    beside = (
-        f" {plural(program.native_threads, 'native thread')}, which never ran Python, used "
-        f"{format_ns(program.native_cpu_ns)} of CPU time."
-        if program.native_cpu_ns
-        else ""
-    )
     return f" {threads} spent {format_ns(ledger.whole)}: {', '.join(spent)}{unexplained}.{beside}"
+
+
+def _native_text(program: RecordedProgram) -> str:
+    """What the native threads beside Python did, by their library; empty without any."""
+    ledgers = [(row, program.ledger(row["pid"], row["tid"])) for row in program.native if row["tid"] != row["pid"]]
+    known = [(row, ledger) for row, ledger in ledgers if ledger is not None]
+    if not known:
+        return ""
+    names = sorted({row["name"] for row, _ in known if row["name"]})
+    named = f" ({listed(names)})" if 0 < len(names) <= _MOST_NAMES else ""
+    used, idle = (
+        sum(ledger.parts.get(part, 0) for _, ledger in known) for part in (ledger_parts.ON_CPU, ledger_parts.IDLE)
+    )
+    return (
+        f" {plural(len(known), 'native thread')}{named}, which never ran Python, used {format_ns(used)} of CPU time "
+        f"and waited {format_ns(idle)} for work."
+    )
 
 
 def _signal(number: int) -> str:

@@ -11,7 +11,7 @@ from tests.fuzz.damaged_suite import COMMANDS, Fuzzer, choose_cases, list_files,
 from tests.fuzz.damages import DAMAGES
 from tracekit.bundle.store import Store, SuiteFolder
 
-CASES, SEED = 60, 20
+CASES, SEED, PARTS = 60, 20, 4
 
 
 def _make(folder: Path) -> None:
@@ -32,8 +32,9 @@ def fuzzer(suite: SuiteFolder, tmp_path: Path) -> Fuzzer:
     return Fuzzer(suite=suite, scratch=scratch)
 
 
-def test_a_damaged_suite_is_refused_or_told_or_changes_nothing(suite: SuiteFolder, fuzzer: Fuzzer) -> None:
-    found = [(case, *fuzzer.judge(case)) for case in choose_cases(suite, CASES, SEED)]
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_damaged_suite_is_refused_or_told_or_changes_nothing(suite: SuiteFolder, fuzzer: Fuzzer, part: int) -> None:
+    found = [(case, *fuzzer.judge(case)) for case in choose_cases(suite, CASES, SEED)[part::PARTS]]
     assert [f"{case}: {why}" for case, verdict, why in found if verdict == "fault"] == []
     assert {verdict for _, verdict, _ in found} >= {"unchanged", "refused"}
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import MakeOnce
 from tracekit.analysis.load.waits.slots import WaitsFile, read_slots
 from tracekit.bundle import waits_file
 from tracekit.core.errors import TracekitError
@@ -35,24 +36,38 @@ def build(command: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The probe, compiled from the sources as they are now."""
+def compile_once(make_once: MakeOnce, name: str, *flags: str, wanted: probe.ProbeLibrary = probe.WAITS) -> Path:
+    """A probe, compiled from the sources as they are now; skip the test where it cannot be.
+
+    `name` has no blank: LD_PRELOAD would be cut there.
+    """
+
+    def make(folder: Path) -> None:
+        probe.compile_probe(folder / "probe.so", flags, wanted)
+
     if probe.explain_unsupported():
         pytest.skip(probe.explain_unsupported())
     try:
-        return probe.compile_probe(tmp_path_factory.mktemp("probe") / "waits.so")
+        return make_once(name, make) / "probe.so"
     except probe.CannotCompile as error:
         pytest.skip(f"{error}; try: sudo apt install gcc libc6-dev")
 
 
 @pytest.fixture(scope="session")
-def plays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(make_once: MakeOnce) -> Path:
+    """The wait probe."""
+    return compile_once(make_once, "waits-probe")
+
+
+@pytest.fixture(scope="session")
+def plays(make_once: MakeOnce) -> Path:
     """plays.c, compiled."""
-    program = tmp_path_factory.mktemp("plays") / "plays"
-    flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]
-    build([*flags, "-o", str(program), str(HERE / "plays.c"), "-lpthread"])
-    return program
+
+    def make(folder: Path) -> None:
+        flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]
+        build([*flags, "-o", str(folder / "plays"), str(HERE / "plays.c"), "-lpthread"])
+
+    return make_once("plays", make) / "plays"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

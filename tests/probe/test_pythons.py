@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.probe.conftest import HERE, PYTHONS, Watched, Watching, build, functions, of_kind
+from tests.conftest import MakeOnce
+from tests.probe.conftest import HERE, PYTHONS, Watched, Watching, build, compile_once, functions, of_kind
 from tracekit.analysis.load.waits.slots import WaitsFile
 from tracekit.analysis.metrics.ledger.idle import is_idle
 from tracekit.bundle import waits_file
@@ -344,9 +345,13 @@ PLACES = (
 
 
 @pytest.fixture(scope="session", params=[*PLACES, "since", "version"])
-def falsified(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def falsified(request: pytest.FixtureRequest, make_once: MakeOnce) -> tuple[str, Path]:
     """The probe, compiled with one place in every version's table changed to a wrong one."""
-    place, folder = request.param, tmp_path_factory.mktemp("falsified")
+    place = request.param
+    return place, make_once(f"falsified-{place}", lambda folder: compile_falsified(place, folder)) / "waits.so"
+
+
+def compile_falsified(place: str, folder: Path) -> None:
     sources = folder / "probe"
     shutil.copytree(probe.HERE, sources, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     offsets = sources / "waits" / "offsets.h"
@@ -360,11 +365,9 @@ def falsified(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         changed = re.sub(rf"X\({place}, (\d+), (.*)", move_a_word, text)
     assert changed != text
     offsets.write_text(changed, encoding="utf-8")
-    library = folder / "waits.so"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probe, "HERE", sources)
-        probe.compile_probe(library, ("-O0",))
-    return place, library
+        probe.compile_probe(folder / "waits.so", ("-O0",))
 
 
 def move_a_word(found: re.Match[str]) -> str:
@@ -399,14 +402,16 @@ for turn in range(20_000):
 
 
 @pytest.fixture(scope="session")
-def counted_library(tmp_path_factory: pytest.TempPathFactory) -> str:
+def counted_library(make_once: MakeOnce) -> str:
     """What to preload: the probe and after it a library that counts the signals which the probe passes on."""
-    folder = tmp_path_factory.mktemp("counted")
-    counter = folder / "signal_counter.so"
-    build(["-std=c11", "-O2", "-shared", "-fPIC", "-o", str(counter), str(HERE / "signal_counter.c"), "-ldl"])
+
+    def make(folder: Path) -> None:
+        counter = ["-o", str(folder / "signal_counter.so"), str(HERE / "signal_counter.c"), "-ldl"]
+        build(["-std=c11", "-O2", "-shared", "-fPIC", *counter])
+
     # The counter's function has no version: asked for one, the loader would pass it by.
-    library = probe.compile_probe(folder / "waits.so", ('-DCOND_VERSION="none"',))
-    return f"{library}:{counter}"
+    library = compile_once(make_once, "unversioned-probe", '-DCOND_VERSION="none"')
+    return f"{library}:{make_once('signal-counter', make) / 'signal_counter.so'}"
 
 
 @pytest.mark.parametrize("python", PYTHONS)

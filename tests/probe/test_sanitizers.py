@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.probe.conftest import HERE, Watching, build, functions, of_kind
+from tests.conftest import MakeOnce
+from tests.probe.conftest import HERE, Watching, build, compile_once, functions, of_kind
 from tracekit.measure.probe import compile as probe
 
 WITHOUT_SHARED = tuple(flag for flag in probe.FLAGS if not flag.startswith("-O"))
@@ -63,11 +64,11 @@ def sanitizer(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def address_checked(tmp_path_factory: pytest.TempPathFactory) -> str:
+def address_checked(make_once: MakeOnce) -> str:
     """What to preload: the probe with AddressSanitizer and UndefinedBehaviorSanitizer, after their own libraries."""
     runtimes = [sanitizer("asan"), sanitizer("ubsan")]
     checks = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
-    library = probe.compile_probe(tmp_path_factory.mktemp("address") / "waits.so", checks)
+    library = compile_once(make_once, "address-checked-probe", *checks)
     return ":".join([*runtimes, str(library)])
 
 
@@ -101,13 +102,17 @@ def test_no_freed_memory_is_read_for_a_functions_name(address_checked: str, watc
 
 
 @pytest.fixture(scope="module")
-def race_checked(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def race_checked(make_once: MakeOnce) -> list[str]:
     """The command that runs the plays with the probe linked in, both with ThreadSanitizer."""
     sanitizer("tsan")
-    program = tmp_path_factory.mktemp("race") / "plays"
     # The sanitizer's condition variables have no versions: asked for one, the loader would pass them by.
     flags = [*WITHOUT_SHARED, "-O1", "-g", "-fsanitize=thread", '-DCOND_VERSION="none"']
-    build([*flags, "-o", str(program), str(HERE / "plays.c"), str(probe.HERE / "waits.c"), "-ldl", "-lpthread"])
+    sources = [str(HERE / "plays.c"), str(probe.HERE / "waits.c")]
+
+    def make(folder: Path) -> None:
+        build([*flags, "-o", str(folder / "plays"), *sources, "-ldl", "-lpthread"])
+
+    program = make_once("race-checked-plays", make) / "plays"
     # It does not know the address layout of newer kernels: without randomisation it does.
     setarch = shutil.which("setarch")
     command = [setarch, platform.machine(), "-R", str(program)] if setarch else [str(program)]

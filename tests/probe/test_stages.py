@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.probe.conftest import TIMEOUT_S
+from tests.conftest import MakeOnce
+from tests.probe.conftest import TIMEOUT_S, compile_once
 from tracekit.analysis.load.starts import read_stages
 from tracekit.bundle import stages_file
 from tracekit.measure.probe import compile as probe
@@ -18,13 +19,8 @@ SPAWNS = "import os; print(pid := os.{}('true' if '{}'[-1] == 'p' else '/bin/tru
 
 
 @pytest.fixture(scope="module")
-def stages_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if probe.explain_unsupported():
-        pytest.skip(probe.explain_unsupported())
-    try:
-        return probe.compile_probe(tmp_path_factory.mktemp("stages") / "stages.so", wanted=probe.STAGES)
-    except probe.CannotCompile as error:
-        pytest.skip(f"{error}; try: {error.hint}")
+def stages_library(make_once: MakeOnce) -> Path:
+    return compile_once(make_once, "stage-probe", wanted=probe.STAGES)
 
 
 @pytest.mark.parametrize("call", ["posix_spawn", "posix_spawnp"])

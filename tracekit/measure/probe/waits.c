@@ -7,7 +7,8 @@
  *   - take_gil blocks in pthread_cond_timedwait on the GIL's condition, 5 ms at a time, until it has the GIL, and then
  *     signals the GIL's second condition; drop_gil signals the first one. Both lie in one struct, cond, mutex,
  *     switch_cond, so that the second address follows from the first. A wait for the GIL is from the first of these
- *     calls to the signal. A GIL is identified by its address: there is one per interpreter since 3.12.
+ *     calls to the signal. A GIL is identified by its address: there is one per interpreter since 3.12. Its mutexes are
+ *     locked by pthread_mutex_lock, which may be the first call that blocks.
  *   - threading's locks wait in sem_wait, sem_clockwait and sem_timedwait; so do PyMutex and the parking lot (3.13+).
  *   - I/O, polls, sleeps and waits for children are libc calls of their own.
  *
@@ -17,7 +18,7 @@
  * Python that is loaded later and for the library of a native thread); a thread touches memory of its own, one atomic
  * counter and the slot it drew; errno is the caller's. No descriptor is kept open, because a program may close it and
  * get the same number for a file of its own. A record that finds no room is counted and left out. A thread that takes a
- * free GIL pays two comparisons and one store.
+ * free GIL pays some comparisons, two stores and a reading of the processor's counter.
  *
  * LD_PRELOAD follows exec; a fork child opens a file of its own. Environment: TRACEKIT_WAITS names the folder of the
  * files; TRACEKIT_WAITS_ALL_SIGNALS=1 passes every signal of a GIL on to libc (conditions.h).
@@ -120,6 +121,7 @@ static const char sources[] = WAITS_SOURCES;
 #include "waits/gil.h"
 #include "waits/timing.h"
 #include "waits/conditions.h"
+#include "waits/mutexes.h"
 #include "waits/calls.h"
 #include "waits/children.h"
 #include "waits/own_file.h"

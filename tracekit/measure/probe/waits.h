@@ -18,7 +18,7 @@ enum waits_kind {
     /* Blocking intervals: start, duration, object; site is the waiter's function. */
     KIND_HOLE = 0,       /* reserved and never finished: its writer was killed */
     KIND_GIL = 1,        /* blocked in take_gil; object: the GIL; other: tid that held it when the wait began, or 0 */
-    KIND_GIL_SWITCH = 2, /* blocked in drop_gil until another thread had taken it; object: the GIL */
+    KIND_GIL_SWITCH = 2, /* blocked in drop_gil: until another thread had taken it, or for a mutex; object: the GIL */
     KIND_LOCK = 3,       /* semaphore or condition variable; object: its address */
     KIND_IO_READ = 4,    /* object: the fd */
     KIND_IO_WRITE = 5,   /* object: the fd */

@@ -57,11 +57,9 @@ EXPORT int sem_clockwait(sem_t *lock, clockid_t clock, const struct timespec *un
     TIME_WAIT(KIND_LOCK, (uintptr_t)lock, int, real_sem_clockwait(lock, clock, until));
 }
 
-/* Not 0 while the process has one thread: then, and if no thread was cancelled, libc's own function does nothing but
- * the system call, and the hook makes it itself. A function between the program and the call costs 17 ns in its
- * return alone, which no processor predicts after a system call: three times what all the rest of the hook costs. */
-static const char *single_threaded = "";
-
+/* If no thread was cancelled, libc's own function does nothing but the system call while the process has one thread,
+ * and the hook makes it itself. A function between the program and the call costs 17 ns in its return alone, which no
+ * processor predicts after a system call: three times what all the rest of the hook costs. */
 #if defined(__x86_64__)
 HOT static inline ssize_t call_kernel(long number, int fd, const void *buffer, size_t length)
 {
@@ -75,7 +73,7 @@ HOT static inline ssize_t call_kernel(long number, int fd, const void *buffer, s
 
 HOT static inline bool may_call_kernel(void)
 {
-    return *(const volatile char *)single_threaded && !atomic_load_explicit(&cancels, relaxed);
+    return is_single_threaded() && !atomic_load_explicit(&cancels, relaxed);
 }
 
 static inline ssize_t with_errno(ssize_t result)

@@ -31,12 +31,15 @@ EXPORT HOT int pthread_cond_signal(pthread_cond_t *cond)
 {
     struct gil *gil = &gils[0];
     if (atomic_load_explicit(&gil->cond, relaxed) == (void *)cond) {
-        if (LIKELY(!atomic_load_explicit(&gil->waiters, relaxed) && !atomic_load_explicit(&gil->in_cond, relaxed)))
+        if (LIKELY(!atomic_load_explicit(&gil->waiters, relaxed) && !atomic_load_explicit(&gil->in_cond, relaxed))) {
+            atomic_store_explicit(&gil->taken, 0, relaxed);
             return 0;
+        }
     } else if (atomic_load_explicit(&gil->switch_cond, relaxed) == (void *)cond) {
-        if (LIKELY(!atomic_load_explicit(&gil->waiters, relaxed) && !atomic_load_explicit(&gil->taken, relaxed) &&
-                   self.dropped_ns == 0 && !atomic_load_explicit(&gil->in_switch_cond, relaxed))) {
+        if (LIKELY(!atomic_load_explicit(&gil->waiters, relaxed) && self.dropped_ns == 0 &&
+                   !atomic_load_explicit(&gil->in_switch_cond, relaxed))) {
             atomic_store_explicit(&gil->holder, self.tid, relaxed);
+            atomic_store_explicit(&gil->taken, stamp_take(), relaxed);
             return 0;
         }
     }

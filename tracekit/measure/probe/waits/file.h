@@ -102,12 +102,16 @@ HOT static struct waits_slot *take_slot(struct waits_header *header)
     return &slots[number];
 }
 
+/* In place of a stamp: the clock was read when the GIL was taken, because a thread waited; nothing was read. */
+#define TAKEN_NS (UINT64_C(1) << 63)
+#define TAKEN_UNSTAMPED UINT64_C(1)
+
 struct gil {
     _Atomic(void *) cond;
     _Atomic(void *) switch_cond;
     _Atomic uint32_t holder;  /* who took it last */
     _Atomic uint32_t waiters; /* threads blocked in take_gil */
-    _Atomic uint64_t taken;   /* when, ns; 0: no thread waited then, and the clock was not read */
+    _Atomic uint64_t taken;   /* when: a stamp, or ns with TAKEN_NS; 0: nobody holds it, or a child that forked */
     /* Threads in one of libc's waits for cond and for switch_cond, counted while they hold the mutex that belongs to
      * it: where there is none, a signal does nothing and need not go to libc. What that saves pays for counting
      * them. */
@@ -128,6 +132,7 @@ static __thread struct self {
     pthread_cond_t *gil_cond;     /* its first condition */
     struct waits_slot *gil_slot;  /* the record of that wait but for its end; kept for the next if there was no wait */
     uint64_t gil_since;
+    uint64_t drop_ns;             /* when it began to wait for the mutex with which it gives the GIL up; or 0 */
     uint64_t dropped_ns;          /* when it gave up a contended GIL, if that is not recorded yet; or 0 */
     uint64_t dropped_taken, dropped_object;
     uint64_t checkpoint, queue_read; /* when its CPU time and its run-queue wait were last put into the table */

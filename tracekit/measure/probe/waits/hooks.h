@@ -35,6 +35,7 @@ int epoll_pwait2(int, struct epoll_event *, int, const struct timespec *, const 
     X(CONDITION, pthread_cond_wait) \
     X(CONDITION, pthread_cond_timedwait) \
     X(OWN, pthread_cond_clockwait) \
+    X(OWN, pthread_mutex_lock) \
     X(OWN, pthread_create) \
     X(OWN, pthread_cancel) \
     X(CALL, pthread_join, int, (pthread_t thread, void **value), (thread, value), KIND_LOCK, 0) \
@@ -193,6 +194,14 @@ COLD static void resolve_libc(void)
         memcpy(hooks[n].real, &found, sizeof found);
     }
     atomic_store_explicit(&resolved, true, memory_order_release);
+}
+
+/* Not 0 while the process has one thread: libc's own note of it. */
+static const char *single_threaded = "";
+
+static inline bool is_single_threaded(void)
+{
+    return *(const volatile char *)single_threaded;
 }
 
 static inline void resolve_once(void)

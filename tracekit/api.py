@@ -25,6 +25,7 @@ from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.metric import compute_all
+from tracekit.analysis.report.render.tabular import encode_csv
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows
 from tracekit.bundle.names import UNTRACED
 from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
@@ -239,7 +240,7 @@ def export(folder: SuiteFolder, table: str, file_format: str, warn: Warn = lambd
 
 def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
     if file_format == "csv":
-        return frame.to_csv(index=False).encode()
+        return encode_csv(frame).encode()
     if file_format == "json":
         return (frame.to_json(orient="records", indent=1, double_precision=15) + "\n").encode()
     if file_format == "parquet":

@@ -19,6 +19,7 @@ import click
 
 import tracekit
 from tracekit.core.errors import OutputUnwritable, TracekitError
+from tracekit.core.visible_text import make_visible
 
 INTERRUPTED = 130
 _TERMINATED = 143
@@ -113,7 +114,7 @@ def _invoke(argv: Sequence[str] | None) -> Any:
     try:
         code = cli.main(args=None if argv is None else list(argv), prog_name="tracekit", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        write_stdout(error.format_message())
         code = 2
     if sys.stdout is not None and not sys.stdout.closed:
         sys.stdout.flush()
@@ -145,18 +146,30 @@ def _redirect_to_nowhere(stream: Any) -> None:
 
 def fail(message: str, hint: str, code: int) -> NoReturn:
     """Print an error as two lines on stderr, and exit."""
-    write_stderr(f"{click.style('error:', fg='red', bold=True)} {message}")
+    write_stderr(("error:", "red"), f" {message}")
     write_stderr(f"  try: {hint}")
     sys.exit(code)
 
 
 def write_warning(text: str) -> None:
     """Print on stderr what makes the result on stdout doubtful."""
-    write_stderr(f"{click.style('warning:', fg='yellow', bold=True)} {text}")
+    write_stderr(("warning:", "yellow"), f" {text}")
 
 
-def write_stderr(line: str) -> None:
-    """Print a line on stderr, in colour where the terminal shows it; a reader that has gone is not an error.
+Part = str | tuple[str, str]
+"""A piece of a line: a text, or a text and its colour."""
+
+
+def write_stdout(*parts: Part) -> None:
+    """Print a line on stdout, in colour where the terminal shows it. Only our own colours are raw control characters.
+
+    Raises OSError, which `main` explains.
+    """
+    click.echo(_join(parts), color=use_colour(sys.stdout))
+
+
+def write_stderr(*parts: Part) -> None:
+    """As write_stdout, on stderr; a reader that has gone is not an error.
 
     Such a line stays in the stream's buffer. Python would write it again at exit, fail again, and exit with 120
     instead of our code: so the stream is redirected to /dev/null.
@@ -164,16 +177,27 @@ def write_stderr(line: str) -> None:
     if sys.stderr is None:
         return
     try:
-        click.echo(line, err=True, color=use_colour(sys.stderr))
+        click.echo(_join(parts), err=True, color=use_colour(sys.stderr))
     except ValueError:
         return  # it was closed
     except OSError:
         _redirect_to_nowhere(sys.stderr)
 
 
+def _join(parts: Sequence[Part]) -> str:
+    return "".join(
+        make_visible(part) if isinstance(part, str) else click.style(make_visible(part[0]), fg=part[1], bold=True)
+        for part in parts
+    )
+
+
 def use_colour(stream: Any) -> bool:
     """Whether to colour the output on a stream: it is a terminal, and NO_COLOR is not set."""
-    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        bool(stream and not stream.closed and stream.isatty())
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 class Terminated(BaseException):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from tracekit.cli import write_stderr, write_stdout
 from tracekit.cli.options import get_store, store_option
 
 _COLOURS = {
@@ -38,26 +39,24 @@ def doctor(ctx: click.Context, /, as_json: bool, clean: bool, self_test: bool, s
       tracekit doctor --clean
       tracekit doctor --self-test
     """
-    from tracekit.cli import use_colour
     from tracekit.doctor import clean as clean_tracefs
     from tracekit.doctor import diagnose
 
     if clean:
         for name in clean_tracefs():
-            click.echo(f"removed {name}", err=True)
+            write_stderr(f"removed {name}")
     if self_test:
         _run_self_test(as_json=as_json)
         return
     findings = diagnose(get_store(ctx))
     if as_json:
-        click.echo(json.dumps([asdict(item) for item in findings], indent=1))
+        write_stdout(json.dumps([asdict(item) for item in findings], indent=1))
         return
     width = max(len(item.name) for item in findings)
     for item in findings:
-        state = click.style(f"{item.state:<8}", fg=_COLOURS[item.state])
-        click.echo(f"{item.name:<{width}}  {state} {item.detail}", color=use_colour(sys.stdout))
+        write_stdout(f"{item.name:<{width}}  ", (f"{item.state:<8}", _COLOURS[item.state]), f" {item.detail}")
         if item.remedy:
-            click.echo(f"{'':<{width}}  {'':<8} try: {item.remedy}")
+            write_stdout(f"{'':<{width}}  {'':<8} try: {item.remedy}")
 
 
 def _run_self_test(*, as_json: bool) -> None:
@@ -65,23 +64,21 @@ def _run_self_test(*, as_json: bool) -> None:
     from tracekit.accuracy.comparison import CHECKS
     from tracekit.accuracy.runner import self_test
     from tracekit.accuracy.table import format_comparison, summarize_verdicts
-    from tracekit.cli import use_colour
 
     terminal = sys.stderr.isatty()
     rows = list(self_test(lambda step: click.echo(f"\r{step}\033[K" if terminal else step, err=True, nl=not terminal)))
     if terminal:
         click.echo("\r\033[K", err=True, nl=False)
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+        write_stdout(json.dumps([asdict(row) for row in rows], indent=1))
     else:
         for check, title in CHECKS.items():
             of_check = [row for row in rows if row.check == check]
             if of_check:
                 state, detail = summarize_verdicts(of_check)
-                shown = click.style(f"{state:<11}", fg=_COLOURS[state])
-                click.echo(f"{shown} {title}: {detail}", color=use_colour(sys.stdout))
+                write_stdout((f"{state:<11}", _COLOURS[state]), f" {title}: {detail}")
         for row in rows:
             if row.verdict in ("fail", "inconclusive"):
-                click.echo(format_comparison(row))
+                write_stdout(format_comparison(row))
     if any(row.verdict == "fail" for row in rows):
         sys.exit(GATE_FAILED)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli import write_warning
+from tracekit.cli import write_stdout, write_warning
 from tracekit.cli.options import complete_suites, get_store, store_option
 
 TOPICS = ("break-even", "prediction", "start-methods")
@@ -39,6 +39,6 @@ def explain(ctx: click.Context, /, topic: str, suite: str, as_json: bool, store:
     told = api.explain(get_store(ctx).suite(suite), topic, warn=write_warning)
     if as_json:
         document = {"format": 1, "topic": topic, "title": told.title, "sentences": told.sentences, "how": told.how}
-        click.echo(json.dumps({**document, "table": asdict(told.table), "metrics": told.metrics}, indent=1))
+        write_stdout(json.dumps({**document, "table": asdict(told.table), "metrics": told.metrics}, indent=1))
         return
-    click.echo("\n\n".join([*map(filled, told.sentences), table_text(told.table), filled(told.how)]))
+    write_stdout("\n\n".join([*map(filled, told.sentences), table_text(told.table), filled(told.how)]))

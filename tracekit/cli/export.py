@@ -30,7 +30,8 @@ def export(
     """Write TABLE of SUITE: metrics (default), runs, processes, threads, spans, waits, holds, sched, counters, slices,
     samples, notices.
 
-    JSON is a list of row objects; a missing value is null. Times are nanoseconds.
+    JSON is a list of row objects; a missing value is null. Times are nanoseconds. In CSV a text that a spreadsheet
+    would take for a formula has a ' before it.
 
     \b
     Examples:

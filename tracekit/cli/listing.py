@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tracekit.bundle.store import Store
+from tracekit.cli import write_stdout
 from tracekit.cli.options import get_store, store_option
 from tracekit.core.errors import NothingToDo, TracekitError
 from tracekit.core.registry import Registry
@@ -118,11 +119,11 @@ def _add(
     def command(ctx: click.Context, /, as_json: bool, store: object) -> None:
         found = rows(get_store(ctx))
         if as_json:
-            click.echo(json.dumps([{**row, **more(row["name"])} for row in found], indent=1))
+            write_stdout(json.dumps([{**row, **more(row["name"])} for row in found], indent=1))
             return
         width = max(len(row["name"]) for row in found)
         for row in found:
-            click.echo(f"{row['name']:<{width}}  {row['summary']}")
+            write_stdout(f"{row['name']:<{width}}  {row['summary']}")
 
     command.__doc__ = help_text
     listing.command(name=name)(command)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from tracekit.api import DurationEstimate
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.core.units import format_ns
+from tracekit.core.visible_text import make_visible
 from tracekit.measure.running.captured_run import RunOutcome
 
 _INTERVAL_S = 5.0
@@ -62,20 +63,21 @@ class PlainProgress(ProgressLine):
 
     def say(self, line: str) -> None:
         self._last = time.monotonic()
-        self._stream.write(line + "\n")
+        self._stream.write(make_visible(line, one_line=True) + "\n")
         self._stream.flush()
 
 
 class LiveProgress(ProgressLine):
-    def __init__(self, suite: Suite, estimate: DurationEstimate, status: Any) -> None:
+    def __init__(self, suite: Suite, estimate: DurationEstimate, status: Any, text: Callable[[str], Any]) -> None:
         super().__init__(suite, estimate)
-        self._status = status
+        self._status, self._text = status, text
 
     def show(self, line: str) -> None:
-        self._status.update(line)
+        # rich takes a str for markup, in which a name such as `work[2]` loses its end.
+        self._status.update(self._text(make_visible(line, one_line=True)))
 
     def say(self, line: str) -> None:
-        self._status.console.print(line, markup=False, highlight=False)
+        self._status.console.print(self._text(make_visible(line, one_line=True)))
 
 
 @contextlib.contextmanager
@@ -85,11 +87,12 @@ def show_progress(suite: Suite, estimate: DurationEstimate, stream: TextIO, *, f
         yield PlainProgress(suite, estimate, stream)
         return
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(file=stream)
     # A slow spinner, so that the terminal takes no CPU time from the measured processes.
     with console.status("", spinner="line", refresh_per_second=1) as status:
-        yield LiveProgress(suite, estimate, status)
+        yield LiveProgress(suite, estimate, status, Text)
 
 
 def _describe_run(spec: RunSpec) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracekit.bundle.names import split_capture
+from tracekit.cli import write_stderr, write_stdout
 from tracekit.cli.options import (
     WORKLOAD_KEY,
     CommaList,
@@ -184,13 +185,13 @@ def run(
     prepared, beside = _plan(ctx, request)
     estimate = api.estimate_duration(prepared.suite, get_store(ctx))
     if dry_run:
-        click.echo(format_json(prepared, estimate) if as_json else format_text(prepared, estimate))
+        write_stdout(format_json(prepared, estimate) if as_json else format_text(prepared, estimate))
         return 0
     for item in prepared.notices:
-        click.echo(f"{item.severity}: {item.text}\n  try: {item.remedy}", err=True)
+        write_stderr(f"{item.severity}: {item.text}\n  try: {item.remedy}")
     outcome, tables, files = _measure(prepared, estimate, beside, reports, store)
     if as_json:
-        click.echo(api.make_outcome_document(outcome, tables, files))
+        write_stdout(api.make_outcome_document(outcome, tables, files))
     else:
         _print_report(outcome, files, store)
     _check_timed_runs(outcome)
@@ -249,11 +250,11 @@ def _print_report(outcome: SuiteOutcome, files: ReportFiles, store: Path | None)
     from tracekit.analysis.report.render.terminal import to_text
     from tracekit.analysis.view.items import SHOWN
 
-    click.echo(to_text(files.view))
-    click.echo("")
-    click.echo(f"report  {files.html}")
+    write_stdout(to_text(files.view))
+    write_stdout("")
+    write_stdout(f"report  {files.html}")
     if any(item.status == "ok" and SHOWN & split_capture(item.spec.capture) for item in outcome.outcomes):
-        click.echo(f"view    tracekit view {outcome.folder.suite_id}{format_store_option(store)}")
+        write_stdout(f"view    tracekit view {outcome.folder.suite_id}{format_store_option(store)}")
 
 
 _ATTRIBUTES = {"timeout": "timeout_s", "rate": "rate_hz"}

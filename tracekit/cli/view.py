@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tracekit.cli import write_stderr, write_stdout
 from tracekit.cli.options import complete_suites, get_store, store_option
 
 
@@ -26,8 +27,4 @@ def view(ctx: click.Context, /, target: str, port: int | None, browser: bool, st
     """
     from tracekit.analysis.view import open_view
 
-    open_view(get_store(ctx), target, port=port, open_browser=browser, announce=click.echo, progress=_progress)
-
-
-def _progress(line: str) -> None:
-    click.echo(line, err=True)
+    open_view(get_store(ctx), target, port=port, open_browser=browser, announce=write_stdout, progress=write_stderr)

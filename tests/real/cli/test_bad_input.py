@@ -252,3 +252,20 @@ def test_the_readmes_own_workload_runs(tracekit: Tracekit, tmp_path: Path) -> No
     (tmp_path / "mymodule.py").write_text(code)
     said = tracekit("run", "mymodule:WORKLOAD", "--size", "smoke", "--runs", "1", "--capture", "none")
     assert said.code == 0, said.err
+
+
+def test_a_name_that_commands_a_terminal_is_only_shown(tracekit: Tracekit, tmp_path: Path) -> None:
+    name, shown = "=app\x1b[2J\u202e行", r"=app\x1b[2J\u202e行"
+    assert tracekit("record", "--capture", "none", "--", sys.executable, "-c", "pass", name).code == 0
+    (suite,) = (tmp_path / ".tracekit").glob("2*")
+    (suite / "manifest.json").unlink()
+    facts = {**json.loads((suite / "suite.json").read_text()), "workload": name}
+    (suite / "suite.json").write_text(json.dumps(facts))
+    for words in (("report", "--reports", name), ("list", "suites"), ("export", "latest", name), ("explain", name)):
+        said = tracekit(*words)
+        assert not {"\x1b", "\u202e"} & set(said.out + said.err), words
+        # Some messages quote what they were given as Python does.
+        assert shown in (said.out + said.err).replace("\\\\", "\\"), words
+    page = (tmp_path / name / suite.name / "index.html").read_text()
+    assert shown in page
+    assert not {"\x1b", "\u202e"} & set(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tracekit.analysis.report.render.tabular import to_csv, to_json
 from tracekit.analysis.report.views import ReportView
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.store import explained_os_errors, make_output_folder
+from tracekit.core.visible_text import make_visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +39,11 @@ def write(tables: Tables, folder: Path) -> ReportFiles:
     Everything is made in a temporary folder in its place and moved in by rename, the page last, so a reader
     never meets half a file. Raises OutputUnwritable.
     """
-    view = build(tables)
-    pictures = {figure.slug: png(figure.figure) for figure in view.every_figure}
+    with warnings.catch_warnings():
+        # A name whose characters the font lacks has boxes in a figure; the page has the name.
+        warnings.filterwarnings("ignore", message="Glyph ", category=UserWarning)
+        view = build(tables)
+        pictures = {figure.slug: png(figure.figure) for figure in view.every_figure}
     texts = {
         **{item.name: item.content for item in view.downloads},
         "metrics.csv": to_csv(tables),
@@ -47,7 +52,7 @@ def write(tables: Tables, folder: Path) -> ReportFiles:
         "index.html": to_html(view, pictures),
     }
     contents = {f"{slug}.png": data for slug, data in pictures.items()}
-    contents.update({name: text.encode() for name, text in texts.items()})
+    contents.update({name: make_visible(text).encode() for name, text in texts.items()})
     with explained_os_errors(folder):
         make_output_folder(folder.parent)
         make_output_folder(folder)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import re
 
+from tracekit.core.visible_text import make_visible
+
 _LONGEST = 500
 _PLACE = re.compile(r" \((?:[^()]*[/\\])?([^/\\()]+[/\\][^/\\()]+:\d+)\)$")
-# A NUL ends a string inside the trace processor: control characters become Unicode's control pictures.
-_PICTURES = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 
 
 def replace_control(text: str) -> str:
-    """Replace what a reader of the trace cannot take: control characters by pictures, lone surrogates by `�`.
+    """Replace what a reader of the trace cannot take: a NUL ends a string inside the trace processor, and half a
+    surrogate pair is no UTF-8.
 
     Text of more than _LONGEST characters is cut and ends in `…`; empty text becomes `[no name]`.
     """
-    to_int = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").translate(_PICTURES)
+    to_int = make_visible(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), one_line=True)
     if len(to_int) > _LONGEST:
         to_int = to_int[: _LONGEST - 1] + "…"
     return to_int or "[no name]"

@@ -7,6 +7,7 @@ from html import escape
 
 from tracekit.analysis.view.items import ViewItem
 from tracekit.core.units import format_bytes, format_ns
+from tracekit.core.visible_text import make_visible
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -37,7 +38,7 @@ def make_landing_page(entries: Sequence[tuple[ViewItem, str, str]]) -> str:
     rows = "\n".join(_row(*entry) for entry in entries)
     suites = {item.suite_id for item, _, _ in entries if item.suite_id}
     heading = escape(f"Traces of {suites.pop()}" if len(suites) == 1 else "Traces")
-    return f"""<!doctype html>
+    page = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -62,6 +63,7 @@ slice.</p>
 </body>
 </html>
 """
+    return make_visible(page)
 
 
 def _row(item: ViewItem, link: str, file: str) -> str:

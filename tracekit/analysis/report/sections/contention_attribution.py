@@ -9,6 +9,7 @@ import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.names import Names
+from tracekit.analysis.report.render.tabular import encode_csv
 from tracekit.analysis.report.sections.wait_sites import short_place
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import percent, plural
@@ -153,7 +154,7 @@ def attribution_table(view: AttributionView) -> TableView:
 def attribution_csv(view: AttributionView) -> str:
     """Every pair as it was computed, for other programs; files are as short as in the report, which is passed on."""
     short = {name: view.frame[name].map(_short, na_action="ignore") for name in ("waiter_file", "holder_file")}
-    return view.frame.assign(**short).to_csv(index=False, lineterminator="\n")
+    return encode_csv(view.frame.assign(**short))
 
 
 def _short(file: str) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from tracekit.analysis.metrics.ledger.idle import idle_waits, rests_in_pool
 from tracekit.analysis.metrics.lifetimes import KEYS, NATIVE
 from tracekit.analysis.metrics.methods import WAITS_PROBE
+from tracekit.analysis.report.render.tabular import encode_csv
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import percent, plural
 from tracekit.analysis.tables import Tables
@@ -127,7 +128,7 @@ def sites_csv(sites: tuple[Site, ...]) -> str:
     columns["file"] = [short_place(site.file, None) for site in sites]
     frame = pd.DataFrame(columns).astype({"line": "Int64"})
     names = {"total": "total_ns", "longest": "longest_ns"}
-    return frame.rename(columns=names).to_csv(index=False, lineterminator="\n")
+    return encode_csv(frame.rename(columns=names))
 
 
 def short_place(file: str, line: int | None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
+
+import pandas as pd
 
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, STAGES, metric_name
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
+from tracekit.analysis.report.render.tabular import encode_csv
 from tracekit.bundle.names import STAGES as PROBE
 from tracekit.bundle.names import split_capture
 
@@ -57,42 +58,24 @@ def varying_parameters(cells: Sequence[ReportCell]) -> dict[ReportCell, str]:
 
 def stages_csv(groups: Sequence[CellGroup]) -> str:
     """A line per interpreter, model, kind of start and stage."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "os",
-            "python",
-            "model",
-            "parameters",
-            "start",
-            "stage",
-            "mean_ns",
-            "lower_ns",
-            "upper_ns",
-            "p50_ns",
-            "p95_ns",
-            "n",
-        ]
-    )
-    for group in groups:
-        for cell in map(staged_cell, started_cells(group)):
-            for cold in (False, True):
-                for name in (*STAGES, LIFE, CALL, READY):
-                    number = cell.number(metric_name(name, cold=cold))
-                    if number.available:
-                        of = [cell.number(metric_name(name, cold=cold, of=of)).value for of in ("p50", "p95")]
-                        writer.writerow(
-                            [
-                                group.os,
-                                group.python,
-                                cell.model,
-                                cell.parameters,
-                                "first" if cold else "later",
-                                name,
-                                number.value,
-                                *("" if value is None else value for value in (number.lower, number.upper, *of)),
-                                number.n,
-                            ]
-                        )
-    return text.getvalue()
+    rows = [
+        {
+            "os": group.os,
+            "python": group.python,
+            "model": cell.model,
+            "parameters": cell.parameters,
+            "start": "first" if cold else "later",
+            "stage": name,
+            "mean_ns": number.value,
+            "lower_ns": number.lower,
+            "upper_ns": number.upper,
+            **{f"{of}_ns": cell.number(metric_name(name, cold=cold, of=of)).value for of in ("p50", "p95")},
+            "n": number.n,
+        }
+        for group in groups
+        for cell in map(staged_cell, started_cells(group))
+        for cold in (False, True)
+        for name in (*STAGES, LIFE, CALL, READY)
+        if (number := cell.number(metric_name(name, cold=cold))).available
+    ]
+    return encode_csv(pd.DataFrame(rows))

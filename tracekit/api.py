@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tracekit.analysis.load import load_suite
+from tracekit.analysis.load.viztracer import TRACE_NOTICES
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.metric import compute_all
@@ -205,8 +206,8 @@ _LOSSES = ("run-failed", "runs-missing", "suite-unsealed")
 """Notices that say that the numbers stand on less than was planned, or perhaps not on what was measured."""
 
 
-def _warn_of_losses(tables: Tables, warn: Warn) -> None:
-    for text in tables.notices.loc[tables.notices["code"].isin(_LOSSES), "text"]:
+def _warn_of_losses(tables: Tables, warn: Warn, *more: str) -> None:
+    for text in tables.notices.loc[tables.notices["code"].isin([*_LOSSES, *more]), "text"]:
         warn(text)
 
 
@@ -231,7 +232,7 @@ def export(folder: SuiteFolder, table: str, file_format: str, warn: Warn = lambd
         raise UsageError(f"unknown table {table!r}: known are {', '.join(COLUMNS)}", "tracekit export latest metrics")
     needs_traces = table == "slices"
     tables = load_suite(folder, traces=True) if needs_traces else analyse(folder)
-    _warn_of_losses(tables, warn)
+    _warn_of_losses(tables, warn, *(TRACE_NOTICES if needs_traces else ()))
     frame = tables.table(table)
     if frame.empty:
         raise NothingToDo(f"table {table} of {folder.suite_id} has no rows", f"tracekit report {folder.suite_id}")

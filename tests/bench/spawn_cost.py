@@ -54,6 +54,7 @@ def _stamped() -> dict[str, int]:
             "counters": source.name,
             "trace": "",
             "extra_path": "",
+            "entries": 0,
         }
         writer = StreamWriter(folder, source, periodic=False)
         work = Work(task=abs, items=[], workers=1, writer=writer, worker_options=options)

@@ -41,6 +41,9 @@ class RunSpec:
     """multiprocessing's start method; empty for models that start no process."""
     capture: str = "none"
     rate_hz: int = 100
+    """Of py-spy: samples per second."""
+    trace_entries: int = 1_000_000
+    """Of VizTracer: how many calls of a process its ring holds; when it is full the oldest are lost."""
     counters: str = "auto"
     repeat: int = 0
     """0 for the warm-up round, then 1, 2, ...; traced runs count from 1 as well."""

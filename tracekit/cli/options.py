@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from tracekit.bundle.spec import value_text
+from tracekit.bundle.spec import RunSpec, value_text
 from tracekit.bundle.store import Store, default_store
 from tracekit.core.errors import UsageError
 
@@ -159,4 +159,13 @@ store_option = click.option(
     type=click.Path(path_type=Path),
     envvar="TRACEKIT_HOME",
     help="Folder of the run bundles.  [default: .tracekit]",
+)
+
+trace_entries_option = click.option(
+    "--trace-entries",
+    type=click.IntRange(1_000, 1_000_000_000),
+    metavar="N",
+    default=RunSpec.trace_entries,
+    show_default=True,
+    help="Calls of one process that VizTracer keeps; of more the oldest are lost.",
 )

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from tracekit.bundle.names import PY_SPY, STAGES, UNTRACED, split_capture
 from tracekit.cli import write_stderr
-from tracekit.cli.options import CommaList, complete_captures, format_store_option, get_store
+from tracekit.cli.options import CommaList, complete_captures, format_store_option, get_store, trace_entries_option
 from tracekit.core.errors import MeasurementError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @click.option(
     "--rate", type=click.IntRange(1, 1000), default=100, show_default=True, help="Samples per second of py-spy."
 )
+@trace_entries_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing at the end but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the end as one line of JSON, on stderr too.")
 @click.option(
@@ -68,6 +69,7 @@ def record(
     name: str,
     provision: bool,
     rate: int,
+    trace_entries: int,
     quiet: bool,
     as_json: bool,
     store: Path | None,
@@ -98,6 +100,7 @@ def record(
         duration_s=duration,
         provision=provision,
         rate_hz=rate,
+        trace_entries=trace_entries,
         command=_command_words(program, captures, duration, name),
         # The default is a wish: without a compiler the program is timed. A capture that is named has to work.
         may_only_time=ctx.get_parameter_source("captures") is ParameterSource.DEFAULT,

@@ -25,6 +25,7 @@ from tracekit.cli.options import (
     list_parameters,
     others_option,
     store_option,
+    trace_entries_option,
 )
 from tracekit.core.errors import MeasurementError, UsageError
 from tracekit.measure.inside.models import MODELS
@@ -129,6 +130,7 @@ class _RunCommand(click.Command):
     show_default=True,
     help="Samples per second of py-spy.",
 )
+@trace_entries_option
 @click.option(
     "--reports",
     type=click.Path(path_type=Path),

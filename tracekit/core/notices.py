@@ -59,9 +59,10 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "trace-overflow": NoticeKind(
         "warning",
-        "VizTracer's ring of {entries} entries was full in process {pid} ({run_id})",
-        "the oldest calls are lost, so the picture starts late",
-        "tracekit run {workload} --size smoke",
+        "VizTracer's ring of {entries} calls was full in {processes}, and the trace lacks {lacks} ({run_id})",
+        "earlier calls are missing from the picture and from `slices`; timings are not affected",
+        "tracekit run {workload} --trace-entries {needed} (an estimate), or --size smoke",
+        remedy_of_program="tracekit record --trace-entries {needed} (an estimate), or record a shorter time",
     ),
     "trace-misaligned": NoticeKind(
         "warning",

@@ -18,7 +18,7 @@ from tracekit.analysis.load.pyspy import add_samples
 from tracekit.analysis.load.starts import add_starts, read_stages
 from tracekit.analysis.load.stream_rows import add_stream
 from tracekit.analysis.load.streams import Stream, read_stream
-from tracekit.analysis.load.viztracer import add_calls
+from tracekit.analysis.load.viztracer import add_traces
 from tracekit.analysis.load.waits.processes import add_processes, read_probed_processes
 from tracekit.analysis.load.waits.rows import add_waits
 from tracekit.bundle.files import HINT
@@ -35,7 +35,7 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     """Add the rows of one bundle; return the run's environment, or None when the run is unfinished.
 
     A run that did not end ok gets a row with its status, the rows of its streams, and a notice. `traces` also reads
-    VizTracer's calls. Raises BundleCorrupt or BundleTooNew.
+    VizTracer's calls; what is to be said of them is always read. Raises BundleCorrupt or BundleTooNew.
     """
     manifest = read_manifest(bundle)
     try:
@@ -77,8 +77,7 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     _add_row(columns, spec, manifest, found)
     _add_notices(columns, bundle, spec, manifest, streams)
     add_samples(bundle, spec, columns)
-    if traces:
-        add_calls(bundle, spec, window, columns)
+    add_traces(bundle, spec, window, found, columns, calls=traces)
     main = _find_main(streams)
     if page := _find_page(spec, main):
         columns.pages.setdefault(spec.workload, page)

@@ -2,13 +2,18 @@
 
 The format is Chrome's ("Trace Event Format", Google): complete events (`ph` X) with `ts` and `dur` in microseconds with
 three decimals, on CLOCK_MONOTONIC; metadata (`ph` M); and `viztracer_metadata.overflow`, true when the ring buffer was
-full and the oldest events were lost. One file at a time is parsed to typed events and then to columns, so that the
-largest file bounds the memory, not their sum.
+full and the oldest events were lost. That flag and the first event are read of every file, without parsing it, so that
+a report knows what the traces lack. On request one file at a time is parsed to typed events and then to columns, so
+that the largest file bounds the memory, not their sum.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +28,25 @@ from tracekit.bundle.files import HINT
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.errors import BundleCorrupt
-from tracekit.core.notices import notice
-from tracekit.core.units import format_ns
+from tracekit.core.notices import Notice, notice
+from tracekit.core.units import format_ns, format_value
 
 CATEGORIES = {"fee": "python"}
 """VizTracer's category for a function's entry and exit -> ours; other categories are kept."""
 
 _BATCH = 50_000
 """Events decoded at a time."""
+
+TRACE_NOTICES = ("trace-overflow", "trace-misaligned", "capture-incomplete")
+"""The notices that say what a trace lacks: whoever shows calls shows them."""
+
+_HEAD, _TAIL = 1 << 18, 1 << 13
+"""Bytes at the begin of a file, with its first call after the names of its threads; and at its end, with the flag."""
+_OVERFLOW = re.compile(rb'"overflow"\s*:\s*true')
+_CALL = re.compile(rb'\{[^{}]*"ph"\s*:\s*"X"[^{}]*\}')
+_TIMES = tuple(re.compile(rb'"%s"\s*:\s*(\d+(?:\.\d+)?)' % name) for name in (b"ts", b"dur"))
+_MARGIN = 1.5
+"""The ring that is offered, over what the calls per second at the run's end make: they are seldom even."""
 
 
 class _ChromeEvent(Struct, gc=False):
@@ -43,22 +59,15 @@ class _ChromeEvent(Struct, gc=False):
     dur: Microseconds = 0.0
 
 
-class _ChromeMetadata(Struct):
-    overflow: bool = False
-    version: str = ""
-
-
-class _ChromeFile(Struct, rename={"events": "traceEvents", "metadata": "viztracer_metadata"}):
+class _ChromeFile(Struct, rename={"events": "traceEvents"}):
     events: list[Raw]
-    metadata: _ChromeMetadata | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VizTracerFile:
-    """One file: its calls as rows of `slices`, and whether the oldest calls are lost."""
+    """One file: its calls as rows of `slices`."""
 
     slices: pd.DataFrame
-    overflow: bool
 
     @property
     def first_ns(self) -> int:
@@ -73,26 +82,96 @@ _decode = decoder(_ChromeFile)
 _decode_event = decoder(_ChromeEvent)
 
 
-def add_calls(bundle: Bundle, spec: RunSpec, window: Window, columns: Columns) -> None:
-    """Add the bundle's calls, which can be hundreds of megabytes. Raises BundleCorrupt."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceEnds:
+    """What the two ends of a file say: whether the oldest calls are lost, and its first and its last call.
+
+    The ring keeps calls in the order of their ends, so all that ended after the first one are there.
+    """
+
+    overflow: bool
+    first: tuple[int, int] | None
+    """Its start and its end, ns; None where the file has no call."""
+    last: tuple[int, int] | None
+
+
+def add_traces(
+    bundle: Bundle, spec: RunSpec, window: Window, run: Mapping[str, Any], columns: Columns, *, calls: bool
+) -> None:
+    """Add what is to be said of the bundle's traces, and with `calls` their calls, which can be hundreds of megabytes.
+
+    `run` has the run's `start_ns` and `wall_ns`. Raises BundleCorrupt.
+    """
+    overflown: dict[str, TraceEnds] = {}
     for path in bundle.viztracer_traces():
-        trace = read_viztracer(path, spec.run_id)
-        if trace.overflow:
-            pid, entries = path.stem.partition("-")[2], f"{len(trace.slices):,}"
-            lost = notice("trace-overflow", entries=entries, pid=pid, run_id=spec.run_id, workload=spec.workload)
-            columns.add_notice(lost, spec.run_id)
-        if _is_aligned(trace, path.name, spec, window, columns):
+        ends = read_ends(path)
+        stamps = None if ends.first is None or ends.last is None else (ends.first[0], ends.last[1])
+        if ends.overflow:
+            overflown[path.stem.partition("-")[2]] = ends
+        if calls:
+            trace = read_viztracer(path, spec.run_id)
+            stamps = (trace.first_ns, trace.last_ns) if len(trace.slices) else None
+        distance = 0 if stamps is None else window.distance_ns(*stamps)
+        if distance:
+            fields = {"run_id": spec.run_id, "workload": spec.workload, "capture": spec.capture}
+            other = notice("trace-misaligned", file=path.name, distance=format_ns(distance), **fields)
+            columns.add_notice(other, spec.run_id)
+        elif calls:
             columns.add_frame("slices", trace.slices)
+    if overflown:
+        columns.add_notice(_describe_overflow(overflown, spec, run), spec.run_id)
 
 
-def _is_aligned(trace: VizTracerFile, file: str, spec: RunSpec, window: Window, columns: Columns) -> bool:
-    if not len(trace.slices):
-        return False
-    distance = window.distance_ns(trace.first_ns, trace.last_ns)
-    if distance:
-        fields = {"run_id": spec.run_id, "workload": spec.workload, "capture": spec.capture}
-        columns.add_notice(notice("trace-misaligned", file=file, distance=format_ns(distance), **fields), spec.run_id)
-    return distance == 0
+def _describe_overflow(overflown: Mapping[str, TraceEnds], spec: RunSpec, run: Mapping[str, Any]) -> Notice:
+    """How much of the run the traces lack, and the ring that would have held it with as many calls per second."""
+    begin, wall = run.get("start_ns"), run.get("wall_ns")
+    known = [(ends.first[1], ends.last[1]) for ends in overflown.values() if ends.first and ends.last]
+    lacks, times = "an unknown part of the run", 10.0
+    if begin is not None and wall and known:
+        lost = min(max(max(first for first, _ in known) - begin, 0), wall)
+        lacks = f"the first {format_ns(lost)} of {format_ns(wall)} ({format_value(lost / wall, 'share')})"
+        times = max((last - begin) / max(last - first, 1) for first, last in known)
+    return notice(
+        "trace-overflow",
+        bool(spec.program),
+        entries=f"{spec.trace_entries:,}",
+        processes=f"process{'es' if len(overflown) > 1 else ''} {', '.join(overflown)}",
+        lacks=lacks,
+        run_id=spec.run_id,
+        workload=spec.workload,
+        needed=_round_up(_MARGIN * max(times, 1.0) * spec.trace_entries),
+    )
+
+
+def _round_up(count: float) -> int:
+    """To one digit: it is an estimate."""
+    unit = int(f"1{'0' * (len(str(int(count))) - 1)}")
+    return math.ceil(count / unit) * unit
+
+
+def read_ends(path: Path) -> TraceEnds:
+    """Read both ends of a file, whatever its size. Raises BundleCorrupt."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            tail = file.read(_TAIL)
+    except OSError as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
+    return TraceEnds(
+        overflow=_OVERFLOW.search(tail) is not None,
+        first=next(_find_calls(head), None),
+        last=max(_find_calls(tail), key=itemgetter(1), default=None),
+    )
+
+
+def _find_calls(data: bytes) -> Iterator[tuple[int, int]]:
+    """Start and end, ns, of the calls in a piece of a file."""
+    for call in _CALL.finditer(data):
+        times = [found.group(1) for of in _TIMES if (found := of.search(call.group())) is not None]
+        if len(times) == len(_TIMES):
+            start, length = (round(float(time) * 1_000) for time in times)
+            yield start, start + length
 
 
 def read_viztracer(path: Path, run_id: str) -> VizTracerFile:
@@ -104,8 +183,7 @@ def read_viztracer(path: Path, run_id: str) -> VizTracerFile:
     columns = {name: values[order] for name, values in columns.items()}
     columns["depth"] = _compute_depths(columns)
     columns["run_id"] = [run_id] * len(order)
-    overflow = file.metadata is not None and file.metadata.overflow
-    return VizTracerFile(slices=from_columns("slices", columns), overflow=overflow)
+    return VizTracerFile(slices=from_columns("slices", columns))
 
 
 def _columns(events: list[Raw], path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from tracekit.analysis.load import load_run
 from tracekit.analysis.load.manifest import read_spec
+from tracekit.analysis.load.viztracer import TRACE_NOTICES
 from tracekit.analysis.timeline import EVENT_LIMIT, SuitePart, TraceFacts, build_run, build_suite
 from tracekit.bundle.names import KERNEL, VIZTRACER, WAITS, split_capture
 from tracekit.bundle.spec import RunSpec
@@ -157,7 +158,11 @@ def _build(
             path = scratch / f"{len(built) + 1}-{make_slug(title)}.json.gz"
             facts = build_run(tables, spec.run_id, path)
             wall = tables.runs.loc[tables.runs["run_id"] == spec.run_id, "wall_ns"]
-            built.append(_item(title, path, facts, folder.suite_id, spec=spec, wall_ns=_first_int(wall)))
+            item = _item(title, path, facts, folder.suite_id, spec=spec, wall_ns=_first_int(wall))
+            lacks = tables.notices.loc[tables.notices["code"].isin(TRACE_NOTICES), ["text", "remedy"]]
+            for text, remedy in lacks.itertuples(index=False):
+                announce(f"warning: {text}\n  try: {remedy}")
+            built.append(replace(item, detail="; ".join(filter(None, [*lacks["text"], item.detail]))))
             yield SuitePart(tables, spec.run_id, title)
 
     if len(traced) == 1:

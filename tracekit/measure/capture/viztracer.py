@@ -91,6 +91,7 @@ def _trace_program(spec: RunSpec, bundle: Bundle) -> Iterator[dict[str, str]]:
             "PYTHONPATH": str(site),
             "TRACEKIT_VIZTRACER": str(folder / bundle.viztracer_trace(PID).name),
             "TRACEKIT_VIZTRACER_PACKAGES": spec.extra_path,
+            "TRACEKIT_VIZTRACER_ENTRIES": str(spec.trace_entries),
         }
         ended = time.monotonic()
         while any(_is_saving(path, bundle, time.monotonic() - ended) for path in folder.glob(f"*{TRACING}")):

@@ -52,7 +52,7 @@ def main(folder: str) -> int:
     own.flush()
     tracer = None
     if VIZTRACER in split_capture(spec.capture):
-        tracer = InsideTracer(str(bundle.viztracer_trace(PID).absolute()), spec.extra_path)
+        tracer = InsideTracer(str(bundle.viztracer_trace(PID).absolute()), spec.extra_path, spec.trace_entries)
     try:
         _measure(spec, bundle, own, tracer)
         exit_code = 0
@@ -111,6 +111,7 @@ def _work(
             "counters": own.source.name,
             "trace": "" if tracer is None else tracer.trace,
             "extra_path": spec.extra_path,
+            "entries": spec.trace_entries,
         },
         worker_per_item=workload.worker_per_item,
         warmup=spec.warmup,

@@ -15,9 +15,6 @@ TYPE_CHECKING = False  # see tracekit/core/registry.py
 if TYPE_CHECKING:
     from typing import Any
 
-ENTRIES = 1_000_000
-"""VizTracer's ring: when it is full the oldest calls are lost, and its file says so (`overflow`)."""
-
 PID = "{pid}"
 DRAFT = ".part.json"
 """The end of a trace's name while it is written; VizTracer's own format is chosen by `.json`."""
@@ -33,9 +30,9 @@ _program: ProgramTracer | None = None
 class InsideTracer:
     """The process's tracer. Raises ImportError where VizTracer does not import."""
 
-    def __init__(self, trace: str, extra_path: str) -> None:
+    def __init__(self, trace: str, extra_path: str, entries: int) -> None:
         """`trace` is the path of the file, PID in it stands for the process id; `extra_path` a folder with VizTracer,
-        or empty where it is installed."""
+        or empty where it is installed. Of more than `entries` calls the oldest are lost, and the file says so."""
         global _tracer, _forks_are_known
         if extra_path and extra_path not in sys.path:
             sys.path.append(extra_path)
@@ -43,7 +40,7 @@ class InsideTracer:
             from viztracer import VizTracer  # noqa: PLC0415 - only a traced process has it
 
             _tracer = VizTracer(
-                tracer_entries=ENTRIES, verbose=0, file_info=False, register_global=False, dump_raw=True
+                tracer_entries=entries, verbose=0, file_info=False, register_global=False, dump_raw=True
             )
             if hasattr(os, "register_at_fork") and not _forks_are_known:
                 _forks_are_known = True
@@ -81,9 +78,10 @@ class ProgramTracer:
     `<pid>.tracing` beside the trace exists from the start of tracing until the trace is whole.
     """
 
-    def __init__(self, trace: str, extra_path: str) -> None:
+    def __init__(self, trace: str, extra_path: str, entries: int) -> None:
         self._trace = trace
         self._extra_path = extra_path
+        self._entries = entries
         self._marker = ""
         self._pid = 0
         self._start()
@@ -105,7 +103,7 @@ class ProgramTracer:
             pass
 
     def _start(self) -> None:
-        self._tracer = InsideTracer(self._trace, self._extra_path)
+        self._tracer = InsideTracer(self._trace, self._extra_path, self._entries)
         self._pid = os.getpid()
         self._marker = os.path.join(os.path.dirname(self._trace), f"{self._pid}{TRACING}")  # noqa: PTH118, PTH120
         with open(self._marker, "w"):  # noqa: PTH123
@@ -125,10 +123,10 @@ class ProgramTracer:
             util.register_after_fork(self, _save_at_end)
 
 
-def trace_program(trace: str, extra_path: str) -> None:
+def trace_program(trace: str, extra_path: str, entries: int) -> None:
     """Trace this process, and those that it forks, each into the file `trace`, see InsideTracer. Raises ImportError."""
     global _program
-    _program = ProgramTracer(trace, extra_path)
+    _program = ProgramTracer(trace, extra_path, entries)
 
 
 def _save_at_end(tracer: ProgramTracer) -> None:

@@ -49,7 +49,7 @@ def measured_worker(options: dict[str, Any], ready_ns: int, unpickled_ns: int | 
     if options["trace"]:
         from tracekit.measure.inside.viztracer import InsideTracer  # noqa: PLC0415 - only a traced worker pays for it
 
-        tracer = InsideTracer(options["trace"], options["extra_path"])
+        tracer = InsideTracer(options["trace"], options["extra_path"], options["entries"])
         tracer.start()
     exit_code: int | None = None
     own.write(StampRecord(name="recording", ts_ns=now_ns()))

@@ -222,6 +222,7 @@ def _plan_run(
         start_method=start_method_of(cell.model),
         capture=capture,
         rate_hz=request.rate_hz,
+        trace_entries=request.trace_entries,
         counters=request.counters,
         repeat=repeat,
         warmup=warmup,

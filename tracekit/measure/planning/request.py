@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from tracekit.bundle.names import EXECUTORS, PY_SPY, UNTRACED, VIZTRACER, WAITS
+from tracekit.bundle.spec import RunSpec
 from tracekit.core.errors import UsageError
 from tracekit.measure.capture import CAPTURES
 from tracekit.measure.inside.counters import COUNTERS
@@ -56,6 +57,7 @@ class Request:
     seed: int | None = None
     timeout_s: float | None = None
     rate_hz: int | None = None
+    trace_entries: int | None = None
     counters: str | None = None
 
 
@@ -82,6 +84,7 @@ class ResolvedRequest:
     seed: int
     timeout_s: float
     rate_hz: int
+    trace_entries: int
     counters: str
 
 
@@ -110,7 +113,8 @@ DEFAULTS: Mapping[str, Any] = {
     "controls": True,
     "seed": 1,
     "timeout_s": 120.0,
-    "rate_hz": 100,
+    "rate_hz": RunSpec.rate_hz,
+    "trace_entries": RunSpec.trace_entries,
     "counters": "auto",
 }
 """By the names of Request."""

@@ -64,7 +64,8 @@ def record(
     stderr: IO[Any] | int | None = None,
     cwd: Path | None = None,
     provision: bool = False,
-    rate_hz: int = 100,
+    rate_hz: int = RunSpec.rate_hz,
+    trace_entries: int = RunSpec.trace_entries,
     command: Sequence[str] = (),
     may_only_time: bool = False,
 ) -> RunOutcome:
@@ -94,6 +95,7 @@ def record(
         workers=1,
         capture="+".join(usable) or UNTRACED,
         rate_hz=rate_hz,
+        trace_entries=trace_entries,
         repeat=1,
         python="" if found.interpreter is None else found.interpreter.executable,
         python_label="" if found.interpreter is None else found.interpreter.label,

@@ -11,10 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.table_factory import BOOT_NS, MS
-from tests.unit.analysis.load.made_bundles import make_bundle, spec
+from tests.unit.analysis.load.made_bundles import make_bundle, make_suite, spec
+from tracekit import api
 from tracekit.analysis.load import load_run
 from tracekit.analysis.load.viztracer import read_viztracer
+from tracekit.analysis.report.build import build
 from tracekit.analysis.tables import records
+from tracekit.analysis.view import find_traces
+from tracekit.bundle.store import Store
 from tracekit.core.errors import BundleCorrupt
 
 BEGIN_US = BOOT_NS / 1_000
@@ -116,19 +120,47 @@ def test_traces_are_read_on_request_only(tmp_path: Path) -> None:
     assert len(load_run(bundle).slices) == 1
 
 
-def test_a_full_ring_is_told(tmp_path: Path) -> None:
-    full = trace([event("f", 1, 1)], viztracer_metadata={"overflow": True, "version": "1.1.1"})
-    tables = load_run(make_bundle(tmp_path, spec(), raw={"viztracer-100.json": full}))
+@pytest.mark.parametrize("traces", [False, True])
+def test_a_full_ring_is_told_with_what_it_covers_whether_calls_are_read_or_not(tmp_path: Path, traces: bool) -> None:
+    full = {"overflow": True, "version": "1.1.1"}
+    names = [{"ph": "M", "name": "thread_name", "args": {"name": f'"ph":"X","ts":{number}'}} for number in range(99)]
+    # The run takes 100 ms; what ended before 80 and 90 ms is lost.
+    main = trace([*names, event("f", 79_000, 1_000), event("outer", 0, 95_000)], viztracer_metadata=full)
+    worker = trace([event("f", 89_000, 1_000), event("g", 90_000, 5_000)], viztracer_metadata=full)
+    raw = {"viztracer-100.json": main, "viztracer-200.json": worker, "viztracer-300.json": trace([event("f", 1, 1)])}
+    tables = load_run(make_bundle(tmp_path, spec(trace_entries=2_000), raw=raw), traces=traces)
     (told,) = records(tables.notices)
     assert told["code"] == "trace-overflow"
-    assert "process 100" in told["text"]
-    assert len(tables.slices) == 1
+    assert "ring of 2,000 calls was full in processes 100, 200" in told["text"]
+    assert "the trace lacks the first 90.0 ms of 100 ms (90 %)" in told["text"]
+    # The worker's calls of the last 5 ms filled its ring; it ran for 95 ms. And half of that more.
+    assert "--trace-entries 60000 (an estimate)" in told["remedy"]
+    assert len(tables.slices) == (5 if traces else 0)
 
 
-def test_a_trace_on_another_clock_is_left_out_and_told(tmp_path: Path) -> None:
+def test_a_full_ring_reaches_report_view_and_export(tmp_path: Path) -> None:
+    run = spec(capture="viztracer")
+    folder = make_suite(tmp_path / "store", run)
+    full = trace([event("f", 50_000, 1_000)], viztracer_metadata={"overflow": True})
+    make_bundle(folder.root, run, raw={"viztracer-100.json": full})
+    said: list[str] = []
+    (item,) = find_traces(Store(tmp_path / "store"), "latest", tmp_path, announce=said.append)
+    api.export(folder, "slices", "csv", warn=said.append)
+    texts = [item.detail, *said[-2:], *(notice.text for notice in build(api.analyse(folder)).notices)]
+    assert sum("lacks the first 51.0 ms of 100 ms" in text for text in texts) == 4
+
+
+def test_a_full_ring_without_a_call_says_that_its_part_is_unknown(tmp_path: Path) -> None:
+    full = trace([], viztracer_metadata={"overflow": True})
+    (told,) = records(load_run(make_bundle(tmp_path, spec(), raw={"viztracer-100.json": full})).notices)
+    assert "an unknown part of the run" in told["text"]
+
+
+@pytest.mark.parametrize("traces", [False, True])
+def test_a_trace_on_another_clock_is_left_out_and_told(tmp_path: Path, traces: bool) -> None:
     # 1.7 s after the run began: the parent saw the run end after 150 ms.
     late = trace([event("f", 1_700_000, 1)])
-    tables = load_run(make_bundle(tmp_path, spec(), raw={"viztracer-100.json": late}))
+    tables = load_run(make_bundle(tmp_path, spec(), raw={"viztracer-100.json": late}), traces=traces)
     (told,) = records(tables.notices)
     assert (told["code"], told["severity"]) == ("trace-misaligned", "warning")
     assert "1.55 s outside" in told["text"]

@@ -37,7 +37,8 @@ def _trace(path, measure):
         module = importlib.util.module_from_spec(found)
         sys.modules[found.name] = module
         found.loader.exec_module(module)
-        module.trace_program(path, os.environ.get("TRACEKIT_VIZTRACER_PACKAGES", ""))
+        entries = int(os.environ["TRACEKIT_VIZTRACER_ENTRIES"])
+        module.trace_program(path, os.environ.get("TRACEKIT_VIZTRACER_PACKAGES", ""), entries)
     except Exception:
         with open(os.path.join(os.path.dirname(path), "%d.without" % os.getpid()), "w") as file:
             file.write(sys.executable or "")

@@ -30,9 +30,10 @@ class Work:
     """What a model is given: the bare task, its items, how many workers, and where to record.
 
     `worker_options` goes to every worker process: format (of the bundle), streams (folder), counters (source name),
-    trace (path of VizTracer's file, empty without it) and extra_path. `worker_per_item`: see Workload. `warmup`: the
-    run is not timed, so that more can be recorded: what items and results cost to pickle. Workers then stay until the
-    model ends them, also where they would end by themselves, so that their memory can be read while all are alive.
+    trace (path of VizTracer's file, empty without it), extra_path and entries. `worker_per_item`: see Workload.
+    `warmup`: the run is not timed, so that more can be recorded: what items and results cost to pickle. Workers then
+    stay until the model ends them, also where they would end by themselves, so that their memory can be read while all
+    are alive.
     """
 
     def __init__(

@@ -20,8 +20,9 @@ OPTION_PYTHON = --python '$(PYTHON)'
 TRACEKIT = .venv/bin/tracekit
 VENV_PYTHON = .venv/bin/python
 
-# Would make .venv/bin/python look for its library elsewhere.
-unexport PYTHONHOME
+# The first would make .venv/bin/python look for its library elsewhere; with the second, which many containers set, every
+# command would compile tracekit again, for half a second.
+unexport PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
@@ -56,7 +57,7 @@ doctor: setup ## show what can be measured here, and how to enable the rest
 
 test: setup-dev ## run the tests [ARGS: options of pytest]
 	@$(VENV_PYTHON) -I bootstrap/browser.py $(REQUIRE_BROWSER)
-	@$(VENV_PYTHON) -m pytest -m 'not measures' --numprocesses logical --dist worksteal --durations=15 $(ARGS); parallel=$$?; \
+	@$(VENV_PYTHON) -m pytest -m 'not measures' --numprocesses $$(( $$(nproc) + 1 )) --dist worksteal --durations=15 $(ARGS); parallel=$$?; \
 	$(VENV_PYTHON) -m pytest -m measures --durations=15 $(ARGS); alone=$$?; \
 	case $$parallel,$$alone in 0,0 | 0,5 | 5,0) ;; *) exit 1 ;; esac
 

@@ -52,8 +52,12 @@ def pythons_to_test(*, every: bool) -> list[interpreters.Interpreter]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that measure come last: `make test` runs them alone, after the others have run in parallel."""
-    items.sort(key=lambda item: item.get_closest_marker("measures") is not None)
+    """Tests that measure come last: `make test` runs them alone, after the others have run in parallel. What is slow
+    comes first, so that no worker is left alone with it at the end.
+    """
+    items.sort(
+        key=lambda item: (item.get_closest_marker("measures") is not None, item.get_closest_marker("slow") is None)
+    )
 
 
 def pytest_configure() -> None:

@@ -23,7 +23,7 @@ import pandas as pd
 
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.load.viztracer import TRACE_NOTICES
-from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.analysis import share_analysis
 from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.render.tabular import encode_csv
@@ -149,7 +149,7 @@ def analyse(folder: SuiteFolder) -> Tables:
     Raises BundleUnfinished, BundleCorrupt, BundleTooNew.
     """
     tables = load_suite(folder)
-    analysis = Analysis(tables)
+    analysis = share_analysis(tables)
     tables.metrics = compute_all(analysis)
     found = [item._asdict() for item in find_notices(analysis, tables.metrics)]
     if found:
@@ -216,7 +216,7 @@ def explain(folder: SuiteFolder, topic: str, warn: Warn = lambda _text: None) ->
 
     Raises UsageError for another topic, NothingToDo where the suite has no numbers about it, and as `analyse`.
     """
-    from tracekit.analysis.report.pages.comparison.explanation import explain as explained  # noqa: PLC0415 - matplotlib takes half a second
+    from tracekit.analysis.report.pages.comparison.explanation import explain as explained  # noqa: PLC0415 - imports matplotlib
 
     tables = analyse(folder)
     _warn_of_losses(tables, warn)

@@ -32,6 +32,7 @@ def fuzzer(suite: SuiteFolder, tmp_path: Path) -> Fuzzer:
     return Fuzzer(suite=suite, scratch=scratch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_damaged_suite_is_refused_or_told_or_changes_nothing(suite: SuiteFolder, fuzzer: Fuzzer, part: int) -> None:
     found = [(case, *fuzzer.judge(case)) for case in choose_cases(suite, CASES, SEED)[part::PARTS]]

@@ -35,6 +35,13 @@ def test_help_imports_nothing_heavy() -> None:
     assert not loaded & HEAVY
 
 
+def test_only_what_draws_imports_matplotlib() -> None:
+    """`tracekit export`, `list`, and every error, would otherwise take twice as long."""
+    loaded = imported_by("import tracekit.api, tracekit.analysis.report.render.terminal")
+    assert "pandas" in loaded
+    assert "matplotlib" not in loaded
+
+
 def test_a_spawned_worker_imports_nothing_slow_before_its_first_stamp() -> None:
     """What unpickling the worker's process object imports: multiprocessing's own modules and two of ours."""
     loaded = imported_by("import tracekit.measure.inside.models.processes")

@@ -26,6 +26,7 @@ def build_wheel(kind: str, folder: Path) -> Path:
     return wheel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["", "pure"])
 def test_an_installed_wheel_runs_records_reports_and_views(kind: str, tmp_path: Path) -> None:
     """The one with the probes, and the pure one where there is no compiler. Dependencies are those of .venv."""

@@ -199,6 +199,7 @@ def claims(make_once: MakeOnce, pytestconfig: pytest.Config) -> RealSuite:
     )
 
 
+@pytest.mark.slow
 def test_the_fault_matrix_is_real_and_leaves_nothing_behind(claims: RealSuite) -> None:
     """All cases, as `tracekit run crash` makes them."""
     tables = api.analyse(Store(claims.root.parent).suite(claims.suite_id))
@@ -223,6 +224,7 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(claims: RealSuite) -
     assert (claims.folder / "processes left").read_text() == ""
 
 
+@pytest.mark.slow
 def test_each_claim_follows_from_the_exported_metrics(claims: RealSuite) -> None:
     """The verdicts of `tracekit run claims` are computed again here from what `export` writes."""
     rows = claims.call("export", "latest", "metrics", "--format", "json").rows()

@@ -56,6 +56,17 @@ from tracekit.analysis.metrics.thread_sums import join_methods
 from tracekit.analysis.tables import Tables
 
 
+def share_analysis(tables: Tables) -> Analysis:
+    """The analysis that metrics, notices, report and explanations of the same tables share.
+
+    Metrics and notices may be added to the tables afterwards; nothing else may change.
+    """
+    found = tables.derived.get(Analysis)
+    if not isinstance(found, Analysis):
+        found = tables.derived[Analysis] = Analysis(tables)
+    return found
+
+
 class Analysis(SuiteRecords):
     """All shared intermediate results of one suite. Times are ns of CLOCK_MONOTONIC, or lengths."""
 

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import fields, replace
 
 from tracekit import __version__
-from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.analysis import share_analysis
 from tracekit.analysis.report import environment
 from tracekit.analysis.report.appendix import every_cell
 from tracekit.analysis.report.cells import CellGroup
@@ -25,7 +25,7 @@ def build(tables: Tables) -> ReportView:
     """
     for name in ("runs", "metrics", "notices"):
         check(name, tables.table(name))
-    analysis = Analysis(tables)
+    analysis = share_analysis(tables)
     page = load_page(_text(tables, "page") or COMPARISON)(analysis) or load_page(COMPARISON)(analysis)
     assert page is not None
     found = groups(tables)

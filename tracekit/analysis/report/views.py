@@ -6,8 +6,11 @@ All text is plain text, which renderers escape. An absent number is the text `n/
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    # Half a second to import, which tables, exports and errors have no use for.
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

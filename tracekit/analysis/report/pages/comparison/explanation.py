@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.analysis import share_analysis
 from tracekit.analysis.metrics.predict import break_even, prediction
 from tracekit.analysis.metrics.predict.break_even_terms import NO_COSTS
 from tracekit.analysis.metrics.predict.task_demand import BASE, NO_WARMUP
@@ -37,7 +37,7 @@ def explain(tables: Tables, topic: str) -> Explanation:
     """The topic's table for this suite. Raises UsageError for an unknown topic, NothingToDo where there is none."""
     if topic not in what_if.TOPICS:
         raise UsageError(f"unknown topic {topic!r}: known are {', '.join(what_if.TOPICS)}", "tracekit explain --help")
-    analysis = Analysis(tables)
+    analysis = share_analysis(tables)
     found = groups(tables)
     table = what_if.by_topic(analysis, found).get(topic)
     suite_id, workload = tables.suite.get("suite_id"), tables.suite.get("workload")

@@ -281,8 +281,10 @@ class Tables:
     observations: pd.DataFrame
     notices: pd.DataFrame
     metrics: pd.DataFrame = field(default_factory=lambda: empty("metrics"))
-    derived: dict[type, object] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """What was computed from these tables and is kept with them; `dataclasses.replace` begins anew."""
+
+    def __post_init__(self) -> None:
+        self.derived: dict[type, object] = {}
+        """What was computed from these tables and is kept with them; other tables (`replace`) begin anew."""
 
     def table(self, name: str) -> pd.DataFrame:
         """One table by its name in COLUMNS."""

@@ -38,7 +38,7 @@ from tracekit.bundle.files import is_regular, seal_file
 from tracekit.bundle.store import Bundle, Store, SuiteFolder, read_json, write_json
 
 MAKE = (
-    "run", "matmul", "--models", "serial,threads", "--workers", "2", "--size", "smoke", "--runs", "1",
+    "run", "matmul", "--models", "serial,threads", "--workers", "2", "--size", "smoke", "--runs", "1", "--no-controls",
     "--capture", "waits,viztracer,py-spy,kernel,stages",
 )  # fmt: skip
 """The quickest suite with every kind of file. What this machine cannot capture is left out by itself."""

@@ -13,14 +13,14 @@ from tracekit.analysis.tables import Tables, records
 
 def all_rows(tables: Tables, metric: str, **where: Any) -> list[dict[str, Any]]:
     """Rows of one metric that agree with `where`, as dicts with None for what is missing."""
-    found = compute_all(_analyse(tables), [metric])
+    found = compute_all(analyse(tables), [metric])
     return [row for row in records(found) if all(row[key] == value for key, value in where.items())]
 
 
 _last: list[tuple[list[object], Analysis]] = []
 
 
-def _analyse(tables: Tables) -> Analysis:
+def analyse(tables: Tables) -> Analysis:
     """The same analysis for the same tables: a test asks for many metrics of one suite."""
     frames = list(vars(tables).values())
     if not _last or any(now is not then for now, then in zip(frames, _last[0][0], strict=True)):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.table_factory import MS, Maker
-from tests.unit.analysis.metrics.metric_rows import ends, one_row
+from tests.unit.analysis.metrics.metric_rows import analyse, ends, one_row
 from tests.unit.analysis.metrics.watched_program import PART_NAMES, Program
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.metric import compute_all
@@ -22,7 +22,7 @@ OURS = {"function": "work", "file": "/app/app.py", "line": 3}
 def parts(tables: Tables, **where: Any) -> dict[str, float]:
     """Every part that is not 0, in ms, of the one place."""
     where = where or {"scope": "run"}
-    rows = records(compute_all(Analysis(tables), ["thread_wall_ns", *PART_NAMES]))
+    rows = records(compute_all(analyse(tables), ["thread_wall_ns", *PART_NAMES]))
     rows = [row for row in rows if all(row[key] == value for key, value in where.items())]
     assert len({row["metric"] for row in rows}) == len(rows)
     return {row["metric"]: row["value"] / MS for row in rows if row["value"]}

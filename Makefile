@@ -28,7 +28,7 @@ unexport PYTHONHOME PYTHONDONTWRITEBYTECODE
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel pythons offsets bench cases fuzz accuracy predictions golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel pythons offsets bench cases programs fuzz accuracy predictions golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -94,6 +94,9 @@ bench: setup-dev ## measure tracekit's own costs
 
 cases: setup-dev ## run the programs of tests/cases and check tracekit's answers [ARGS: names of cases]
 	@$(VENV_PYTHON) -m tests.check_cases $(ARGS)
+
+programs: setup-dev ## compare well-known programs of PyPI with and without record, in a venv of their own [ARGS]
+	@$(VENV_PYTHON) -m tests.check_programs $(ARGS)
 
 fuzz: setup-dev ## damage the files of a suite in every known way, and check what the commands do [CASES SEED]
 	@$(VENV_PYTHON) -m tests.fuzz.damaged_suite --cases $(or $(CASES),300) --seed $(or $(SEED),1)

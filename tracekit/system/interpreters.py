@@ -67,6 +67,11 @@ def _find_paths(path: str) -> list[str]:
     return list(dict.fromkeys([*([first] if first else []), *others]))
 
 
+def find_start_hint(error: OSError) -> str:
+    """What helps when a Python could not be started: RLIMIT_NPROC is the limit that EAGAIN stands for."""
+    return "ulimit -u unlimited" if isinstance(error, BlockingIOError) else "tracekit list pythons"
+
+
 def _inspect_path(found: str) -> Interpreter:
     try:
         answer = subprocess.run(
@@ -83,6 +88,8 @@ def _inspect_path(found: str) -> Interpreter:
             printed = (answer.stderr.strip().splitlines() or ["nothing"])[0]
             raise ValueError(f"exit code {answer.returncode}, it prints: {printed}")
         implementation, version, executable, free_threaded, build = json.loads(answer.stdout)
+    except BlockingIOError as error:
+        raise EnvironmentLacks(f"cannot start {found}: {error.strerror}", find_start_hint(error)) from error
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise EnvironmentLacks(f"{found} does not answer like a Python: {error}", "tracekit list pythons") from error
     if implementation != "CPython":

@@ -104,5 +104,9 @@ def read_start_ticks(pid: int) -> int | None:
 
 def read_steal_ns() -> int | None:
     """CPU time that the hypervisor took from this machine since boot, ns over all CPUs; None where nobody counts it."""
-    steal = getattr(psutil.cpu_times(), "steal", None)
+    try:
+        steal = getattr(psutil.cpu_times(), "steal", None)
+    except OSError:
+        # Without /proc, in a sandbox.
+        return None
     return None if steal is None else int(steal * 1e9)

@@ -51,6 +51,7 @@ def test_readers_that_have_gone(tmp_path: Path) -> None:
     [
         (["--", "no-such-program"], 127, "no program 'no-such-program' on PATH"),
         (["--", "./missing/app"], 127, "no program './missing/app'"),
+        (["--", f"./{'x' * 300}"], 127, "no program './xxx"),
         (["--", "./data"], 126, "./data is not executable"),
         (["--", "."], 127, "no program '.'"),
         (["--", "./folder"], 126, "./folder is a folder"),

@@ -61,8 +61,12 @@ def describe_command(argv: Sequence[str], env: Mapping[str, str], folder: Path) 
 def _find_executable(word: str, env: Mapping[str, str], folder: Path) -> str:
     if os.sep in word:
         path = folder / word
-        if not path.exists():
-            raise ProgramNotFound(f"there is no program {word!r}", f"ls {path.parent}")
+        try:
+            path.stat()
+        except PermissionError:
+            raise ProgramNotExecutable(f"{word} is in a folder that you may not read", f"namei -l {path}") from None
+        except OSError:
+            raise ProgramNotFound(f"there is no program {word!r}", f"ls {path.parent}") from None
         if path.is_dir() or not os.access(path, os.X_OK):
             what = "is a folder" if path.is_dir() else "is not executable"
             raise ProgramNotExecutable(f"{word} {what}", f"tracekit record -- python {word}")

@@ -22,6 +22,7 @@ from tracekit.bundle.store import STDERR_LOG, STDOUT_LOG
 from tracekit.core.errors import EnvironmentLacks
 from tracekit.measure.process.process_session import end_session
 from tracekit.measure.process.watchdog import scratch_prefix
+from tracekit.system.interpreters import find_start_hint
 
 _POLL_S = 0.005
 
@@ -148,7 +149,7 @@ def _start(
             argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
         )
     except OSError as error:
-        raise EnvironmentLacks(f"cannot start {argv[0]}: {error.strerror}", "tracekit list pythons") from error
+        raise EnvironmentLacks(f"cannot start {argv[0]}: {error.strerror}", find_start_hint(error)) from error
 
 
 @contextmanager

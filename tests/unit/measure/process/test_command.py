@@ -97,3 +97,14 @@ def test_where_a_program_is_looked_for(tmp_path: Path) -> None:
     with pytest.raises(ProgramNotExecutable) as refused:
         describe_command(["./data"], ENV, tmp_path)
     assert refused.value.exit_code == 126
+
+
+def test_a_program_where_nobody_may_look_is_not_executable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Path.exists raises where a folder above may not be searched; root may search every folder."""
+
+    def refuse(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(ProgramNotExecutable, match=r"^/root/bin/app is in a folder that you may not read$"):
+        describe_command(["/root/bin/app"], ENV, tmp_path)

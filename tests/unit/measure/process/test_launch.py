@@ -16,6 +16,7 @@ import pytest
 from tracekit.core.errors import EnvironmentLacks
 from tracekit.measure.process.launch import ProcessResult, launch, link_packages, measured_environment
 from tracekit.measure.process.watchdog import start_watchdog
+from tracekit.system import interpreters
 
 FAMILY = """
 import os, subprocess, sys, time
@@ -126,6 +127,22 @@ def test_only_the_linked_packages_are_importable(tmp_path: Path) -> None:
 def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentLacks, match="/nowhere/python"):
         launch(["/nowhere/python"], env=os.environ, cwd=Path("/"), folder=tmp_path, timeout_s=5)
+
+
+def test_where_no_process_may_be_started_the_remedy_is_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RLIMIT_NPROC: neither the inspection of a Python nor a run."""
+
+    def refuse(*_words: object, **_options: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(EnvironmentLacks, match="Resource temporarily unavailable") as run:
+        launch(["/usr/bin/python3"], env=os.environ, cwd=Path("/"), folder=tmp_path, timeout_s=5)
+    with pytest.raises(EnvironmentLacks, match="cannot start /usr/bin/env") as inspection:
+        interpreters.inspect("/usr/bin/env")
+    assert {run.value.hint, inspection.value.hint} == {"ulimit -u unlimited"}
 
 
 def test_without_pidfd_the_end_is_still_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -349,12 +349,13 @@ def check(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     missing = [column for column in wanted if column not in frame.columns]
     if missing:
         raise MeasurementError(f"table {name} lacks {', '.join(missing)}", "tracekit list suites")
+    found = dict(zip(frame.columns, frame.dtypes, strict=True))
     for column, kind in wanted.items():
-        if not _fits(frame[column], kind):
+        if found[column] != _DTYPES[kind] and not _fits(frame[column], kind):
             raise MeasurementError(
-                f"table {name}: column {column} is {frame[column].dtype}, not {kind}", "tracekit list suites"
+                f"table {name}: column {column} is {found[column]}, not {kind}", "tracekit list suites"
             )
-    return frame[list(wanted)]
+    return frame if list(found) == list(wanted) else frame[list(wanted)]
 
 
 def _fits(series: pd.Series[Any], kind: str) -> bool:

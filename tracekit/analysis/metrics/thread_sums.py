@@ -56,11 +56,16 @@ def _totals(
     threads: pd.DataFrame, values: Sequence[Ints], counted: Ints, *, every: bool
 ) -> Iterator[tuple[Place, tuple[int, ...], int]]:
     """Place, sums and n of each thread, then of processes and runs. Threads that had the same id are one place."""
-    names = [str(index) for index in range(len(values))]
-    frame = threads[KEYS].assign(**dict(zip(names, values, strict=True)), n=counted)
-    counting = frame if every else frame[threads["counts"].to_numpy(bool)]
-    for part, keys in ((frame, KEYS), (counting, KEYS[:2]), (counting, KEYS[:1])):
-        sums = part.groupby(keys, sort=False)[[*names, "n"]].sum().reset_index()
-        columns = [sums[name].tolist() for name in (*keys, *names, "n")]
-        for row in zip(*columns, strict=True):
-            yield row[: len(keys)], row[len(keys) : -1], row[-1]
+    # Plain loops: three group-bys of a table of some threads take pandas longer than all the rest of a metric.
+    places = list(zip(*(threads[name].tolist() for name in KEYS), strict=True))
+    counts = [True] * len(places) if every else threads["counts"].to_numpy(bool).tolist()
+    rows = list(zip(*(column.tolist() for column in (*values, counted)), strict=True))
+    for length in (3, 2, 1):
+        sums: dict[Place, list[int]] = {}
+        for place, counting, row in zip(places, counts, rows, strict=True):
+            if counting or length == 3:
+                known = sums.setdefault(place[:length], [0] * len(row))
+                for index, value in enumerate(row):
+                    known[index] += value
+        for place, (*totals, count) in sums.items():
+            yield place, tuple(totals), count

@@ -1,7 +1,7 @@
 /* A library that counts the signals to condition variables that reach libc, and prints the count to stderr at exit.
  *
- * With SLOW_SIGNALS in the environment every tenth one takes 2 ms: a sleep with the mutexes that its caller has, whose
- * begin and end (CLOCK_MONOTONIC ns) are printed instead.
+ * With SLOW_SIGNALS in the environment the first ones sleep, with the mutexes that their caller has, until another thread
+ * has slept for the mutex behind the condition for 2 ms; their begin and end (CLOCK_MONOTONIC ns) are printed instead.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 1000 };
+enum { MOST = 40, LONGEST_NS = 100000000 };
 
 static _Atomic long signals;
 static long long begins[MOST], ends[MOST];
@@ -31,11 +31,15 @@ int pthread_cond_signal(pthread_cond_t *cond)
     if (real == NULL)
         real = (int (*)(pthread_cond_t *))dlsym(RTLD_NEXT, "pthread_cond_signal");
     long number = atomic_fetch_add(&signals, 1);
-    if (number % 10 == 9 && number / 10 < MOST && getenv("SLOW_SIGNALS") != NULL) {
-        const struct timespec length = {0, 2000000};
-        begins[number / 10] = now_ns();
-        syscall(SYS_nanosleep, &length, NULL);
-        ends[number / 10] = now_ns();
+    if (number < MOST && getenv("SLOW_SIGNALS") != NULL) {
+        /* A GIL's mutex; libc has 2 in it while a thread sleeps for it. */
+        const volatile int *mutex = (const volatile int *)(cond + 1);
+        const struct timespec step = {0, 100000}, last = {0, 2000000};
+        begins[number] = now_ns();
+        while (*mutex != 2 && now_ns() - begins[number] < LONGEST_NS)
+            syscall(SYS_nanosleep, &step, NULL);
+        syscall(SYS_nanosleep, &last, NULL);
+        ends[number] = now_ns();
     }
     return real(cond);
 }

@@ -444,7 +444,7 @@ for turn in range(20_000):
 COMING_AND_GOING = """
 import threading, time
 def spins():
-    until = time.monotonic() + 0.5
+    until = time.monotonic() + 0.8
     while time.monotonic() < until:
         sum(range(200))
 def comes_and_goes():
@@ -500,11 +500,9 @@ def test_a_sleep_for_the_mutex_of_the_gil_is_a_wait_for_the_gil(
     assert seen.code == 0
     sleeps = np.reshape([int(word) for word in seen.err.split()], (-1, 2))
     waits = of_kind(seen.first, "gil", "gil-switch")
-    inside = [
-        waits[(waits["start_ns"] > begin + MS / 10) & (waits["start_ns"] < end - MS / 10)] for begin, end in sleeps
-    ]
-    blocked = np.concatenate(inside)
-    assert {"gil"} <= {waits_file.WAITS[kind] for kind in blocked["kind"].tolist()}
+    inside = [waits[(waits["start_ns"] > begin) & (waits["start_ns"] < end - MS)] for begin, end in sleeps]
+    blocked = np.concatenate(inside)["kind"].tolist()
+    assert "gil" in {waits_file.WAITS[kind] for kind in blocked}
     for (_begin, end), found in zip(sleeps, inside, strict=True):
         assert (found["start_ns"] + found["dur_ns"] >= end).all()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -39,6 +40,17 @@ def result_does_not_pickle(item):
     return threading.Lock()
 
 
+def leaves_a_daemon(item):
+    """A double fork, with a session of its own."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+    return item
+
+
 def answers_differ(item):
     return os.getpid()
 
@@ -57,13 +69,21 @@ def _number(results):
     return len(results)
 
 
-def _workload(task, count=4, combine=_same, sizes=SIZES):
+def _count_for_ever(count, seed):
+    return itertools.count()
+
+
+def _make_for_ever(count, seed):
+    time.sleep(3600)
+
+
+def _workload(task, count=4, combine=_same, sizes=SIZES, make_items=_items):
     return Workload(
         name=task.__name__,
         summary="goes wrong on purpose",
         kind="fault",
         sizes=dict.fromkeys(sizes, count),
-        make_items=_items,
+        make_items=make_items,
         task=task,
         combine=combine,
     )
@@ -79,4 +99,7 @@ SLEEPS_A_LITTLE = _workload(sleeps_a_little, 40)
 PRINTS = _workload(prints)
 CHECKSUM_IS_A_NUMBER = _workload(sleeps_a_little, 1, _number)
 ONE_SIZE = _workload(prints, sizes=("smoke",))
+LEAVES_A_DAEMON = _workload(leaves_a_daemon)
+COUNTS_FOR_EVER = _workload(prints, make_items=_count_for_ever)
+MAKES_FOR_EVER = _workload(prints, make_items=_make_for_ever)
 NOT_A_WORKLOAD = 3

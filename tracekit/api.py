@@ -43,6 +43,7 @@ from tracekit.measure.running.program_recorder import record
 from tracekit.measure.running.suite_runner import SuiteOutcome, run_suite
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
+from tracekit.system.process_table import can_adopt_orphans
 
 __all__ = [
     "DurationEstimate",
@@ -97,6 +98,8 @@ def prepare(
     """
     chosen = _choose_interpreters(pythons)
     resolved, notices = fit_request(resolve_request(request) if isinstance(request, Request) else request, chosen)
+    if not can_adopt_orphans():
+        notices.append(notice("daemons-not-ended"))
     allowed: dict[tuple[str, str], str] = {}
     for name in dict.fromkeys(resolved.captures):
         if name == UNTRACED:

@@ -7,8 +7,9 @@ alone pulls in `inspect` and `ast` and would add about 6 ms to the very spawn co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 
 from tracekit.bundle.stream_records import DIMENSIONS
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     Value = Union[bool, int, float, str]
 
 SIZES = ("smoke", "small", "default", "large")
+MOST_ITEMS = 1_000_000
+"""Of one run."""
+
 KINDS = ("cpu", "native", "io", "mixed", "memory", "ipc", "fault")
 _WORDS = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
@@ -233,15 +237,22 @@ class Workload:
     @contextmanager
     def items(self, size: str, seed: int, given: Mapping[str, Value]) -> Iterator[list[Any]]:
         """The items of a run, with what must exist around it. Raises ValueError for a size or parameter that there
-        is not."""
+        is not, and for more than MOST_ITEMS."""
         if size not in self.sizes:
             raise ValueError(f"{self.name} has no size {size}: known are {', '.join(self.sizes)}")
         values = self.values(given)
         if self.around is None:
-            yield list(self.make_items(self.sizes[size], seed, **values))
+            yield self._listed(self.make_items(self.sizes[size], seed, **values))
             return
         with self.around(self.sizes[size], seed, **values) as further:
-            yield list(self.make_items(self.sizes[size], seed, **values, **further))
+            yield self._listed(self.make_items(self.sizes[size], seed, **values, **further))
+
+    def _listed(self, made: Iterable[Any]) -> list[Any]:
+        items = list(islice(made, MOST_ITEMS + 1))
+        if len(items) > MOST_ITEMS:
+            # A generator without an end would fill the memory long before its timeout.
+            raise ValueError(f"{self.name} makes more than {MOST_ITEMS:,} items")
+        return items
 
     def observed(self, results: Sequence[Any]) -> list[tuple[Observation, str]]:
         """Every observation with its unit.

@@ -113,7 +113,7 @@ def make_pairs(
 
 
 class _Runner:
-    """Runs the pairs of one suite. Each side has a watchdog, which watches one process at a time."""
+    """Runs the pairs of one suite. Each side has a watchdog, which has one process at a time."""
 
     def __init__(
         self, suite: SuiteFolder, imports: Path, facts: dict[str, Any], watchdogs: tuple[Watchdog, Watchdog]
@@ -133,12 +133,7 @@ class _Runner:
             self._run(pair[side], self._watchdogs[side], lambda leader: None)
 
     def _run(self, spec: RunSpec, watchdog: Watchdog, started: Started) -> None:
-        def on_start(leader: int) -> None:
-            started(leader)
-            watchdog.watch(leader)
-
-        outcome = run_one(spec, self._suite.bundle(spec.run_id), self._imports, self._facts, on_start)
-        watchdog.rest()
+        outcome = run_one(spec, self._suite.bundle(spec.run_id), self._imports, self._facts, watchdog, started)
         if outcome.status != "ok":
             raise MeasurementError(
                 f"{spec.workload} under {spec.capture} {outcome.reason}",

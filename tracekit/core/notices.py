@@ -138,6 +138,12 @@ NOTICES: dict[str, NoticeKind] = {
         "they go on running, and what they do from then on is not recorded",
         "let the program end them, or wait for them",
     ),
+    "daemons-not-ended": NoticeKind(
+        "info",
+        "this system gives no process the orphans of its descendants (prctl PR_SET_CHILD_SUBREAPER, Linux)",
+        "a daemon that a task starts is not found and goes on running after its run",
+        "end it yourself, or measure on Linux",
+    ),
     "steal": NoticeKind(
         "warning",
         "the hypervisor took {stolen} of CPU time during {runs} ({share} of what they used)",

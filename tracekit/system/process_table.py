@@ -5,6 +5,7 @@ A process that ended meanwhile is no error anywhere here: it has no children and
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from pathlib import Path
@@ -73,6 +74,29 @@ def find_process(pid: int) -> RunningProcess | None:
         return RunningProcess(psutil.Process(pid))
     except psutil.Error:
         return None
+
+
+_SET_CHILD_SUBREAPER, _GET_CHILD_SUBREAPER = 36, 37
+"""Of prctl(2), since Linux 3.4."""
+
+
+def adopt_orphans() -> bool:
+    """From now on be the parent of every descendant whose own parent ends: none leaves the family by becoming a daemon.
+    Whether this system can do it."""
+    return _prctl(_SET_CHILD_SUBREAPER, ctypes.c_ulong(1))
+
+
+def can_adopt_orphans() -> bool:
+    """Whether `adopt_orphans` would work here; changes nothing."""
+    return _prctl(_GET_CHILD_SUBREAPER, ctypes.byref(ctypes.c_int()))
+
+
+def _prctl(option: int, value: object) -> bool:
+    try:
+        prctl = ctypes.CDLL(None).prctl
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(prctl(option, value, *map(ctypes.c_ulong, (0, 0, 0))) == 0)
 
 
 def list_session(leader: int) -> list[RunningProcess]:

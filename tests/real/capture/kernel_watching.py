@@ -21,6 +21,7 @@ from tracekit.bundle.store import Bundle
 from tracekit.core.notices import Notice
 from tracekit.measure.capture import kernel, load_capture
 from tracekit.measure.process.launch import ProcessResult, launch
+from tracekit.measure.process.watchdog import start_watchdog
 from tracekit.system import tracefs
 
 
@@ -79,8 +80,9 @@ def watch(folder: Path, code: str, *words: str, python: str = sys.executable) ->
     spec, capture = spec_of(bundle, python), load_capture("kernel")
     bundle.create(spec)
     argv = capture.wrap([python, "-c", textwrap.dedent(code), *words], spec, bundle)
-    with capture.around(spec, bundle) as variables:
-        ended = launch(argv, env={**os.environ, **variables}, cwd=Path("/"), folder=bundle.root, timeout_s=120)
+    with start_watchdog() as watchdog, watchdog.starts_here(), capture.around(spec, bundle) as variables:
+        env = {**os.environ, **variables}
+        ended = launch(argv, env=env, cwd=Path("/"), folder=bundle.root, timeout_s=120, watchdog=watchdog)
     assert ended.exit_code == 0, (bundle.root / "stderr.log").read_text()
     columns = Columns()
     told = add_kernel(bundle, spec, Window(ended.started_ns, ended.ended_ns), columns)

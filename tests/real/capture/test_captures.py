@@ -18,6 +18,7 @@ from tracekit.bundle.store import Bundle
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.capture import CAPTURES, Provision
 from tracekit.measure.process.launch import link_packages
+from tracekit.measure.process.watchdog import start_watchdog
 from tracekit.measure.running.captured_run import RunOutcome
 from tracekit.measure.running.suite_runner import run_one
 from tracekit.system import interpreters, machine
@@ -49,7 +50,8 @@ def make_run(import_folder: Path, target: str, **facts: Any) -> tuple[RunOutcome
         }
     )
     bundle = Bundle(import_folder.parent / spec.run_id)
-    outcome = run_one(spec, bundle, import_folder, machine.describe())
+    with start_watchdog() as watchdog:
+        outcome = run_one(spec, bundle, import_folder, machine.describe(), watchdog)
     return outcome, bundle.manifest(), bundle
 
 

@@ -19,6 +19,7 @@ from tracekit.bundle.store import Bundle
 from tracekit.core.errors import TracekitError
 from tracekit.measure.capture import kernel
 from tracekit.measure.process.launch import link_packages
+from tracekit.measure.process.watchdog import start_watchdog
 from tracekit.measure.running.suite_runner import run_one
 from tracekit.system import interpreters, machine
 
@@ -71,7 +72,9 @@ def test_the_whole_tree_is_followed_and_nothing_else(tmp_path: Path) -> None:
     bystander.wait()
     main, forked, told, sleeper, killed, other = map(int, seen.words)
     parents = {facts.process["pid"]: facts.process["ppid"] for facts in seen.told}
-    assert parents == {main: os.getpid(), forked: main, told: main, sleeper: told, killed: main, other: main}
+    watchdog = parents[main]
+    assert watchdog not in (os.getpid(), bystander.pid)
+    assert parents == {main: watchdog, forked: main, told: main, sleeper: told, killed: main, other: main}
     by_pid = {facts.process["pid"]: facts for facts in seen.told}
     assert Path(by_pid[sleeper].process["executable"]).name == "sleep"
     assert Path(by_pid[other].process["executable"]).name == "sleep"
@@ -248,7 +251,8 @@ def test_a_run_has_its_workers_in_every_table(tmp_path: Path, model: str, start_
     bundle = Bundle(tmp_path / "run")
     facts = {"workload_target": "workloads.spin:WORKLOAD", "model": model, "start_method": start_method, "workers": 2}
     spec = replace(spec_of(bundle), **facts)
-    outcome = run_one(spec, bundle, import_folder, machine.describe())
+    with start_watchdog() as watchdog:
+        outcome = run_one(spec, bundle, import_folder, machine.describe(), watchdog)
     assert outcome.status == "ok", outcome.reason
     tables = load_run(bundle)
     workers = tables.threads[tables.threads["role"] == "worker"]

@@ -56,7 +56,7 @@ def test_pages_that_cannot_be_written_leave_nothing(tmp_path: Path, tracefs_root
 
 
 OWNER = """
-import contextlib, os, sys, time
+import os, sys, time
 from pathlib import Path
 from tracekit.bundle.store import Bundle
 from tracekit.measure.capture import load_capture
@@ -67,16 +67,20 @@ from tests.real.capture.kernel_watching import spec_of
 bundle = Bundle(Path(sys.argv[1]))
 bundle.create(spec_of(bundle))
 program = "import time; print(1, flush=True); time.sleep(600)"
-with start_watchdog() if sys.argv[2] == "watched" else contextlib.nullcontext() as watchdog:
+with start_watchdog() as watchdog, watchdog.starts_here():
     with load_capture("kernel").around(spec_of(bundle), bundle):
         launch([sys.executable, "-c", program], env=os.environ, cwd=Path("/"), folder=bundle.root, timeout_s=600,
-               started=None if watchdog is None else watchdog.watch)
+               watchdog=watchdog)
 """
 
 
-def start_owner(folder: Path, how: str) -> subprocess.Popen[bytes]:
+def list_children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def start_owner(folder: Path) -> subprocess.Popen[bytes]:
     """A tracekit whose run does not end by itself, once its program runs."""
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder), how], cwd=ROOT, stderr=subprocess.DEVNULL)
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], cwd=ROOT, stderr=subprocess.DEVNULL)
     output = folder / "stdout.log"
 
     def program_runs() -> bool:
@@ -90,7 +94,7 @@ def start_owner(folder: Path, how: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_tracekit_that_is_killed_leaves_nothing(tmp_path: Path, tracefs_root: Path, number: signal.Signals) -> None:
-    owner = start_owner(tmp_path / "run", "watched")
+    owner = start_owner(tmp_path / "run")
     assert len(mine(tracefs_root, owner.pid)) == 1
     owner.send_signal(number)
     owner.wait()
@@ -99,15 +103,19 @@ def test_a_tracekit_that_is_killed_leaves_nothing(tmp_path: Path, tracefs_root: 
 
 def test_doctor_finds_and_removes_what_is_left(tmp_path: Path, tracefs_root: Path) -> None:
     needs_symbols()
-    owner = start_owner(tmp_path / "run", "unwatched")
+    owner = start_owner(tmp_path / "run")
     (left,) = mine(tracefs_root, owner.pid)
     assert left not in tracefs.list_leftovers()
     # Somebody who looks at the same probes keeps the kernel from removing them.
     stranger = tracefs_root / "instances" / f"stranger-{os.getpid()}"
     stranger.mkdir()
-    program = int(next(iter(Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().split())))
+    (watchdog,) = list_children(owner.pid)
+    (program,) = list_children(watchdog)
     try:
         tracefs.write_setting(stranger / "events" / left.group / "enable", "1")
+        # Neither of the two has time to clean up for the other.
+        owner.send_signal(signal.SIGSTOP)
+        os.kill(watchdog, signal.SIGKILL)
         owner.kill()
         owner.wait()
         assert (tracefs_root / "instances" / left.instance / "tracing_on").read_text().strip() == "1"

@@ -42,6 +42,19 @@ def test_is_killed(faulty: Path, tracekit: Tracekit, model: str, expected: str) 
     assert not measured_processes(faulty)
 
 
+def test_daemons_of_tasks_end_with_the_run(faulty: Path, tracekit: Tracekit) -> None:
+    said = tracekit("run", "faulty:LEAVES_A_DAEMON", *QUICK, "--models", "threads,fork,spawn,forkserver")
+    assert said.code == 0, said.err
+    assert not measured_processes(faulty)
+
+
+def test_items_without_an_end(faulty: Path, tracekit: Tracekit) -> None:
+    """Before they fill the memory; and where not even the first is made, at the timeout of a run."""
+    assert_two_lines(tracekit("run", "faulty:COUNTS_FOR_EVER", *QUICK), 2, "more than 1,000,000 items")
+    assert_two_lines(tracekit("run", "faulty:MAKES_FOR_EVER", *QUICK, "--timeout", "1"), 2, "did not end within 1 s")
+    assert not measured_processes(faulty)
+
+
 def test_result_does_not_pickle(faulty: Path, tracekit: Tracekit) -> None:
     said = tracekit("run", "faulty:RESULT_DOES_NOT_PICKLE", *QUICK, "--models", "fork")
     assert_two_lines(said, 3, "pickle")

@@ -64,7 +64,7 @@ TERMS = {
     "voluntary context switch": "A thread gives up its CPU because it waits.",
     "wall": "The elapsed time of the work, from before the first worker starts until the last one has ended.",
     "warm-up": "A run before the timed repeats, which no timing uses.",
-    "watchdog": "The process that ends the measured processes when tracekit itself is killed.",
+    "watchdog": "The process that starts the measured processes, and ends all that they leave.",
     "what-if": "Predictions: the wall under models that were not run, and from which task on processes pay.",
     "worker": "A thread or process that runs tasks.",
     "workload": "The work that is measured, cut into items that every model runs.",

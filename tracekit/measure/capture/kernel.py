@@ -2,8 +2,9 @@
 
 uprobes on entry and return of CPython's take_gil and drop_gil, every context switch and wake-up of the run's threads,
 and the start, exec and end of its processes, all on CLOCK_MONOTONIC. The kernel follows the process tree itself: the
-thread that starts the measured process is the first of `set_event_pid`, and `event-fork` adds whatever it forks; that
-thread is left out when the files are read. The buffers are copied as binary pages and parsed after the run.
+thread that starts the measured process, this one or a watchdog's, is the first of `set_event_pid`, and `event-fork`
+adds whatever it forks; that thread is left out when the files are read. The buffers are copied as binary pages and
+parsed after the run.
 
 Cost: 4 to 7 us for each release and take of the GIL, of which an interpreter that starts does some 800, and about 1 us
 for a context switch; nothing in between. A uprobe is in the file: other processes with the same libpython are slowed
@@ -31,6 +32,7 @@ from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision
 from tracekit.measure.capture.gil_symbols import GilSymbols, base_name, find_gil_symbols
 from tracekit.measure.capture.page_reader import PageReader
+from tracekit.measure.process.watchdog import starting_process
 from tracekit.system import tracefs
 from tracekit.system.interpreters import Interpreter
 from tracekit.system.process_table import read_start_ticks
@@ -186,9 +188,13 @@ def _describe_events(instance: Path, owner: tracefs.Owner, symbols: GilSymbols |
             "events": formats,
             "uprobes": uprobes,
             "path": "" if symbols is None else symbols.path,
-            "pid": os.getpid(),
-            "start_tid": threading.get_native_id(),
+            "pid": starting_process() or os.getpid(),
+            "start_tid": _starting_thread(),
         }
+
+
+def _starting_thread() -> int:
+    return starting_process() or threading.get_native_id()
 
 
 def _page_bytes(instance: Path) -> int:
@@ -205,7 +211,7 @@ def _switch_on(instance: Path, owner: tracefs.Owner, symbols: GilSymbols | None)
         # The oldest are overwritten when the reader is late: then the pages say where events are missing.
         tracefs.write_setting(instance / "options" / "overwrite", "1")
         tracefs.write_setting(instance / "options" / "event-fork", "1")
-        tracefs.write_setting(instance / "set_event_pid", str(threading.get_native_id()))
+        tracefs.write_setting(instance / "set_event_pid", str(_starting_thread()))
         for name in EVENTS:
             tracefs.write_setting(instance / "events" / name / "enable", "1")
         if symbols is not None:

@@ -13,9 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tracekit.workload import SIZES, Workload
-
-MOST_ITEMS = 1_000_000
+from tracekit.workload import MOST_ITEMS, SIZES, Workload
 
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 

@@ -109,6 +109,7 @@ def _probe(request: ResolvedRequest, interpreter: Interpreter) -> _Answer:
         "given": dict(request.parameter_sets[0]),
     }
     package = Path(tracekit.__file__).resolve().parent
+    timeout_s = min(request.timeout_s, _TIMEOUT_S)
     with start_watchdog() as watchdog, tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
         scratch = Path(folder)
         question_file, answer_file, imports = scratch / "question", scratch / "answer", scratch / "import"
@@ -126,13 +127,12 @@ def _probe(request: ResolvedRequest, interpreter: Interpreter) -> _Answer:
             env=measured_environment(imports),
             cwd=scratch,
             folder=scratch,
-            timeout_s=_TIMEOUT_S,
-            started=watchdog.watch,
+            timeout_s=timeout_s,
+            watchdog=watchdog,
         )
-        watchdog.rest()
         if ended.timed_out:
             raise UsageError(
-                f"importing {request.workload} and making its items did not end within {_TIMEOUT_S} s",
+                f"importing {request.workload} and making its items did not end within {timeout_s:g} s",
                 "put what the module does when it is run under: if __name__ == '__main__'",
             )
         try:

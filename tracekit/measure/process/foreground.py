@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -23,7 +24,7 @@ from types import FrameType
 from typing import IO, Any
 
 from tracekit.core.errors import ProgramNotExecutable
-from tracekit.measure.process.launch import ProcessResult, sleep_until_end
+from tracekit.measure.process.launch import ProcessResult
 from tracekit.measure.process.wrapped_program import WrappedProgram
 from tracekit.system.process_table import RunningProcess, find_process
 
@@ -78,7 +79,7 @@ class HeldSignals:
             number = self.noted.pop(0)
             return number, not (number in _SENT_BY_TERMINAL and _is_in_foreground())
         if not self.numbers:
-            sleep_until_end(process, seconds)
+            _sleep_until_end(process, seconds)
         elif hasattr(signal, "sigtimedwait"):
             found = signal.sigtimedwait({*self.numbers, signal.SIGCHLD}, seconds)
             if found is not None and found.si_signo != signal.SIGCHLD:
@@ -89,6 +90,25 @@ class HeldSignals:
         with suppress(subprocess.TimeoutExpired):
             process.wait(min(seconds, _POLL_S))
         return None
+
+
+def _sleep_until_end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Sleep until the kernel reports the process's end: that costs the process nothing, and takes effect at once.
+
+    Returns early where the system cannot report it (pidfd_open came with Linux 5.3, and some sandboxes refuse it)."""
+    open_pidfd = getattr(os, "pidfd_open", None)
+    if open_pidfd is None or seconds <= 0:
+        return
+    try:
+        fd = open_pidfd(process.pid)
+    except OSError:
+        return
+    try:
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        poller.poll(seconds * 1000)
+    finally:
+        os.close(fd)
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """Starts one measured process, waits for its end, and leaves nothing of it behind.
 
-A measured process leads a session of its own, so that its whole family can be found and ended (process_session.py).
+A measured process leads a session of its own and is a child of the watchdog, so that its whole family can be found and
+ended (watchdog.py).
 """
 
 from __future__ import annotations
 
 import os
-import select
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -16,13 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from tracekit.bundle.store import STDERR_LOG, STDOUT_LOG
-from tracekit.core.errors import EnvironmentLacks
-from tracekit.measure.process.process_session import end_session
-from tracekit.measure.process.watchdog import scratch_prefix
-from tracekit.system.interpreters import find_start_hint
+from tracekit.measure.process.watchdog import Ending, Watchdog, scratch_prefix, watchdog_was_killed
 
 _POLL_S = 0.005
 
@@ -96,6 +91,7 @@ def launch(
     cwd: Path,
     folder: Path,
     timeout_s: float,
+    watchdog: Watchdog,
     started: Callable[[int], None] | None = None,
     while_running: Callable[[int], bool] | None = None,
 ) -> ProcessResult:
@@ -104,58 +100,37 @@ def launch(
     `started(pid)` is called at once, `while_running(pid)` every few milliseconds until it returns False; runs that are
     timed have no `while_running`.
     Its TMPDIR is a scratch folder, because multiprocessing's sockets stay there when their owner is killed. Whatever
-    happens, Ctrl-C included, no process of the family is left. Raises EnvironmentLacks when it cannot be started.
+    happens, Ctrl-C included, no process of the family is left. Raises EnvironmentLacks when it cannot be started, and
+    RunFailed when the watchdog, its parent, was killed.
     """
-    with (
-        (folder / STDOUT_LOG).open("wb") as out,
-        (folder / STDERR_LOG).open("wb") as err,
-        tempfile.TemporaryDirectory(prefix=scratch_prefix(), ignore_cleanup_errors=True) as scratch,
-    ):
-        process = None
-        started_ns = time.monotonic_ns()
+    out, err = folder / STDOUT_LOG, folder / STDERR_LOG
+    for log in (out, err):
+        log.write_bytes(b"")
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix(), ignore_cleanup_errors=True) as scratch:
+        ending = None
         try:
             with _defer_interrupts():
-                process = _start(argv, env={**env, "TMPDIR": scratch}, cwd=cwd, out=out, err=err)
+                begun = watchdog.start(argv, env={**env, "TMPDIR": scratch}, cwd=cwd, out=out, err=err)
                 if started is not None:
-                    started(process.pid)
-            timed_out = not _wait(process, timeout_s, while_running)
-            ended_ns = time.monotonic_ns()
+                    started(begun.pid)
+            ending = _wait(watchdog, begun.pid, timeout_s, while_running)
         finally:
-            if process is not None:
-                _end(process)
+            last = watchdog.end_run()
+    if last is None:
+        raise watchdog_was_killed()
     return ProcessResult(
-        pid=process.pid,
-        exit_code=process.returncode,
-        started_ns=started_ns,
-        ended_ns=ended_ns,
-        timed_out=timed_out,
+        pid=begun.pid,
+        exit_code=last.exit_code,
+        started_ns=begun.started_ns,
+        ended_ns=last.ended_ns,
+        timed_out=ending is None,
     )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process, if it still runs, and all that it leaves."""
-    if process.poll() is None:
-        # The leader first: alone it could start further members.
-        process.kill()
-    process.wait()
-    end_session(process.pid)
-
-
-def _start(
-    argv: list[str], *, env: Mapping[str, str], cwd: Path, out: BinaryIO, err: BinaryIO
-) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
-        )
-    except OSError as error:
-        raise EnvironmentLacks(f"cannot start {argv[0]}: {error.strerror}", find_start_hint(error)) from error
 
 
 @contextmanager
 def _defer_interrupts() -> Iterator[None]:
     """Hold Ctrl-C and SIGTERM back until the id of the process that is being started is known: an exception before
-    that would leave it running. By handlers and not by a signal mask, which the new process would inherit."""
+    that would leave the watchdog with half a request."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -170,37 +145,11 @@ def _defer_interrupts() -> Iterator[None]:
         signal.raise_signal(got)
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float, while_running: Callable[[int], bool] | None) -> bool:
-    """Wait for the end; whether the process ended by itself in time."""
+def _wait(watchdog: Watchdog, pid: int, timeout_s: float, while_running: Callable[[int], bool] | None) -> Ending | None:
+    """Wait for the end of the process; None when it did not end by itself in time."""
     limit = time.monotonic() + timeout_s
     while while_running is not None and time.monotonic() < limit:
-        if process.poll() is not None:
-            return True
-        if not while_running(process.pid):
+        ending = watchdog.wait(_POLL_S)
+        if ending is not None or not while_running(pid):
             break
-        time.sleep(_POLL_S)
-    sleep_until_end(process, limit - time.monotonic())
-    try:
-        process.wait(max(0.0, limit - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return process.poll() is not None
-    return True
-
-
-def sleep_until_end(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Sleep until the kernel reports the process's end: that costs the process nothing, and takes effect at once.
-
-    Returns early where the system cannot report it (pidfd_open came with Linux 5.3, and some sandboxes refuse it)."""
-    open_pidfd = getattr(os, "pidfd_open", None)
-    if open_pidfd is None or seconds <= 0:
-        return
-    try:
-        fd = open_pidfd(process.pid)
-    except OSError:
-        return
-    try:
-        poller = select.poll()
-        poller.register(fd, select.POLLIN)
-        poller.poll(seconds * 1000)
-    finally:
-        os.close(fd)
+    return watchdog.wait(max(0.0, limit - time.monotonic()))

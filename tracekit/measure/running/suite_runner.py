@@ -22,7 +22,7 @@ from tracekit.core.notices import Notice
 from tracekit.measure.capture import Capture
 from tracekit.measure.process.command_wrapper import add_variables, changed_variables, prefix_env
 from tracekit.measure.process.launch import ProcessResult, launch, link_packages, measured_environment
-from tracekit.measure.process.watchdog import start_watchdog
+from tracekit.measure.process.watchdog import Watchdog, start_watchdog
 from tracekit.measure.running.captured_run import RunOutcome, finish_run, watch_process
 from tracekit.measure.running.manifest import MachineBefore, write_manifest
 from tracekit.measure.running.memory_sampler import MemorySampler, remove_handshake
@@ -91,8 +91,7 @@ def _make_runs(
                 continue
             if on_start is not None:
                 on_start(number, spec)
-            outcome = run_one(spec, folder.bundle(spec.run_id), import_folder, facts, watchdog.watch)
-            watchdog.rest()
+            outcome = run_one(spec, folder.bundle(spec.run_id), import_folder, facts, watchdog)
             skips.add(outcome)
             if on_end is not None:
                 on_end(number, outcome)
@@ -154,25 +153,29 @@ def run_one(
     bundle: Bundle,
     import_folder: Path,
     facts: dict[str, Any],
+    watchdog: Watchdog,
     started: Callable[[int], None] | None = None,
 ) -> RunOutcome:
     """Make one run and seal its bundle.
 
-    `facts` is the suite's environment; `started` gets the measured process's id at once. What a capture cannot do fails
-    the run and is its reason. Raises OutputUnwritable, and under capture none what kept the process from running.
+    `facts` is the suite's environment; `watchdog` starts the process, and `started` gets its id at once. What a capture
+    cannot do fails the run and is its reason. Raises OutputUnwritable, and under capture none what kept the process
+    from running.
     """
     bundle.create(spec)
     before = MachineBefore(facts=facts)
 
     def start(capture: Capture, variables: Mapping[str, str]) -> ProcessResult:
-        return _launch(spec, bundle, capture, import_folder, variables, started)
+        return _launch(spec, bundle, capture, import_folder, variables, watchdog, started)
 
     def seal(status: str, reason: str) -> None:
         remove_handshake(bundle)
         write_manifest(bundle, spec, before, status=status, reason=reason)
 
     try:
-        outcome = finish_run(bundle, spec, before, watch_process(bundle, spec, start))
+        with watchdog.starts_here():
+            watched = watch_process(bundle, spec, start)
+        outcome = finish_run(bundle, spec, before, watched)
     except TracekitError as error:
         if spec.capture == "none" or isinstance(error, OutputUnwritable):
             seal("interrupted", "was interrupted")
@@ -194,6 +197,7 @@ def _launch(
     capture: Capture,
     import_folder: Path,
     variables: Mapping[str, str],
+    watchdog: Watchdog,
     started: Callable[[int], None] | None,
 ) -> ProcessResult:
     """Start the measured process, under the capture's command if it has one, and wait for its end."""
@@ -210,6 +214,7 @@ def _launch(
         cwd=import_folder,
         folder=bundle.root,
         timeout_s=spec.timeout_s,
+        watchdog=watchdog,
         started=started,
         while_running=MemorySampler(bundle) if spec.warmup else None,
     )

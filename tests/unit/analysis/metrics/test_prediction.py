@@ -14,7 +14,7 @@ from tests.unit.analysis.metrics.metric_rows import ends, one_row
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.predict import break_even_terms
 from tracekit.analysis.metrics.predict.prediction import predict_pool_wall, predict_serial_wall
-from tracekit.analysis.metrics.predict.task_demand import TaskDemand
+from tracekit.analysis.metrics.predict.task_demand import TaskDemand, measure_outside_waits
 from tracekit.analysis.metrics.predict.worker_costs import LARGE, LARGE_BYTES, ParallelSlowdown, PoolCosts
 from tracekit.analysis.tables import Tables
 
@@ -208,6 +208,15 @@ def of_spin(maker: Maker, repeat: int) -> None:
             # Two at a time in processes, without a gap.
             begin = (item if model == "serial" else item // 2) * 10 * MS
             done(maker, run, (pid, pid), item, run["start_ns"] + begin, 10 * MS)
+
+
+def test_a_run_with_waits_and_without_a_recorded_task_has_no_demand() -> None:
+    """Its tasks lowered a limit, after which no process could write its stream."""
+    maker = Maker()
+    run = maker.run("threads", 10 * MS, capture="waits")
+    maker.wait(run, run["main_pid"], run["main_pid"], "io", run["start_ns"], MS)
+    made = Analysis(maker.tables())
+    assert measure_outside_waits(made.recorded_waits, made.tables.spans, made.usable_runs) == {}
 
 
 def test_the_costs_are_read_off_the_controls() -> None:

@@ -9,11 +9,13 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from tracekit.core.errors import EnvironmentLacks
+from tests.recording import until
+from tracekit.core.errors import EnvironmentLacks, RunFailed
 from tracekit.measure.process.launch import ProcessResult, launch, link_packages, measured_environment
 from tracekit.measure.process.watchdog import start_watchdog
 from tracekit.system import interpreters
@@ -35,23 +37,24 @@ def alive(pid: int) -> bool:
         return False
 
 
-def run_code(code: str, folder: Path, timeout_s: float = 60.0) -> ProcessResult:
-    return launch(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env=os.environ,
-        cwd=Path("/"),
-        folder=folder,
-        timeout_s=timeout_s,
-    )
+def run_code(code: str, folder: Path, timeout_s: float = 60.0, **callbacks: Any) -> ProcessResult:
+    with start_watchdog() as watchdog:
+        return launch(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            env=os.environ,
+            cwd=Path("/"),
+            folder=folder,
+            timeout_s=timeout_s,
+            watchdog=watchdog,
+            **callbacks,
+        )
 
 
 @pytest.mark.parametrize(
     ("ending", "code"), [("", 0), ("sys.exit(3)", 3), ("os.kill(os.getpid(), 9)", -signal.SIGKILL)]
 )
 def test_orphans_end_with_the_leader_however_it_ends(tmp_path: Path, ending: str, code: int) -> None:
-    ended = launch(
-        [sys.executable, "-c", FAMILY + ending], env=os.environ, cwd=Path("/"), folder=tmp_path, timeout_s=60
-    )
+    ended = run_code(FAMILY + ending, tmp_path)
     assert ended.exit_code == code
     assert not ended.timed_out
     pids = [int(word) for word in (tmp_path / "stdout.log").read_text().split()]
@@ -60,8 +63,7 @@ def test_orphans_end_with_the_leader_however_it_ends(tmp_path: Path, ending: str
 
 
 def test_the_timeout_ends_all_of_them(tmp_path: Path) -> None:
-    code = FAMILY + "time.sleep(600)"
-    ended = launch([sys.executable, "-c", code], env=os.environ, cwd=Path("/"), folder=tmp_path, timeout_s=3)
+    ended = run_code(FAMILY + "time.sleep(600)", tmp_path, timeout_s=3)
     assert ended.timed_out
     pids = [int(word) for word in (tmp_path / "stdout.log").read_text().split()]
     assert len(pids) == 2
@@ -75,14 +77,7 @@ def test_an_interrupt_of_the_parent_ends_all_of_them(tmp_path: Path) -> None:
         return True
 
     with pytest.raises(KeyboardInterrupt):
-        launch(
-            [sys.executable, "-c", FAMILY + "time.sleep(600)"],
-            env=os.environ,
-            cwd=Path("/"),
-            folder=tmp_path,
-            timeout_s=60,
-            while_running=interrupt,
-        )
+        run_code(FAMILY + "time.sleep(600)", tmp_path, while_running=interrupt)
     assert not any(alive(int(word)) for word in (tmp_path / "stdout.log").read_text().split())
 
 
@@ -125,8 +120,8 @@ def test_only_the_linked_packages_are_importable(tmp_path: Path) -> None:
 
 
 def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentLacks, match="/nowhere/python"):
-        launch(["/nowhere/python"], env=os.environ, cwd=Path("/"), folder=tmp_path, timeout_s=5)
+    with start_watchdog() as watchdog, pytest.raises(EnvironmentLacks, match="/nowhere/python"):
+        launch(["/nowhere/python"], env={}, cwd=Path("/"), folder=tmp_path, timeout_s=5, watchdog=watchdog)
 
 
 def test_where_no_process_may_be_started_the_remedy_is_the_limit(
@@ -139,19 +134,10 @@ def test_where_no_process_may_be_started_the_remedy_is_the_limit(
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     with pytest.raises(EnvironmentLacks, match="Resource temporarily unavailable") as run:
-        launch(["/usr/bin/python3"], env=os.environ, cwd=Path("/"), folder=tmp_path, timeout_s=5)
+        run_code("pass", tmp_path)
     with pytest.raises(EnvironmentLacks, match="cannot start /usr/bin/env") as inspection:
         interpreters.inspect("/usr/bin/env")
     assert {run.value.hint, inspection.value.hint} == {"ulimit -u unlimited"}
-
-
-def test_without_pidfd_the_end_is_still_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(pid: int) -> int:
-        raise OSError(38, "Function not implemented")
-
-    monkeypatch.setattr(os, "pidfd_open", refuse)
-    assert run_code("import sys; sys.exit(5)", tmp_path).exit_code == 5
-    assert run_code("import time; time.sleep(600)", tmp_path, timeout_s=0.5).timed_out
 
 
 def test_it_has_a_folder_for_temporary_files_that_goes_with_it(tmp_path: Path) -> None:
@@ -170,14 +156,7 @@ def test_an_interrupt_while_it_is_being_started_ends_it(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        launch(
-            [sys.executable, "-c", "import time; time.sleep(600)"],
-            env=os.environ,
-            cwd=Path("/"),
-            folder=tmp_path,
-            timeout_s=60,
-            started=interrupt,
-        )
+        run_code("import time; time.sleep(600)", tmp_path, started=interrupt)
     assert not alive(int((tmp_path / "pid").read_text()))
 
 
@@ -201,23 +180,80 @@ def test_members_that_start_others_meanwhile_are_all_found(tmp_path: Path) -> No
     assert left == []
 
 
-def test_a_dead_watchdog_loses_nothing() -> None:
-    with start_watchdog() as watchdog:
-        watchdog._process.kill()
-        watchdog._process.wait()
-        watchdog.watch(1)
-        watchdog.rest()
+DAEMON = """
+import os, subprocess, sys, time
+pids = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.write(pids[1], str(os.getpid()).encode())
+        %s
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+print(os.read(pids[0], 100).decode(), flush=True)
+"""
+"""Leaves its session and loses its parent before the process ends."""
 
 
-def test_the_watchdog_ends_what_an_exception_leaves() -> None:
+@pytest.mark.parametrize(
+    "in_daemon",
+    ["", "subprocess.Popen(['sleep', LONG], start_new_session=True)", "os.execve('/bin/sleep', ['sleep', LONG], {})"],
+    ids=["alone", "with a child in a session of its own", "without its environment"],
+)
+@pytest.mark.parametrize(
+    "ending", ["", "os.kill(os.getpid(), 9)", "time.sleep(600)"], ids=["exit", "SIGKILL", "timeout"]
+)
+def test_daemons_end_with_the_run(tmp_path: Path, in_daemon: str, ending: str) -> None:
+    words = ["sleep", f"600.{os.getpid()}"]
+    run_code(DAEMON % in_daemon.replace("LONG", repr(words[1])) + ending, tmp_path, timeout_s=1.5)
+    (pid,) = map(int, (tmp_path / "stdout.log").read_text().split())
+    assert not alive(pid)
+    assert not [item for item in psutil.process_iter(["cmdline"]) if item.info["cmdline"] == words]
+
+
+def test_who_calls_adopts_nobody(tmp_path: Path) -> None:
+    """A program that uses the api has daemons of its own, which are not its children."""
+    run_code("pass", tmp_path)
+    with (tmp_path / "pid").open("w") as file:
+        subprocess.run([sys.executable, "-c", DAEMON % ""], stdout=file, check=True)
+    process = psutil.Process(int((tmp_path / "pid").read_text()))
+    try:
+        assert process.ppid() != os.getpid()
+    finally:
+        process.kill()
+
+
+def test_signals_are_not_ignored_in_a_measured_process(tmp_path: Path) -> None:
+    """What the watchdog ignored a measured process would inherit."""
+    run_code("import signal; print([signal.getsignal(n) for n in (2, 15, 17)])", tmp_path)
+    assert "SIG_IGN" not in (tmp_path / "stdout.log").read_text()
+
+
+def test_without_its_watchdog_a_run_fails_and_leaves_nothing(tmp_path: Path) -> None:
+    pids = []
+
+    def kill_watchdog(pid: int) -> None:
+        pids.append(pid)
+        psutil.Process(psutil.Process(pid).ppid()).kill()
+
+    with pytest.raises(RunFailed, match="watchdog"):
+        run_code("import time; time.sleep(600)", tmp_path, started=kill_watchdog)
+    until(lambda: not alive(pids[0]), "it is gone")
+
+
+def test_the_watchdog_ends_what_an_exception_leaves(tmp_path: Path) -> None:
     """As when a second Ctrl-C comes while the first one's processes are being ended."""
-    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    begun = []
 
     def leave_it() -> None:
         with start_watchdog() as watchdog:
-            watchdog.watch(sleeper.pid)
+            words = [sys.executable, "-c", "import time; time.sleep(600)"]
+            for name in ("out", "err"):
+                (tmp_path / name).touch()
+            begun.append(watchdog.start(words, env={}, cwd=tmp_path, out=tmp_path / "out", err=tmp_path / "err").pid)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         leave_it()
-    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+    assert not alive(begun[0])

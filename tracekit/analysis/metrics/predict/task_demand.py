@@ -154,6 +154,8 @@ def measure_outside_waits(
     watched = [run["run_id"] for run in usable_runs if WAITS in split_capture(run["capture"])]
     spans = spans[(spans["name"] == "task") & spans["run_id"].isin(watched)]
     spans = spans.dropna(subset=["item"]).reset_index(drop=True)
+    if spans.empty:
+        return {}
     tasks = recorded.timeline.lay_rows(spans)
     waits = recorded.select(WAITS_PROBE, *OUTSIDE)
     # A thread does one task at a time, so a wait lies in the last task that began before it did, or in none.

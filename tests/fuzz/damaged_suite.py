@@ -34,8 +34,8 @@ from tests.conftest import run_tracekit
 from tests.fuzz.damages import DAMAGES, JSON, TEXT, list_damages
 from tracekit import cli
 from tracekit.analysis import view
-from tracekit.bundle.files import is_regular, seal_file
-from tracekit.bundle.store import Bundle, Store, SuiteFolder, read_json, write_json
+from tracekit.bundle.files import is_regular, read_json, seal_file, write_json
+from tracekit.bundle.store import Bundle, Store, SuiteFolder
 
 MAKE = (
     "run", "matmul", "--models", "serial,threads", "--workers", "2", "--size", "smoke", "--runs", "1", "--no-controls",

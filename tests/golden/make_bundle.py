@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tracekit import api
+from tracekit.bundle.files import read_json
 from tracekit.bundle.spec import RunSpec, Suite
-from tracekit.bundle.store import Bundle, Store, SuiteFolder, read_json
+from tracekit.bundle.store import Bundle, Store, SuiteFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "tests" / "golden" / "bundle"

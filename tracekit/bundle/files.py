@@ -12,15 +12,20 @@ any of it. A file that has no manifest yet is bounded by `most`.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from tracekit.core.errors import BundleCorrupt
+from tracekit.bundle.spec import FORMAT
+from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 HINT = "tracekit list suites"
 _CHUNK = 1 << 20
+_MOST_JSON = 1 << 26
+"""Bytes of the largest JSON file of our own making; a manifest has some 150 for each file."""
 _KINDS = {
     stat.S_IFLNK: "a link",
     stat.S_IFDIR: "a folder",
@@ -83,6 +88,48 @@ def read_file(path: Path, most: int | None = None, length: int | None = None) ->
             return file.read(size if length is None else min(length, size))
         except (OSError, MemoryError) as error:
             raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write by rename, so that a reader never sees half a file. Raises OSError."""
+    write_whole(path, json.dumps(data, indent=1))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The same, of any text. Raises OSError."""
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of our own making. Raises BundleCorrupt, or BundleTooNew when its `format` is newer than ours."""
+    raw = read_file(path, _MOST_JSON)
+    try:
+        data = json.loads(raw)
+        if b"\\ud" in raw.lower():
+            # A lone surrogate, which no text file and no table can hold.
+            data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
+    if not isinstance(data, dict):
+        raise BundleCorrupt(f"{path} does not hold a JSON object", HINT)
+    found = data.get("format")
+    if type(found) is not int:
+        raise BundleCorrupt(f"{path} has no integer `format`", HINT)
+    if found > FORMAT:
+        raise BundleTooNew(
+            f"{path} has format {found}; this tracekit reads up to {FORMAT}", "pip install --upgrade tracekit"
+        )
+    return data
+
+
+def take_mapping(data: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
+    """The object `key` of what was read from `path`. Raises BundleCorrupt."""
+    value = data.get(key)
+    if not isinstance(value, dict):
+        raise BundleCorrupt(f"{path} has no object {key!r}", HINT)
+    return value
 
 
 def seal_file(path: Path) -> dict[str, int | str]:

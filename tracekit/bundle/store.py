@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 from collections import Counter
@@ -29,13 +28,23 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from tracekit.bundle.files import HINT, check_file, is_regular, is_there, read_file, seal_file
+from tracekit.bundle.files import (
+    HINT,
+    check_file,
+    is_regular,
+    is_there,
+    read_json,
+    seal_file,
+    take_mapping,
+    write_json,
+    write_whole,
+)
 from tracekit.bundle.spec import FORMAT, RunSpec, Suite
 from tracekit.bundle.stream_records import stream_name
 from tracekit.core.errors import (
     BundleCorrupt,
-    BundleTooNew,
     BundleUnfinished,
+    MeasurementError,
     NothingToDo,
     OutputUnwritable,
     UsageError,
@@ -45,8 +54,6 @@ STDOUT_LOG, STDERR_LOG = "stdout.log", "stderr.log"
 """What a measured process printed."""
 
 _SUITE, _MANIFEST = "suite.json", "manifest.json"
-_MOST_JSON = 1 << 26
-"""Bytes of the largest JSON file of our own making; a manifest has some 150 for each file."""
 _NAME = re.compile(r"(?!\.)[^/\0]+")
 """A run's folder: one part of a path, in which a program's or a capture's name may have any characters."""
 
@@ -134,7 +141,7 @@ class Bundle:
         with explained_os_errors(self.root):
             self.streams.mkdir(parents=True)
             self.raw.mkdir()
-            _write_whole(self.spec_path, spec.to_json())
+            write_whole(self.spec_path, spec.to_json())
 
     def seal(self, manifest: Mapping[str, Any]) -> None:
         """Hash every file and write manifest.json by rename, so that it is there whole or not at all."""
@@ -157,7 +164,7 @@ class Bundle:
         manifest = read_json(self.manifest_path)
         if self._sealed is not None:
             check_file(self.root, _MANIFEST, self._sealed)
-        sealed = _mapping(manifest, "files", self.manifest_path)
+        sealed = take_mapping(manifest, "files", self.manifest_path)
         for name, facts in sealed.items():
             check_file(self.root, name, facts)
         for name in self._list_files():
@@ -256,7 +263,7 @@ class SuiteFolder:
         written. Raises BundleCorrupt or BundleTooNew."""
         if not is_there(self.manifest_path):
             return None
-        return _mapping(read_json(self.manifest_path), "files", self.manifest_path)
+        return take_mapping(read_json(self.manifest_path), "files", self.manifest_path)
 
     def bundle(self, run_id: str) -> Bundle:
         """The bundle of one run of this suite, before the suite is sealed."""
@@ -287,20 +294,22 @@ class Store:
         """Every suite, oldest first (ids start with their date and time)."""
         if not self.root.is_dir():
             return []
-        return [SuiteFolder(path) for path in sorted(self.root.iterdir()) if _is_suite(path)]
+        return [SuiteFolder(path) for path in sorted(self.root.iterdir()) if is_suite(path)]
 
     def suite(self, name: str) -> SuiteFolder:
         """The suite of that id, `latest`, or any id's unambiguous start; or the one in that folder, wherever it is.
 
+        `latest` is the newest that has ended and has a sealed run.
+
         Raises NothingToDo or UsageError.
         """
-        if _is_suite(Path(name)):
+        if is_suite(Path(name)):
             return SuiteFolder(Path(name).resolve())
         suites = self.suites()
         if not suites:
             raise NothingToDo(f"there is no suite in {self.root}", "tracekit run matmul")
         if name == "latest":
-            return suites[-1]
+            return _find_latest(suites)
         matches = [item for item in suites if item.suite_id == name] or [
             item for item in suites if item.suite_id.startswith(name)
         ]
@@ -322,39 +331,6 @@ def make_output_folder(folder: Path) -> None:
             (folder / ".gitignore").write_text("# written by tracekit\n*\n", encoding="utf-8")
 
 
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write by rename, so that a reader never sees half a file. Raises OSError."""
-    _write_whole(path, json.dumps(data, indent=1))
-
-
-def _write_whole(path: Path, text: str) -> None:
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of our own making. Raises BundleCorrupt, or BundleTooNew when its `format` is newer than ours."""
-    raw = read_file(path, _MOST_JSON)
-    try:
-        data = json.loads(raw)
-        if b"\\ud" in raw.lower():
-            # A lone surrogate, which no text file and no table can hold.
-            data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
-    if not isinstance(data, dict):
-        raise BundleCorrupt(f"{path} does not hold a JSON object", HINT)
-    found = data.get("format")
-    if type(found) is not int:
-        raise BundleCorrupt(f"{path} has no integer `format`", HINT)
-    if found > FORMAT:
-        raise BundleTooNew(
-            f"{path} has format {found}; this tracekit reads up to {FORMAT}", "pip install --upgrade tracekit"
-        )
-    return data
-
-
 @contextlib.contextmanager
 def explained_os_errors(path: Path) -> Iterator[None]:
     """Turn "permission denied" and "no space left" below `path` into OutputUnwritable."""
@@ -364,13 +340,6 @@ def explained_os_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OutputUnwritable(f"no space left to write {path}", f"df -h {path.parent}") from error
         raise OutputUnwritable(f"cannot write {path}: {error.strerror}", f"ls -ld {path.parent}") from error
-
-
-def _mapping(data: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:
-    value = data.get(key)
-    if not isinstance(value, dict):
-        raise BundleCorrupt(f"{path} has no object {key!r}", HINT)
-    return value
 
 
 def _check_runs(runs: Any, path: Path) -> None:
@@ -385,7 +354,28 @@ def _check_runs(runs: Any, path: Path) -> None:
         raise BundleCorrupt(f"{path} lists run {name} {count} times", HINT)
 
 
-def _is_suite(folder: Path) -> bool:
+def _find_latest(suites: Sequence[SuiteFolder]) -> SuiteFolder:
+    """Raises NothingToDo."""
+    found = next(filter(_can_answer, reversed(suites)), None)
+    if found is not None:
+        return found
+    newest = suites[-1]
+    raise NothingToDo(
+        f"no suite in {newest.root.parent} has ended with a run; {newest.suite_id} is {newest.facts().get('status')}",
+        f"tracekit report {newest.suite_id}",
+    )
+
+
+def _can_answer(suite: SuiteFolder) -> bool:
+    try:
+        is_running = suite.facts().get("status") == "running"
+        return not is_running and any(is_there(bundle.manifest_path) for bundle in suite.bundles())
+    except MeasurementError:
+        # Whoever opens it says what is wrong with it; an older one would be taken for it.
+        return True
+
+
+def is_suite(folder: Path) -> bool:
     """Whether a suite was written there, also where its suite.json is gone or is no file any more: were it not listed,
     `latest` would silently mean an older one."""
     return is_there(folder / _SUITE) or (is_there(folder / _MANIFEST) and not is_there(Bundle(folder).spec_path))

@@ -21,7 +21,7 @@ _FORMATS = ("csv", "json", "parquet")
     "file_format",
     help=f"One of {', '.join(_FORMATS)}.  [default: by the ending of --output, else csv]",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: stdout]")
+@click.option("--output", type=click.Path(path_type=Path), help="File to write.  [default: stdout]")
 @store_option
 @click.pass_context
 def export(
@@ -36,7 +36,7 @@ def export(
     \b
     Examples:
       tracekit export latest metrics --format json
-      tracekit export latest slices --format parquet -o slices.parquet
+      tracekit export latest slices --format parquet --output slices.parquet
     """
     from tracekit import api
     from tracekit.bundle.store import explained_os_errors
@@ -48,8 +48,11 @@ def export(
     to_terminal = output is None and sys.stdout.isatty()
     if file_format == "parquet" and to_terminal:
         raise UsageError(
-            "parquet is binary and stdout is a terminal", f"tracekit export {suite} {table} --format parquet -o FILE"
+            "parquet is binary and stdout is a terminal",
+            f"tracekit export {suite} {table} --format parquet --output FILE",
         )
+    if store is not None and not store.is_dir():
+        raise UsageError(f"there is no folder {store} of suites", f"tracekit export {suite} {table} --output {store}")
     data = api.export(get_store(ctx).suite(suite), table, file_format, warn=write_warning)
     if output is None:
         sys.stdout.buffer.write(data)

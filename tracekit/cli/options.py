@@ -155,10 +155,11 @@ def format_store_option(store: Path | None) -> str:
 
 
 store_option = click.option(
+    "-o",
     "--store",
     type=click.Path(path_type=Path),
     envvar="TRACEKIT_HOME",
-    help="Folder of the run bundles.  [default: .tracekit]",
+    help="Folder of the suites.  [default: .tracekit]",
 )
 
 trace_entries_option = click.option(

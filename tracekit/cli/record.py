@@ -12,7 +12,14 @@ from click.shell_completion import CompletionItem
 
 from tracekit.bundle.names import PY_SPY, STAGES, UNTRACED, split_capture
 from tracekit.cli import write_stderr
-from tracekit.cli.options import CommaList, complete_captures, format_store_option, get_store, trace_entries_option
+from tracekit.cli.options import (
+    CommaList,
+    complete_captures,
+    format_store_option,
+    get_store,
+    store_option,
+    trace_entries_option,
+)
 from tracekit.core.errors import MeasurementError
 
 if TYPE_CHECKING:
@@ -52,13 +59,7 @@ def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @trace_entries_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing at the end but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the end as one line of JSON, on stderr too.")
-@click.option(
-    "-o",
-    "--store",
-    type=click.Path(path_type=Path),
-    envvar="TRACEKIT_HOME",
-    help="Folder of the run bundles.  [default: .tracekit]",
-)
+@store_option
 @click.pass_context
 def record(
     ctx: click.Context,

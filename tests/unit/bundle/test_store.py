@@ -133,8 +133,23 @@ class TestStore:
         (tmp_path / "stray").mkdir()
         return store
 
-    def test_latest_and_beginnings(self, store: Store) -> None:
-        assert store.suite("latest").suite_id == "20260102-120000-spin"
+    def test_latest_is_the_newest_that_has_ended_with_a_run(self, store: Store) -> None:
+        older, newer = store.suites()
+        with pytest.raises(NothingToDo, match=f"{newer.suite_id} is running"):
+            store.suite("latest")
+        older.bundle(SPEC.run_id).create(SPEC)
+        older.bundle(SPEC.run_id).seal({"status": "ok"})
+        older.finish("ok", [])
+        assert store.suite("latest").suite_id == older.suite_id
+        # Ended before its first run did.
+        newer.finish("interrupted", [])
+        assert store.suite("latest").suite_id == older.suite_id
+        newer.bundle(SPEC.run_id).create(SPEC)
+        newer.bundle(SPEC.run_id).seal({"status": "ok"})
+        newer.finish("failed", [])
+        assert store.suite("latest").suite_id == newer.suite_id
+
+    def test_beginnings(self, store: Store) -> None:
         assert store.suite("20260101").suite_id == "20260101-120000-spin"
 
     def test_unknown_and_ambiguous(self, store: Store) -> None:
@@ -154,17 +169,17 @@ class TestStore:
         path = tmp_path / "20260102-120000-spin" / "suite.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
         with pytest.raises(BundleCorrupt):
-            store.suite("latest").facts()
+            store.suite("20260102").facts()
 
     def test_a_run_name_cannot_lead_outside(self, store: Store, tmp_path: Path) -> None:
         path = tmp_path / "20260102-120000-spin" / "suite.json"
         for runs in (["../20260101-120000-spin"], [".."], [""], [7], ["a/b"], [None]):
             path.write_text(json.dumps({**json.loads(path.read_text()), "runs": runs}))
             with pytest.raises(BundleCorrupt, match="a run that cannot be"):
-                store.suite("latest").bundles()
+                store.suite("20260102").bundles()
 
     def test_a_run_may_have_the_name_of_a_capture_of_ones_own(self, store: Store) -> None:
-        suite = store.suite("latest")
+        suite = store.suite("20260102")
         data = json.loads(suite.suite_path.read_text())
         data["runs"] = ["001-spin py3.11.7-module:CAPTURE é"]
         suite.suite_path.write_text(json.dumps(data))
@@ -175,7 +190,7 @@ class TestStore:
         path = tmp_path / "20260102-120000-spin" / "suite.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "runs": [SPEC.run_id] * 9}))
         with pytest.raises(BundleCorrupt, match="001-x 9 times"):
-            store.suite("latest").facts()
+            store.suite("20260102").facts()
 
     @pytest.mark.parametrize("kind", ["gone", "folder", "fifo", "loop"])
     def test_a_suite_whose_file_is_replaced_is_not_passed_over(self, store: Store, tmp_path: Path, kind: str) -> None:

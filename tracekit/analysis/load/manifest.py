@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from tracekit.analysis.load.lifetimes import ProcessLifetimes
 from tracekit.analysis.load.parse import Count, Signed, Struct, convert, default, text
-from tracekit.bundle.files import HINT
+from tracekit.bundle.files import HINT, read_json
 from tracekit.bundle.spec import RunSpec
-from tracekit.bundle.store import Bundle, read_json
+from tracekit.bundle.store import Bundle
 from tracekit.core.errors import BundleCorrupt, BundleUnfinished
 from tracekit.core.notices import Notice
 

@@ -19,7 +19,7 @@ from tracekit.analysis.load.viztracer import TRACE_NOTICES
 from tracekit.analysis.timeline import EVENT_LIMIT, SuitePart, TraceFacts, build_run, build_suite
 from tracekit.bundle.names import KERNEL, VIZTRACER, WAITS, split_capture
 from tracekit.bundle.spec import RunSpec
-from tracekit.bundle.store import Bundle, Store, SuiteFolder
+from tracekit.bundle.store import Bundle, Store, SuiteFolder, is_suite
 from tracekit.core.errors import MeasurementError, NothingToDo, UsageError
 
 SHOWN = frozenset({VIZTRACER, WAITS, KERNEL})
@@ -57,7 +57,8 @@ class ViewItem:
 def find_traces(
     store: Store, target: str, scratch: Path, *, announce: Callable[[str], None] = lambda _text: None
 ) -> list[ViewItem]:
-    """Find the traces of `target`: `latest`, a suite id or a prefix of one, a run id, SUITE/RUN, or a trace file.
+    """Find the traces of `target`: `latest`, a suite id or a prefix of one, a run id, SUITE/RUN, a suite's or a run's
+    folder, or a trace file.
 
     The traces of runs are built in `scratch`: of a suite the runs with calls, or without any the first run of each cell
     with recorded waits or scheduling. For several runs, the first item shows all of them, each from its own start.
@@ -66,7 +67,7 @@ def find_traces(
     path = Path(target)
     if path.is_file() or (path.suffix in _SUFFIXES and not path.is_dir()):
         return [_file_item(path)]
-    found = _find_run(store, target)
+    found = None if is_suite(path) else _find_run(store, target)
     if found is not None:
         folder, bundle = found
         spec = read_spec(bundle)

@@ -24,9 +24,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tracekit.bundle.files import write_json
 from tracekit.bundle.kernel_files import EVENTS, FOLDER, FORMAT, META
 from tracekit.bundle.spec import RunSpec
-from tracekit.bundle.store import Bundle, write_json
+from tracekit.bundle.store import Bundle
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -19,6 +20,8 @@ from tracekit.measure.process.watchdog import scratch_prefix
 from tracekit.system.interpreters import Interpreter
 
 _TRIAL_S = 30
+_LEAST_FILE_BYTES = 1 << 20
+"""A file of the probe that may not grow to this size may be why the trial left none."""
 _SEPARATORS = " :;\t\n"
 """The characters that end a name in LD_PRELOAD, which has no quotes."""
 
@@ -65,6 +68,12 @@ def run_preloaded(
 
 def make_refusal(wanted: ProbeLibrary, interpreter: Interpreter, stderr: str, instead: str) -> CaptureUnavailable:
     """The error for a trial in which the probe wrote nothing; `stderr` is what the interpreter printed."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if not stderr.strip() and 0 <= limit < _LEAST_FILE_BYTES:
+        return CaptureUnavailable(
+            f"the {wanted.title} cannot write its file: no file may have more than {limit:,} bytes here (ulimit -f)",
+            "ulimit -f unlimited",
+        )
     first = (stderr.strip().splitlines() or ["it is static, or made for another libc"])[0]
     return CaptureUnavailable(
         f"{interpreter.executable} does not let the {wanted.title} be preloaded: {first}", instead

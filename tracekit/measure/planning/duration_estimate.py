@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tracekit.bundle.files import read_json
 from tracekit.bundle.names import UNTRACED, is_light
 from tracekit.bundle.spec import RunSpec, Suite
-from tracekit.bundle.store import Bundle, Store, SuiteFolder, read_json
+from tracekit.bundle.store import Bundle, Store, SuiteFolder
 from tracekit.core.errors import TracekitError
 
 CellKey = tuple[str, str, str, str, int, str, str]

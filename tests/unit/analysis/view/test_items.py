@@ -39,20 +39,23 @@ def made_suite(root: Path, *captures: str) -> Store:
     for spec in specs:
         folder.bundle(spec.run_id).create(spec)
         folder.bundle(spec.run_id).seal({"spec": {}, "status": "ok", "notices": []})
+    folder.finish("ok", [])
     return store
 
 
-@pytest.mark.parametrize("target", ["latest", "s1"])
+@pytest.mark.parametrize("target", ["latest", "s1", "{}/store/s1", "{}/store/s1/"])
 def test_a_suite_without_a_traced_run_says_how_to_get_one(target: str, tmp_path: Path) -> None:
+    store = made_suite(tmp_path / "store", "none", "py-spy")
     with pytest.raises(NothingToDo) as caught:
-        find_traces(made_suite(tmp_path / "store", "none", "py-spy"), target, tmp_path)
+        find_traces(store, target.format(tmp_path), tmp_path)
     assert caught.value.hint == "tracekit run matmul --capture viztracer"
 
 
-@pytest.mark.parametrize("target", ["r1", "s1/r1"])
+@pytest.mark.parametrize("target", ["r1", "s1/r1", "{}/store/s1/r1"])
 def test_a_run_without_calls_says_so(target: str, tmp_path: Path) -> None:
+    store = made_suite(tmp_path / "store", "none", "py-spy")
     with pytest.raises(NothingToDo, match="r1 was made with capture 'py-spy'"):
-        find_traces(made_suite(tmp_path / "store", "none", "py-spy"), target, tmp_path)
+        find_traces(store, target.format(tmp_path), tmp_path)
 
 
 def test_of_a_suite_whose_waits_were_seen_one_run_of_each_cell_is_shown() -> None:
@@ -91,6 +94,7 @@ def test_a_program_that_left_nothing_to_see_is_told_how_to_record_it(tmp_path: P
     folder.create(Suite(suite_id="s1", workload="app.py", size="", specs=(spec,)))
     folder.bundle(spec.run_id).create(spec)
     folder.bundle(spec.run_id).seal({"spec": {}, "status": "ok", "notices": []})
+    folder.finish("ok", [])
     for target in ("latest", "001-app.py"):
         with pytest.raises(NothingToDo) as caught:
             find_traces(store, target, tmp_path)

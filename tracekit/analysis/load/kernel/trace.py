@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracekit.analysis.load.kernel.pages import Array, BadPages, PageEvents, decode_pages
-from tracekit.bundle.files import HINT, is_there, read_file
+from tracekit.bundle.files import HINT, is_there, read_file, read_json
 from tracekit.bundle.kernel_files import (
     FORMAT,
     META,
@@ -21,7 +21,6 @@ from tracekit.bundle.kernel_files import (
     parse_event,
     parse_page,
 )
-from tracekit.bundle.store import read_json
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 _CPU_FILE = re.compile(re.escape(PAGES).replace(re.escape("{cpu}"), r"cpu(\d{1,5})"))

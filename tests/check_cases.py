@@ -164,7 +164,7 @@ def judge_overflow(texts: dict[str, str]) -> CaseVerdict:
     return judge(faults, f"told by {', '.join(found)}")
 
 
-_COVERS = re.compile(r"VizTracer's ring of [\d,]+ entries was (?:full|too small)[^.]*?\d ?(?:%|m?s) of")
+_COVERS = re.compile(r"VizTracer's ring of [\d,]+ calls was full in process[^;]*?, and the trace lacks [^(]*\d")
 
 
 def check_hostile(shop: Workshop) -> CaseVerdict:

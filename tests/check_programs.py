@@ -69,6 +69,11 @@ def _hide_numbers(text: str) -> str:
     return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?", "#", text)
 
 
+def _hide_ids(path: str) -> str:
+    """Numbers and the parts of a UUID differ from run to run."""
+    return re.sub(r"[0-9a-f]{4,}|\d+", "#", path)
+
+
 WAYS: dict[str, Callable[[str], str]] = {
     "exact": str,
     "but numbers": _hide_numbers,
@@ -123,7 +128,7 @@ def run(words: Sequence[str], folder: Path, patience_s: float = 10) -> Outcome:
         while (alive := processes_with(f"{MARK}={mark}")) and time.monotonic() < limit:
             time.sleep(0.1)
         files = [path for path in folder.rglob("*") if not path.is_dir() and "__pycache__" not in path.parts]
-        left = {_hide_numbers(str(path.relative_to(folder))) for path in files} | {f"process {pid}" for pid in alive}
+        left = {_hide_ids(str(path.relative_to(folder))) for path in files} | {f"process {pid}" for pid in alive}
     finally:
         for pid in processes_with(f"{MARK}={mark}"):
             with suppress(ProcessLookupError):

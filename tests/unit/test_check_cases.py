@@ -93,7 +93,7 @@ def test_holds_are_not_judged_without_uprobes() -> None:
 
 
 def test_every_reader_must_be_told_of_an_overflow() -> None:
-    told = "VizTracer's ring of 1,000,000 entries was full in 3 processes; the trace covers the last 15 %\nof the run"
+    told = "VizTracer's ring of 1,000,000 calls was full in process 7, and the trace lacks the first 85 %\nof the run"
     assert check_cases.judge_overflow({"run": told, "report": told}).verdict == RIGHT
     wrong = check_cases.judge_overflow({"run": told, "report": "fine"})
     assert (wrong.verdict, wrong.answer) == (WRONG, "report does not tell")

@@ -42,13 +42,13 @@ def test_the_exit_code_and_what_is_left_are_those_of_a_plain_run() -> None:
 
 def test_a_run_tells_what_it_left(tmp_path: Path) -> None:
     code = (
-        "import os, subprocess, sys; open('made', 'w'); open(os.environ['TMPDIR'] + '/kept1', 'w'); print('out');"
-        "subprocess.Popen(['sleep', '30']); sys.exit(3)"
+        "import os, subprocess, sys; open('made', 'w'); open(os.environ['TMPDIR'] + '/kept-1-beef0', 'w');"
+        "print('out'); subprocess.Popen(['sleep', '30']); sys.exit(3)"
     )
     found = check_programs.run([sys.executable, "-c", code], tmp_path, patience_s=0)
     assert (found.code, found.out) == (3, "out\n")
     plain = {f"work/{path.name}" for path in PROGRAMS.iterdir() if path.is_file()}
-    (process,) = found.left - plain - {"out", "work/made", "tmp/kept#"}
+    (process,) = found.left - plain - {"out", "work/made", "tmp/kept-#-#"}
     assert process.startswith("process ")
 
 

@@ -64,6 +64,17 @@ def test_each_wait_may_be_a_microsecond_off() -> None:
         assert row.verdict == verdict
 
 
+@pytest.mark.parametrize(("probe_ms", "verdict"), [(500, "ok"), (514, "ok"), (484, "fail"), (9, "fail")])
+def test_holds_may_be_3_percent_off_the_kernel(probe_ms: float, verdict: str) -> None:
+    holds = [
+        {"object": "gil 1", "start_ns": T0, "end_ns": T0 + int(ms * MS), "method": method}
+        for method, ms in (("waits-probe", probe_ms), ("kernel-uprobe", 500))
+    ]
+    unknown = {**holds[1], "start_ns": None, "end_ns": T0 + 700 * MS}
+    [row] = gil.compare_holds(made(threads=[ALIVE], holds=[*holds, unknown]))
+    assert (row.verdict, row.reference, row.measured) == (verdict, 500 * MS, probe_ms * MS)
+
+
 def test_a_thread_that_only_the_kernel_saw_waiting_fails() -> None:
     seen = made(threads=[ALIVE, {**ALIVE, "tid": 102}], waits=[wait("gil", 0, 50, "kernel-uprobe", tid=102)])
     assert [row.verdict for row in gil.compare_with_kernel(seen)] == ["ok", "fail"]

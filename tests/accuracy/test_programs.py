@@ -30,7 +30,7 @@ from tracekit.measure.capture import Provision, load_capture
 from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
-NEED_KERNEL = ("gil-kernel", "switches")
+NEED_KERNEL = ("gil-kernel", "gil-holds", "switches")
 
 
 @pytest.fixture(scope="module")

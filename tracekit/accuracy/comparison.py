@@ -11,6 +11,7 @@ MS = 1_000_000
 CHECKS: Mapping[str, str] = {
     "runs": "The program ends as without captures, and its suite can be read",
     "gil-kernel": "GIL wait per thread, wait probe against the kernel's uprobes",
+    "gil-holds": "GIL holds per thread that another thread waited for, wait probe against the kernel's uprobes",
     "gil-schedstat": "GIL wait per thread: the accounting's interval contains the kernel's value",
     "gil-py-spy": "GIL wait as a share of each thread's lifetime, py-spy against the kernel's uprobes",
     "gil-known": "GIL wait per thread against what the program knows of it",

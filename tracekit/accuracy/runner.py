@@ -31,6 +31,7 @@ Step: TypeAlias = tuple[str, Callable[[], list[Comparison]]]
 
 _OF_WATCHED: dict[str, Compare] = {
     "gil-kernel": gil.compare_with_kernel,
+    "gil-holds": gil.compare_holds,
     "gil-schedstat": gil.compare_accounting,
     "gil-known": gil.compare_with_known,
     "waits-known": waits.compare_with_known,

@@ -4,14 +4,15 @@ The reference is the kernel's: in each interval between the uprobes at the entry
 from the thread's first voluntary switch, where it blocks, to the return. Before that switch it may have been preempted,
 which is a wait for a CPU; `reason` says how much of that there was.
 
-What blocks it first may be the GIL's mutex, which the probe does not look at: a thread that was made to give the GIL up
-often meets the other one there on its way back. That costs it one wake-up, 10 us a time here on the average. On a busy
-machine it lasts until the holder, and then the thread itself, has a CPU again, which may be one that the hypervisor has
-given away: a difference beyond the tolerance by no more than the thread's wait for a CPU and the steal is `unclear`,
-and is measured again.
+On a busy machine a wait lasts until the thread has a CPU again, which may be one that the hypervisor has given away: a
+difference beyond the tolerance by no more than the thread's wait for a CPU and the steal is `unclear`, and is measured
+again.
 
 The return of a function is seen through a trap that takes about a microsecond, so that much is allowed per wait as
-well: nothing beside 60 waits a second, some per cent of the shortest ones in a storm of them.
+well: nothing beside 60 waits a second, some per cent of the shortest ones in a storm of them. Holds are compared in the
+same way. The kernel's last from the return of take_gil to the entry of drop_gil, and the traps at both lie inside the
+thread's true hold: 0.5 to 1 us of each. Preempted between that entry and the moment at which it frees the GIL, the
+thread still holds it.
 """
 
 from __future__ import annotations
@@ -86,6 +87,44 @@ def sum_kernel_waits(seen: WatchedRun) -> dict[Key, KernelWait]:
             waits=int((blocks < ends).sum()),
         )
     return found
+
+
+def compare_holds(seen: WatchedRun) -> list[Comparison]:
+    """One comparison per thread that held the GIL while another waited, of known holds."""
+    place, check = seen.place, "gil-holds"
+    if not seen.known.gil:
+        return []
+    if silent := explain_missing_reference(seen.kernel):
+        return [place.mark_unavailable(check, silent)]
+    wanted_of, probe = _sum_holds(seen.tables, KERNEL_UPROBE), _sum_holds(seen.tables, WAITS_PROBE)
+    rows = []
+    for thread in list_threads(seen):
+        if thread.key not in wanted_of and thread.key not in probe:
+            continue
+        (wanted, count), (found, _) = wanted_of.get(thread.key, (0.0, 0)), probe.get(thread.key, (0.0, 0))
+        tolerance = compute_wait_tolerance(wanted) + TRAP_NS * count
+        rows.append(
+            place.compare(
+                check,
+                thread.label,
+                judge_difference(found - wanted, tolerance, estimate_error(seen, thread.key)),
+                unit="ns",
+                measured=found,
+                reference=wanted,
+                difference=found - wanted,
+                tolerance=tolerance,
+                reason=f"{count} holds",
+            )
+        )
+    return rows or [place.mark_unavailable(check, "no thread held the GIL while another waited")]
+
+
+def _sum_holds(tables: Tables, method: str) -> dict[Key, tuple[float, int]]:
+    """Per thread the sum of its known holds, ns, and their number."""
+    holds = tables.holds[(tables.holds["method"] == method) & tables.holds["start_ns"].notna()]
+    lengths = holds[["pid", "tid"]].assign(ns=holds["end_ns"] - holds["start_ns"])
+    sums = lengths.groupby(["pid", "tid"])["ns"].agg(["sum", "size"]).reset_index()
+    return {(row["pid"], row["tid"]): (float(row["sum"]), int(row["size"])) for row in records(sums)}
 
 
 def compare_with_known(seen: WatchedRun) -> list[Comparison]:

@@ -28,9 +28,10 @@ from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.render.tabular import encode_csv
 from tracekit.analysis.tables import COLUMNS, Tables, from_rows
+from tracekit.bundle.files import make_output_folder
 from tracekit.bundle.names import UNTRACED
 from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
-from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors, make_output_folder
+from tracekit.bundle.store import Store, SuiteFolder, explained_os_errors
 from tracekit.core.errors import CaptureUnavailable, NothingToDo, OutputUnwritable, UsageError
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Provision, load_capture

@@ -34,6 +34,9 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+OWN_FOLDERS = (".tracekit", "reports")
+"""Where suites and reports go unless the user names other folders."""
+
 # Windows has neither FIFOs nor these flags.
 _FLAGS = (
     os.O_RDONLY
@@ -88,6 +91,18 @@ def read_file(path: Path, most: int | None = None, length: int | None = None) ->
             return file.read(size if length is None else min(length, size))
         except (OSError, MemoryError) as error:
             raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make a folder for suites or reports if it is not there. Raises OSError.
+
+    One that has tracekit's own name gets a .gitignore, so that a user's repository does not pick up what is in it;
+    a folder that the user named is the user's.
+    """
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.name in OWN_FOLDERS:
+            (folder / ".gitignore").write_text("# written by tracekit\n*\n", encoding="utf-8")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

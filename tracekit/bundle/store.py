@@ -22,6 +22,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
@@ -33,6 +34,7 @@ from tracekit.bundle.files import (
     check_file,
     is_regular,
     is_there,
+    make_output_folder,
     read_json,
     seal_file,
     take_mapping,
@@ -60,9 +62,6 @@ _NAME = re.compile(r"(?!\.)[^/\0]+")
 TRACING_FOLDER = "tracing"
 """The folder of a run into which VizTracer writes in a recorded program. What is in it when the run is sealed belongs
 to processes that outlive the program; they may go on writing there, and nothing reads it."""
-
-OWN_FOLDERS = (".tracekit", "reports")
-"""Where suites and reports go unless the user names other folders."""
 
 
 class Bundle:
@@ -254,6 +253,29 @@ class SuiteFolder:
             check_file(self.root, _SUITE, sealed.get(_SUITE))
         return facts
 
+    def count_bytes(self) -> int:
+        """What its files take, without following links."""
+        return sum(path.lstat().st_size for path in self.root.rglob("*") if is_regular(path))
+
+    def is_running(self) -> bool:
+        """Whether it is still being measured. Raises BundleCorrupt or BundleTooNew."""
+        return self.facts().get("status") == "running"
+
+    def check_removable(self) -> None:
+        """Raise UsageError for a suite that is still being measured; one that cannot be read may go."""
+        with contextlib.suppress(MeasurementError):
+            if self.is_running():
+                raise UsageError(f"suite {self.suite_id} is still running", "tracekit list suites")
+
+    def remove(self) -> None:
+        """Remove the folder. Raises UsageError as `check_removable`, OutputUnwritable."""
+        self.check_removable()
+        # First its name: a suite of which half is gone must not be taken for one.
+        going = self.root.with_name(f".{self.root.name}.removed")
+        with explained_os_errors(self.root):
+            self.root.rename(going)
+            shutil.rmtree(going)
+
     def list_missing(self) -> list[str]:
         """The planned runs that have no folder. Raises BundleCorrupt or BundleTooNew."""
         return [name for name in self.facts()["runs"] if not is_there(self.root / name)]
@@ -296,6 +318,15 @@ class Store:
             return []
         return [SuiteFolder(path) for path in sorted(self.root.iterdir()) if is_suite(path)]
 
+    def list_ended(self) -> list[SuiteFolder]:
+        """Every suite that can be read and is not being measured any more, oldest first."""
+        found = []
+        for suite in self.suites():
+            with contextlib.suppress(MeasurementError):
+                if not suite.is_running():
+                    found.append(suite)
+        return found
+
     def suite(self, name: str) -> SuiteFolder:
         """The suite of that id, `latest`, or any id's unambiguous start; or the one in that folder, wherever it is.
 
@@ -317,18 +348,6 @@ class Store:
             return matches[0]
         known = "unknown" if not matches else "not unique"
         raise UsageError(f"suite {name!r} is {known} in {self.root}", "tracekit list suites")
-
-
-def make_output_folder(folder: Path) -> None:
-    """Make a folder for suites or reports if it is not there. Raises OSError.
-
-    One that has tracekit's own name gets a .gitignore, so that a user's repository does not pick up what is in it;
-    a folder that the user named is the user's.
-    """
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        if folder.name in OWN_FOLDERS:
-            (folder / ".gitignore").write_text("# written by tracekit\n*\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -356,20 +375,15 @@ def _check_runs(runs: Any, path: Path) -> None:
 
 def _find_latest(suites: Sequence[SuiteFolder]) -> SuiteFolder:
     """Raises NothingToDo."""
-    found = next(filter(_can_answer, reversed(suites)), None)
-    if found is not None:
-        return found
+    for suite in filter(_can_answer, reversed(suites)):
+        return suite
     newest = suites[-1]
-    raise NothingToDo(
-        f"no suite in {newest.root.parent} has ended with a run; {newest.suite_id} is {newest.facts().get('status')}",
-        f"tracekit report {newest.suite_id}",
-    )
+    raise NothingToDo(f"no suite in {newest.root.parent} has ended with a run", f"tracekit report {newest.suite_id}")
 
 
 def _can_answer(suite: SuiteFolder) -> bool:
     try:
-        is_running = suite.facts().get("status") == "running"
-        return not is_running and any(is_there(bundle.manifest_path) for bundle in suite.bundles())
+        return not suite.is_running() and any(is_there(bundle.manifest_path) for bundle in suite.bundles())
     except MeasurementError:
         # Whoever opens it says what is wrong with it; an older one would be taken for it.
         return True

@@ -31,6 +31,7 @@ _COMMANDS = {
     "explain": ("tracekit.cli.explain:explain", "Explain results: break-even, prediction, start methods."),
     "view": ("tracekit.cli.view:view", "Open the traced runs in the trace viewer."),
     "list": ("tracekit.cli.listing:listing", "List workloads, models, captures, metrics, suites, pythons."),
+    "remove": ("tracekit.cli.remove:remove", "Remove suites from the store."),
     "export": ("tracekit.cli.export:export", "Write a table of a suite as csv, json or parquet."),
     "doctor": ("tracekit.cli.doctor:doctor", "Show what can be measured here, and how to enable the rest."),
     "completion": ("tracekit.cli.completion:completion", "Print the shell's completion script."),

@@ -13,8 +13,9 @@ from tracekit.cli import write_stdout
 from tracekit.cli.options import get_store, store_option
 from tracekit.core.errors import NothingToDo, TracekitError
 from tracekit.core.registry import Registry
+from tracekit.core.units import format_bytes
 
-Rows = list[dict[str, str]]
+Rows = list[dict[str, Any]]
 
 
 @click.group(name="list", no_args_is_help=True)
@@ -94,15 +95,16 @@ def _pythons(store: Store) -> Rows:
 def _suites(store: Store) -> Rows:
     rows = []
     for suite in store.suites():
+        size = suite.count_bytes()
         try:
             facts = suite.facts()
             # A recorded program has no size.
             what = f"{facts.get('workload')} {facts.get('size')}".rstrip()
             runs = len(facts.get("runs", []))
-            summary = f"{what}, {runs} run{'s' if runs != 1 else ''}, {facts.get('status')}"
+            summary = f"{what}, {runs} run{'s' if runs != 1 else ''}, {facts.get('status')}, {format_bytes(size)}"
         except TracekitError as error:
             summary = f"unreadable: {error}"
-        rows.append({"name": suite.suite_id, "summary": summary})
+        rows.append({"name": suite.suite_id, "summary": summary, "bytes": size})
     if not rows:
         raise NothingToDo(f"there is no suite in {store.root}", "tracekit run matmul")
     return rows
@@ -134,5 +136,5 @@ _add("models", "List the concurrency models.", _models)
 _add("captures", "List the captures: how a run can be observed.", _captures)
 _add("metrics", "List the metrics that are computed.", _metrics)
 _add("pages", "List the report pages that a workload may name.", _pages)
-_add("suites", "List the measured suites, oldest first.", _suites)
+_add("suites", "List the measured suites with their size on disk, oldest first.", _suites)
 _add("pythons", "List the CPythons that can be measured: pyenv's and those on PATH.", _pythons)

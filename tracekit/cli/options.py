@@ -154,6 +154,22 @@ def format_store_option(store: Path | None) -> str:
     return "" if store is None else f" --store {shlex.quote(str(store))}"
 
 
+def keep_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--keep` to a command that makes a suite."""
+    text = "Afterwards remove the oldest suites that have ended, beyond N.  [default: keep all]"
+    return click.option("--keep", type=click.IntRange(min=1), metavar="N", help=text)(command)
+
+
+def remove_old_suites(ctx: click.Context) -> None:
+    """Do what `--keep` says."""
+    from tracekit.cli import write_stderr
+
+    keep = ctx.params["keep"]
+    for suite in [] if keep is None else get_store(ctx).list_ended()[:-keep]:
+        suite.remove()
+        write_stderr(f"removed {suite.suite_id}")
+
+
 store_option = click.option(
     "-o",
     "--store",

@@ -17,6 +17,8 @@ from tracekit.cli.options import (
     complete_captures,
     format_store_option,
     get_store,
+    keep_option,
+    remove_old_suites,
     store_option,
     trace_entries_option,
 )
@@ -59,6 +61,7 @@ def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @trace_entries_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing at the end but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the end as one line of JSON, on stderr too.")
+@keep_option
 @store_option
 @click.pass_context
 def record(
@@ -74,6 +77,7 @@ def record(
     quiet: bool,
     as_json: bool,
     store: Path | None,
+    **_further_options: object,
 ) -> int:
     """Run PROGRAM unchanged under the captures, with all its children, and keep what they saw as a suite.
 
@@ -110,6 +114,7 @@ def record(
         write_stderr(_make_document(outcome))
     else:
         _print_outcome(outcome, quiet, store)
+    remove_old_suites(ctx)
     if outcome.exit_code:
         return to_shell_code(outcome.exit_code)
     is_known = outcome.exit_code == 0 and outcome.status != "failed"

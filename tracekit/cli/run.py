@@ -22,8 +22,10 @@ from tracekit.cli.options import (
     complete_workloads,
     format_store_option,
     get_store,
+    keep_option,
     list_parameters,
     others_option,
+    remove_old_suites,
     store_option,
     trace_entries_option,
 )
@@ -139,6 +141,7 @@ class _RunCommand(click.Command):
     help="Folder for the report.",
 )
 @others_option
+@keep_option
 @click.option("--dry-run", is_flag=True, help="Show the runs and the estimated time, and measure nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 @store_option
@@ -196,6 +199,7 @@ def run(
         write_stdout(api.make_outcome_document(outcome, tables, files))
     else:
         _print_report(outcome, files, store)
+    remove_old_suites(ctx)
     _check_timed_runs(outcome)
     return 0
 
@@ -283,7 +287,7 @@ def _combine_parameters(assignments: Sequence[tuple[str, str]]) -> dict[str, Any
     return {"parameters": sets[0], "variants": tuple(sets[1:])}
 
 
-_SUITE_OPTIONS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store"}
+_SUITE_OPTIONS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store", "keep"}
 """The options that apply to a suite whose experiments choose everything else themselves."""
 
 

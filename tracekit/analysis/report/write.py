@@ -14,7 +14,8 @@ from tracekit.analysis.report.render.markdown import to_markdown
 from tracekit.analysis.report.render.tabular import to_csv, to_json
 from tracekit.analysis.report.views import ReportView
 from tracekit.analysis.tables import Tables
-from tracekit.bundle.store import explained_os_errors, make_output_folder
+from tracekit.bundle.files import make_output_folder
+from tracekit.bundle.store import explained_os_errors
 from tracekit.core.visible_text import make_visible
 
 

@@ -1,0 +1,69 @@
+"""The suites of a store: listed with their size, removed by name, and kept to a number."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Tracekit
+from tests.real.quick import assert_two_lines
+from tracekit.bundle.spec import RunSpec, Suite
+from tracekit.bundle.store import Store, SuiteFolder
+
+SPEC = RunSpec(
+    suite_id="s", run_id="001-x", workload="spin", workload_target="w:W", size="smoke", model="serial", workers=1
+)
+NAMES = tuple(f"2026010{day}-120000-spin" for day in (1, 2, 3, 4))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Four suites; the second one is still being measured."""
+    store = Store(tmp_path / ".tracekit")
+    for name in NAMES:
+        folder = SuiteFolder(store.root / name)
+        folder.create(Suite(suite_id=name, workload="spin", size="smoke", specs=(SPEC,)))
+        if name != NAMES[1]:
+            folder.finish("ok", [])
+    return store
+
+
+def names(store: Store) -> list[str]:
+    return [suite.suite_id for suite in store.suites()]
+
+
+def test_listed_with_their_size(store: Store, tracekit: Tracekit) -> None:
+    rows = tracekit("list", "suites", "--json").rows()
+    assert [row["name"] for row in rows] == list(NAMES)
+    for row in rows:
+        files = [path for path in (store.root / row["name"]).rglob("*") if path.is_file()]
+        assert row["bytes"] == sum(path.stat().st_size for path in files) > 0
+    assert "running, " in tracekit("list", "suites").out.splitlines()[1]
+
+
+def test_removed_by_name_and_path(store: Store, tracekit: Tracekit) -> None:
+    said = tracekit("remove", "20260101", str(store.root / NAMES[2]), "--json")
+    assert said.code == 0, said.err
+    assert [row["name"] for row in json.loads(said.out)] == [NAMES[0], NAMES[2]]
+    assert sorted(path.name for path in store.root.iterdir() if path.name != ".gitignore") == [NAMES[1], NAMES[3]]
+
+
+def test_one_that_is_refused_keeps_the_others(store: Store, tracekit: Tracekit) -> None:
+    assert_two_lines(tracekit("remove", NAMES[0], NAMES[1]), 2, f"{NAMES[1]} is still running")
+    assert_two_lines(tracekit("remove", NAMES[0], "1999"), 2, "'1999' is unknown")
+    assert names(store) == list(NAMES)
+
+
+def test_the_oldest_that_have_ended_go(store: Store, tracekit: Tracekit) -> None:
+    said = tracekit("record", "--capture", "none", "--keep", "2", "--", "true")
+    assert said.code == 0, said.err
+    left = names(store)
+    assert left[:2] == [NAMES[1], NAMES[3]]
+    assert len(left) == 3
+    assert left[2].endswith("-true")
+    assert [line for line in said.err.splitlines() if line.startswith("removed")] == [
+        f"removed {NAMES[0]}",
+        f"removed {NAMES[2]}",
+    ]

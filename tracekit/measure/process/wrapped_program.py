@@ -1,14 +1,16 @@
 """Reads how a program ended that a tool started: py-spy does not pass on its child's exit status.
 
-The program is not our child, so the system does not report its end to us. It stays in the process table until the tool
-reaps it, which py-spy does only after it has written its file. A thread waits for the end by a pidfd and then reads the
-wait status from proc(5)'s stat, field 52. Linux only; elsewhere, and where the tool was quicker, nothing is known.
+The program is not our child, so the system does not report its end to us. It stays in the process table until it is
+reaped: by the tool, which does so when it has written its file, or by init if the tool gave up first. A pidfd tells of
+the end, and the wait status stands in proc(5)'s stat, field 52; of a program that was reaped meanwhile the pidfd still
+has it (PIDFD_GET_INFO, Linux 6.15). Linux only; elsewhere, and on an older one if we came too late, nothing is known.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import struct
 import threading
 import time
 from pathlib import Path
@@ -17,51 +19,84 @@ _LOOK_EVERY_S = 0.001
 _FIRST_CHILD_S = 10.0
 """How long the tool has for starting the program."""
 
+_INFO = struct.Struct("=QQ11Ii")
+"""struct pidfd_info of linux/pidfd.h, its first version: mask, cgroup, eleven ids, wait status."""
+_GET_INFO = 3 << 30 | _INFO.size << 16 | 0xFF << 8 | 11
+_INFO_EXIT = 8
+
 
 class WrappedProgram:
-    """Follows the first child of the tool `tool_pid`, from now on and in a thread of its own."""
+    """The first child of the tool `tool_pid`. It is looked for until it is there or the tool has ended."""
 
     def __init__(self, tool_pid: int) -> None:
         self._exit_code: int | None = None
-        self._tool = Path(f"/proc/{tool_pid}/task")
-        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread: threading.Thread | None = None
+        try:
+            pid = _wait_for_child(Path(f"/proc/{tool_pid}"))
+            if pid is None:
+                return
+            descriptor = os.pidfd_open(pid)
+        except (OSError, AttributeError, ValueError, IndexError):
+            # No proc, no pidfd, or the program was reaped already.
+            return
+        self._thread = threading.Thread(target=self._follow, args=(pid, descriptor), daemon=True)
         self._thread.start()
 
     def read_exit_code(self) -> int | None:
         """The program's exit code, negative for a signal; None if unknown. Call it after the tool's end."""
-        self._thread.join(1.0)
+        if self._thread is not None:
+            self._thread.join(1.0)
         return self._exit_code
 
-    def _follow(self) -> None:
+    def _follow(self, pid: int, descriptor: int) -> None:
         try:
-            pid = self._wait_for_child()
-            if pid is not None:
-                self._exit_code = _wait_for_exit_code(pid)
-        except (OSError, AttributeError, ValueError, IndexError):
-            # No proc, no pidfd, or the program was reaped before its status was read.
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            poller.poll()
+            status = _read_status(pid)
+            if status is None:
+                status = _read_reaped(descriptor)
+            self._exit_code = None if status is None else os.waitstatus_to_exitcode(status)
+        except (OSError, ValueError):
             return
+        finally:
+            os.close(descriptor)
 
-    def _wait_for_child(self) -> int | None:
-        limit = time.monotonic() + _FIRST_CHILD_S
-        while time.monotonic() < limit:
-            for thread in self._tool.iterdir():
-                children = (thread / "children").read_text(encoding="ascii").split()
-                if children:
-                    return int(children[0])
-            time.sleep(_LOOK_EVERY_S)
+
+def _wait_for_child(tool: Path) -> int | None:
+    limit = time.monotonic() + _FIRST_CHILD_S
+    while time.monotonic() < limit:
+        for thread in (tool / "task").iterdir():
+            children = (thread / "children").read_text(encoding="ascii").split()
+            if children:
+                return int(children[0])
+        if _read_stat(tool)[0] == b"Z":
+            break
+        time.sleep(_LOOK_EVERY_S)
+    return None
+
+
+def _read_stat(process: Path) -> list[bytes]:
+    """The fields of its stat from the third on: the second is its name and may hold anything, blanks and brackets."""
+    return (process / "stat").read_bytes().rpartition(b")")[2].split()
+
+
+def _read_status(pid: int) -> int | None:
+    """The wait status of a process that has ended; None if it was reaped, or is another user's."""
+    process = Path(f"/proc/{pid}")
+    try:
+        # Who may not read a process's io finds a 0 in place of its status.
+        (process / "io").read_bytes()
+        state, *fields = _read_stat(process)
+        return int(fields[-1]) if state == b"Z" else None
+    except (OSError, ValueError):
         return None
 
 
-def _wait_for_exit_code(pid: int) -> int | None:
-    descriptor = os.pidfd_open(pid)
-    try:
-        poller = select.poll()
-        poller.register(descriptor, select.POLLIN)
-        poller.poll()
-    finally:
-        os.close(descriptor)
-    # Who may not read a process's io finds a 0 in place of its status: a program of another user.
-    Path(f"/proc/{pid}/io").read_bytes()
-    # The second field is the program's name and may hold anything, also blanks and brackets.
-    state, *fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    return os.waitstatus_to_exitcode(int(fields[-1])) if state == b"Z" else None
+def _read_reaped(descriptor: int) -> int | None:
+    """The wait status of a process that was reaped; None where the kernel does not keep it. Raises OSError."""
+    import fcntl  # noqa: PLC0415 - not on Windows
+
+    found = fcntl.ioctl(descriptor, _GET_INFO, _INFO.pack(_INFO_EXIT, *[0] * 13))
+    mask, *_, status = _INFO.unpack(found)
+    return int(status) if mask & _INFO_EXIT else None

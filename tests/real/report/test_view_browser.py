@@ -100,7 +100,8 @@ def test_a_run_shows_named_tracks_in_order_and_its_calls(view: Watched, tmp_path
     assert titles[:3] == ["phases", "tasks · worker 1", "tasks · worker 2"]
     assert _query(page, "select name, ts, dur, depth from slice where category = 'python' order by depth") == [
         ['"quoted" \\ <b>', "0", str(50 * MS), "0"],
-        ["nul \\x00 in a name", "1001", str(50 * MS - 2_002), "1"],
+        # The trace processor itself doubles a backslash before an x.
+        ["nul \\\\x00 in a name", "1001", str(50 * MS - 2_002), "1"],
         ["行列 \U0001f40d", "2002", str(50 * MS - 4_004), "2"],
     ]
     assert _query(page, "select count(*) from slice where name glob 'task *'") == [["8"]]

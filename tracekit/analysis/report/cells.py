@@ -84,7 +84,8 @@ class ObservedNumber:
 class ReportCell:
     """One cell, with everything that is known about it.
 
-    `walls_ns`: the wall of every usable repeat. `runs`: how many repeats were made, usable or not.
+    `walls_ns`: the wall of every usable repeat; `rounds`: the rounds of the suite that these were. `runs`: how many
+    repeats were made, usable or not.
     `every`: its numbers in the order of the metrics table; `observed`: its observations, with their dimensions.
     `twins`: of an untraced cell, the same under each light capture; `of_runs`: numbers of single runs under the other
     captures, which give no cell.
@@ -104,6 +105,7 @@ class ReportCell:
     gil_enabled: bool | None
     runs: int
     walls_ns: tuple[int, ...]
+    rounds: tuple[int, ...]
     every: tuple[Number, ...]
     observed: tuple[ObservedNumber, ...] = ()
     twins: tuple[ReportCell, ...] = ()
@@ -114,6 +116,11 @@ class ReportCell:
         """The kind of model: fork, forkserver and spawn are start methods of `processes`, also without executor."""
         model = self.model.removeprefix(RAW)
         return "processes" if model in START_METHODS else model
+
+    @property
+    def walls_by_round(self) -> dict[int, float]:
+        """Round -> wall, ns."""
+        return dict(zip(self.rounds, map(float, self.walls_ns), strict=True))
 
     @property
     def raw(self) -> bool:

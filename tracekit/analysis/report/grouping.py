@@ -146,6 +146,7 @@ def _cell(key: CellKey, runs: list[Mapping[str, Any]], numbers: list[Number], ma
         gil_enabled=bool(gil[0]) if gil else None,
         runs=len(warm),
         walls_ns=tuple(int(run["wall_ns"]) for run in usable),
+        rounds=tuple(int(run["repeat"] or 0) for run in usable),
         every=tuple(numbers),
     )
 

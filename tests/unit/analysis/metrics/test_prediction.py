@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,14 @@ from hypothesis import strategies as st
 from tests.table_factory import MS, Maker
 from tests.unit.analysis.metrics.metric_rows import ends, one_row
 from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.metrics.predict import break_even_terms
 from tracekit.analysis.metrics.predict.prediction import predict_pool_wall, predict_serial_wall
 from tracekit.analysis.metrics.predict.task_demand import TaskDemand, measure_outside_waits
 from tracekit.analysis.metrics.predict.worker_costs import LARGE, LARGE_BYTES, ParallelSlowdown, PoolCosts
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.report.grouping import groups
+from tracekit.analysis.report.pages.comparison import what_if
+from tracekit.analysis.tables import Tables, from_rows, records
 
 FREE = ParallelSlowdown(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
 
@@ -150,13 +154,24 @@ def test_a_larger_payload_asks_for_longer_tasks() -> None:
 
 
 def suite(
-    *, controls: bool = True, pickled: bool = True, threads: int = 3, kind: str = "cpu", error: str | None = None
+    *,
+    controls: bool = True,
+    pickled: bool = True,
+    threads: int = 3,
+    kind: str = "cpu",
+    error: str | None = None,
+    together: int = 1,
+    queued: int = 1,
 ) -> Tables:
     """Five rounds of threads that computed 8 x 10 ms in turn, and their controls: workers up after 30 ms, 0.1 ms a
-    task, 2 ms more for a MiB, 13 ms to stop."""
+    task, 2 ms more for a MiB, 13 ms to stop.
+
+    together: how many times its CPU time alone a task takes beside another; queued: wall over CPU time, because other
+    programs have the CPU.
+    """
     maker = Maker()
     for repeat in range(1, 6):
-        run = maker.run("threads", 85 * MS, repeat=repeat, kind=kind)
+        run = maker.run("threads", 85 * MS * queued, repeat=repeat, kind=kind)
         main = run["main_pid"]
         for item in range(8):
             done(maker, run, (main, main + 1 + item % 2), item, run["start_ns"] + item * 10 * MS, 10 * MS)
@@ -167,7 +182,7 @@ def suite(
         maker.counter(run, main, "threads", 1, threads)
         if controls:
             of_workers(maker, repeat)
-            of_spin(maker, repeat)
+            of_spin(maker, repeat, together, queued)
     warmup = maker.run("threads", 85 * MS, repeat=0, warmup=True, kind=kind)
     times = dict.fromkeys(("item_dumps_ns", "item_loads_ns", "result_dumps_ns", "result_loads_ns"), 0)
     if error is not None:
@@ -177,9 +192,11 @@ def suite(
     return maker.tables()
 
 
-def done(maker: Maker, run: dict[str, Any], who: tuple[int, int], item: int, start: int, took: int) -> None:
-    """A task that computed all the time."""
-    maker.span(run, *who, "task", start, took, item=item, cpu_ns=took)
+def done(
+    maker: Maker, run: dict[str, Any], who: tuple[int, int], item: int, start: int, took: int, queued: int = 1
+) -> None:
+    """A task that computed so long, and had no CPU for the rest of `queued` times that."""
+    maker.span(run, *who, "task", start, took * queued, item=item, cpu_ns=took)
 
 
 def of_workers(maker: Maker, repeat: int) -> None:
@@ -200,14 +217,14 @@ def of_workers(maker: Maker, repeat: int) -> None:
     maker.span(run, run["main_pid"], run["main_pid"], "shutdown", begin + last + 5 * MS, 10 * MS)
 
 
-def of_spin(maker: Maker, repeat: int) -> None:
-    for model in ("serial", "fork"):
+def of_spin(maker: Maker, repeat: int, together: int, queued: int) -> None:
+    for model, cpu in (("serial", 10 * MS), ("fork", 10 * MS * together)):
         run = maker.run(model, 100 * MS, workload="spin", control=True, repeat=repeat)
         for item in range(8):
             pid = run["main_pid"] + (0 if model == "serial" else 1 + item % 2)
             # Two at a time in processes, without a gap.
-            begin = (item if model == "serial" else item // 2) * 10 * MS
-            done(maker, run, (pid, pid), item, run["start_ns"] + begin, 10 * MS)
+            begin = (item if model == "serial" else item // 2) * cpu * queued
+            done(maker, run, (pid, pid), item, run["start_ns"] + begin, cpu, queued)
 
 
 def test_a_run_with_waits_and_without_a_recorded_task_has_no_demand() -> None:
@@ -244,6 +261,51 @@ def test_a_prediction_is_a_row_of_the_threads_that_it_is_from() -> None:
     # 8 L = 30 + 4 L + 13 for fork; threads are slower than one after another, so that serial is asked.
     assert of_threads(tables, "break_even_fork_task_ns")["value"] == pytest.approx(10.75 * MS, rel=0.02)
     assert one_row(tables, "predicted_fork_wall_ns", scope="cell", model="fork", workload="spin")["reason"]
+
+
+def test_what_other_programs_took_of_the_cpus_is_in_a_prediction() -> None:
+    quiet, busy = suite(), suite(queued=2)
+    serial = [of_threads(tables, "predicted_serial_wall_ns")["value"] for tables in (quiet, busy)]
+    assert serial == [80 * MS, 160 * MS]
+    # 30 to start, 4 tasks of 20 each, 13 to stop.
+    assert of_threads(busy, "predicted_fork_wall_ns")["value"] == pytest.approx(123 * MS, rel=1e-4)
+    # 8 L = 30 + 4 L + 13: what a task takes alone on that machine.
+    assert of_threads(busy, "break_even_fork_task_ns")["value"] == pytest.approx(10.75 * MS, rel=0.02)
+
+
+def test_break_even_never_comes_with_both_speeds_as_they_are() -> None:
+    tables = suite(together=2)
+    row = of_threads(tables, "break_even_fork_task_ns")
+    assert (row["quality"], row["value"]) == ("unavailable", None)
+    # Computing beside the other takes twice as long, so two do no more than one; threads took 85 ms for 80.
+    assert row["reason"] == (
+        "no task is long enough: processes would be at most 1.00x as fast as one after another, and threads are 0.94x"
+    )
+    tables.metrics = compute_all(Analysis(tables))
+    (sentence,) = what_if.sentences(Analysis(tables), groups(tables))
+    assert sentence.startswith("Processes have no break-even here: no task is long enough")
+
+
+def test_predictions_are_compared_with_measurements_round_by_round() -> None:
+    maker_tables = suite()
+    walls = (100, 200, 300, 400, 1_000)
+    runs = [
+        {
+            **row,
+            "model": "serial",
+            "workers": 1,
+            "run_id": f"s{row['repeat']}",
+            "wall_ns": walls[row["repeat"] - 1] * MS,
+        }
+        for row in records(maker_tables.runs)
+        if row["workload"] == "matmul" and not row["warmup"]
+    ]
+    tables = replace(maker_tables, runs=from_rows("runs", [*records(maker_tables.runs), *runs]))
+    tables.metrics = compute_all(Analysis(tables))
+    table = what_if.by_topic(Analysis(tables), groups(tables))[what_if.PREDICTION]
+    serial = table.groups[0].rows[0].fields[2]
+    # 80 over 100, 200, 300, 400, 1000: geometric mean .267; s of the logarithms is .861, t(4) s / sqrt(5) 1.069.
+    assert (serial.main, serial.sub) == ("0.27x", "0.09–0.77")
 
 
 @pytest.mark.parametrize(

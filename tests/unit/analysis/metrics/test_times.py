@@ -142,6 +142,24 @@ def test_share_is_of_the_fastest_process_model_of_spin() -> None:
     assert row["method"] == "spin with fork"
 
 
+@pytest.mark.parametrize(
+    ("control_ms", "reached"),
+    [((3_200,) * 5, "0.25x"), ((400, 410, 395, 405, 2_000), "1.44x")],
+    ids=["slower", "not detectably faster"],
+)
+def test_a_control_that_was_no_faster_than_serial_is_no_ceiling(control_ms: tuple[int, ...], reached: str) -> None:
+    maker = Maker()
+    repeated(maker, "serial", *[800] * 5, workload="spin", control=True)
+    repeated(maker, "fork", *control_ms, workload="spin", control=True)
+    repeated(maker, "serial", *[1_000] * 5)
+    repeated(maker, "fork", *[1_600] * 5)
+    row = one_row(maker.tables(), "ceiling_share", workload="matmul", model="fork")
+    assert (row["quality"], row["value"]) == ("unavailable", None)
+    assert row["reason"] == (
+        f"the control itself was not detectably faster than serial: spin with fork reached {reached}"
+    )
+
+
 @pytest.mark.parametrize("kind", ["io", "mixed"])
 def test_work_that_waits_is_measured_against_sleep(kind: str) -> None:
     maker = Maker()

@@ -7,7 +7,7 @@ CPU gives 1.65. So each suite measures its ceiling with controls that have nothi
 Which control: `sleep` for kinds io and mixed, whose tasks wait and so are not limited by the number of CPUs;
 `spin` for all others. Which of the control's models: the fastest one that no GIL holds back, that is process
 models, and all models where the GIL is off; for `sleep` any model but serial. `method` names it. The four walls are
-paired by round, as for the speed-up.
+paired by round, as for the speed-up. A control that was not detectably faster than serial is no ceiling.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from tracekit.analysis.metrics.cells.speedup import CellWalls, find_serial_walls
 from tracekit.analysis.metrics.estimate import Estimate, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import MetricRows
-from tracekit.analysis.statistics.ratios import Rounds, divide_rounds, geometric_mean
+from tracekit.analysis.statistics.ratios import Rounds, divide_rounds, geometric_interval, geometric_mean
 from tracekit.bundle.names import COMPUTING, SERIAL, WAITING
 
 WAITING_KINDS = ("io", "mixed")
 NO_CONTROL = "no control was measured at this worker count"
+NO_CEILING = "the control itself was not detectably faster than serial"
 
 
 def compute(analysis: Analysis) -> pd.DataFrame:
@@ -59,8 +60,11 @@ def _share(cell: CellRuns, own: Rounds, walls: CellWalls, no_gil: set[str]) -> E
     ]
     if not ceilings:
         return unavailable(NO_CONTROL)
-    _, model, reached = max(ceilings, key=lambda item: item[:2])
-    return measure_ratio(divide_rounds(serial, own), reached, f"{choose_control(cell.kind)} with {model}")
+    ceiling, model, reached = max(ceilings, key=lambda item: item[:2])
+    control = f"{choose_control(cell.kind)} with {model}"
+    if ceiling <= 1 or geometric_interval(reached.values())[0] <= 1:
+        return unavailable(f"{NO_CEILING}: {control} reached {ceiling:.2f}x")
+    return measure_ratio(divide_rounds(serial, own), reached, control)
 
 
 def _is_ceiling(other: CellRuns, cell: CellRuns, no_gil: set[str]) -> bool:
@@ -79,7 +83,8 @@ METRIC = Metric(
     summary="The speed-up as a share of what a control with nothing to share reached on this machine.",
     method=(
         "speedup / speedup of the control at the same worker count: `sleep` for kinds io and mixed, else "
-        "`spin`, in its fastest model that no GIL holds back; paired by round."
+        "`spin`, in its fastest model that no GIL holds back; paired by round. "
+        "A control that was not detectably faster than serial is no ceiling."
     ),
     compute=compute,
 )

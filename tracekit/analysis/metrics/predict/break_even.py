@@ -1,7 +1,7 @@
 """break_even_*: the task length and the number of tasks from which processes are faster than threads and serial.
 
 For this workload's payload, with the walls of break_even_terms.py. Each round gives a number of its own; the number of
-a cell is their median with its interval, as for predictions.
+a cell is their geometric mean with its interval, as of other ratios of walls.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.estimate import Estimate, measured, pooled_median, unavailable
+from tracekit.analysis.metrics.estimate import Estimate, measured, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.predict.break_even_terms import (
+    LONGEST_NS,
+    MOST_TASKS,
     NO_COSTS,
     BreakEvenTerms,
     find_task_count,
     find_task_length,
+    limit_pool,
 )
 from tracekit.analysis.metrics.predict.prediction import NOT_BASE
 from tracekit.analysis.metrics.predict.prediction import metric_name as prediction_name
 from tracekit.analysis.metrics.rows import MetricRows
+from tracekit.analysis.statistics.ratios import geometric_interval, geometric_mean
 
 
 def compute(model: str, metric: str, analysis: Analysis) -> pd.DataFrame:
@@ -41,6 +44,8 @@ def compute(model: str, metric: str, analysis: Analysis) -> pd.DataFrame:
 
 
 LENGTH, COUNT = "task_ns", "tasks"
+PLAYED = "played through"
+"""The method; also of a number that is unavailable because the answer is: never."""
 UNITS = {LENGTH: "ns", COUNT: "count"}
 
 
@@ -58,15 +63,26 @@ def _pool(terms: Sequence[BreakEvenTerms], model: str, metric: str) -> Estimate:
     never = sum(value is None for value in found)
     if never:
         whose = "task is long enough" if metric == LENGTH else "number of such tasks is large enough"
-        rounds = "" if never == len(found) else f"in {never} of {len(found)} rounds "
-        return unavailable(f"{rounds}no {whose}: {_why(of_model)}")
-    each = [measured(value, "played through") for value in found if value is not None]
-    return replace(pooled_median(each), quality="estimated")
+        if never < len(found):
+            return unavailable(f"in {never} of {len(found)} rounds no {whose}: {_why(of_model, model, metric)}")
+        return replace(unavailable(f"no {whose}: {_why(of_model, model, metric)}"), method=PLAYED)
+    each = [value for value in found if value is not None]
+    number = measured(geometric_mean(each), PLAYED, interval=geometric_interval(each), n=len(each))
+    return replace(number, quality="estimated")
 
 
-def _why(terms: Sequence[BreakEvenTerms]) -> str:
-    threads = float(np.median([max(1.0, item.threads) for item in terms]))
-    return f"threads do it {threads:.2f}x as fast as one after another"
+def _why(terms: Sequence[BreakEvenTerms], model: str, metric: str) -> str:
+    limits = [
+        limit_pool(item, model, tasks=item.tasks, task_ns=LONGEST_NS)
+        if metric == LENGTH
+        else limit_pool(item, model, tasks=MOST_TASKS, task_ns=item.task_ns)
+        for item in terms
+    ]
+    threads = geometric_mean(item.threads for item in terms)
+    return (
+        f"processes would be at most {geometric_mean(limits):.2f}x as fast as one after another, and threads are "
+        f"{threads:.2f}x"
+    )
 
 
 def _metric(model: str, metric: str) -> Metric:
@@ -85,7 +101,7 @@ def _metric(model: str, metric: str) -> Metric:
         method=(
             f"As {prediction_name(model)}, for equal tasks "
             + ("of any length, as many as there were." if length else "as long as the mean of those that there were.")
-            + " Unavailable where a round says never. Median of the rounds; the interval is of the inputs."
+            + " Unavailable where a round says never. Geometric mean of the rounds; the interval is of the inputs."
         ),
         compute=partial(compute, model, metric),
     )

@@ -2,9 +2,10 @@
 
 Tasks are taken as equal: each computes and waits in the proportion of the workload's, and its item and result are as
 large. Under threads the wall grows with the task as it did in the measured run (a speed-up against the tasks alone of
-1 for tasks that hold the GIL, of more for others); serial is the tasks alone; a pool of processes costs its start, the
-handing out, the bytes and its end, and in between does `workers` tasks at a time: the simulation of prediction.py as a
-formula. Where threads reach as much as processes could, no task is long enough, and there is no number but that reason.
+1 for tasks that hold the GIL, of more for others); serial is the tasks alone, as slow as the machine was; a pool of
+processes costs its start, the handing out, the bytes and its end, and in between does `workers` tasks at a time: the
+simulation of prediction.py as a formula. Where threads reach as much as processes could, no task is long enough, and
+there is no number but that reason.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class BreakEvenTerms:
 
     tasks          how many there are
     task_ns        how long one takes alone, the mean
-    computing      the share of that which is on a CPU
+    computing      the share of that which is on a CPU, or waits for one
     threads        how many times faster than the tasks alone, one after another, threads were
     item_bytes, result_bytes   of a task, the mean
     parent_ns      what pickling and unpickling of these costs the parent, a task
@@ -65,7 +66,8 @@ class BreakEvenTerms:
 
 def derive_terms(demand: TaskDemand, wall_ns: float, costs: WorkerCosts) -> BreakEvenTerms:
     """The terms of a round, from what its tasks need, how long threads took for them (ns), and what workers cost."""
-    alone = demand.cpu / costs.slowdown.cpu_at(demand.busy)
+    # As long as they take, waits for a CPU that other programs have included.
+    alone = demand.cpu / costs.slowdown.cpu_at(demand.busy) * costs.slowdown.alone
     whole = float(alone.sum() + demand.waits.sum())
     pickling = demand.pickling.mean(axis=0)
     return BreakEvenTerms(
@@ -98,7 +100,7 @@ def compute_pool_wall(
     pool = terms.pools[model]
     scale = 1.0 if payload is None else payload / terms.payload
     workers = len(pool.ready_ns)
-    slower = terms.slowdown.wall_at(workers * terms.computing)
+    slower = terms.slowdown.wall_at(workers * terms.computing) / terms.slowdown.alone
     to_worker = scale * terms.item_bytes * pool.per_byte_ns
     to_parent = scale * terms.result_bytes * pool.per_byte_ns
     # What pickling small objects takes does not grow with a payload that they do not have.
@@ -149,6 +151,12 @@ def find_task_count(terms: BreakEvenTerms, model: str) -> float | None:
     lengths = np.full(len(counts), terms.task_ns)
     faster = compute_pool_wall(terms, model, lengths, counts) < compute_wall_without_pool(terms, lengths, counts)
     return _find_threshold(counts, faster)
+
+
+def limit_pool(terms: BreakEvenTerms, model: str, *, tasks: float, task_ns: float) -> float:
+    """How many times faster than one after another the pool is for so many tasks of that length."""
+    wall = compute_pool_wall(terms, model, np.array([task_ns]), np.array([tasks]))
+    return float(tasks * task_ns / wall[0])
 
 
 def _find_threshold(values: Floats, holds: npt.NDArray[np.bool_]) -> float | None:

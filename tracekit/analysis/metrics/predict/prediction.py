@@ -12,7 +12,9 @@ of the same rounds (worker_costs.py). A pool of processes is then simulated, tas
     the run ends       when the parent has read the last result, one after another, and joined the workers (stop_ns)
 
 `serial` is the sum of the tasks alone. How many compute at a time is the share of the tasks' time that is on a CPU,
-times the workers. GIL waits and waits for locks of the program are left out: processes have their own.
+times the workers. GIL waits and waits for locks of the program are left out: processes have their own. What other
+programs take of the CPUs is in, as it was in the control of the same round: a task is as much slower than its CPU time
+as those of `spin` were, alone and beside others.
 
 Each round of the suite gives a prediction of its own; that of a cell is their median, with its interval, which is that
 of the inputs, not of the rules. How good the rules are: the table in docs/metrics.md compares predictions with
@@ -34,13 +36,14 @@ import numpy as np
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.cells.cell_runs import CellRuns
+from tracekit.analysis.metrics.cells.cell_runs import CellKey, CellRuns
 from tracekit.analysis.metrics.estimate import Estimate, measured, pooled_median, unavailable
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.predict.break_even_terms import NO_COSTS
 from tracekit.analysis.metrics.predict.task_demand import TaskDemand
 from tracekit.analysis.metrics.predict.worker_costs import ParallelSlowdown, PoolCosts, WorkerCosts
 from tracekit.analysis.metrics.rows import MetricRows
+from tracekit.analysis.tables import CELL
 from tracekit.bundle.names import SERIAL as SERIAL_MODEL
 
 POOLS = ("fork", "forkserver", "spawn")
@@ -51,8 +54,8 @@ NOT_BASE = unavailable("predictions are of what threads did")
 
 
 def predict_serial_wall(demand: TaskDemand, slowdown: ParallelSlowdown) -> float:
-    """The wall, ns, of all tasks one after another, alone."""
-    return float(demand.cpu.sum() / slowdown.cpu_at(demand.busy) + demand.waits.sum())
+    """The wall, ns, of all tasks one after another, alone but for the other programs of that round."""
+    return float(demand.cpu.sum() / slowdown.cpu_at(demand.busy) * slowdown.alone + demand.waits.sum())
 
 
 def predict_pool_wall(demand: TaskDemand, pool: PoolCosts, slowdown: ParallelSlowdown) -> float:
@@ -124,14 +127,20 @@ def _predict_cell(analysis: Analysis, cell: CellRuns, model: str) -> Estimate:
         return NOT_BASE
     if isinstance(needed, str):
         return unavailable(needed)
-    columns = cell.columns
-    costs = analysis.worker_costs.get((columns["os"], columns["python"], columns["workers"]), {})
-    walls = [
-        measured(wall, "played through")
-        for repeat, demand in needed.items()
-        if repeat in costs and (wall := _predict_wall(model, demand, costs[repeat])) is not None
-    ]
+    walls = [measured(wall, "played through") for wall in predict_rounds(analysis, cell.key, model).values()]
     return replace(pooled_median(walls), quality="estimated") if walls else NO_COSTS
+
+
+def predict_rounds(analysis: Analysis, key: CellKey, model: str) -> dict[int, float]:
+    """Round of the suite -> predicted wall, ns, of a cell of threads; empty where nothing can be predicted."""
+    needed = analysis.task_demands.get(key, {})
+    columns = dict(zip(CELL, key, strict=True))
+    costs = analysis.worker_costs.get((columns["os"], columns["python"], columns["workers"]), {})
+    return {
+        repeat: wall
+        for repeat, demand in ({} if isinstance(needed, str) else needed).items()
+        if repeat in costs and (wall := _predict_wall(model, demand, costs[repeat])) is not None
+    }
 
 
 def _predict_wall(model: str, demand: TaskDemand, costs: WorkerCosts) -> float | None:

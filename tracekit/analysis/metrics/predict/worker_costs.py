@@ -50,20 +50,22 @@ class ParallelSlowdown:
     cpu           the task's CPU time as a multiple of that alone: shared caches and cores
     wall          its wall over its CPU time: CPUs that do not exist, or are not free
     between_ns    from the end of one task to the beginning of the next one of the same worker
+    alone         wall over CPU time of a task that computed alone: other programs had the CPU meanwhile
     """
 
     workers: int
     cpu: float
     wall: float
     between_ns: float
+    alone: float = 1.0
 
     def cpu_at(self, busy: float) -> float:
         """The multiple of the CPU time where `busy` processes compute at a time."""
         return 1 + (self.cpu - 1) * self._part(busy)
 
     def wall_at(self, busy: float) -> float:
-        """The multiple of the wall there."""
-        return self.cpu_at(busy) * (1 + (self.wall - 1) * self._part(busy))
+        """The wall there as a multiple of the CPU time alone."""
+        return self.cpu_at(busy) * (self.alone + (self.wall - self.alone) * self._part(busy))
 
     def _part(self, busy: float) -> float:
         return min(max((busy - 1) / (self.workers - 1), 0.0), 1.0) if self.workers > 1 else 1.0
@@ -182,6 +184,7 @@ def _measure_slowdown(workers: int, alone: TaskSpans, together: TaskSpans) -> Pa
         cpu=cpu / cpu_alone,
         wall=float(together.dur.sum()) / float(together.cpu.sum()),
         between_ns=_median_gap(together),
+        alone=float(alone.dur.sum()) / float(alone.cpu.sum()),
     )
 
 

@@ -13,6 +13,7 @@ from tracekit.analysis.report.cells import ReportCell
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.views import FigureView
 from tracekit.analysis.report.wording import plural
+from tracekit.analysis.statistics.ratios import geometric_mean
 from tracekit.core.units import format_bytes, format_ns
 
 TITLE = "From which task on processes pay"
@@ -76,7 +77,7 @@ def _round(text: str) -> str:
 
 
 def _curve(terms: Sequence[BreakEvenTerms], model: str) -> list[float] | None:
-    """The median of the rounds for each payload; None where one of them says never."""
+    """The mean of the rounds for each payload; None where one of them says never."""
     found = []
     for payload in _PAYLOADS:
         lengths = [
@@ -85,7 +86,7 @@ def _curve(terms: Sequence[BreakEvenTerms], model: str) -> list[float] | None:
         known = [length for length in lengths if length is not None]
         if not known or len(known) < len(lengths):
             return None
-        found.append(float(np.median(known)))
+        found.append(geometric_mean(known))
     return found
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isnan
 
 from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.cells.cell_runs import CellKey
 from tracekit.analysis.metrics.cells.speedup import SAME_WORK
 from tracekit.analysis.metrics.predict import break_even, prediction
 from tracekit.analysis.metrics.predict.break_even_terms import BreakEvenTerms
@@ -25,6 +27,7 @@ from tracekit.analysis.report.views import (
     TableView,
 )
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
+from tracekit.analysis.statistics.ratios import Rounds, divide_rounds, geometric_interval, geometric_mean
 from tracekit.analysis.tables import CELL
 from tracekit.core.units import format_ns
 
@@ -41,16 +44,16 @@ HOW = {
     BREAK_EVEN: "Equal tasks that compute and wait as this workload's do are played through: start of the workers, "
     "handing out, bytes on their way and the end as the controls of each round have them, against threads that are as "
     "much faster than one after another as they were here. The shortest length, and the least number, from which on "
-    "the pool is faster for every greater one; where a round has none there is no number. Median of the rounds, with "
-    "the interval of what went in.",
+    "the pool is faster for every greater one; where a round has none there is no number. Geometric mean of the "
+    "rounds, with the interval of what went in.",
     PREDICTION: "The CPU time of each task and its waits for the outside, of each round, played through task by task "
     "with what workers, bytes and computing beside others cost in the controls of the same round. Median of the "
     "rounds, with the interval of what went in.",
-    START_METHODS: "Measured where the suite has that model at as many workers, else predicted. The difference is that "
-    "of two measured walls, or of two predicted ones.",
+    START_METHODS: "Measured where the suite has that model at as many workers, else predicted. The ratio is that of "
+    "two measured walls, or of two predicted ones, paired by round.",
 }
 
-_NONE = "none"
+_NONE, _UNKNOWN = "none", "n/a"
 _POOLS = {"fork": "forked processes", "forkserver": "processes of a fork server", "spawn": "spawned processes"}
 _DEFAULT_OF = {
     "fork": "Linux up to Python 3.13",
@@ -79,7 +82,7 @@ def section(analysis: Analysis, groups: Sequence[CellGroup]) -> Section | None:
 def by_topic(analysis: Analysis, groups: Sequence[CellGroup]) -> dict[str, TableView]:
     """Topic -> its table, for topics with numbers."""
     made = {
-        PREDICTION: _predictions(groups),
+        PREDICTION: _predictions(analysis, groups),
         BREAK_EVEN: _break_evens(groups),
         START_METHODS: _start_methods(analysis, groups),
     }
@@ -103,8 +106,11 @@ def _sentence(base: ReportCell, terms: Sequence[BreakEvenTerms]) -> str:
         if (number := base.number(break_even.metric_name(model, break_even.LENGTH))).available
     ]
     if not known:
-        reason = base.number(break_even.metric_name("fork", break_even.LENGTH)).reason
-        return f"The break-even of processes is not known: {reason}."
+        numbers = [base.number(break_even.metric_name(model, break_even.LENGTH)) for model in prediction.POOLS]
+        never = next((number for number in numbers if number.method == break_even.PLAYED), None)
+        if never is not None:
+            return f"Processes have no break-even here: {never.reason}."
+        return f"The break-even of processes is not known: {numbers[0].reason}."
     each = listed([f"{_POOLS[model]} from {_with_interval(number)}" for model, number in known])
     length = f" One takes {format_ns(statistics.median(item.task_ns for item in terms))} here." if terms else ""
     return (
@@ -129,9 +135,12 @@ def _has_predictions(base: ReportCell) -> bool:
 
 
 def _terms(analysis: Analysis, base: ReportCell) -> Sequence[BreakEvenTerms]:
-    key = tuple(getattr(base, name) for name in CELL)
-    found = analysis.break_even_terms.get(key, ())
+    found = analysis.break_even_terms.get(_key(base), ())
     return () if isinstance(found, str) else found
+
+
+def _key(base: ReportCell) -> CellKey:
+    return tuple(getattr(base, name) for name in CELL)
 
 
 def _numbered(figures: list[FigureView]) -> tuple[FigureView, ...]:
@@ -140,13 +149,12 @@ def _numbered(figures: list[FigureView]) -> tuple[FigureView, ...]:
     return tuple(replace(figure, slug=f"{figure.slug}-{number}") for number, figure in enumerate(figures, start=1))
 
 
-def _measured(group: CellGroup, base: ReportCell, model: str) -> Number | None:
-    """The measured wall of the same work under that model with as many workers; None without one."""
+def _measured(group: CellGroup, base: ReportCell, model: str) -> ReportCell | None:
+    """The same work under that model with as many workers, where its wall was measured."""
     for cell in group.cells:
         same = all(getattr(cell, name) == getattr(base, name) for name in SAME_WORK)
         if same and cell.model == model and (model == "serial" or cell.workers == base.workers):
-            wall = cell.number("wall_ns")
-            return wall if wall.available else None
+            return cell if cell.number("wall_ns").available else None
     return None
 
 
@@ -159,7 +167,7 @@ def _blocks(groups: Sequence[CellGroup], rows_of: Mapping[str, tuple[TableRow, .
     )
 
 
-def _predictions(groups: Sequence[CellGroup]) -> TableView | None:
+def _predictions(analysis: Analysis, groups: Sequence[CellGroup]) -> TableView | None:
     rows: dict[str, tuple[TableRow, ...]] = {}
     for group in groups:
         base = _base(group)
@@ -169,7 +177,8 @@ def _predictions(groups: Sequence[CellGroup]) -> TableView | None:
         for model in prediction.PREDICTED:
             number = base.number(prediction.metric_name(model))
             if number.available:
-                found.append(_predicted_row(model, base, number, _measured(group, base, model)))
+                predicted = prediction.predict_rounds(analysis, _key(base), model)
+                found.append(_predicted_row(model, base, number, predicted, _measured(group, base, model)))
         rows[group.label] = tuple(found)
     blocks = _blocks(groups, rows)
     if not blocks:
@@ -183,32 +192,38 @@ def _predictions(groups: Sequence[CellGroup]) -> TableView | None:
             ("Model", "workers"),
             ("Predicted wall", "95 % interval"),
             ("Measured wall", "95 % interval"),
-            ("Predicted / measured", "at most"),
+            ("Predicted / measured", "95 % interval"),
         ),
         groups=blocks,
         legend=(),
     )
 
 
-def _predicted_row(model: str, base: ReportCell, number: Number, wall: Number | None) -> TableRow:
+def _predicted_row(
+    model: str, base: ReportCell, number: Number, predicted: Rounds, cell: ReportCell | None
+) -> TableRow:
+    wall = TableField(main="not measured")
     ratio = TableField(main="–")
-    if wall is not None and wall.value:
-        between = ""
-        if number.interval and wall.interval and min(wall.interval) > 0:
-            ends = (number.interval[0] / wall.interval[1], number.interval[1] / wall.interval[0])
-            between = range_text(*ends, "ratio")
-        ratio = TableField(main=times((number.value or 0.0) / wall.value), sub=between)
+    if cell is not None:
+        measured = cell.number("wall_ns")
+        wall = TableField(main=value_text(measured), sub=interval_text(measured))
+        ratio = _ratio_field(divide_rounds(predicted, cell.walls_by_round))
     return TableRow(
         family="serial" if model == "serial" else "processes",
         label=_label(model),
         detail="one thread" if model == "serial" else plural(base.workers, "worker"),
-        fields=(
-            TableField(main=value_text(number), sub=interval_text(number)),
-            TableField(main="not measured")
-            if wall is None
-            else TableField(main=value_text(wall), sub=interval_text(wall)),
-            ratio,
-        ),
+        fields=(TableField(main=value_text(number), sub=interval_text(number)), wall, ratio),
+    )
+
+
+def _ratio_field(ratios: Rounds) -> TableField:
+    """The ratio of two walls, paired by round."""
+    if not ratios:
+        return TableField(main="–")
+    ends = geometric_interval(ratios.values())
+    few = f"n = {len(ratios)}"
+    return TableField(
+        main=times(geometric_mean(ratios.values())), sub=few if isnan(ends[0]) else range_text(*ends, "ratio")
     )
 
 
@@ -251,11 +266,13 @@ def _break_evens(groups: Sequence[CellGroup]) -> TableView | None:
 
 
 def _even_field(number: Number) -> TableField:
-    return TableField(main=value_text(number) if number.available else _NONE, sub=interval_text(number))
+    if number.available:
+        return TableField(main=value_text(number), sub=interval_text(number))
+    return TableField(main=_NONE if number.method == break_even.PLAYED else _UNKNOWN)
 
 
 def _why_none(groups: Sequence[CellGroup]) -> tuple[LegendItem, ...]:
-    """The reasons behind `none`, each once."""
+    """The reasons behind `none` and `n/a`, each once."""
     numbers = [
         base.number(break_even.metric_name(model, metric))
         for group in groups
@@ -263,8 +280,11 @@ def _why_none(groups: Sequence[CellGroup]) -> tuple[LegendItem, ...]:
         for metric in (break_even.LENGTH, break_even.COUNT)
         for model in prediction.POOLS
     ]
-    reasons = dict.fromkeys(number.reason for number in numbers if not number.available and number.reason)
-    return (LegendItem(mark=_NONE, text="; ".join(reasons)),) if reasons else ()
+    reasons: dict[str, dict[str, None]] = {}
+    for number in numbers:
+        if not number.available and number.reason:
+            reasons.setdefault(_even_field(number).main, {})[number.reason] = None
+    return tuple(LegendItem(mark=mark, text="; ".join(texts)) for mark, texts in reasons.items())
 
 
 def _start_methods(analysis: Analysis, groups: Sequence[CellGroup]) -> TableView | None:
@@ -273,12 +293,12 @@ def _start_methods(analysis: Analysis, groups: Sequence[CellGroup]) -> TableView
         base = _base(group)
         if base is None:
             continue
-        walls = {model: _wall(group, base, model) for model in prediction.POOLS}
+        measured = {model: _measured(group, base, model) for model in prediction.POOLS}
         default = _default(analysis, group)
         rows[group.label] = tuple(
-            _method_row(model, base, wall, _more(group, base, model, default))
-            for model, wall in walls.items()
-            if wall is not None
+            _method_row(model, base, cell, _against(analysis, base, model, default, measured))
+            for model, cell in measured.items()
+            if cell is not None or base.number(prediction.metric_name(model)).available
         )
     blocks = _blocks(groups, rows)
     if not blocks:
@@ -290,41 +310,28 @@ def _start_methods(analysis: Analysis, groups: Sequence[CellGroup]) -> TableView
             ("Start method", "workers"),
             ("Default of", ""),
             ("Wall", "95 % interval"),
-            ("Against the default here", ""),
+            ("Against the default here", "95 % interval"),
         ),
         groups=blocks,
         legend=(),
     )
 
 
-def _wall(group: CellGroup, base: ReportCell, model: str) -> tuple[Number, bool] | None:
-    """The wall under that start method and whether it was measured."""
-    wall = _measured(group, base, model)
-    if wall is not None:
-        return wall, True
-    number = base.number(prediction.metric_name(model))
-    return (number, False) if number.available else None
-
-
-def _more(group: CellGroup, base: ReportCell, model: str, default: str) -> str:
-    """How much longer it takes than under the default: of two measured walls, else of two predicted ones, whose errors
-    have much in common."""
+def _against(
+    analysis: Analysis, base: ReportCell, model: str, default: str, measured: Mapping[str, ReportCell | None]
+) -> TableField:
+    """The wall over that under the default, both measured, else both predicted: their errors have much in common."""
     if model == default:
-        return "is the default"
-    pairs = (
-        (_measured(group, base, model), _measured(group, base, default)),
-        tuple(base.number(prediction.metric_name(name)) for name in (model, default) if name in prediction.POOLS),
-    )
-    for pair in pairs:
-        values = [number.value for number in pair if number is not None and number.value is not None]
-        if len(values) == 2:
-            more = values[0] - values[1]
-            return f"{'+' if more >= 0 else '-'}{format_ns(abs(more))}"
-    return "–"
+        return TableField(main="is the default")
+    own, other = measured[model], measured.get(default)
+    if own is not None and other is not None:
+        return _ratio_field(divide_rounds(own.walls_by_round, other.walls_by_round))
+    predicted = (prediction.predict_rounds(analysis, _key(base), name) for name in (model, default))
+    return _ratio_field(divide_rounds(*predicted))
 
 
-def _method_row(model: str, base: ReportCell, wall: tuple[Number, bool], more: str) -> TableRow:
-    number, was_measured = wall
+def _method_row(model: str, base: ReportCell, cell: ReportCell | None, against: TableField) -> TableRow:
+    number = base.number(prediction.metric_name(model)) if cell is None else cell.number("wall_ns")
     return TableRow(
         family="processes",
         label=model,
@@ -332,9 +339,9 @@ def _method_row(model: str, base: ReportCell, wall: tuple[Number, bool], more: s
         fields=(
             TableField(main=_DEFAULT_OF[model], words=True),
             TableField(
-                main=value_text(number), sub=interval_text(number), tag="measured" if was_measured else "predicted"
+                main=value_text(number), sub=interval_text(number), tag="predicted" if cell is None else "measured"
             ),
-            TableField(main=more),
+            against,
         ),
     )
 

@@ -230,6 +230,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "quality": "text",
         "n": "int",
         "reason": "text",
+        "preferred": "bool",
     },
     "notices": {
         "run_id": "text",

@@ -245,7 +245,8 @@ class Analysis(SuiteRecords):
 
     def thread_end_sums(self, counter: str) -> dict[Place, Estimate]:
         """A count that the wait probe read at the end of each thread, and its sums over processes and runs."""
-        return by_thread.sum_thread_ends(self.recorded_waits, self.watched_by(WAITS_PROBE), counter)
+        programs = [run["run_id"] for run in self.usable_runs if is_program(run)]
+        return by_thread.sum_thread_ends(self.recorded_waits, self.watched_by(WAITS_PROBE), counter, programs)
 
     @cached_property
     def gil_waiter_switches(self) -> Numbers:

@@ -20,8 +20,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from tracekit.analysis.metrics.estimate import Estimate
-from tracekit.analysis.tables import CELL
+from tracekit.analysis.tables import CELL, QUALITIES
 from tracekit.analysis.tables import KERNEL_UPROBE as KERNEL_UPROBE
 from tracekit.analysis.tables import WAITS_PROBE as WAITS_PROBE
 
@@ -57,6 +59,22 @@ def find_family(method: str) -> str:
 def rank(method: str) -> int:
     """The place of a method in RANKS, 0 the best; an empty method (nothing known) comes last."""
     return RANKS.index(find_family(method)) if method else UNAVAILABLE
+
+
+def order_by_trust(method: str, quality: str, *, available: bool) -> tuple[bool, int, int]:
+    """Sorts numbers of one name and place: the better method first, what is not known last."""
+    return (not available, rank(method), QUALITIES.index(quality))
+
+
+def mark_preferred(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The metrics table with `preferred`: of the rows of one metric and place the one that reports show."""
+    known = metrics["value"].notna() & (metrics["quality"] != "unavailable")
+    rows = zip(metrics["method"].fillna(""), metrics["quality"], known, strict=True)
+    order = [order_by_trust(method, quality, available=available) for method, quality, available in rows]
+    trust = pd.Series(order, index=metrics.index, dtype=object)
+    best_first = metrics.loc[trust.sort_values(kind="stable").index, [*_PLACE, *CELL]]
+    first = ~best_first.duplicated()
+    return metrics.assign(preferred=first.reindex(metrics.index).astype("boolean"))
 
 
 def sort_by_rank(estimates: Iterable[Estimate]) -> list[Estimate]:

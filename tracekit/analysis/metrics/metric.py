@@ -9,6 +9,7 @@ import pandas as pd
 
 from tracekit.analysis.metrics import METRICS
 from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.methods import mark_preferred
 from tracekit.analysis.tables import check, empty
 
 EVERYWHERE = "every system CPython runs on"
@@ -50,4 +51,4 @@ def compute_all(analysis: Analysis, names: Iterable[str] = METRICS) -> pd.DataFr
     frames = [check("metrics", load_metric(name).compute(analysis)) for name in names]
     # All frames come from `from_rows`, so their dtypes agree and an empty one would only cost pandas a guess.
     filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else empty("metrics")
+    return mark_preferred(pd.concat(filled, ignore_index=True)) if filled else empty("metrics")

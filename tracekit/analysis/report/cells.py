@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tracekit.analysis.metrics.methods import rank
+from tracekit.analysis.metrics.methods import order_by_trust
 from tracekit.bundle.names import PROGRAM, RAW, UNTRACED
 from tracekit.bundle.stream_records import DIMENSIONS
 
@@ -22,7 +22,6 @@ FAMILIES = ("serial", "threads", "processes", "interpreters", "asyncio", "dask")
 
 START_METHODS = ("", "fork", "forkserver", "spawn")
 _SINGULAR = {"processes": "process", "threads": "thread", "interpreters": "interpreter"}
-BEST_FIRST = ("measured", "estimated", "bound", "unavailable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +232,7 @@ class CellGroup:
 
 def trust(number: Number) -> tuple[bool, int, int]:
     """Sorts numbers of one name: the better method first, what is not known last."""
-    return (not number.available, rank(number.method), BEST_FIRST.index(number.quality))
+    return order_by_trust(number.method, number.quality, available=number.available)
 
 
 def left_out(cells: Iterable[ReportCell], metric: str) -> str:

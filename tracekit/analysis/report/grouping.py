@@ -10,7 +10,6 @@ from typing import Any
 
 from tracekit.analysis.metrics.cells.observed import metric_name
 from tracekit.analysis.report.cells import (
-    BEST_FIRST,
     START_METHODS,
     CellGroup,
     Number,
@@ -18,7 +17,7 @@ from tracekit.analysis.report.cells import (
     ReportCell,
     trust,
 )
-from tracekit.analysis.tables import CELL, Tables, records
+from tracekit.analysis.tables import CELL, QUALITIES, Tables, records
 from tracekit.bundle.names import PROGRAM, UNTRACED, is_light
 from tracekit.bundle.stream_records import DIMENSIONS
 
@@ -177,7 +176,7 @@ def number_of(row: Mapping[str, Any]) -> Number:
         upper=_finite(row["upper"]),
         unit=str(row["unit"] or ""),
         method=str(row["method"] or ""),
-        quality=quality if quality in BEST_FIRST else "unavailable",
+        quality=quality if quality in QUALITIES else "unavailable",
         n=int(row["n"]) if row["n"] is not None else 0,
         reason=str(row["reason"] or ""),
         capture=str(row["capture"] or UNTRACED),

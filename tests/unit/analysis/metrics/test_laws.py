@@ -17,6 +17,7 @@ from tracekit.analysis import tables as table_rules
 from tracekit.analysis.metrics import METRICS
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.metric import compute_all, load_metric
+from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.tables import QUALITIES, SCOPES, Tables, records
 
 FEW = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,6 +54,24 @@ def test_row_order_does_not_matter(suite: Tables, metrics: pd.DataFrame, seed: i
     }
     again = compute_all(Analysis(with_frames(suite, **shuffled)))
     assert_frame_equal(sorted_frame(again), sorted_frame(metrics), rtol=1e-12)
+
+
+def test_one_row_of_a_metric_and_place_is_preferred_and_it_is_the_one_that_reports_show(
+    suite: Tables, metrics: pd.DataFrame
+) -> None:
+    preferred = metrics[metrics["preferred"]]
+    place = ["metric", "scope", "run_id", "pid", "tid", *table_rules.CELL]
+    assert not preferred.duplicated(place).any()
+    assert len(preferred) == len(metrics[place].drop_duplicates())
+    shown = {
+        (item.metric, *(getattr(cell, name) for name in table_rules.CELL)): cell.number(item.metric)
+        for group in groups(with_frames(suite, metrics=metrics))
+        for cell in (*group.cells, *group.controls, *group.traced)
+        for item in cell.every
+    }
+    for row in records(preferred[preferred["scope"] == "cell"]):
+        number = shown[(row["metric"], *(row[name] for name in table_rules.CELL))]
+        assert (number.method, number.value) == (row["method"] or "", row["value"])
 
 
 @FEW

@@ -7,6 +7,9 @@ import pytest
 from tests.table_factory import MS, Maker, full_run
 from tests.unit.analysis.metrics.metric_rows import all_rows, ends, one_row
 from tests.unit.analysis.metrics.watched_program import Program
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
+from tracekit.analysis.tables import records
 
 
 def scheduled() -> Program:
@@ -37,6 +40,15 @@ def test_switches_of_the_kernels_record() -> None:
     assert all_rows(tables, "voluntary_switches", scope="thread", tid=8)[0]["value"] == 0
 
 
+def test_of_two_methods_the_table_says_which_one_the_report_uses() -> None:
+    metrics = compute_all(Analysis(scheduled().tables()), ["voluntary_switches"])
+    rows = records(metrics[metrics["tid"] == 7])
+    assert [(row["method"], row["preferred"]) for row in rows] == [
+        ("kernel-sched", True),
+        ("waits-probe, thread ends", False),
+    ]
+
+
 def test_waking_to_ask_for_the_gil_is_told_from_other_switches() -> None:
     tables = scheduled().tables()
     waiters = all_rows(tables, "gil_waiter_switches", scope="run")
@@ -59,6 +71,21 @@ def test_run_queue_wait_and_migrations() -> None:
     # 0 to 1 and back.
     assert one_row(tables, "cpu_migrations", scope="run")["value"] == 2
     assert one_row(tables, "cpu_migrations", scope="thread", tid=8)["value"] == 0
+
+
+def test_a_killed_process_leaves_a_program_the_sum_of_the_others() -> None:
+    program = Program()
+    program.thread(7, voluntary_switches=9)
+    for tid, switches in ((20, 5), (30, None), (40, 1)):
+        program.maker.process(program.run, tid, "other")
+        times = (program.at(0), program.at(100))
+        program.maker.thread(program.run, tid, tid, *times, role="other", cpu_ns=0, voluntary_switches=switches)
+    tables = program.tables()
+    for scope in ("run", "cell"):
+        row = one_row(tables, "voluntary_switches", scope=scope)
+        # Not "measured": a part is missing, and how large it is nobody knows.
+        assert (row["value"], row["lower"], row["upper"], row["quality"]) == (15, 15, None, "estimated")
+        assert row["reason"].startswith("at least: without process 30, ")
 
 
 def test_a_thread_without_its_end_leaves_the_run_without_that_count() -> None:

@@ -13,7 +13,8 @@ Of these, the switches of threads that wait for the GIL:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from tracekit.analysis.metrics.methods import KERNEL_SCHED, WAITS_PROBE
 from tracekit.analysis.metrics.recorded_intervals import GIL, GIL_SWITCH, RecordedWaits, SchedStates
 from tracekit.analysis.metrics.thread_sums import sum_threads
 
+_NAMED = 3
+"""So many missing processes are named."""
 VOLUNTARY, INVOLUNTARY = "voluntary_switches", "involuntary_switches"
 WAKE_UPS = f"{WAITS_PROBE}, wake-ups per switch interval"
 
@@ -35,10 +38,14 @@ def count_in_sched(recorded: RecordedWaits, states: SchedStates, counter: str) -
     return sum_threads(recorded.threads[there], counts[there], counts[there], KERNEL_SCHED, every=True)
 
 
-def sum_thread_ends(recorded: RecordedWaits, watched: Bools, counter: str) -> dict[Place, Estimate]:
+def sum_thread_ends(
+    recorded: RecordedWaits, watched: Bools, counter: str, programs: Collection[str]
+) -> dict[Place, Estimate]:
     """A count that the wait probe read of each thread at its end; of processes and runs of which every thread has one.
 
-    `watched`: which threads, rows of the lifetimes table, are of runs that the probe watched.
+    watched    which threads, rows of the lifetimes table, are of runs that the probe watched
+    programs   runs of recorded programs: these have the sum of their other processes, as an estimate that names those
+               that are missing. What a suite compares has other sources, and one that lacks a worker would flatter.
     """
     threads = recorded.threads
     known = threads[counter].notna().to_numpy(bool)
@@ -48,8 +55,30 @@ def sum_thread_ends(recorded: RecordedWaits, watched: Bools, counter: str) -> di
     of_each = np.ones(len(counts), np.int64) if counter.endswith("_ns") else counts
     numbers = sum_threads(threads[there], counts[there], of_each[there], f"{WAITS_PROBE}, thread ends", every=True)
     lacking = threads[~known]
-    short = set(zip(lacking["run_id"], lacking["pid"], strict=True)) | {(run_id,) for run_id in lacking["run_id"]}
-    return {place: item for place, item in numbers.items() if place not in short}
+    short = set(zip(lacking["run_id"], lacking["pid"], strict=True))
+    runs = {(run_id,) for run_id, _ in short}
+    found = {place: item for place, item in numbers.items() if place not in short and place not in runs}
+    for run in runs & {(run_id,) for run_id in programs}:
+        others = [item for place, item in found.items() if len(place) == 2 and place[:1] == run]
+        if others:
+            found[run] = _sum_others(others, sorted(pid for run_id, pid in short if (run_id,) == run))
+    return found
+
+
+def _sum_others(processes: Sequence[Estimate], missing: Sequence[int]) -> Estimate:
+    """The sum of these processes of a run, which lacks others: at least that, and how much more is not known."""
+    which = "es " if len(missing) > 1 else " "
+    return Estimate(
+        value=sum(item.value for item in processes),
+        lower=sum(item.value for item in processes),
+        upper=math.nan,
+        method=processes[0].method,
+        quality="estimated",
+        n=sum(item.n for item in processes),
+        reason=f"at least: without process{which}{', '.join(map(str, missing[:_NAMED]))}"
+        f"{f' and {len(missing) - _NAMED} more' if len(missing) > _NAMED else ''}, whose threads left no count, "
+        "as when a signal ends them",
+    )
 
 
 def count_gil_waiters_in_sched(

@@ -28,7 +28,7 @@ unexport PYTHONHOME PYTHONDONTWRITEBYTECODE
 .SUFFIXES:
 # One step at a time also under -j: measurements would disturb each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel pythons offsets bench cases programs fuzz accuracy predictions golden docs lock clean distclean
+.PHONY: help setup setup-dev trace claims report view doctor test test-all lint check wheel pythons offsets bench cases programs fuzz kills accuracy predictions golden docs lock clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -100,6 +100,9 @@ programs: setup-dev ## compare well-known programs of PyPI with and without reco
 
 fuzz: setup-dev ## damage the files of a suite in every known way, and check what the commands do [CASES SEED]
 	@$(VENV_PYTHON) -m tests.fuzz.damaged_suite --cases $(or $(CASES),300) --seed $(or $(SEED),1)
+
+kills: setup-dev ## kill run and record at random moments under each capture, and check what is left [KILLS SEED]
+	@$(VENV_PYTHON) -m tests.fuzz.kills --kills $(or $(KILLS),60) --seed $(or $(SEED),1)
 
 accuracy: setup ## compare with programs whose answers are known, and with the kernel; writes docs/accuracy.json [ARGS]
 	@$(VENV_PYTHON) -m tracekit.accuracy $(or $(ARGS),--output docs/accuracy.json)

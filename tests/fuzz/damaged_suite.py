@@ -219,7 +219,7 @@ def ask(store: Store, words: Sequence[str], out: Path) -> Answer:
         served.extend(f"{item.title} {item.calls} {item.wall_ns} {item.detail}" for item in items)
 
     fault, code = "", 0
-    terminate = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with redirect_stdout(stdout), redirect_stderr(stderr), patch.object(view, "serve", serve), _limits():
             cli.main(argv)
@@ -230,7 +230,8 @@ def ask(store: Store, words: Sequence[str], out: Path) -> Answer:
     except BaseException:  # noqa: BLE001 - whatever it is, it would be a traceback
         fault = f"traceback: {traceback.format_exc(limit=-4)}"
     finally:
-        signal.signal(signal.SIGTERM, terminate)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     text, said = (stream.buffer.getvalue() for stream in (stdout, stderr))
     lines = [*text.decode("utf-8", "replace").splitlines(), *said.decode("utf-8", "replace").splitlines()]
     result = text if words[0] != "report" or code else _read_report(out, lines)

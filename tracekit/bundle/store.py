@@ -51,6 +51,7 @@ from tracekit.core.errors import (
     OutputUnwritable,
     UsageError,
 )
+from tracekit.core.owner import describe_owner, is_dead
 
 STDOUT_LOG, STDERR_LOG = "stdout.log", "stderr.log"
 """What a measured process printed."""
@@ -225,6 +226,7 @@ class SuiteFolder:
                     "notices": [list(item) for item in suite.notices],
                     "runs": [spec.run_id for spec in suite.specs],
                     "status": "running",
+                    "owner": describe_owner(),
                 },
             )
 
@@ -232,6 +234,7 @@ class SuiteFolder:
         """Record how the suite ended, and its notices; then seal suite.json and the manifests of the runs."""
         with explained_os_errors(self.root):
             facts = {**self.facts(), "status": status, "notices": [list(item) for item in notices], "sealed": True}
+            facts.pop("owner", None)
             # Another ending before this one was of a suite that was continued.
             self.manifest_path.unlink(missing_ok=True)
             write_json(self.suite_path, facts)
@@ -251,6 +254,9 @@ class SuiteFolder:
         sealed = self.sealed()
         if sealed is not None:
             check_file(self.root, _SUITE, sealed.get(_SUITE))
+        if facts.get("status") == "running" and is_dead(facts.get("owner")):
+            # Killed, out of memory, or on a full disk: it could not write how it ended.
+            facts["status"] = "interrupted"
         return facts
 
     def count_bytes(self) -> int:

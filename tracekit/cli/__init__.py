@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
@@ -22,7 +23,8 @@ from tracekit.core.errors import OutputUnwritable, TracekitError
 from tracekit.core.visible_text import make_visible
 
 INTERRUPTED = 130
-_TERMINATED = 143
+_IMPORTING = "<frozen importlib._bootstrap>"
+_AGAIN_S = 0.05
 
 _COMMANDS = {
     "run": ("tracekit.cli.run:run", "Run a workload under each model, and report."),
@@ -60,7 +62,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 ok, 1 gate failed, 2 usage, 3 measurement refused or invalid, 4 environment cannot, "
-    "5 nothing to do, 130 interrupted, 143 terminated.",
+    "5 nothing to do, 129 hung up, 130 interrupted, 143 terminated.",
 )
 @click.version_option(tracekit.__version__, prog_name="tracekit")
 def cli() -> None:
@@ -79,8 +81,10 @@ def cli() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code; the only place where errors become text."""
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, _terminate)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         code = _invoke(argv)
     except OSError as error:
@@ -98,9 +102,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         write_stderr("interrupted")
         sys.exit(INTERRUPTED)
-    except Terminated:
+    except Terminated as ended:
         write_stderr("terminated")
-        sys.exit(_TERMINATED)
+        sys.exit(128 + ended.number)
     except SystemExit:
         if "PacifyFlush" in type(sys.stdout).__name__:
             # click met a closed pipe and replaced stdout by this private wrapper. The reader (head, less) has enough:
@@ -202,9 +206,23 @@ def use_colour(stream: Any) -> bool:
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived."""
+    """SIGTERM arrived, or SIGHUP: the terminal is gone."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """Make SIGTERM unwind like Ctrl-C, so that measured processes are ended."""
-    raise Terminated
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Make SIGTERM and SIGHUP unwind like Ctrl-C, so that measured processes are ended.
+
+    An import is let end first: numpy makes an exception in the middle of its own a traceback and an ImportError.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTING:
+            again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)

@@ -63,8 +63,10 @@ class PlainProgress(ProgressLine):
 
     def say(self, line: str) -> None:
         self._last = time.monotonic()
-        self._stream.write(make_visible(line, one_line=True) + "\n")
-        self._stream.flush()
+        # A reader that has gone, or a terminal, is no reason to end a measurement.
+        with contextlib.suppress(OSError):
+            self._stream.write(make_visible(line, one_line=True) + "\n")
+            self._stream.flush()
 
 
 class LiveProgress(ProgressLine):

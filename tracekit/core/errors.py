@@ -16,7 +16,7 @@
     └── NothingToDo                5   there is no suite, no trace, no row
 
 Exit codes: 0 ok, 1 gate failed, 2 usage, 3 measurement refused or invalid, 4 environment cannot,
-5 nothing to do, 130 interrupted, 143 terminated.
+5 nothing to do, 129 hung up, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations

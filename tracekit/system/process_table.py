@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from pathlib import Path
 
 import psutil
 
@@ -113,17 +112,6 @@ def list_session(leader: int) -> list[RunningProcess]:
         if is_member and (member := find_process(pid)) is not None:
             members.append(member)
     return members
-
-
-def read_start_ticks(pid: int) -> int | None:
-    """When that process started, in clock ticks since boot; None when it does not run. Source: proc(5), stat."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The name in parentheses may hold anything, also a parenthesis.
-    fields = stat.rpartition(b")")[2].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def read_steal_ns() -> int | None:

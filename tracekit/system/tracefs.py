@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracekit.system.process_table import read_start_ticks
+from tracekit.core.owner import read_start_ticks
 
 _PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _NAME = re.compile(r"tracekit[-_](\d+)[-_](\d+)[-_](\d+)")

@@ -15,10 +15,10 @@ from tests.conftest import ROOT
 from tests.real.capture.kernel_watching import leaving_nothing, mine, needs_symbols, spec_of
 from tests.recording import needs, until
 from tracekit.bundle.store import Bundle, Store
+from tracekit.core.owner import read_start_ticks
 from tracekit.doctor import clean, diagnose
 from tracekit.measure.capture import load_capture
 from tracekit.system import tracefs
-from tracekit.system.process_table import read_start_ticks
 
 # What others do in tracefs meanwhile is seen here.
 pytestmark = pytest.mark.measures

@@ -23,9 +23,10 @@ from tests.real.leftovers import (
 )
 from tests.real.quick import QUICK
 from tests.recording import until
+from tracekit.bundle.store import Store
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_keeps_what_was_measured(faulty: Path, number: signal.Signals) -> None:
     """Ctrl-C while the second cell runs: the first one is kept and reported, nobody is left, exit 130."""
     command = ["run", "faulty:SLEEPS_A_LITTLE", "--size", "smoke", "--runs", "3", "--warmup", "0", "--no-controls"]
@@ -58,7 +59,7 @@ def test_interrupt_keeps_what_was_measured(faulty: Path, number: signal.Signals)
     until(second_run_started, "the second run starts")
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == (130 if number == signal.SIGINT else 143), err
+    assert process.returncode == 128 + number, err
     assert "Traceback" not in out + err
     assert not measured_processes(faulty)
     folder = next(faulty.glob(".tracekit/*/suite.json"))
@@ -88,7 +89,23 @@ def test_nothing_is_left_when_tracekit_itself_is_killed(faulty: Path) -> None:
     process.kill()
     process.wait()
     until(lambda: not measured_processes(faulty), "the measured processes are gone")
+    (suite,) = Store(faulty / ".tracekit").suites()
+    assert suite.facts()["status"] == "interrupted"
     assert_nothing_left(faulty, before)
+
+
+def test_ctrl_c_during_the_first_import_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracekit", "doctor"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+    )
+    until((tmp_path / "begun").exists, "the import begins")
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == -signal.SIGINT
 
 
 @pytest.fixture

@@ -373,3 +373,16 @@ def test_a_folder_of_the_users_gets_no_gitignore(tmp_path: Path) -> None:
 def test_a_suite_makes_the_store_ignored_by_git(tmp_path: Path) -> None:
     SuiteFolder(tmp_path / ".tracekit" / "s").create(Suite(suite_id="s", workload="spin", size="smoke", specs=()))
     assert (tmp_path / ".tracekit" / ".gitignore").is_file()
+
+
+def test_a_suite_whose_owner_is_dead_is_interrupted_and_a_living_ones_is_running(tmp_path: Path) -> None:
+    folder = SuiteFolder(tmp_path / "s")
+    folder.create(Suite(suite_id="s", workload="spin", size="smoke", specs=()))
+    assert folder.facts()["status"] == "running"
+    written = json.loads(folder.suite_path.read_text())
+    written["owner"]["start_ticks"] -= 1
+    folder.suite_path.write_text(json.dumps(written))
+    assert folder.facts()["status"] == "interrupted"
+    folder.finish("ok", [])
+    assert folder.facts()["status"] == "ok"
+    assert "owner" not in folder.facts()

@@ -30,13 +30,13 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.core.notices import Notice, notice
+from tracekit.core.owner import read_start_ticks
 from tracekit.measure.capture import Capture, Provision
 from tracekit.measure.capture.gil_symbols import GilSymbols, base_name, find_gil_symbols
 from tracekit.measure.capture.page_reader import PageReader
 from tracekit.measure.process.watchdog import starting_process
 from tracekit.system import tracefs
 from tracekit.system.interpreters import Interpreter
-from tracekit.system.process_table import read_start_ticks
 
 _BUFFER_KB = 8192
 """Of each CPU: some 120,000 context switches. Read when half of it is full."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import stat
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +14,7 @@ from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.capture import PRELOAD
 from tracekit.measure.probe import compile as probe
 from tracekit.measure.probe.compile import ProbeLibrary
-from tracekit.measure.process.watchdog import scratch_prefix
+from tracekit.measure.process.watchdog import make_scratch_folder
 from tracekit.system.interpreters import Interpreter
 
 _TRIAL_S = 30
@@ -94,9 +92,8 @@ def _path_for_loader(library: Path) -> Iterator[str]:
     if not any(char in str(library) for char in _SEPARATORS):
         yield str(library)
         return
-    folder = tempfile.mkdtemp(prefix=scratch_prefix())
-    try:
-        link = Path(folder) / library.name
+    with make_scratch_folder() as folder:
+        link = folder / library.name
         if any(char in str(link) for char in _SEPARATORS):
             raise CaptureUnavailable(
                 f"nothing can be preloaded from a folder with a space or colon in its name: {link}",
@@ -104,5 +101,3 @@ def _path_for_loader(library: Path) -> Iterator[str]:
             )
         link.symlink_to(library)
         yield str(link)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

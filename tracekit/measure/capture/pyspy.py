@@ -19,6 +19,7 @@ from tracekit.bundle.store import Bundle
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision
+from tracekit.measure.process.watchdog import make_scratch_folder
 from tracekit.system.interpreters import Interpreter
 
 _TRIAL_S = 30
@@ -40,27 +41,21 @@ class PySpyCapture(Capture):
         # py-spy knows that Python on its version: only a short trial shows it.
         trial = [interpreter.executable, "-c", "import time; time.sleep(0.2)"]
         try:
-            done = subprocess.run(
-                [
-                    _find_binary(),
-                    "record",
-                    "--rate",
-                    "50",
-                    "--format",
-                    "raw",
-                    "--output",
-                    os.devnull,
-                    "--native",
-                    "--",
-                    *trial,
-                ],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_TRIAL_S,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
+            with make_scratch_folder() as folder:
+                # Killed, it leaves a file of its own there.
+                done = subprocess.run(
+                    [
+                        *(_find_binary(), "record", "--rate", "50", "--format", "raw", "--output", os.devnull),
+                        *("--native", "--", *trial),
+                    ],
+                    capture_output=True,
+                    text=True,
+                    errors="replace",
+                    timeout=_TRIAL_S,
+                    check=False,
+                    stdin=subprocess.DEVNULL,
+                    env={**os.environ, "TMPDIR": str(folder)},
+                )
         except (OSError, subprocess.SubprocessError) as error:
             raise CaptureUnavailable(f"py-spy does not run: {error}", "pip install py-spy") from error
         if done.returncode != 0:

@@ -6,10 +6,8 @@ it any more and writes nothing.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.stages_file import SITE, read_kinds
@@ -18,7 +16,7 @@ from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision
 from tracekit.measure.capture.preload import find_library, make_refusal, preload, run_preloaded
 from tracekit.measure.probe.compile import STAGES
-from tracekit.measure.process.watchdog import scratch_prefix
+from tracekit.measure.process.watchdog import make_scratch_folder
 from tracekit.system.interpreters import Interpreter
 
 _INSTEAD = "tracekit run ... --capture none, which gives the start of a worker without its first stages"
@@ -32,8 +30,8 @@ class StagesCapture(Capture):
 
     def preflight(self, interpreter: Interpreter, provision: Provision) -> str:
         library = find_library(STAGES, _INSTEAD)
-        with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
-            path = Bundle(Path(folder)).stages
+        with make_scratch_folder() as folder:
+            path = Bundle(folder).stages
             path.touch()
             stderr = run_preloaded(library, interpreter, "pass", {"TRACEKIT_STAGES": str(path)}, _INSTEAD)
             if all(kind != SITE for _, kind in read_kinds(path)):

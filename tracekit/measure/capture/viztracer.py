@@ -21,10 +21,10 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import TRACING_FOLDER, Bundle
 from tracekit.core.errors import CaptureUnavailable, EnvironmentLacks
 from tracekit.core.notices import Notice, notice
+from tracekit.core.owner import read_start_ticks
 from tracekit.measure.capture import Capture, Provision
 from tracekit.measure.inside.viztracer import DRAFT, PID, TRACING
 from tracekit.system.interpreters import Interpreter, has_module, provision_packages
-from tracekit.system.process_table import read_start_ticks
 
 _CLOSED = "traced"
 _WITHOUT = ".without"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision
 from tracekit.measure.capture.preload import find_library, make_refusal, preload, run_preloaded
 from tracekit.measure.probe.compile import WAITS
-from tracekit.measure.process.watchdog import scratch_prefix
+from tracekit.measure.process.watchdog import make_scratch_folder
 from tracekit.system.interpreters import Interpreter
 
 _TRIAL = "import time; time.sleep(0.01)"
@@ -39,9 +38,9 @@ class WaitsCapture(Capture):
 
     def preflight(self, interpreter: Interpreter, provision: Provision) -> str:
         library = find_library(WAITS, _INSTEAD)
-        with tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
-            stderr = run_preloaded(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": folder}, _INSTEAD)
-            if not _has_sleep(Path(folder)):
+        with make_scratch_folder() as folder:
+            stderr = run_preloaded(library, interpreter, _TRIAL, {"TRACEKIT_WAITS": str(folder)}, _INSTEAD)
+            if not _has_sleep(folder):
                 raise make_refusal(WAITS, interpreter, stderr, _INSTEAD)
         return ""
 

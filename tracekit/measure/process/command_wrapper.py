@@ -38,9 +38,11 @@ def changed_variables(env: Mapping[str, str], added: Mapping[str, str]) -> dict[
     return {name: value for name, value in add_variables(env, added).items() if env.get(name) != value}
 
 
-def prefix_env(variables: Mapping[str, str], argv: list[str]) -> list[str]:
-    """The command that runs `argv` with these variables, which its parent does not have."""
-    return ["/usr/bin/env", *(f"{name}={value}" for name, value in variables.items()), *argv] if variables else argv
+def prefix_env(variables: Mapping[str, str | None], argv: list[str]) -> list[str]:
+    """The command that runs `argv` with these variables, which its parent does not have; None: without that one."""
+    unset = [word for name, value in variables.items() if value is None for word in ("-u", name)]
+    given = [f"{name}={value}" for name, value in variables.items() if value is not None]
+    return ["/usr/bin/env", *unset, *given, *argv] if variables else argv
 
 
 def wrap_apart(argv: list[str], wrap: Callable[[list[str]], list[str]], log: Path) -> list[str]:

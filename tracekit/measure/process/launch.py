@@ -21,7 +21,7 @@ from tracekit.measure.process.watchdog import Ending, Watchdog, scratch_prefix, 
 
 _POLL_S = 0.005
 
-_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+_INTERRUPTS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 _DISTURBING_VARIABLES = (
     "PYTHONASYNCIODEBUG",
@@ -129,8 +129,8 @@ def launch(
 
 @contextmanager
 def _defer_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back until the id of the process that is being started is known: an exception before
-    that would leave the watchdog with half a request."""
+    """Hold Ctrl-C, SIGTERM and SIGHUP back until the id of the process that is being started is known: an exception
+    before that would leave the watchdog with half a request."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -199,6 +200,27 @@ def start_watchdog() -> Iterator[Watchdog]:
 def scratch_prefix() -> str:
     """What the names of this process's scratch folders begin with: the watchdog finds them by it."""
     return f"tk-{os.getpid()}-"
+
+
+@contextmanager
+def make_scratch_folder() -> Iterator[Path]:
+    """A folder for the length of a `with`, which also goes when this process is killed meanwhile: before there is a
+    watchdog, which takes 0.1 s to start, a shell does its work in a few ms. Raises OSError."""
+    folder = Path(tempfile.gettempdir()) / f"{scratch_prefix()}{secrets.token_hex(4)}"
+    shell = subprocess.Popen(
+        ["/bin/sh", "-c", 'trap "" INT TERM HUP; read line; rm -rf -- "$0"', str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        assert shell.stdin is not None
+        shell.stdin.close()
+        shell.wait()
 
 
 def _remove_scratch_folders(pid: int) -> None:

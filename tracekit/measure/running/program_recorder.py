@@ -2,7 +2,7 @@
 
 Its stdin, stdout, stderr, signals and exit code are its own (foreground.py). The run ends with the program's own
 process. What that leaves running, a daemon for example, goes on and is no longer recorded (surviving_processes.py).
-When tracekit itself is killed the program goes on as well, and the suite stays unfinished.
+When tracekit itself is killed the program goes on as well, and the suite counts as interrupted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -241,13 +242,29 @@ def _run_program(
             signals=around.signals,
             duration_s=spec.duration_s,
         )
+    # A tool that is killed leaves its temporary files: not among the user's.
+    with tempfile.TemporaryDirectory(dir=bundle.root, prefix=".tool-", ignore_cleanup_errors=True) as temporary:
+        return _run_wrapped(capture, spec, bundle, argv, around, variables, temporary)
+
+
+def _run_wrapped(
+    capture: Capture,
+    spec: RunSpec,
+    bundle: Bundle,
+    argv: list[str],
+    around: _Surroundings,
+    variables: Mapping[str, str],
+    temporary: str,
+) -> ProcessResult:
+    """Run the program under the capture's command, whose temporary folder is `temporary`; the program has its own."""
+    own: dict[str, str | None] = {**changed_variables(around.env, variables), "TMPDIR": around.env.get("TMPDIR")}
     return run_in_foreground(
         wrap_apart(
-            prefix_env(changed_variables(around.env, variables), argv),
+            prefix_env(own, argv),
             lambda command: capture.wrap(command, spec, bundle),
             bundle.tool_log,
         ),
-        env=around.env,
+        env={**around.env, "TMPDIR": str(Path(temporary).absolute())},
         folder=around.folder,
         streams=replace_closed_streams(around.streams),
         signals=around.signals,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tracekit.bundle.waits_file import SUFFIX, is_begun, read_header
 from tracekit.core.errors import MeasurementError
-from tracekit.system.process_table import read_start_ticks
+from tracekit.core.owner import read_start_ticks
 
 _WAITS_FOLDER = "TRACEKIT_WAITS"
 _SETTLE_S = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.fuzz.kills import SIGNALS, choose_kills, make_campaign
 from tracekit.measure.capture import CAPTURES
 
-KILLS, SEED = 4, 3
+KILLS, SEED = 3, 3
 
 
 def test_what_is_killed_leaves_nothing_and_changes_nothing() -> None:

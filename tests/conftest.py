@@ -64,6 +64,8 @@ def pytest_configure() -> None:
     """Give tests the signals of a user's shell: what is started in the background (nohup, `&`, many a CI) has some of
     them ignored, and every program that a test starts would inherit that.
     """
+    # One measuring lock for each worker of each session: they do not wait for each other, nor for the user's tracekit.
+    os.environ["TRACEKIT_LOCK"] = f"test-{os.getpid()}"
     for name in ("SIGHUP", "SIGQUIT"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +153,27 @@ def check_with_option(workload: str) -> None:
 def format_store_option(store: Path | None) -> str:
     """The --store option to print in a suggested command, with a leading blank; empty for the default."""
     return "" if store is None else f" --store {shlex.quote(str(store))}"
+
+
+def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--anyway` and `--no-wait` to a command that measures."""
+    add_refusal = click.option("--no-wait", is_flag=True, help="Refuse while another tracekit measures here.")
+    add_start = click.option("--anyway", is_flag=True, help="Measure also while another tracekit measures here.")
+    return add_start(add_refusal(command))
+
+
+@contextmanager
+def measure_alone(ctx: click.Context, command: Sequence[str]) -> Iterator[None]:
+    """Measure while no other tracekit does, or as `lock_options` say; others that wait show `command`."""
+    from tracekit.cli import write_stderr
+    from tracekit.system.measuring_lock import Holder, hold_lock
+
+    def tell(holder: Holder) -> None:
+        write_stderr(f"waiting for {holder}, which measures here; --anyway measures beside it")
+
+    params = ctx.params
+    with hold_lock(shlex.join(command), beside=params["anyway"], waits=not params["no_wait"], on_wait=tell):
+        yield
 
 
 def keep_option(command: Callable[..., Any]) -> Callable[..., Any]:

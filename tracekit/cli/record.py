@@ -18,6 +18,8 @@ from tracekit.cli.options import (
     format_store_option,
     get_store,
     keep_option,
+    lock_options,
+    measure_alone,
     remove_old_suites,
     store_option,
     trace_entries_option,
@@ -61,6 +63,7 @@ def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 @trace_entries_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing at the end but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the end as one line of JSON, on stderr too.")
+@lock_options
 @keep_option
 @store_option
 @click.pass_context
@@ -97,19 +100,21 @@ def record(
     from tracekit.measure.running.captured_run import to_shell_code
     from tracekit.measure.running.program_recorder import record as record_program
 
-    outcome = record_program(
-        program,
-        store=get_store(ctx),
-        captures=captures,
-        name=name,
-        duration_s=duration,
-        provision=provision,
-        rate_hz=rate,
-        trace_entries=trace_entries,
-        command=_command_words(program, captures, duration, name),
-        # The default is a wish: without a compiler the program is timed. A capture that is named has to work.
-        may_only_time=ctx.get_parameter_source("captures") is ParameterSource.DEFAULT,
-    )
+    words = _command_words(program, captures, duration, name)
+    with measure_alone(ctx, words):
+        outcome = record_program(
+            program,
+            store=get_store(ctx),
+            captures=captures,
+            name=name,
+            duration_s=duration,
+            provision=provision,
+            rate_hz=rate,
+            trace_entries=trace_entries,
+            command=words,
+            # The default is a wish: without a compiler the program is timed. A capture that is named has to work.
+            may_only_time=ctx.get_parameter_source("captures") is ParameterSource.DEFAULT,
+        )
     if as_json:
         write_stderr(_make_document(outcome))
     else:

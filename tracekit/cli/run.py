@@ -6,6 +6,7 @@ import itertools
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from tracekit.cli.options import (
     get_store,
     keep_option,
     list_parameters,
+    lock_options,
+    measure_alone,
     others_option,
     remove_old_suites,
     store_option,
@@ -141,6 +144,7 @@ class _RunCommand(click.Command):
     help="Folder for the report.",
 )
 @others_option
+@lock_options
 @keep_option
 @click.option("--dry-run", is_flag=True, help="Show the runs and the estimated time, and measure nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
@@ -154,11 +158,10 @@ def run(
     provision: bool,
     timeout: float,
     reports: Path,
-    others: tuple[str, ...] | None,
     dry_run: bool,
     as_json: bool,
     store: Path | None,
-    **_request_options: object,
+    **_further_options: object,
 ) -> int:
     """Run WORKLOAD under each model: untraced timed runs, interleaved, then one traced run per model for its timeline.
 
@@ -187,14 +190,16 @@ def run(
     from tracekit.cli.dry_run import format_json, format_text
 
     api.check_writable(reports)
-    prepared, beside = _plan(ctx, request)
-    estimate = api.estimate_duration(prepared.suite, get_store(ctx))
-    if dry_run:
-        write_stdout(format_json(prepared, estimate) if as_json else format_text(prepared, estimate))
-        return 0
-    for item in prepared.notices:
-        write_stderr(f"{item.severity}: {item.text}\n  try: {item.remedy}")
-    outcome, tables, files = _measure(prepared, estimate, beside, reports, store)
+    with nullcontext() if dry_run else measure_alone(ctx, ("tracekit", *_command_words(ctx))):
+        # After the wait: the suite is named after the time at which it begins.
+        prepared, beside = _plan(ctx, request)
+        estimate = api.estimate_duration(prepared.suite, get_store(ctx))
+        if dry_run:
+            write_stdout(format_json(prepared, estimate) if as_json else format_text(prepared, estimate))
+            return 0
+        for item in prepared.notices:
+            write_stderr(f"{item.severity}: {item.text}\n  try: {item.remedy}")
+        outcome, tables, files = _measure(prepared, estimate, beside, reports, store)
     if as_json:
         write_stdout(api.make_outcome_document(outcome, tables, files))
     else:
@@ -287,7 +292,19 @@ def _combine_parameters(assignments: Sequence[tuple[str, str]]) -> dict[str, Any
     return {"parameters": sets[0], "variants": tuple(sets[1:])}
 
 
-_SUITE_OPTIONS = {"workload", "pythons", "timeout", "reports", "others", "dry_run", "as_json", "store", "keep"}
+_SUITE_OPTIONS = {
+    "workload",
+    "pythons",
+    "timeout",
+    "reports",
+    "others",
+    "dry_run",
+    "as_json",
+    "store",
+    "keep",
+    "anyway",
+    "no_wait",
+}
 """The options that apply to a suite whose experiments choose everything else themselves."""
 
 

@@ -98,6 +98,14 @@ def _prctl(option: int, value: object) -> bool:
     return bool(prctl(option, value, *map(ctypes.c_ulong, (0, 0, 0))) == 0)
 
 
+def is_ancestor(pid: int) -> bool:
+    """Whether that process is the parent of this one, or its parent's, and so on."""
+    try:
+        return any(parent.pid == pid for parent in psutil.Process().parents())
+    except psutil.Error:
+        return False
+
+
 def list_session(leader: int) -> list[RunningProcess]:
     """Every process of the session that `leader` leads or led, except the leader itself."""
     if not hasattr(os, "getsid"):

@@ -135,8 +135,7 @@ class TestStore:
 
     def test_latest_is_the_newest_that_has_ended_with_a_run(self, store: Store) -> None:
         older, newer = store.suites()
-        with pytest.raises(NothingToDo, match="has ended with a run"):
-            store.suite("latest")
+        assert store.suite("latest").suite_id == newer.suite_id
         older.bundle(SPEC.run_id).create(SPEC)
         older.bundle(SPEC.run_id).seal({"status": "ok"})
         older.finish("ok", [])

@@ -48,7 +48,8 @@ def hold_lock(
     """Hold the lock for the length of a `with`; `command` is what others are told.
 
     While another tracekit holds it this one waits, and `on_wait` gets every holder once. It goes on without the lock
-    `beside` another one, and where that one is an ancestor: a tracekit that is a part of what is measured.
+    `beside` another one, and where that one cannot end before this one: an ancestor, of a tracekit that is a part of
+    what is measured, and the other end of `tracekit record -- a | tracekit record -- b`.
 
     Raises MeasurementError where it has to wait and must not, UsageError for a wrong name in TRACEKIT_LOCK,
     EnvironmentLacks where the lock cannot be made.
@@ -57,7 +58,7 @@ def hold_lock(
     told: Holder | None = None
     while (descriptor := _try_to_take(path)) is None:
         holder = _read_holder(path)
-        if beside or (holder.pid and is_ancestor(holder.pid)):
+        if beside or (holder.pid and (is_ancestor(holder.pid) or _is_in_our_pipeline(holder.pid))):
             yield
             return
         if not waits:
@@ -74,6 +75,14 @@ def hold_lock(
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
+
+
+def _is_in_our_pipeline(pid: int) -> bool:
+    """Whether that process and this one are of one job, and one of them reads from a pipe."""
+    with suppress(OSError):
+        inputs = (os.fstat(0), Path(f"/proc/{pid}/fd/0").stat())
+        return os.getpgid(pid) == os.getpgrp() and any(stat.S_ISFIFO(item.st_mode) for item in inputs)
+    return False
 
 
 def _find_path() -> Path:

@@ -88,6 +88,16 @@ def test_one_below_another_does_not_wait(tracekit: Tracekit, variables: dict[str
     assert "waiting" not in said.err
 
 
+def test_both_ends_of_a_pipe_are_recorded(tmp_path: Path, variables: dict[str, str]) -> None:
+    """The first one writes more than the pipe holds, and would never end if the second one waited for it."""
+    record = f"{sys.executable} -m tracekit record -q --capture none --"
+    line = f"{record} head -c 1000000 /dev/zero | {record} wc -c"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=tmp_path, env={**os.environ, **variables}, capture_output=True, timeout=60, check=True
+    )
+    assert int(done.stdout) == 1_000_000
+
+
 @pytest.mark.usefixtures("holder")
 def test_an_interrupt_ends_the_wait(tmp_path: Path, variables: dict[str, str]) -> None:
     second = start(tmp_path, *RECORD, **variables)

@@ -152,7 +152,7 @@ def check_overflow(shop: Workshop) -> CaseVerdict:
         texts["report"] = path.read_text(encoding="utf-8")
     exported = shop.call("export", "latest", "notices", "--format", "json").rows()
     texts["notices"] = " ".join(row["text"] + row["remedy"] for row in exported)
-    slices = shop.call("export", "latest", "slices", "--format", "parquet", "-o", str(shop.folder / "slices"))
+    slices = shop.call("export", "latest", "slices", "--format", "parquet", "--output", str(shop.folder / "slices"))
     texts["export"] = slices.out + slices.err
     return judge_overflow(texts)
 

@@ -142,7 +142,7 @@ def test_the_environment_is_known(real_suite: RealSuite) -> None:
 def test_a_table_says_the_same_in_every_format(real_suite: RealSuite, table: str, tmp_path: Path) -> None:
     target = tmp_path / "out.parquet"
     # The ending names the format.
-    said = real_suite.call("export", "latest", table, "-o", str(target))
+    said = real_suite.call("export", "latest", table, "--output", str(target))
     assert said.code == 0, said.err
     parquet = pd.read_parquet(target)
     csv = pd.read_csv(io.StringIO(real_suite.call("export", "latest", table).out))

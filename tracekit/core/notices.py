@@ -148,7 +148,7 @@ NOTICES: dict[str, NoticeKind] = {
         "warning",
         "the hypervisor took {stolen} of CPU time during {runs} ({share} of what they used)",
         "walls are longer than on a dedicated machine, and the GIL-wait interval is wider",
-        "repeat on an idle machine, or raise --runs",
+        "repeat on an idle machine",
         "its wall is longer than on a dedicated machine",
         "record it again on an idle machine",
     ),
@@ -158,6 +158,12 @@ NOTICES: dict[str, NoticeKind] = {
         "walls and run-queue waits are too long, speed-ups too low and intervals too wide",
         "end other work, then repeat",
         "its wall and run-queue waits are too long",
+    ),
+    "busy": NoticeKind(
+        "warning",
+        "serial waited for a CPU {share} of its time ({waited}), so other work was running on this machine",
+        "walls are too long, speed-ups too low and intervals too wide",
+        "wait until the machine is idle, then repeat",
     ),
     "throttled": NoticeKind(
         "warning",

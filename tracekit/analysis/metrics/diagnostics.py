@@ -12,15 +12,20 @@ import pandas as pd
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells.ceiling import NO_CONTROL, choose_control
 from tracekit.analysis.metrics.cells.cell_runs import CellRuns, is_program
+from tracekit.analysis.metrics.ledger.parts import RUN_QUEUE, WALL
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, MethodDifference, compare_methods, find_family
 from tracekit.analysis.statistics.intervals import LEAST
-from tracekit.analysis.tables import records
-from tracekit.bundle.names import SERIAL, split_capture
+from tracekit.analysis.tables import CELL, records
+from tracekit.bundle.names import SERIAL, UNTRACED, split_capture
 from tracekit.core.notices import Notice, notice
 from tracekit.core.units import format_ns, format_value
 
 STEAL_SHARE = 0.02
 """Stolen CPU time beyond this share of what the runs used gets a notice."""
+BUSY_SHARE = 0.05
+"""Serial in the run queue for more than this part of its time: other work was running on the machine. It has one
+thread, which waits for a CPU only when something else runs on it.
+"""
 SHORT_NS = 100_000_000
 """A serial run shorter than this is mostly start-up and clock noise."""
 DIFFER_SHARE, DIFFER_NS = 0.10, 5_000_000
@@ -38,7 +43,8 @@ than what was counted in the run window.
 def find_notices(analysis: Analysis, metrics: pd.DataFrame) -> list[Notice]:
     """The notices about this suite, beside those of its bundles. `metrics` is the result of compute_all."""
     cells = metrics[metrics["scope"] == "cell"]
-    return [
+    found = [
+        *_busy(analysis, cells),
         *_steal(analysis, metrics),
         *_throttled(analysis),
         *_load(analysis),
@@ -51,6 +57,35 @@ def find_notices(analysis: Analysis, metrics: pd.DataFrame) -> list[Notice]:
         *_methods_differ(analysis, metrics),
         *_ledger_open(analysis, metrics),
     ]
+    return _keep_one_remedy(found)
+
+
+_ONE_REMEDY = ("busy", "load", "steal", "short-runs", "few-repeats")
+"""Of these only the first found keeps its remedy. On a busy machine a larger size or more repeats mend nothing, and
+the command for more repeats keeps the size that was too small, as that for a larger size keeps the repeats.
+"""
+
+
+def _keep_one_remedy(found: list[Notice]) -> list[Notice]:
+    codes = {item.code for item in found}
+    first = next((code for code in _ONE_REMEDY if code in codes), "")
+    return [item._replace(remedy="") if item.code in _ONE_REMEDY and item.code != first else item for item in found]
+
+
+def find_busy_share(waited_ns: float | None, lived_ns: float | None) -> float | None:
+    """The part of its time that serial waited for a CPU, when that is more than BUSY_SHARE."""
+    share = waited_ns / lived_ns if waited_ns and lived_ns else 0.0
+    return share if share > BUSY_SHARE else None
+
+
+def _busy(analysis: Analysis, cells: pd.DataFrame) -> Iterator[Notice]:
+    own = {str(cell.columns["workload"]) for cell in _own(analysis)}
+    serial = cells[(cells["model"] == SERIAL) & (cells["capture"] == UNTRACED) & cells["workload"].isin(own)]
+    times = serial.pivot_table(index=list(CELL), columns="metric", values="value").reindex(columns=[RUN_QUEUE, WALL])
+    shares = [(share, waited) for waited, lived in times.to_numpy() if (share := find_busy_share(waited, lived))]
+    if shares:
+        share, waited = max(shares)
+        yield notice("busy", share=format_value(share, "share"), waited=format_ns(waited))
 
 
 def _steal(analysis: Analysis, metrics: pd.DataFrame) -> Iterator[Notice]:

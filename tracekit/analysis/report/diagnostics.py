@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, find_family
 from tracekit.analysis.report.cells import CellGroup, ReportCell
-from tracekit.analysis.report.shares import thread_time_ns
 from tracekit.analysis.report.views import NoticeView
 from tracekit.analysis.report.wording import listed
 from tracekit.analysis.statistics.intervals import LEAST
 from tracekit.analysis.tables import Tables
-from tracekit.core.units import format_ns, format_value
 
-_BUSY = 0.05
-"""Serial in the run queue for more than this part of its time: other work was running on the machine."""
 _SEVERITIES = ("error", "warning", "info")
 
 
@@ -36,7 +32,6 @@ def find_diagnostics(groups: tuple[CellGroup, ...]) -> tuple[str, ...]:
     cells = [cell for group in groups for cell in group.cells]
     found = [
         _failed(cells),
-        _busy(cells),
         _few(cells),
         _wide_bound(cells),
         _short(cells),
@@ -59,19 +54,6 @@ def _failed(cells: list[ReportCell]) -> str:
 
 def _misses_runs(cell: ReportCell) -> bool:
     return cell.runs > len(cell.walls_ns)
-
-
-def _busy(cells: list[ReportCell]) -> str:
-    """Serial has one thread: it waits for a CPU only when something else runs on it."""
-    for cell in cells:
-        waited, whole = cell.number("thread_run_queue_ns").centre, thread_time_ns(cell)
-        if cell.family == "serial" and waited and whole and waited > _BUSY * whole:
-            share = format_value(waited / whole, "share")
-            return (
-                f"As numbers of the models: serial waited for a CPU {share} of its time ({format_ns(waited)}), so "
-                "other work was running on this machine."
-            )
-    return ""
 
 
 def _few(cells: list[ReportCell]) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from tracekit.analysis.metrics.cells.ceiling import choose_control
 from tracekit.analysis.report.cells import Number, ReportCell
 from tracekit.analysis.report.ledger import PARTS
+from tracekit.bundle.names import WAITING
 
 
 def thread_time_ns(cell: ReportCell) -> float | None:
@@ -37,6 +41,22 @@ def ceiling(cell: ReportCell) -> float | None:
     """The speed-up that the control reached at this cell's worker count; None when there was no control."""
     speedup, share = cell.number("speedup").centre, cell.number("ceiling_share").centre
     return speedup / share if speedup and share else None
+
+
+def control_speedup(controls: Iterable[ReportCell], cell: ReportCell) -> float | None:
+    """The speed-up of the control at this cell's worker count, in its fastest model that no GIL holds back; also where
+    that is too low for a share of it."""
+    name = choose_control(cell.kind)
+    reached = [
+        speedup
+        for control in controls
+        if control.workload == name
+        and control.workers == cell.workers
+        and control.family != "serial"
+        and (name == WAITING or control.family == "processes" or control.gil_enabled is False)
+        and (speedup := control.number("speedup").centre)
+    ]
+    return max(reached, default=None)
 
 
 def judge_speedup(speedup: Number) -> str:

@@ -18,7 +18,7 @@ class Verdict:
     """The answer in one sentence: `lead` is what was found, `rest` what it is compared with or why.
 
     `outcome`: threads, processes, ... (the family that wins), `level` (no detectable change), `slower`, `unsure`
-    (too few repeats), `no-serial`, `serial-only` or `none` (no usable run).
+    (too few repeats, or `lead` is a doubt), `no-serial`, `serial-only` or `none` (no usable run).
     """
 
     label: str
@@ -168,7 +168,7 @@ def table_section(slug: str, title: str, table: TableView | None, *, in_terminal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeView:
-    """A notice, the number of runs that it is about, and its remedy."""
+    """A notice, the number of runs that it is about, and its remedy; empty where another notice's comes first."""
 
     severity: str
     code: str

@@ -20,7 +20,8 @@ from tracekit.analysis.tables import Tables
 
 def computed(tables: Tables) -> pd.DataFrame:
     """Only what doubts look at: the whole table takes ten times as long."""
-    return compute_all(Analysis(tables), ["wall_ns", "cpu_ns", "steal_ns", "ceiling_share", "uss_bytes", "pss_bytes"])
+    names = ["wall_ns", "cpu_ns", "steal_ns", "ceiling_share", "uss_bytes", "pss_bytes"]
+    return compute_all(Analysis(tables), [*names, "thread_wall_ns", "thread_run_queue_ns"])
 
 
 def codes(tables: Tables) -> list[str]:
@@ -110,16 +111,51 @@ def test_short_serial_runs() -> None:
     assert short.remedy == "tracekit run matmul --size large", "what is asked for is not what was run"
 
 
-def test_a_remedy_asks_for_the_same_work_once_more() -> None:
-    """With all that was said, parameters and items, but for what has to be another."""
-    tables = small(task_ms=10, repeats=4).tables()
+@pytest.mark.parametrize(
+    ("changed", "code", "remedy"),
+    [
+        ({"repeats": 4}, "few-repeats", "--parameter 'n=a b' --size small --runs 7"),
+        ({"repeats": 4, "task_ms": 10}, "short-runs", "--parameter 'n=a b' --runs 4 --size default"),
+    ],
+)
+def test_a_remedy_asks_for_the_same_work_once_more(changed: dict[str, int], code: str, remedy: str) -> None:
+    """With all that was said, parameters and items, but for what has to be another; and only one remedy does."""
+    tables = small(**changed).tables()
     said = ["tracekit", "run", "matmul", "--parameter", "n=a b", "--size", "small", "--runs", "4"]
     tables.suite = {**tables.suite, "command": said, "size": "small"}
-    remedies = {item.code: item.remedy for item in find_notices(Analysis(tables), compute_all(Analysis(tables)))}
-    assert remedies == {
-        "few-repeats": "tracekit run matmul --parameter 'n=a b' --size small --runs 7",
-        "short-runs": "tracekit run matmul --parameter 'n=a b' --runs 4 --size default",
-    }
+    found = find_notices(Analysis(tables), computed(tables))
+    assert {item.code: item.remedy for item in found if item.remedy} == {code: f"tracekit run matmul {remedy}"}
+    assert len(found) == len(changed)
+
+
+def make_serial_wait(tables: Tables, share: float) -> pd.DataFrame:
+    """The metrics of the tables, in which serial was in the run queue for that part of its time."""
+    metrics = computed(tables)
+    serial = (metrics["scope"] == "cell") & (metrics["workload"] == "matmul") & (metrics["model"] == "serial")
+    lived = metrics.loc[serial & (metrics["metric"] == "thread_wall_ns"), "value"].iloc[0]
+    metrics.loc[serial & (metrics["metric"] == "thread_run_queue_ns"), "value"] = share * lived
+    return metrics
+
+
+def test_serial_that_waited_for_a_cpu_shows_a_busy_machine() -> None:
+    tables = small().tables()
+    assert not find_notices(Analysis(tables), make_serial_wait(tables, 0.04))
+    (found,) = find_notices(Analysis(tables), make_serial_wait(tables, 0.48))
+    assert found.text.startswith("serial waited for a CPU 48 % of its time (3")
+    assert found.remedy == "wait until the machine is idle, then repeat"
+
+
+def test_of_several_doubts_only_the_machine_keeps_its_remedy() -> None:
+    tables = small(repeats=4, task_ms=10, load_before=1.6).tables()
+    busy = find_notices(Analysis(tables), make_serial_wait(tables, 0.48))
+    loaded = find_notices(Analysis(tables), computed(tables))
+    assert [(item.code, bool(item.remedy)) for item in busy] == [
+        ("busy", True),
+        ("load", False),
+        ("few-repeats", False),
+        ("short-runs", False),
+    ]
+    assert [item.code for item in loaded if item.remedy] == ["load"]
 
 
 def test_no_control() -> None:

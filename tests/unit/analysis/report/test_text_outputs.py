@@ -14,6 +14,7 @@ from tracekit.analysis.report.build import build
 from tracekit.analysis.report.render.html import keep_together, to_html, with_code
 from tracekit.analysis.report.render.markdown import escaped, to_markdown
 from tracekit.analysis.report.render.tabular import to_csv, to_json
+from tracekit.analysis.report.render.terminal import to_text
 
 HOSTILE = "<script>alert(1)</script>\"'|`[x](javascript:1)\n# {{ 7 * 7 }} &lt;"
 
@@ -109,6 +110,16 @@ def test_the_page_has_its_parts_in_order() -> None:
     assert "On 2 CPUs, 2 processes (fork) run matmul 1.82x as fast as serial (95 % interval 1.74–1.90, n = 5)" in words
     assert "Python 3.13" in words
     assert "tracekit run matmul" in words
+
+
+def test_a_notice_without_a_remedy_shows_none() -> None:
+    suite = typical()
+    for text, remedy in (("busy", "wait until idle"), ("short", "")):
+        suite.notices.append({"severity": "warning", "code": text, "text": text, "remedy": remedy})
+    view = build(suite.tables())
+    assert to_text(view).endswith("warning: busy\n  try: wait until idle\n\nwarning: short")
+    assert "- **warning** busy. Remedy: wait until idle\n- **warning** short.\n" in to_markdown(view)
+    assert "".join(page_of(suite)[1].words).count("Remedy:") == 1
 
 
 def test_numbers_and_units_are_kept_on_one_line() -> None:

@@ -1,6 +1,8 @@
 """The verdict, one test per way a suite can turn out."""
 
-from tests.unit.analysis.report.made_numbers import Interval, Suite, typical
+import pytest
+
+from tests.unit.analysis.report.made_numbers import MS, Interval, Suite, typical
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.views import Verdict
 
@@ -187,28 +189,93 @@ def test_several_systems_get_a_verdict_each() -> None:
     assert [item.label.split(" · ")[0] for item in build(suite.tables()).verdicts] == ["Linux", "Darwin"]
 
 
-def test_a_machine_that_was_not_free_is_said_to_have_been_so() -> None:
-    suite = Suite().cell("serial", speedup=ONE)
-    suite.cell("fork", speedup=(0.88, 0.42, 1.2), numbers={"ceiling_share": ((0.8, 0.6, 1.0), "share")})
-    assert the_verdict(suite).rest == (
-        " (0.88x, 95 % interval 0.42–1.20, n = 5). Even the control, whose 2 workers share nothing, reached only "
-        "1.10x: this machine was not free to show a speed-up."
+def add_control(suite: Suite, speedup: Interval, workers: int = 2, *, wall_ms: float = 400) -> Suite:
+    suite.cell("serial", workload="spin", wall_ms=wall_ms, speedup=ONE)
+    return suite.cell("fork", workers, workload="spin", wall_ms=wall_ms, speedup=speedup)
+
+
+def waiting_serial(share: float, *, wall_ms: float = 800) -> Suite:
+    """Serial in the run queue for that part of its time."""
+    waited = wall_ms * share * MS
+    numbers = {
+        "thread_run_queue_ns": ((waited, waited, waited), "ns"),
+        "thread_wall_ns": ((wall_ms * MS, wall_ms * MS, wall_ms * MS), "ns"),
+    }
+    return Suite().cell("serial", wall_ms=wall_ms, speedup=ONE, numbers=numbers)
+
+
+def test_a_busy_machine_is_said_first_and_nothing_is_claimed_of_the_work() -> None:
+    suite = waiting_serial(0.48).cell("threads", speedup=(0.98, 0.95, 1.03)).cell("fork", speedup=(1.2, 1.1, 1.3))
+    found = the_verdict(suite)
+    assert (found.outcome, found.lead) == (
+        "unsure",
+        "The machine was too busy to tell: serial waited for a CPU 48 % of its time",
     )
+    assert found.rest == (
+        ". On 2 CPUs, matmul measured 0.98x (0.95–1.03) under 2 threads and 1.20x (1.10–1.30) under "
+        "2 processes (fork), against serial (95 % intervals, n = 5)."
+    )
+
+
+def test_a_machine_that_was_free_leaves_the_verdict_as_it_is() -> None:
+    suite = add_control(waiting_serial(0.04), (1.9, 1.8, 2.0)).cell("fork", speedup=(1.8, 1.7, 1.9))
+    assert the_verdict(suite).sentence == (
+        "On 2 CPUs, 2 processes (fork) run matmul 1.80x as fast as serial (95 % interval 1.70–1.90, n = 5)."
+    )
+
+
+def test_short_runs_are_said_first() -> None:
+    suite = Suite().cell("serial", n=4, wall_ms=40, speedup=(1.0, None, None))
+    found = the_verdict(suite.cell("fork", n=4, wall_ms=30, speedup=(1.3, None, None)))
+    assert (found.outcome, found.sentence) == (
+        "unsure",
+        "The runs are too short to tell: serial takes only 40.0 ms. On 2 CPUs, matmul measured 1.30x (n = 4) under "
+        "2 processes (fork), against serial.",
+    )
+
+
+def test_of_several_doubts_the_machine_comes_first() -> None:
+    suite = add_control(waiting_serial(0.3, wall_ms=40), (1.1, 1.0, 1.2)).cell("fork", speedup=(1.1, 1.0, 1.2))
+    sentence = the_verdict(suite).sentence
+    assert sentence.startswith("The machine was too busy to tell: serial waited for a CPU 30 % of its time. On 2 CPUs,")
+    assert "short" not in sentence
+    assert "control" not in sentence
+
+
+@pytest.mark.parametrize("reached", [1.1, 0.25])
+def test_a_low_ceiling_is_said_first(reached: float) -> None:
+    """Also of a control that was slower than serial, of which there is no share."""
+    suite = add_control(Suite().cell("serial", speedup=ONE), (reached, reached, reached))
+    suite.cell("fork", speedup=(0.23, 0.2, 0.26))
+    found = the_verdict(suite)
+    assert (found.outcome, found.lead) == (
+        "unsure",
+        "The ceiling of this machine was too low to tell: even the control, whose 2 workers share nothing, "
+        f"reached only {reached:.2f}x",
+    )
+    assert found.rest.startswith(". On 2 CPUs, matmul measured 0.23x (0.20–0.26) under 2 processes (fork)")
 
 
 def test_a_control_that_a_model_outran_does_not_bound_it() -> None:
     """The control met a bad moment: saying that the machine could show no speed-up would contradict the one shown."""
-    suite = Suite().cell("serial", speedup=ONE)
-    suite.cell("fork", speedup=(1.86, 1.49, 2.48), numbers={"ceiling_share": ((1.5, 1.2, 1.8), "share")})
-    assert the_verdict(suite).sentence.endswith(
-        "The control, whose 2 workers share nothing, reached only 1.24x: this machine's CPUs were not free all the "
-        "time."
+    suite = add_control(Suite().cell("serial", speedup=ONE), (1.24, 1.1, 1.4)).cell("fork", speedup=(1.86, 1.49, 2.48))
+    assert the_verdict(suite).lead == (
+        "This machine's CPUs were not free all the time: the control, whose 2 workers share nothing, reached only 1.24x"
     )
 
 
+def test_a_ceiling_is_of_what_no_gil_holds_back() -> None:
+    """Threads that compute are no ceiling, and neither is a control at another worker count or a short one."""
+    suite = add_control(Suite().cell("serial", speedup=ONE), (1.9, 1.8, 2.0)).cell("fork", speedup=(1.8, 1.7, 1.9))
+    suite.cell("threads", workload="spin", speedup=(0.9, 0.8, 1.0)).cell("fork", 4, workload="spin", speedup=ONE)
+    assert the_verdict(suite).outcome == "processes"
+    short = add_control(Suite().cell("serial", speedup=ONE), (1.1, 1.0, 1.2), wall_ms=100)
+    assert the_verdict(short.cell("fork", speedup=(1.8, 1.7, 1.9))).outcome == "processes"
+
+
 def test_more_workers_than_cpus_lower_no_ceiling() -> None:
-    suite = Suite(cpus=2).cell("serial", speedup=ONE)
-    suite.cell("fork", 8, speedup=(1.8, 1.7, 1.9), numbers={"ceiling_share": ((0.9, 0.8, 1.0), "share")})
+    suite = add_control(Suite(cpus=2).cell("serial", speedup=ONE), (2.0, 1.9, 2.1), 8)
+    suite.cell("fork", 8, speedup=(1.8, 1.7, 1.9))
     assert "control" not in the_verdict(suite).sentence
 
 

@@ -103,12 +103,6 @@ def test_doubts_name_what_this_suite_lacks() -> None:
     assert "a range here" in text
 
 
-def test_a_busy_machine_is_a_doubt() -> None:
-    waited = {"thread_run_queue_ns": ((4e8, 4e8, 4e8), "ns"), "thread_wall_ns": ((8e8, 8e8, 8e8), "ns")}
-    text = " ".join(build(Suite().cell("serial", numbers=waited).tables()).diagnostics)
-    assert "serial waited for a CPU 50 % of its time (400 ms)" in text
-
-
 def test_a_table_of_another_shape_is_refused() -> None:
     tables = typical().tables()
     tables.metrics = tables.metrics.drop(columns="quality")

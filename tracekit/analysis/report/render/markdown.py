@@ -103,7 +103,8 @@ def _notices(view: ReportView) -> list[str]:
     if not view.notices:
         return ["## Notices", "None."]
     lines = [
-        f"- **{escaped(item.severity)}** {escaped(item.text)}. Remedy: {escaped(item.remedy)}" for item in view.notices
+        f"- **{escaped(item.severity)}** {escaped(item.text)}." + f" Remedy: {escaped(item.remedy)}" * bool(item.remedy)
+        for item in view.notices
     ]
     return ["## Notices", "\n".join(lines)]
 

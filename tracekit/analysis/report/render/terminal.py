@@ -17,7 +17,7 @@ def to_text(view: ReportView) -> str:
     """The verdicts, the summary table with a line per row and its legend, the leading sentences and terminal tables of
     the sections, and the notices above severity info."""
     shown = [item for item in view.notices if item.severity != "info"]
-    notices = [f"{item.severity}: {item.text}\n  try: {item.remedy}" for item in shown]
+    notices = [f"{item.severity}: {item.text}" + f"\n  try: {item.remedy}" * bool(item.remedy) for item in shown]
     texts = [text for section in view.sections for text in _section_texts(section)]
     return "\n\n".join([*_verdicts(view), *_table(view.summary), _legend(view.summary), *texts, *notices])
 

@@ -5,16 +5,22 @@ overlap. Without an interval (fewer repeats than LEAST) the sentence says so ins
 
 The best model is the fastest of those that are detectably faster, if there is one: a higher median whose
 interval contains 1 is no answer, and neither is one without an interval.
+
+Doubt comes first: where the machine was too busy, the runs too short or the ceiling too low, the sentence begins with
+that, and the speed-ups follow as what was measured, without a claim.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from tracekit.analysis.metrics.cells.ceiling import choose_control
+from tracekit.analysis.metrics.diagnostics import SHORT_NS, find_busy_share
+from tracekit.analysis.metrics.ledger.parts import RUN_QUEUE
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
-from tracekit.analysis.report.shares import ceiling, gil_wait_share, judge_speedup
+from tracekit.analysis.report.shares import control_speedup, gil_wait_share, judge_speedup, thread_time_ns
 from tracekit.analysis.report.views import Verdict
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
+from tracekit.bundle.names import SERIAL, WAITING
+from tracekit.core.units import format_value
 
 _NOTABLE_WAIT = 0.10
 """A GIL wait is given as the reason when at least this part of the thread time is certain to be one."""
@@ -28,7 +34,7 @@ def verdict(group: CellGroup, workload: str, cpus: int | None) -> Verdict:
     """The verdict on one group. `cpus`: how many CPUs the runs could use, None when unknown."""
     where = f"On {plural(cpus, 'CPU')}, " if cpus else ""
     made = [cell for cell in group.at_most_workers() if cell.walls_ns or cell.number("wall_ns").available]
-    models = [cell for cell in made if cell.model != "serial"]
+    models = [cell for cell in made if cell.model != SERIAL]
     if not made:
         runs = sum(cell.runs for cell in group.cells)
         return _make_verdict(group, "none", f"No run of {workload} gives a number", f": {_none_of(runs)}.")
@@ -37,8 +43,15 @@ def verdict(group: CellGroup, workload: str, cpus: int | None) -> Verdict:
     judged = [cell for cell in models if cell.number("speedup").available]
     if not judged:
         return _without_serial(group, workload, where, models)
-    found = _against_serial(group, workload, where, judged)
-    return replace(found, rest=f"{found.rest}{_low_ceiling(group, judged, cpus)}")
+    doubt = _busy(group) or _short(group) or _low_ceiling(group, judged, cpus)
+    return _doubted(group, workload, where, judged, doubt) if doubt else _against_serial(group, workload, where, judged)
+
+
+def _doubted(group: CellGroup, workload: str, where: str, judged: list[ReportCell], doubt: str) -> Verdict:
+    each = [f"{_with_range(cell)} under {cell.counted}" for cell in _best_of_each_family(judged)]
+    intervals = f" (95 % intervals, {_n(judged)})" if any(cell.number("speedup").interval for cell in judged) else ""
+    measured = _capital(f"{where}{workload} measured {listed(each)}, against serial{intervals}")
+    return _make_verdict(group, "unsure", doubt, f". {measured}.")
 
 
 def _against_serial(group: CellGroup, workload: str, where: str, judged: list[ReportCell]) -> Verdict:
@@ -72,27 +85,46 @@ def _nothing_wins(group: CellGroup, workload: str, where: str, judged: list[Repo
     return _make_verdict(group, outcome, _capital(f"{where}{lead} than serial"), rest)
 
 
+def _busy(group: CellGroup) -> str:
+    serial = group.serial
+    waited = serial.number(RUN_QUEUE).centre if serial else None
+    share = find_busy_share(waited, thread_time_ns(serial) if serial else None)
+    if share is None:
+        return ""
+    return f"The machine was too busy to tell: serial waited for a CPU {format_value(share, 'share')} of its time"
+
+
+def _short(group: CellGroup) -> str:
+    wall = group.serial.number("wall_ns") if group.serial else None
+    if wall is None or wall.centre is None or wall.centre >= SHORT_NS:
+        return ""
+    return f"The runs are too short to tell: serial takes only {value_text(wall)}"
+
+
 def _low_ceiling(group: CellGroup, judged: list[ReportCell], cpus: int | None) -> str:
-    """A sentence when even the control, which shares nothing, was far from ideal: then the machine was not free.
+    """Even the control, which shares nothing, was far from ideal: then it is not the work that limits the speed-up.
 
     A short control says nothing of the kind: starting its workers weighs as much as its work.
     """
-    serial = [min(cell.walls_ns) for cell in group.controls if cell.model == "serial" and cell.walls_ns]
-    if serial and min(serial) < _LONG_CONTROL_NS:
-        return ""
-    ceilings = [(value, cell) for cell in judged if (value := ceiling(cell)) is not None]
+    ceilings = [(cell.workers, value, cell) for cell in judged if (value := control_speedup(group.controls, cell))]
     if not ceilings:
         return ""
-    reached, cell = max(ceilings, key=lambda item: (item[1].workers, item[0]))
+    _, reached, cell = max(ceilings, key=lambda item: item[:2])
+    control = choose_control(cell.kind)
+    serial = [
+        min(own.walls_ns) for own in group.controls if (own.workload, own.model) == (control, SERIAL) and own.walls_ns
+    ]
+    if serial and min(serial) < _LONG_CONTROL_NS:
+        return ""
     # Tasks that wait need no CPU, so there the number of CPUs is no limit.
-    possible = cell.workers if cell.kind in ("io", "mixed") or not cpus else min(cell.workers, cpus)
+    possible = cell.workers if control == WAITING or not cpus else min(cell.workers, cpus)
     if possible < 2 or reached >= _FREE_MACHINE * possible:
         return ""
-    control = f"control, whose {cell.workers} workers share nothing, reached only {times(reached)}"
+    found = f"the control, whose {cell.workers} workers share nothing, reached only {times(reached)}"
     if max(_speedup(other) for other in judged) > reached:
         # The two were measured moments apart: what one of them got shows that the machine can do better.
-        return f" The {control}: this machine's CPUs were not free all the time."
-    return f" Even the {control}: this machine was not free to show a speed-up."
+        return f"This machine's CPUs were not free all the time: {found}"
+    return f"The ceiling of this machine was too low to tell: even {found}"
 
 
 def _compared(others: list[ReportCell], best: ReportCell) -> str:
@@ -190,7 +222,11 @@ def _verb(cell: ReportCell) -> str:
 
 def _reaching(cell: ReportCell) -> str:
     verb = "reach" if _verb(cell) == "run" else "reaches"
-    return f"{cell.counted} {verb} {times(_speedup(cell))} ({interval_text(cell.number('speedup'))})"
+    return f"{cell.counted} {verb} {_with_range(cell)}"
+
+
+def _with_range(cell: ReportCell) -> str:
+    return f"{times(_speedup(cell))} ({interval_text(cell.number('speedup'))})"
 
 
 def _bracketed(number: Number) -> str:

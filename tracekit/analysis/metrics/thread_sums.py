@@ -34,12 +34,19 @@ def sum_threads(
 
 
 def sum_bounds(
-    threads: pd.DataFrame, ends: tuple[Ints, Ints, Ints], method: str, *, reason: str | None = None
+    threads: pd.DataFrame,
+    ends: tuple[Ints, Ints, Ints],
+    method: str,
+    *,
+    counted: Ints | None = None,
+    reason: str | None = None,
 ) -> dict[Place, Estimate]:
-    """The same for bounds: lower end, value and upper end of each thread; `n` is the number of threads."""
+    """The same for bounds: lower end, value and upper end of each thread; without `counted`, `n` is the number of
+    threads."""
+    counted = np.ones(len(threads), np.int64) if counted is None else counted
     return {
         place: bound(float(lower), float(value), float(upper), method, n=count, reason=reason)
-        for place, (lower, value, upper), count in _totals(threads, ends, np.ones(len(threads), np.int64), every=False)
+        for place, (lower, value, upper), count in _totals(threads, ends, counted, every=False)
     }
 
 

@@ -38,7 +38,8 @@ def test_every_method_has_its_row_and_the_best_stands_first() -> None:
     # Cut to the run window; the switch is a number of its own.
     assert [(row["value"] / MS, row["n"]) for row in one][:2] == [(21, 1), (30, 2)]
     assert ends(one[2]) == (0, 0, 60 * MS)
-    assert one_row(tables, "gil_switch_wait_ns", scope="thread", tid=7)["value"] == 5 * MS
+    # Of 100 ms: 40 on a CPU, 30 for the GIL; in the other 30 it may have slept to give the GIL up.
+    assert ends(one_row(tables, "gil_switch_wait_ns", scope="thread", tid=7)) == (5 * MS, 5 * MS, 30 * MS)
     assert one_row(tables, "thread_gil_wait_ns", scope="thread", tid=7)["value"] == 26 * MS
     assert one_row(tables, "gil_wait_share", scope="cell", method="waits-probe")["value"] == pytest.approx(0.2)
 
@@ -51,6 +52,44 @@ def test_a_watched_run_without_a_wait_is_0_and_measured() -> None:
         (0, "measured", "waits-probe"),
         (0, "bound", "portable"),
     ]
+
+
+def test_a_switch_that_the_probe_may_have_missed_is_no_measured_one() -> None:
+    program = Program()
+    # 100 - 30 (lock and GIL) - 20 (CPU, of which its reads may be a part) = 50; 8 is on the CPU all its life.
+    program.thread(7, cpu_ms=20)
+    program.wait(7, "gil-switch", 0, 5)
+    program.wait(7, "gil-switch", 6, 8)
+    program.wait(7, "lock", 10, 30)
+    program.wait(7, "gil", 25, 40)
+    program.wait(7, "io-read", 50, 65)
+    program.thread(8, cpu_ms=100)
+    # Without its CPU time all but its waits may have been one.
+    program.thread(9, cpu_ms=None)
+    program.wait(9, "sleep", 0, 90)
+    program.thread(5, cpu_ms=0, role="native")
+    tables = program.tables()
+    found = {row["tid"]: row for row in all_rows(tables, "gil_switch_wait_ns", scope="thread")}
+    assert {tid: ends(row) for tid, row in found.items()} == {
+        5: (0, 0, 0),
+        7: (7 * MS, 7 * MS, 50 * MS),
+        8: (0, 0, 0),
+        9: (0, 0, 10 * MS),
+    }
+    assert [(found[tid]["quality"], found[tid]["n"]) for tid in (7, 8)] == [("bound", 2), ("measured", 0)]
+    for scope in ("process", "run", "cell"):
+        row = one_row(tables, "gil_switch_wait_ns", scope=scope)
+        assert (*ends(row), row["quality"]) == (7 * MS, 7 * MS, 60 * MS, "bound")
+        assert row["reason"].startswith("at least what the probe saw: ")
+
+
+@pytest.mark.parametrize("gil", [True, False])
+def test_a_switch_for_which_there_is_no_other_thread_or_no_gil_is_measured(gil: bool) -> None:
+    program = Program(gil_enabled=gil)
+    for tid in (7, 8)[: 1 if gil else 2]:
+        program.thread(tid, cpu_ms=20)
+    row = one_row(program.tables(), "gil_switch_wait_ns", scope="run")
+    assert (*ends(row), row["quality"], row["reason"]) == (0, 0, 0, "measured", None)
 
 
 def test_where_the_gil_is_off_only_that_is_said() -> None:

@@ -95,7 +95,8 @@ GIL_WAIT = _metric(
     ledger_parts.GIL,
     "Threads: waiting for the GIL, a forced switch included, in tasks and between them.",
     "Waits of kinds gil and gil-switch: gil_wait_ns + gil_switch_wait_ns, less what they share with waits that began "
-    "before. kernel-sched: less running inside them.",
+    "before. kernel-sched: less running inside them. waits-probe: a forced switch that slept in libc unseen is in the "
+    "run queue, steal or unattributed time instead.",
     better="lower",
 )
 LOCK_WAIT = _metric(

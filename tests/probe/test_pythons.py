@@ -508,6 +508,13 @@ def test_a_sleep_for_the_mutex_of_the_gil_is_a_wait_for_the_gil(
 
 
 @pytest.mark.parametrize("python", PYTHONS)
+def test_the_switch_interval_is_the_one_that_waits_asked_for(watching: Watching, python: Interpreter) -> None:
+    text = "import sys; sys.setswitchinterval(0.001)" + SPINNERS.replace("0.25", "0.05")
+    found = run(watching, python, text).first.header.switch_interval_ns
+    assert found is None if python.free_threaded else found is not None and MS // 2 < found <= MS
+
+
+@pytest.mark.parametrize("python", PYTHONS)
 def test_with_all_signals_the_records_are_the_same(watching: Watching, python: Interpreter) -> None:
     if python.free_threaded:
         pytest.skip("a free-threaded Python has no GIL to wait for; the others are tested")

@@ -67,6 +67,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "ended": "text",
         "executable": "text",
         "no_functions": "text",
+        "switch_interval_ns": "int",
     },
     "threads": {
         "run_id": "text",

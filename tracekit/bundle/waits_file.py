@@ -81,12 +81,13 @@ THREAD = [
 LARGEST_TID = 2**22
 """PID_MAX_LIMIT of Linux: no process and no thread has a greater id."""
 
-_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s6Q2IQ")
+_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s6Q2I2Q")
 _SLOT = layout(SLOT)
 _LIMIT_AT = struct.calcsize("<8s6I4Q")
 THREADS_AT = 4096
 _MOST_THREADS = 1 << 16
 _SLOTS_AT_ONCE = 1 << 14
+_LONGEST_INTERVAL_NS = 10**15
 
 ENDS = {0: "", 1: "exit", 2: "_exit"}
 """How the process recorded that it exits; empty where it was killed, or still runs."""
@@ -135,6 +136,8 @@ class Header:
     no_thread_entry: int
     """Threads whose open wait would not be known."""
     executable: str
+    switch_interval_ns: int | None
+    """sys.getswitchinterval() as its last wait for the GIL had it; None without such a wait."""
     ticks: tuple[tuple[int, int], ...]
     """Readings of the processor's counter with the clock's, at most two; none where it is not used."""
 
@@ -235,6 +238,7 @@ def read_places(path: Path) -> tuple[Header, int, int]:
         ended_ns=ended_ns if ended else None,
         no_thread_entry=no_entry,
         executable=executable.split(b"\0", 1)[0].decode("utf-8", "replace"),
+        switch_interval_ns=values[-1] if 0 < values[-1] <= _LONGEST_INTERVAL_NS else None,
         ticks=tuple(pair for pair in ((base_ticks, base_ns), (later_ticks, later_ns)) if base_ticks and pair[0]),
     )
     return header, slots_at, threads

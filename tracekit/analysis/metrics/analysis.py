@@ -178,9 +178,10 @@ class Analysis(SuiteRecords):
         return frozenset(self._holds(method)["run_id"])
 
     @cached_property
-    def switch_intervals_ns(self) -> dict[str, int]:
-        """The interpreter's switch interval in each usable run."""
-        return holds.read_switch_intervals(self.usable_runs, self.suite.get("environments", []))
+    def switch_intervals_ns(self) -> dict[Place, int]:
+        """The interpreter's switch interval in processes and usable runs where it is known."""
+        environments = self.suite.get("environments", [])
+        return holds.read_switch_intervals(self.usable_runs, environments, self._tables.processes)
 
     def attributed_waits(self, run_id: str) -> attribution.AttributedWaits:
         """The GIL waits of a run, cut by who held the GIL meanwhile."""

@@ -95,6 +95,7 @@ enum {
     STARTS = 256,                 /* threads being started at the same time */
 };
 #define LIMIT_BYTES (UINT64_C(1) << 30)
+#define LONGEST_INTERVAL_NS (UINT64_C(1000000) * 1000000000u) /* of a switch interval; more is a time on another clock */
 
 /* Newer than the headers of glibc 2.17, which the wheel is built for; the kernel may have them. */
 #ifndef MADV_WIPEONFORK

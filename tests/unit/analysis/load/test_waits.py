@@ -252,6 +252,14 @@ def test_functions_that_could_not_be_read_are_told_if_there_are_waits(
     assert native.processes["no_functions"].isna().all()
 
 
+@pytest.mark.parametrize(("written", "read"), [(0, None), (2**64 - 1, None), (MS, MS)])
+def test_the_switch_interval_of_a_process_is_read_if_it_can_be_one(
+    tmp_path: Path, written: int, read: int | None
+) -> None:
+    tables = loaded(tmp_path, [slot("gil", 1, 1, of=GIL)], switch_interval_ns=written)
+    assert [row["switch_interval_ns"] for row in records(tables.processes) if row["pid"] == MAIN] == [read]
+
+
 def test_slots_that_were_never_finished_or_are_of_no_known_kind_are_no_rows(tmp_path: Path) -> None:
     hole = slot("sleep", 1, 1)[:-2] + b"\0\0"
     unknown = slot("sleep", 1, 1)[:-2] + b"\xff\xff"

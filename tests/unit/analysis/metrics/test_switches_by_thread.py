@@ -61,6 +61,28 @@ def test_waking_to_ask_for_the_gil_is_told_from_other_switches() -> None:
     assert [(row["value"], row["quality"]) for row in others] == [(2, "measured"), (6, "estimated")]
 
 
+def test_the_switch_interval_is_that_of_each_process_and_an_assumed_one_is_named() -> None:
+    program = Program()
+    program.maker.facts["environments"] = []
+    first, second = program.pid, program.pid + 1
+    program.maker.process(program.run, second, "other")
+    program.maker.rows["processes"][0]["switch_interval_ns"] = 3 * MS
+    for program.pid in (first, second):
+        program.thread(program.pid)
+        program.wait(program.pid, "gil", 10, 27)
+        program.hold(program.pid, 30, 34)
+    tables = program.tables()
+    # 17 ms are 6 intervals of 3 ms begun, and 4 of 5 ms; a hold of 4 ms is longer than the one, not than the other.
+    for metric, known, assumed in (("gil_waiter_switches", 6, 4), ("gil_holds_over_interval", 1, 0)):
+        rows = {row["pid"]: row for row in all_rows(tables, metric, scope="process")}
+        assert (rows[first]["value"], rows[first]["reason"]) == (known, None)
+        run = one_row(tables, metric, scope="run")
+        assert (rows[second]["value"], run["value"]) == (assumed, known + assumed)
+        for row in (rows[second], run):
+            assert row["quality"] == "estimated"
+            assert row["reason"].startswith("assumes CPython's default switch interval, 5 ms")
+
+
 def test_run_queue_wait_and_migrations() -> None:
     tables = scheduled().tables()
     waits = all_rows(tables, "run_queue_wait_ns", scope="run")

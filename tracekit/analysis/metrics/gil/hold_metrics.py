@@ -13,12 +13,14 @@ sum of durations.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.estimate import Estimate, Place, measured, unavailable
+from tracekit.analysis.metrics.gil.holds import ASSUMED, find_places, look_up_intervals
 from tracekit.analysis.metrics.lifetimes import KEYS
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE
 from tracekit.analysis.metrics.metric import LINUX, Metric
@@ -39,9 +41,11 @@ def _sum_holds(analysis: Analysis, metric: str, method: str) -> dict[Place, Esti
     runs = analysis.runs_watched_by(method)
     frame = holds.place.assign(length=holds.lengths)
     frame = frame[frame["run_id"].isin(list(runs))]
+    unknown: set[Place] = set()
     if metric == "gil_holds_over_interval":
-        limits = frame["run_id"].map(analysis.switch_intervals_ns).astype("int64")
+        limits, assumed = look_up_intervals(frame, analysis.switch_intervals_ns)
         frame["length"] = (frame["length"] > limits).astype("int64")
+        unknown = find_places(frame[assumed])
     how = "max" if metric == "gil_hold_longest_ns" else "sum"
     found: dict[Place, Estimate] = {(run_id,): measured(0.0, method, n=0) for run_id in runs}
     for keys in (KEYS, KEYS[:2], KEYS[:1]):
@@ -49,7 +53,9 @@ def _sum_holds(analysis: Analysis, metric: str, method: str) -> dict[Place, Esti
         columns = [groups[name].tolist() for name in (*keys, how, "size")]
         for *place, value, count in zip(*columns, strict=True):
             found[tuple(place)] = measured(float(value), method, n=count)
-    return found
+    return found | {
+        place: replace(found[place], quality="estimated", reason=ASSUMED) for place in unknown & found.keys()
+    }
 
 
 _UNITS = {"gil_hold_ns": "ns", "gil_hold_longest_ns": "ns", "gil_holds_over_interval": "count"}
@@ -82,5 +88,6 @@ LONGEST = _metric(
 OVER_INTERVAL = _metric(
     "gil_holds_over_interval",
     "How often a thread held the GIL beyond the switch interval while another thread waited.",
-    "Count of holds longer than sys.getswitchinterval(), 5 ms unless the run says otherwise.",
+    "Count of holds longer than the switch interval: as the wait probe saw it in that process, "
+    "else of the environment; 5 ms, estimated, where neither says it.",
 )

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from tracekit.analysis.metrics.interval_timeline import IntervalTimeline, Ints, to_ints
+from tracekit.analysis.metrics.estimate import Place
+from tracekit.analysis.metrics.interval_timeline import Bools, IntervalTimeline, Ints, to_ints
 from tracekit.analysis.metrics.lifetimes import KEYS
 from tracekit.analysis.metrics.recorded_intervals import GIL
 
 SWITCH_INTERVAL_NS = 5_000_000
 """CPython's default; sys.setswitchinterval changes it."""
+ASSUMED = "assumes CPython's default switch interval, 5 ms: that of the process was not recorded"
 
 GIL_KEYS = ["run_id", "pid", "object"]
 
@@ -54,6 +56,11 @@ def lay_gils(waits: pd.DataFrame, holds: pd.DataFrame, windows: RunWindows) -> I
     gils = gils[gils["run_id"].isin(list(windows))].reset_index(drop=True)
     edges = np.array([windows[run_id] for run_id in gils["run_id"]], dtype=np.int64).reshape(-1, 2)
     return IntervalTimeline(gils, GIL_KEYS, edges[:, 0], edges[:, 1])
+
+
+def find_places(threads: pd.DataFrame) -> set[Place]:
+    """These threads, rows with KEYS, and their processes and runs."""
+    return {row[:length] for row in zip(*(threads[key].tolist() for key in KEYS), strict=True) for length in (1, 2, 3)}
 
 
 def find_handoffs(waits: pd.DataFrame, holds: pd.DataFrame, gils: IntervalTimeline) -> GilHandoffs:
@@ -97,13 +104,28 @@ def _last_drops_by_others(drops: Ints, droppers: Ints, ends: Ints, waiters: Ints
 
 
 def read_switch_intervals(
-    usable_runs: Iterable[Mapping[str, Any]], environments: Iterable[Mapping[str, Any]]
-) -> dict[str, int]:
-    """The switch interval of each run, ns, from the environments of its suite; CPython's default where it is absent."""
+    usable_runs: Iterable[Mapping[str, Any]], environments: Iterable[Mapping[str, Any]], processes: pd.DataFrame
+) -> dict[Place, int]:
+    """The switch interval, ns, of processes as the wait probe saw it, and of runs from the environments of their suite;
+    each where it is known."""
     found: dict[str, int] = {}
     for environment in environments:
         facts = environment.get("python")
         value = facts.get("switch_interval_s") if isinstance(facts, dict) else None
         if isinstance(value, int | float) and 0 < value < 1e6:
             found.setdefault(str(environment.get("python_label", "")), round(value * 1e9))
-    return {run["run_id"]: found.get(str(run["python"]), SWITCH_INTERVAL_NS) for run in usable_runs}
+    runs: dict[Place, int] = {
+        (run["run_id"],): found[str(run["python"])] for run in usable_runs if str(run["python"]) in found
+    }
+    seen = processes.dropna(subset=["switch_interval_ns"])
+    places = zip(seen["run_id"].tolist(), seen["pid"].tolist(), strict=True)
+    return runs | dict(zip(places, seen["switch_interval_ns"].tolist(), strict=True))
+
+
+def look_up_intervals(frame: pd.DataFrame, known: Mapping[Place, int]) -> tuple[Ints, Bools]:
+    """Per row of a frame with run_id and pid: the switch interval, ns, and whether that is CPython's default because it
+    is not known."""
+    places = zip(frame["run_id"].tolist(), frame["pid"].tolist(), strict=True)
+    found = [known.get(place, known.get(place[:1], 0)) for place in places]
+    limits: Ints = np.array(found, dtype=np.int64)
+    return np.where(limits == 0, SWITCH_INTERVAL_NS, limits), limits == 0

@@ -8,17 +8,20 @@ Of these, the switches of threads that wait for the GIL:
 
     kernel-sched   voluntary switches inside a GIL wait, exactly: one to begin it, one more each time the waiter woke
                    to request the GIL
-    waits-probe    one per switch interval begun, estimated: ceil(wait / switch interval)
+    waits-probe    one per switch interval begun, estimated: ceil(wait / switch interval); the interval is that of the
+                   process's last wait, else of the environment, else CPython's default, and then the reason says so
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tracekit.analysis.metrics.estimate import Estimate, Place
+from tracekit.analysis.metrics.gil.holds import ASSUMED, find_places, look_up_intervals
 from tracekit.analysis.metrics.interval_timeline import Bools, Intervals, Ints, make_disjoint
 from tracekit.analysis.metrics.methods import KERNEL_SCHED, WAITS_PROBE
 from tracekit.analysis.metrics.recorded_intervals import GIL, GIL_SWITCH, RecordedWaits, SchedStates
@@ -102,19 +105,21 @@ def count_gil_waiters_in_sched(
 
 
 def estimate_gil_waiters(
-    recorded: RecordedWaits, watched: Bools, intervals_ns: Mapping[str, int]
+    recorded: RecordedWaits, watched: Bools, intervals_ns: Mapping[Place, int]
 ) -> dict[Place, Estimate]:
-    """The same from the probe's waits alone: one switch for each switch interval (ns, by run) that a wait begins."""
+    """The same from the probe's waits alone: one switch for each switch interval that a wait begins.
+
+    `intervals_ns`: those of processes and runs that are known.
+    """
     waits = recorded.select(WAITS_PROBE, GIL)
-    limits = np.array([intervals_ns[run_id] for run_id in recorded.threads["run_id"]], dtype=np.int64)
+    limits, assumed = look_up_intervals(recorded.threads, intervals_ns)
     wakes = -(-waits.lengths // limits[recorded.timeline.find_lanes(waits.starts)])
     counts = recorded.timeline.sum_by_lane(waits.starts, wakes)
     threads = recorded.threads[watched]
+    unknown = find_places(recorded.threads[assumed & (counts > 0)])
     return {
-        place: Estimate(
-            value=item.value, lower=item.value, upper=item.value, method=WAKE_UPS, quality="estimated", n=item.n
-        )
-        for place, item in sum_threads(threads, counts[watched], counts[watched], WAITS_PROBE, every=True).items()
+        place: replace(item, quality="estimated", reason=ASSUMED if place in unknown else None)
+        for place, item in sum_threads(threads, counts[watched], counts[watched], WAKE_UPS, every=True).items()
     }
 
 

@@ -41,7 +41,13 @@ def compute_others(analysis: Analysis) -> pd.DataFrame:
 def _less(count: Estimate, waiting: Estimate) -> Estimate:
     value = max(0.0, count.value - waiting.value)
     return Estimate(
-        value=value, lower=value, upper=value, method=waiting.method, quality=waiting.quality, n=round(count.value)
+        value=value,
+        lower=value,
+        upper=value,
+        method=waiting.method,
+        quality=waiting.quality,
+        n=round(count.value),
+        reason=waiting.reason,
     )
 
 
@@ -54,7 +60,8 @@ WAITERS = Metric(
     summary="How often a thread gave up its CPU because it waited for the GIL, each wake-up to request it included.",
     method=(
         "kernel-sched: voluntary switches inside GIL waits. waits-probe: ceil(wait / switch interval), summed over GIL "
-        "waits. Run: sum over its threads. Cell: median."
+        "waits; the interval is that of the process's last wait, else of the environment, else 5 ms, as the reason "
+        "then says. Run: sum over its threads. Cell: median."
     ),
     compute=compute,
 )

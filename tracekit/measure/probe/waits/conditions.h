@@ -126,7 +126,7 @@ EXPORT int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
         return counted_timedwait(cond, mutex, until);
     if (self.gil != NULL)
         end_gil_wait(now_ns());
-    begin_gil_wait(header, gil, cond);
+    begin_gil_wait(header, gil, cond, until);
     return real_pthread_cond_timedwait(cond, mutex, until);
 }
 

@@ -88,10 +88,24 @@ HOT static inline uint64_t stamp_take(void)
     return UNLIKELY(is_single_threaded() && self.streak > STREAK) ? TAKEN_UNSTAMPED : stamp();
 }
 
-/* The thread begins to wait for a GIL, which has this condition. */
-COLD static void begin_gil_wait(struct waits_header *header, struct gil *gil, void *cond)
+/* Python asks for the GIL when the switch interval is over, and waits until then. It read the clock some 100 ns before
+ * `now`; what is left of the interval is rounded up to its whole microseconds. */
+static void note_switch_interval(struct waits_header *header, const struct timespec *until, uint64_t now)
 {
-    checkpoint(now_ns());
+    uint64_t end = (uint64_t)until->tv_sec * 1000000000u + (uint64_t)until->tv_nsec;
+    uint64_t interval = end > now ? (end - now + 999) / 1000 * 1000 : 0;
+    if (interval != 0 && interval <= LONGEST_INTERVAL_NS &&
+        interval != atomic_load_explicit(&header->switch_interval_ns, relaxed))
+        atomic_store_explicit(&header->switch_interval_ns, interval, relaxed);
+}
+
+/* The thread begins to wait for a GIL, which has this condition, or for a mutex of it: then `until` is NULL. */
+COLD static void begin_gil_wait(struct waits_header *header, struct gil *gil, void *cond, const struct timespec *until)
+{
+    uint64_t begun = now_ns();
+    if (until != NULL)
+        note_switch_interval(header, until, begun);
+    checkpoint(begun);
     write_drop(header);
     uint32_t where = find_site(header);
     struct waits_slot *slot = self.gil_slot != NULL ? self.gil_slot : take_slot(header);

@@ -28,7 +28,7 @@ COLD static int wait_for_gil_mutex(struct gil *gil, pthread_mutex_t *mutex)
         return real_pthread_mutex_lock(mutex);
     int saved = errno, result;
     if (is_taking(gil, mutex)) {
-        begin_gil_wait(header, gil, atomic_load_explicit(&gil->cond, relaxed));
+        begin_gil_wait(header, gil, atomic_load_explicit(&gil->cond, relaxed), NULL);
         result = real_pthread_mutex_lock(mutex);
     } else {
         uint64_t object = (uintptr_t)atomic_load_explicit(&gil->cond, relaxed), start = now_ns();

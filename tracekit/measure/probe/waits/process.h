@@ -30,6 +30,7 @@ COLD static void begin_process(const struct waits_header *parents)
         first_id = atomic_fetch_add_explicit(&header->images, 1, relaxed) * SITES;
         write_executable(header, parents);
         write_python(header);
+        atomic_store_explicit(&header->switch_interval_ns, 0, relaxed);
         header->base_ticks = has_counter ? base_ticks : 0;
         header->base_ns = base_ns;
         atomic_store_explicit(&ours->alive, 1, relaxed);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.lifetimes import ProcessLifetimes
 from tracekit.analysis.load.parse import Count, Signed, Struct, convert, default, text
 from tracekit.bundle.files import HINT, read_json
@@ -80,8 +81,10 @@ def read_manifest(bundle: Bundle) -> Manifest | None:
 def add_manifest_processes(lifetimes: ProcessLifetimes, manifest: Manifest, *, program: bool) -> None:
     """Add the manifest's processes, and how they ended where no stream or probe says it better.
 
-    No stream names the main process of a recorded `program`: it is chosen here.
+    No stream names the main process of a recorded `program`: it is chosen here. A process's own stamps outside the run
+    are on another clock, that of a time namespace: they are left out.
     """
+    window = Window(manifest.started_ns, manifest.ended_ns)
     for found in manifest.processes:
         process = lifetimes.find(found.pid, found.start_ticks) or lifetimes.add(pid=found.pid)
         process.fill(
@@ -89,8 +92,8 @@ def add_manifest_processes(lifetimes: ProcessLifetimes, manifest: Manifest, *, p
                 "ppid": found.ppid,
                 "start_ticks": found.start_ticks,
                 "executable": found.executable,
-                "began_ns": found.started_ns,
-                "exit_ns": found.ended_ns,
+                "began_ns": window.stamp(found.started_ns),
+                "exit_ns": window.stamp(found.ended_ns),
             }
         )
         if process.row.get("ended") is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.table_factory import BOOT_NS, MS
+from tests.table_factory import BOOT_NS, MS, SECOND
 from tests.unit.analysis.load.made_bundles import (
     MAIN,
     WORKER,
@@ -406,3 +406,16 @@ def test_hostile_facts_of_a_process_are_not_believed(tmp_path: Path) -> None:
 def test_a_manifests_processes_of_wrong_types_are_corrupt(tmp_path: Path, processes: Any) -> None:
     with pytest.raises(BundleCorrupt, match=r"manifest\.json"):
         beside_streams(tmp_path, {}, processes=processes)
+
+
+@pytest.mark.parametrize("shift_ns", [0, 3_600 * SECOND, -900 * SECOND])
+def test_a_manifests_stamp_on_another_clock_is_no_end_of_a_process(tmp_path: Path, shift_ns: int) -> None:
+    """In a time namespace the program's clock is far apart: it has ended when its parent found it gone."""
+    ended_ns = BOOT_NS + 50 * MS + shift_ns
+    told = {"pid": MAIN, "started_ns": BOOT_NS + shift_ns, "ended_ns": ended_ns, "ended": "exit", "exit_code": 0}
+    data = waits_bytes([slot("image", start_ns=told["started_ns"])], monotonic_ns=told["started_ns"], ended_ns=ended_ns)
+    tables = recorded(tmp_path, {MAIN: data}, processes=[told])
+    assert of_pid(tables, MAIN)["exit_ns"] == BOOT_NS + (150 if shift_ns else 50) * MS
+    (thread,) = of_tid(tables, MAIN)
+    assert thread["end_ns"] in (None, of_pid(tables, MAIN)["exit_ns"])
+    assert [row["code"] for row in records(tables.notices)] == ["waits-outside"] * bool(shift_ns)

@@ -22,7 +22,14 @@ from typing import Any, NamedTuple
 from tracekit.accuracy.comparison import MS, POINTS, Comparison, compute_wait_tolerance, judge_difference
 from tracekit.accuracy.kernel_reference import explain_missing_reference
 from tracekit.accuracy.known_answers import KnownThread
-from tracekit.accuracy.thread_sums import Key, estimate_error, list_threads, sum_run_queue_wait, sum_waits
+from tracekit.accuracy.thread_sums import (
+    ComparedThread,
+    Key,
+    estimate_error,
+    list_threads,
+    sum_run_queue_wait,
+    sum_waits,
+)
 from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE, find_family
 from tracekit.analysis.tables import Tables, records
@@ -53,20 +60,8 @@ def compare_with_kernel(seen: WatchedRun) -> list[Comparison]:
     for thread in list_threads(seen):
         kernel = references.get(thread.key, KernelWait())
         wanted, found = kernel.blocked, probe.get(thread.key, 0.0)
-        tolerance = compute_wait_tolerance(wanted) + TRAP_NS * kernel.waits
-        rows.append(
-            place.compare(
-                check,
-                thread.label,
-                judge_difference(found - wanted, tolerance, estimate_error(seen, thread.key)),
-                unit="ns",
-                measured=found,
-                reference=wanted,
-                difference=found - wanted,
-                tolerance=tolerance,
-                reason=f"{kernel.ready / MS:.2f} ms ready on the way in" if kernel.ready > MS else "",
-            )
-        )
+        reason = f"{kernel.ready / MS:.2f} ms ready on the way in" if kernel.ready > MS else ""
+        rows.append(_compare_times(seen, thread, check, (found, wanted), kernel.waits, reason))
     return rows
 
 
@@ -102,21 +97,27 @@ def compare_holds(seen: WatchedRun) -> list[Comparison]:
         if thread.key not in wanted_of and thread.key not in probe:
             continue
         (wanted, count), (found, _) = wanted_of.get(thread.key, (0.0, 0)), probe.get(thread.key, (0.0, 0))
-        tolerance = compute_wait_tolerance(wanted) + TRAP_NS * count
-        rows.append(
-            place.compare(
-                check,
-                thread.label,
-                judge_difference(found - wanted, tolerance, estimate_error(seen, thread.key)),
-                unit="ns",
-                measured=found,
-                reference=wanted,
-                difference=found - wanted,
-                tolerance=tolerance,
-                reason=f"{count} holds",
-            )
-        )
+        rows.append(_compare_times(seen, thread, check, (found, wanted), count, f"{count} holds"))
     return rows or [place.mark_unavailable(check, "no thread held the GIL while another waited")]
+
+
+def _compare_times(
+    seen: WatchedRun, thread: ComparedThread, check: str, times: tuple[float, float], traps: int, reason: str
+) -> Comparison:
+    """A thread's time, ns, by the probe against the kernel's, which is off by up to TRAP_NS for each of `traps`."""
+    found, wanted = times
+    tolerance = compute_wait_tolerance(wanted) + TRAP_NS * traps
+    return seen.place.compare(
+        check,
+        thread.label,
+        judge_difference(found - wanted, tolerance, estimate_error(seen, thread.key)),
+        unit="ns",
+        measured=found,
+        reference=wanted,
+        difference=found - wanted,
+        tolerance=tolerance,
+        reason=reason,
+    )
 
 
 def _sum_holds(tables: Tables, method: str) -> dict[Key, tuple[float, int]]:

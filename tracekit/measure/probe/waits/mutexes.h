@@ -46,12 +46,12 @@ COLD static int wait_for_gil_mutex(struct gil *gil, pthread_mutex_t *mutex)
     return result;
 }
 
+/* A look at the lock's word, not a try: a try is an atomic operation more, as dear as the whole lock. A mutex that is
+ * taken in the few nanoseconds after the look is waited for unseen. */
 static __attribute__((noinline)) int lock_gil_mutex(struct gil *gil, pthread_mutex_t *mutex)
 {
-    /* No other thread can have it. libc locks it without an atomic operation then, which a try always makes. */
-    if (is_single_threaded())
-        return real_pthread_mutex_lock(mutex);
-    return LIKELY(pthread_mutex_trylock(mutex) == 0) ? 0 : wait_for_gil_mutex(gil, mutex);
+    bool is_free = *(const volatile int *)&mutex->__data.__lock == 0;
+    return LIKELY(is_free) ? real_pthread_mutex_lock(mutex) : wait_for_gil_mutex(gil, mutex);
 }
 
 /* libc's own, by a name that needs no looking up: dlsym may allocate, and a malloc may lock a mutex. */
@@ -64,6 +64,9 @@ extern int libc_mutex_lock(pthread_mutex_t *);
 
 EXPORT HOT int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
+    /* With one thread no mutex is waited for. */
+    if (is_single_threaded() && LIKELY(real_pthread_mutex_lock != NULL))
+        return real_pthread_mutex_lock(mutex);
     const void *cond = (const char *)mutex - sizeof(pthread_cond_t);
     if (UNLIKELY(is_mutex_of(&gils[0], cond)))
         return lock_gil_mutex(&gils[0], mutex);

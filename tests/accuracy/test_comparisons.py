@@ -64,15 +64,24 @@ def test_each_wait_may_be_a_microsecond_off() -> None:
         assert row.verdict == verdict
 
 
+def of_holds(metric: str, probe: float, kernel: float) -> list[dict[str, Any]]:
+    """The metric of the thread by both methods."""
+    place = {"metric": metric, "scope": "thread", "quality": "measured", "n": 3}
+    return [{**place, "method": "waits-probe", "value": probe}, {**place, "method": "kernel-uprobe", "value": kernel}]
+
+
 @pytest.mark.parametrize(("probe_ms", "verdict"), [(500, "ok"), (514, "ok"), (484, "fail"), (9, "fail")])
 def test_holds_may_be_3_percent_off_the_kernel(probe_ms: float, verdict: str) -> None:
-    holds = [
-        {"object": "gil 1", "start_ns": T0, "end_ns": T0 + int(ms * MS), "method": method}
-        for method, ms in (("waits-probe", probe_ms), ("kernel-uprobe", 500))
-    ]
-    unknown = {**holds[1], "start_ns": None, "end_ns": T0 + 700 * MS}
-    [row] = gil.compare_holds(made(threads=[ALIVE], holds=[*holds, unknown]))
+    holds = of_holds("gil_hold_ns", probe_ms * MS, 500 * MS)
+    [row] = gil.compare_holds(made(threads=[ALIVE], metrics=holds))
     assert (row.verdict, row.reference, row.measured) == (verdict, 500 * MS, probe_ms * MS)
+
+
+def test_the_longest_hold_and_how_many_were_too_long_are_compared() -> None:
+    holds = of_holds("gil_hold_longest_ns", 90 * MS, 93 * MS) + of_holds("gil_holds_over_interval", 17, 20)
+    longest, too_long = gil.compare_holds(made(threads=[ALIVE], metrics=holds))
+    assert (longest.what.endswith(", longest"), longest.verdict, longest.difference) == (True, "fail", -3 * MS)
+    assert (too_long.unit, too_long.verdict, too_long.difference) == ("count", "fail", -3)
 
 
 def test_a_thread_that_only_the_kernel_saw_waiting_fails() -> None:

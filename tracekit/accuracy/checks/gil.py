@@ -17,9 +17,10 @@ thread still holds it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tracekit.accuracy.comparison import MS, POINTS, Comparison, compute_wait_tolerance, judge_difference
+from tracekit.accuracy.comparison import MS, POINTS, SHARE, Comparison, compute_wait_tolerance, judge_difference
 from tracekit.accuracy.kernel_reference import explain_missing_reference
 from tracekit.accuracy.known_answers import KnownThread
 from tracekit.accuracy.thread_sums import (
@@ -38,6 +39,13 @@ TRAP_NS = 1_000
 """The time that the uprobe at a function's return may add to a call."""
 LEAST_SAMPLES = 20
 """With fewer samples no share is compared: its interval would be half of the whole range."""
+
+
+MOST_COUNTS_OFF = 2
+"""Or 3 %: a hold that lasts as long as the switch interval is longer by one clock and shorter by the other."""
+
+_HOLD_METRICS = {"gil_hold_ns": "", "gil_hold_longest_ns": ", longest", "gil_holds_over_interval": ", too long"}
+_NO_HOLDS: dict[str, Any] = {"value": 0.0, "n": 0}
 
 
 class KernelWait(NamedTuple):
@@ -85,19 +93,30 @@ def sum_kernel_waits(seen: WatchedRun) -> dict[Key, KernelWait]:
 
 
 def compare_holds(seen: WatchedRun) -> list[Comparison]:
-    """One comparison per thread that held the GIL while another waited, of known holds."""
+    """Comparisons for each thread that held the GIL while another waited: the sum of its holds, the longest of them,
+    and how many exceeded the switch interval.
+    """
     place, check = seen.place, "gil-holds"
     if not seen.known.gil:
         return []
     if silent := explain_missing_reference(seen.kernel):
         return [place.mark_unavailable(check, silent)]
-    wanted_of, probe = _sum_holds(seen.tables, KERNEL_UPROBE), _sum_holds(seen.tables, WAITS_PROBE)
     rows = []
-    for thread in list_threads(seen):
-        if thread.key not in wanted_of and thread.key not in probe:
-            continue
-        (wanted, count), (found, _) = wanted_of.get(thread.key, (0.0, 0)), probe.get(thread.key, (0.0, 0))
-        rows.append(_compare_times(seen, thread, check, (found, wanted), count, f"{count} holds"))
+    for metric, suffix in _HOLD_METRICS.items():
+        wanted_of, probe = (_by_thread(seen.tables, metric, method) for method in (KERNEL_UPROBE, WAITS_PROBE))
+        for thread in list_threads(seen):
+            wanted, found = (float(of.get(thread.key, _NO_HOLDS)["value"]) for of in (wanted_of, probe))
+            if not wanted and not found:
+                continue
+            named = replace(thread, label=thread.label + suffix)
+            count = int(wanted_of.get(thread.key, _NO_HOLDS)["n"])
+            if metric == "gil_hold_ns":
+                rows.append(_compare_times(seen, named, check, (found, wanted), 2 * count, f"{count} holds"))
+            elif metric == "gil_hold_longest_ns":
+                rows.append(_compare_times(seen, named, check, (found, wanted), 2, ""))
+            else:
+                tolerance = max(MOST_COUNTS_OFF, SHARE * wanted)
+                rows.append(_compare(seen, named, check, (found, wanted), tolerance, "count", ""))
     return rows or [place.mark_unavailable(check, "no thread held the GIL while another waited")]
 
 
@@ -105,27 +124,31 @@ def _compare_times(
     seen: WatchedRun, thread: ComparedThread, check: str, times: tuple[float, float], traps: int, reason: str
 ) -> Comparison:
     """A thread's time, ns, by the probe against the kernel's, which is off by up to TRAP_NS for each of `traps`."""
-    found, wanted = times
-    tolerance = compute_wait_tolerance(wanted) + TRAP_NS * traps
+    return _compare(seen, thread, check, times, compute_wait_tolerance(times[1]) + TRAP_NS * traps, "ns", reason)
+
+
+def _compare(
+    seen: WatchedRun,
+    thread: ComparedThread,
+    check: str,
+    values: tuple[float, float],
+    tolerance: float,
+    unit: str,
+    reason: str,
+) -> Comparison:
+    """A thread's number by the probe, the first of `values`, against the kernel's."""
+    found, wanted = values
     return seen.place.compare(
         check,
         thread.label,
-        judge_difference(found - wanted, tolerance, estimate_error(seen, thread.key)),
-        unit="ns",
+        judge_difference(found - wanted, tolerance, estimate_error(seen, thread.key) if unit == "ns" else 0.0),
+        unit=unit,
         measured=found,
         reference=wanted,
         difference=found - wanted,
         tolerance=tolerance,
         reason=reason,
     )
-
-
-def _sum_holds(tables: Tables, method: str) -> dict[Key, tuple[float, int]]:
-    """Per thread the sum of its known holds, ns, and their number."""
-    holds = tables.holds[(tables.holds["method"] == method) & tables.holds["start_ns"].notna()]
-    lengths = holds[["pid", "tid"]].assign(ns=holds["end_ns"] - holds["start_ns"])
-    sums = lengths.groupby(["pid", "tid"])["ns"].agg(["sum", "size"]).reset_index()
-    return {(row["pid"], row["tid"]): (float(row["sum"]), int(row["size"])) for row in records(sums)}
 
 
 def compare_with_known(seen: WatchedRun) -> list[Comparison]:

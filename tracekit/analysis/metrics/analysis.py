@@ -161,9 +161,10 @@ class Analysis(SuiteRecords):
         return self.recorded_waits.waits.iloc[rows].reset_index(drop=True)
 
     def gil_holds(self, method: str) -> holds.GilHolds:
-        """The holds of known beginning that this method recorded."""
+        """The holds of known beginning that a thread waited for, as this method recorded them."""
         if method not in self._gil_holds:
-            self._gil_holds[method] = holds.measure_holds(self._holds(method), self.run_windows)
+            found = holds.measure_holds(self.gil_waits(method), self._holds(method), self._gils, self.run_windows)
+            self._gil_holds[method] = found
         return self._gil_holds[method]
 
     def gil_handoffs(self, method: str) -> holds.GilHandoffs:

@@ -136,6 +136,11 @@ def test_holds_that_somebody_waited_for() -> None:
     program.hold(8, 20, 32)
     program.hold(8, None, 50)
     program.hold(7, 95, 130)
+    program.wait(9, "gil", 3, 60)
+    program.wait(9, "gil", 98, 130)
+    # One that nobody waited for, of the same GIL and of another.
+    program.hold(8, 70, 90)
+    program.hold(8, 20, 40, object="gil 2")
     tables = program.tables()
     for metric, run, thread in (
         ("gil_hold_ns", 27 * MS, 15 * MS),
@@ -144,6 +149,16 @@ def test_holds_that_somebody_waited_for() -> None:
     ):
         assert one_row(tables, metric, scope="run")["value"] == run
         assert one_row(tables, metric, scope="thread", tid=7)["value"] == thread
+
+
+def test_a_hold_may_end_while_the_thread_that_then_waits_is_asking() -> None:
+    """A drop is stamped before its thread sleeps for the GIL's mutex, which the other one has: up to 1 us."""
+    for after_ms, wanted in ((0, 4), (0.0009, 4), (0.0011, 0)):
+        program = Program()
+        program.thread(7)
+        program.hold(7, 10, 14)
+        program.wait(8, "gil", 14 + after_ms, 16)
+        assert one_row(program.tables(), "gil_hold_ns", scope="run")["value"] == wanted * MS
 
 
 def test_the_switch_interval_is_that_of_the_runs_python() -> None:

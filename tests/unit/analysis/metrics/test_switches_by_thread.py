@@ -70,7 +70,7 @@ def test_the_switch_interval_is_that_of_each_process_and_an_assumed_one_is_named
     for program.pid in (first, second):
         program.thread(program.pid)
         program.wait(program.pid, "gil", 10, 27)
-        program.hold(program.pid, 30, 34)
+        program.hold(program.pid, 22, 26)
     tables = program.tables()
     # 17 ms are 6 intervals of 3 ms begun, and 4 of 5 ms; a hold of 4 ms is longer than the one, not than the other.
     for metric, known, assumed in (("gil_waiter_switches", 6, 4), ("gil_holds_over_interval", 1, 0)):

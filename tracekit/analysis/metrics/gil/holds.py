@@ -17,6 +17,10 @@ SWITCH_INTERVAL_NS = 5_000_000
 """CPython's default; sys.setswitchinterval changes it."""
 ASSUMED = "assumes CPython's default switch interval, 5 ms: that of the process was not recorded"
 
+_ASKED_NS = 1_000
+"""A thread that waits for the GIL asked for it up to this long before its wait was stamped. A hold that ended in
+between counts as waited for: the asking thread has the mutex that another needs to drop the GIL."""
+
 GIL_KEYS = ["run_id", "pid", "object"]
 
 RunWindows = Mapping[str, tuple[int, int]]
@@ -37,9 +41,14 @@ class GilHandoffs(NamedTuple):
     latency_ns: Ints
 
 
-def measure_holds(holds: pd.DataFrame, windows: RunWindows) -> GilHolds:
-    """The holds (rows of the table `holds`, of one method) whose beginning is known, cut to their run windows."""
+def measure_holds(waits: pd.DataFrame, holds: pd.DataFrame, gils: IntervalTimeline, windows: RunWindows) -> GilHolds:
+    """The holds that a thread waited for and whose beginning is known, cut to their run windows.
+
+    `waits` and `holds` are rows of the tables, of one method. A capture also records holds at whose end a thread was
+    only asking for the GIL, and had it so soon that this was no wait: the kernel saw no sleep, the probe under 3 us.
+    """
     holds = holds[holds["start_ns"].notna()]
+    holds = holds[_are_waited_for(waits, holds, gils)]
     codes, names = pd.factorize(holds["run_id"])
     opens, closes = np.array([*(windows.get(name, (0, 0)) for name in names), (0, 0)], dtype=np.int64).T
     starts = np.clip(to_ints(holds["start_ns"]), opens[codes], closes[codes])
@@ -47,6 +56,19 @@ def measure_holds(holds: pd.DataFrame, windows: RunWindows) -> GilHolds:
     place = holds[KEYS].astype({"run_id": "str"})
     kept = lengths > 0
     return GilHolds(place[kept].reset_index(drop=True), lengths[kept])
+
+
+def _are_waited_for(waits: pd.DataFrame, holds: pd.DataFrame, gils: IntervalTimeline) -> Bools:
+    """Whether each hold ended inside a recorded wait for the same GIL."""
+    held = gils.lay(holds, to_ints(holds["start_ns"]), to_ints(holds["end_ns"]))
+    starts = to_ints(waits["start_ns"])
+    waiting = gils.lay(waits, starts - _ASKED_NS, starts + to_ints(waits["dur_ns"]))
+    last = held.ends - 1
+    begun = np.searchsorted(waiting.starts, last, side="right")
+    ended = np.searchsorted(np.sort(waiting.ends), last, side="right")
+    found: Bools = np.zeros(len(holds), np.bool_)
+    found[held.rows] = begun > ended
+    return found
 
 
 def lay_gils(waits: pd.DataFrame, holds: pd.DataFrame, windows: RunWindows) -> IntervalTimeline:

@@ -77,6 +77,19 @@ def test_holds_may_be_3_percent_off_the_kernel(probe_ms: float, verdict: str) ->
     assert (row.verdict, row.reference, row.measured) == (verdict, 500 * MS, probe_ms * MS)
 
 
+@pytest.mark.parametrize(("begins_us", "ms", "verdict"), [(5, 40, "ok"), (30, 40, "fail"), (5, 20, "fail")])
+def test_a_thread_preempted_while_it_drops_the_gil_still_holds_it(begins_us: int, ms: int, verdict: str) -> None:
+    hold = {"object": "gil 1", "start_ns": T0, "end_ns": T0 + 500 * MS, "method": "kernel-uprobe"}
+    ready = {"state": "runnable", "start_ns": T0 + 500 * MS + begins_us * 1000, "dur_ns": ms * MS}
+    metrics = of_holds("gil_hold_ns", 540 * MS, 500 * MS)
+    [row] = gil.compare_holds(made(threads=[ALIVE], metrics=metrics, holds=[hold], sched=[ready]))
+    assert row.verdict == verdict
+    # One before a hold: preempted on the way out of take_gil.
+    before = {**ready, "start_ns": T0 - begins_us * 1000 - ms * MS}
+    [row] = gil.compare_holds(made(threads=[ALIVE], metrics=metrics, holds=[hold], sched=[before]))
+    assert row.verdict == verdict
+
+
 def test_the_longest_hold_and_how_many_were_too_long_are_compared() -> None:
     holds = of_holds("gil_hold_longest_ns", 90 * MS, 93 * MS) + of_holds("gil_holds_over_interval", 17, 20)
     longest, too_long = gil.compare_holds(made(threads=[ALIVE], metrics=holds))

@@ -17,14 +17,15 @@ thread still holds it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from tracekit.accuracy.comparison import MS, POINTS, SHARE, Comparison, compute_wait_tolerance, judge_difference
 from tracekit.accuracy.kernel_reference import explain_missing_reference
 from tracekit.accuracy.known_answers import KnownThread
 from tracekit.accuracy.thread_sums import (
-    ComparedThread,
     Key,
     estimate_error,
     list_threads,
@@ -32,6 +33,7 @@ from tracekit.accuracy.thread_sums import (
     sum_waits,
 )
 from tracekit.accuracy.watched_run import WatchedRun
+from tracekit.analysis.load.kernel.pages import Array
 from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE, find_family
 from tracekit.analysis.tables import Tables, records
 
@@ -41,10 +43,13 @@ LEAST_SAMPLES = 20
 """With fewer samples no share is compared: its interval would be half of the whole range."""
 
 
+BESIDE_NS = 20_000
+"""The traps and the GIL's mutex lie within this of a hold's ends, without the time in which the thread was ready."""
 MOST_COUNTS_OFF = 2
 """Or 3 %: a hold that lasts as long as the switch interval is longer by one clock and shorter by the other."""
 
 _HOLD_METRICS = {"gil_hold_ns": "", "gil_hold_longest_ns": ", longest", "gil_holds_over_interval": ", too long"}
+_NONE: Array = np.empty(0, dtype=np.int64)
 _NO_HOLDS: dict[str, Any] = {"value": 0.0, "n": 0}
 
 
@@ -69,7 +74,20 @@ def compare_with_kernel(seen: WatchedRun) -> list[Comparison]:
         kernel = references.get(thread.key, KernelWait())
         wanted, found = kernel.blocked, probe.get(thread.key, 0.0)
         reason = f"{kernel.ready / MS:.2f} ms ready on the way in" if kernel.ready > MS else ""
-        rows.append(_compare_times(seen, thread, check, (found, wanted), kernel.waits, reason))
+        tolerance = compute_wait_tolerance(wanted) + TRAP_NS * kernel.waits
+        rows.append(
+            place.compare(
+                check,
+                thread.label,
+                judge_difference(found - wanted, tolerance, estimate_error(seen, thread.key)),
+                unit="ns",
+                measured=found,
+                reference=wanted,
+                difference=found - wanted,
+                tolerance=tolerance,
+                reason=reason,
+            )
+        )
     return rows
 
 
@@ -101,54 +119,61 @@ def compare_holds(seen: WatchedRun) -> list[Comparison]:
         return []
     if silent := explain_missing_reference(seen.kernel):
         return [place.mark_unavailable(check, silent)]
-    rows = []
+    rows, beside = [], _list_ready_beside_holds(seen.tables)
     for metric, suffix in _HOLD_METRICS.items():
         wanted_of, probe = (_by_thread(seen.tables, metric, method) for method in (KERNEL_UPROBE, WAITS_PROBE))
         for thread in list_threads(seen):
             wanted, found = (float(of.get(thread.key, _NO_HOLDS)["value"]) for of in (wanted_of, probe))
             if not wanted and not found:
                 continue
-            named = replace(thread, label=thread.label + suffix)
-            count = int(wanted_of.get(thread.key, _NO_HOLDS)["n"])
+            ready, holds = beside.get(thread.key, _NONE), int(wanted_of.get(thread.key, _NO_HOLDS)["n"])
+            tolerance, error = compute_wait_tolerance(wanted), estimate_error(seen, thread.key)
             if metric == "gil_hold_ns":
-                rows.append(_compare_times(seen, named, check, (found, wanted), 2 * count, f"{count} holds"))
+                more, tolerance = float(ready.sum()), tolerance + 2 * TRAP_NS * holds
             elif metric == "gil_hold_longest_ns":
-                rows.append(_compare_times(seen, named, check, (found, wanted), 2, ""))
+                more, tolerance = float(ready.max(initial=0)), tolerance + 2 * TRAP_NS
             else:
-                tolerance = max(MOST_COUNTS_OFF, SHARE * wanted)
-                rows.append(_compare(seen, named, check, (found, wanted), tolerance, "count", ""))
+                more, tolerance, error = float((ready > MS).sum()), max(MOST_COUNTS_OFF, SHARE * wanted), 0.0
+            difference = found - min(max(found, wanted), wanted + more)
+            rows.append(
+                place.compare(
+                    check,
+                    thread.label + suffix,
+                    judge_difference(difference, tolerance, error),
+                    unit="count" if metric == "gil_holds_over_interval" else "ns",
+                    measured=found,
+                    reference=wanted,
+                    difference=difference,
+                    tolerance=tolerance,
+                    reason=f"{holds} holds, {ready.sum() / MS:.2f} ms ready beside them",
+                )
+            )
     return rows or [place.mark_unavailable(check, "no thread held the GIL while another waited")]
 
 
-def _compare_times(
-    seen: WatchedRun, thread: ComparedThread, check: str, times: tuple[float, float], traps: int, reason: str
-) -> Comparison:
-    """A thread's time, ns, by the probe against the kernel's, which is off by up to TRAP_NS for each of `traps`."""
-    return _compare(seen, thread, check, times, compute_wait_tolerance(times[1]) + TRAP_NS * traps, "ns", reason)
+def _list_ready_beside_holds(tables: Tables) -> dict[Key, Array]:
+    """Per thread the lengths, ns, of the intervals in which it was ready right before or after one of its holds by the
+    kernel.
+    """
+    holds = tables.holds[(tables.holds["method"] == KERNEL_UPROBE) & tables.holds["start_ns"].notna()]
+    ready = tables.sched[tables.sched["state"] == "runnable"]
+    found: dict[Key, Array] = {}
+    for row in records(holds[["pid", "tid"]].drop_duplicates()):
+        pid, tid = row["pid"], row["tid"]
+        of_thread = holds[(holds["pid"] == pid) & (holds["tid"] == tid)]
+        waits = ready[(ready["pid"] == pid) & (ready["tid"] == tid)]
+        starts = waits["start_ns"].to_numpy("int64")
+        lengths = waits["dur_ns"].to_numpy("int64")
+        after = _lie_behind(starts, np.sort(of_thread["end_ns"].to_numpy("int64")))
+        before = _lie_behind(-(starts + lengths), np.sort(-of_thread["start_ns"].to_numpy("int64")))
+        found[pid, tid] = lengths[after | before]
+    return found
 
 
-def _compare(
-    seen: WatchedRun,
-    thread: ComparedThread,
-    check: str,
-    values: tuple[float, float],
-    tolerance: float,
-    unit: str,
-    reason: str,
-) -> Comparison:
-    """A thread's number by the probe, the first of `values`, against the kernel's."""
-    found, wanted = values
-    return seen.place.compare(
-        check,
-        thread.label,
-        judge_difference(found - wanted, tolerance, estimate_error(seen, thread.key) if unit == "ns" else 0.0),
-        unit=unit,
-        measured=found,
-        reference=wanted,
-        difference=found - wanted,
-        tolerance=tolerance,
-        reason=reason,
-    )
+def _lie_behind(points: Array, ends: Array) -> npt.NDArray[np.bool_]:
+    """Which points lie at most BESIDE_NS behind the last of the sorted `ends` before them."""
+    last = np.searchsorted(ends, points, side="right") - 1
+    return (last >= 0) & (points - ends[last] <= BESIDE_NS)
 
 
 def compare_with_known(seen: WatchedRun) -> list[Comparison]:

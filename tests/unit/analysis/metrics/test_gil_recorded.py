@@ -256,7 +256,12 @@ COND = "pthread_cond_timedwait (libc.so.6)"
             ),
             False,
         ),
-        ((PYTHON, "lock_PyThread_acquire_lock (python3.11)", COND), False),
+        # Python's locks are semaphores: a condition is the GIL's, which it takes after the lock.
+        ((PYTHON, "lock_PyThread_acquire_lock (python3.11)", "sem_clockwait (libc.so.6)"), False),
+        ((PYTHON, "lock_PyThread_acquire_lock (python3.11)", COND), True),
+        ((PYTHON, "os_read (/opt/bin/python3.15)", COND, "0x7f21a3b4 (libc.so.6)"), True),
+        ((PYTHON, "time_sleep (/opt/lib/libpython3.11.so.1.0)", COND, "0x7f21a3b4 (libc.so.6)"), True),
+        ((PYTHON, "blas_thread (/opt/lib/libopenblas.so.0)", COND), False),
         ((PYTHON, "0x55d0aa (python3.11)", "0x7f21a3b4 (libc.so.6)"), False),
         (("wait (/usr/lib/python3.9/threading.py:312)", COND), False),
         ((PYTHON, "clock_nanosleep (libc.so.6)"), False),

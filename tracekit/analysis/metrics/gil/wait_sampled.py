@@ -4,7 +4,9 @@ py-spy itself reports a thread that waits for the GIL as idle, and its native st
 is for the GIL when
 
   - one of the interpreter's functions that take the GIL (take_gil, PyEval_RestoreThread, ...) is on the stack above the
-    last Python frame, where the build has those names; or
+    last Python frame, where the build has those names;
+  - a function of the interpreter's own binary waits for a condition: from 3.15 on py-spy leaves out what lies between
+    it and libc, and on Linux Python has no other conditions than the GIL's, its locks being semaphores; or
   - it lies directly on a Python frame, without a function of a C module between, and that function is none that waits
     for work (ledger/idle.py): Python code by itself blocks on nothing but the GIL. py-spy leaves the interpreter's
     own frames out, and a lock, a sleep or a read shows the C function that does it.
@@ -41,6 +43,8 @@ _TO_THE_GIL = re.compile(
     r"(?:take_gil|PyEval_RestoreThread|PyEval_AcquireThread|PyEval_AcquireLock|PyGILState_Ensure"
     r"|_PyThreadState_Attach|_?[eE]val_frame_handle_pending|_Py_HandlePending)(?:\.\w+)*"
 )
+_CONDITION = re.compile(r"_*(?:GI_+)?pthread_cond_(?:timed|clock)?wait(?:@.*)?")
+_INTERPRETER = re.compile(r"(?:.*/)?(?:python|libpython)3(?:\.\d+)?t?(?:\.so(?:\.[\d.]+)?)?")
 _Z = 1.959963984540054
 """The normal distribution's 97.5 % point."""
 
@@ -86,6 +90,8 @@ def waits_for_gil(stack: Sequence[str]) -> bool:
         at += 1
     if not at:
         return False
+    if at < len(parts) and _CONDITION.fullmatch(parts[at - 1][0]) and _INTERPRETER.fullmatch(parts[at][1]):
+        return True
     for name, file, line in parts[at:]:
         if _is_python(file, line):
             return at < len(parts) and parts[at] == (name, file, line) and not is_idle(name, file)

@@ -235,7 +235,7 @@ def ask(store: Store, words: Sequence[str], out: Path) -> Answer:
             signal.signal(number, handler)
     text, said = (stream.buffer.getvalue() for stream in (stdout, stderr))
     lines = [*text.decode("utf-8", "replace").splitlines(), *said.decode("utf-8", "replace").splitlines()]
-    result = text if words[0] != "report" or code else _read_report(out, lines)
+    result = text if words[0] != "report" or code or fault else _read_report(out, lines)
     if words[0] == "list":
         # The size on disk is that of the damaged files.
         result = _SIZE.sub(b"", text)

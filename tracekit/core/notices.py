@@ -57,6 +57,12 @@ NOTICES: dict[str, NoticeKind] = {
         "the trace lacks these processes; timings are not affected",
         "let workers exit normally: os._exit and SIGKILL lose what a tracer holds in memory",
     ),
+    "samples-failed": NoticeKind(
+        "warning",
+        "py-spy could not read the process {errors} times, and read {samples} stacks ({run_id})",
+        "its shares are of the samples that it has; their intervals contain what the others may have been",
+        "{remedy}",
+    ),
     "trace-overflow": NoticeKind(
         "warning",
         "VizTracer's ring of {entries} calls was full in {processes}, and the trace lacks {lacks} ({run_id})",

@@ -8,10 +8,11 @@ py-spy returns 0 whatever its child returned, so the exit code comes from the ch
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tracekit.bundle.spec import RunSpec
@@ -22,6 +23,10 @@ from tracekit.measure.capture import Capture, Provision
 from tracekit.measure.process.watchdog import make_scratch_folder
 from tracekit.system.interpreters import Interpreter
 
+MOST_ERRORS = 0.02
+_SUMMARY = re.compile(rb"Samples: (\d{1,18}) Errors: (\d{1,18})")
+_SUMMARY_BYTES = 65_536
+"""py-spy's last lines lie within that, also where the program's own stderr follows."""
 _TRIAL_S = 30
 
 
@@ -88,8 +93,23 @@ class PySpyCapture(Capture):
     def collect(self, spec: RunSpec, bundle: Bundle, pids: Iterable[int]) -> list[Notice]:
         output = bundle.pyspy_profile
         if output.is_file() and output.stat().st_size > 0:
-            return []
+            return list(_tell_errors(spec, bundle))
         return [notice("capture-incomplete", capture=self.name, missing="the whole run", run_id=spec.run_id)]
+
+
+def _tell_errors(spec: RunSpec, bundle: Bundle) -> Iterator[Notice]:
+    """A notice when py-spy says that it could not read more than MOST_ERRORS of its samples."""
+    try:
+        with bundle.tool_log.open("rb") as log:
+            log.seek(max(0, bundle.tool_log.stat().st_size - _SUMMARY_BYTES))
+            found = _SUMMARY.findall(log.read())
+    except OSError:
+        return
+    samples, errors = map(int, found[-1]) if found else (0, 0)
+    if errors > MOST_ERRORS * (samples + errors):
+        # Its unwinding of native frames stumbles over the page through which a uprobe returns.
+        remedy = "leave out capture kernel" if "kernel" in spec.capture.split("+") else "lower --rate"
+        yield notice("samples-failed", errors=f"{errors:,}", samples=f"{samples:,}", run_id=spec.run_id, remedy=remedy)
 
 
 def _find_binary() -> str:

@@ -296,6 +296,13 @@ def test_samples_give_a_share_of_the_life_with_wilsons_interval() -> None:
     assert run["value"] == 30 * MS
 
 
+def test_samples_that_are_missing_may_have_been_waits_or_not() -> None:
+    """py-spy read the thread in 40 of 100 ms; the other 60 could all be waits, or none."""
+    row = all_rows(sampled(20, 20), "gil_wait_ns", scope="thread", tid=7)[0]
+    low, high = compute_wilson(0.5, 40)
+    assert [end / MS for end in ends(row)] == pytest.approx([40 * low, 50, 60 + 40 * high])
+
+
 def test_a_thread_that_is_alone_in_its_process_waits_for_no_gil() -> None:
     row = all_rows(sampled(30, 70, alone=True), "gil_wait_ns", scope="thread", tid=7)[0]
     assert (row["method"], row["value"]) == ("py-spy-native", 0)

@@ -16,6 +16,7 @@ waits that no symbol distinguishes.
 
 The share of a thread's samples is multiplied by its lifetime. The interval is Wilson's for a share (E. B. Wilson, JASA
 22, 1927), 95 %, as if samples were independent; they are not quite: a wait of 5 ms can be hit twice at high rates.
+Samples that are missing in the lifetime, as where py-spy could not read the process, widen it by their whole share.
 py-spy pauses the program for each sample and walls grow by it, so this describes the watched run.
 """
 
@@ -117,15 +118,19 @@ def _is_python(file: str, line: str | None) -> bool:
 def _estimate(threads: Sequence[Mapping[str, Any]]) -> Estimate:
     """The estimate of one thread, or the sum over several, whose intervals add up like independent errors."""
     value, below, above, count = 0.0, 0.0, 0.0, 0
+    unseen = [0.0, 0.0]
     for thread in threads:
         share = thread["of_gil"] / thread["weight"] if thread["weight"] else 0.0
         low, high = compute_wilson(share, thread["n"])
         life = float(thread["life"])
+        missing = max(0.0, life - thread["weight"])
         value += share * life
-        below += ((share - low) * life) ** 2
-        above += ((high - share) * life) ** 2
+        below += ((share - low) * (life - missing)) ** 2
+        above += ((high - share) * (life - missing)) ** 2
+        # In the samples that are missing it may have waited never or always.
+        unseen = [unseen[0] + share * missing, unseen[1] + (1 - share) * missing]
         count += thread["n"]
-    lower, upper = max(0.0, value - math.sqrt(below)), value + math.sqrt(above)
+    lower, upper = max(0.0, value - unseen[0] - math.sqrt(below)), value + unseen[1] + math.sqrt(above)
     return Estimate(value=value, lower=lower, upper=upper, method=PYSPY_NATIVE, quality="estimated", n=count)
 
 

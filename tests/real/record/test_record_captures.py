@@ -15,7 +15,9 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.recording import ENV, PYTHON_IN_SHELL, needs, only_bundle, recorded, script
-from tracekit.bundle.store import Store
+from tracekit.analysis.load import load_suite
+from tracekit.analysis.tables import records
+from tracekit.bundle.store import Store, SuiteFolder
 from tracekit.system import interpreters
 
 
@@ -258,3 +260,46 @@ def test_a_child_python_without_viztracer_is_told(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, b"1\n2\n"), done.stderr
     assert b"has no working viztracer" in done.stderr
     assert len(list(only_bundle(tmp_path).raw.glob("viztracer-*.json"))) == 1
+
+
+CROWD = """
+import os, time
+def busy():
+    while True: pass
+crowd = []
+for _ in range(6):
+    crowd.append(os.fork())
+    if crowd[-1] == 0: busy()
+for _ in range(4):
+    pids = []
+    for _ in range(5):
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            time.sleep(0.02)
+            raise SystemExit
+    for pid in pids:
+        os.waitpid(pid, 0)
+        print(pid, flush=True)
+for pid in crowd:
+    os.kill(pid, 9); os.waitpid(pid, 0)
+"""
+
+
+def test_a_thread_that_loses_its_cpu_at_its_end_has_all_its_run_queue_wait(tmp_path: Path) -> None:
+    """What the probe reads at the end of a thread, and when, are of one moment, also where the thread was preempted
+    between the readings: they were of two in every third child beside spinning processes.
+    """
+    needs("kernel")
+    done = recorded(tmp_path, "--capture", "waits,kernel", "--", sys.executable, script(tmp_path, CROWD))
+    assert done.returncode == 0, done.stderr
+    tables = load_suite(SuiteFolder(only_bundle(tmp_path).root.parent))
+    children = set(map(int, done.stdout.split()))
+    ready = tables.sched[tables.sched["state"] == "runnable"]
+    off = []
+    for thread in records(tables.threads[tables.threads["pid"].isin(list(children))]):
+        waits = ready[ready["tid"] == thread["tid"]]
+        ends = (waits["start_ns"] + waits["dur_ns"]).clip(upper=thread["end_ns"])
+        waited = (ends - waits["start_ns"].clip(lower=thread["start_ns"])).clip(lower=0).sum()
+        off.append(abs(thread["run_queue_wait_ns"] - waited) > 0.02 * (thread["end_ns"] - thread["start_ns"]))
+    assert len(off) == 20
+    assert sum(off) <= 2

@@ -61,8 +61,7 @@ WAIT = Metric(
     summary="How long ready threads waited for a CPU.",
     method=(
         "kernel-sched: runnable intervals. schedstat's run-queue delay, summed over threads, "
-        "or as the wait probe read it at thread ends, without what follows when the kernel takes the process apart. "
-        "Cell: median per method, bootstrap interval."
+        "or as the wait probe read it at thread ends. Cell: median per method, bootstrap interval."
     ),
     compute=partial(compute, "run_queue_wait_ns", "ns"),
 )

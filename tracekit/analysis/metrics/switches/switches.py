@@ -111,8 +111,7 @@ def _total(counter: str, summary: str) -> Metric:
         method=(
             "getrusage of the main process over the run window and of each worker since birth, summed. kernel-sched: "
             "running intervals that end in a block (voluntary) or ready (involuntary). "
-            "waits-probe: the kernel's counts of each thread up to its end, without what the process does when the "
-            "kernel takes it apart."
+            "waits-probe: the kernel's counts of each thread at its end."
         ),
         compute=partial(compute_total, counter),
     )

@@ -4,6 +4,10 @@
  * file, which holds the wait a thread is in and its CPU time so far, for when the process is killed.
  */
 
+/* Readings of a thread's usage take some 10 us together. */
+#define LONGEST_READING_NS 200000u
+#define READINGS 3
+
 /* CPU time and run-queue wait as the kernel's scheduler counts them. */
 static bool read_schedstat(const char *name, uint64_t *cpu, uint64_t *queue)
 {
@@ -19,6 +23,7 @@ static bool read_schedstat(const char *name, uint64_t *cpu, uint64_t *queue)
 /* What a thread used since it began; of the first thread without what came before the probe was loaded. */
 struct usage {
     uint64_t cpu, queue, voluntary, involuntary;
+    uint64_t read_ns; /* when it was read */
     bool queue_known;
 };
 
@@ -37,17 +42,24 @@ static void subtract_before(const struct waits_header *header, uint32_t tid, str
     used->involuntary = subtract(used->involuntary, header->before_involuntary);
 }
 
-/* Of the calling thread, since it was made. */
+/* Of the calling thread, since it was made. Where it lost its CPU between the readings, they are not of one moment: what
+ * it waited for the CPU would be missing from the one and lie in the other. Then it reads again. */
 COLD static struct usage read_own_usage(void)
 {
     struct usage used = {0};
     struct rusage counts = {0};
-    uint64_t stale;
-    used.queue_known = read_schedstat("/proc/thread-self/schedstat", &stale, &used.queue);
-    getrusage(RUSAGE_THREAD, &counts);
-    used.voluntary = (uint64_t)counts.ru_nvcsw;
-    used.involuntary = (uint64_t)counts.ru_nivcsw;
-    used.cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    uint64_t begun, stale;
+    for (unsigned tries = 0; tries < READINGS; tries++) {
+        begun = now_ns();
+        used.queue_known = read_schedstat("/proc/thread-self/schedstat", &stale, &used.queue);
+        getrusage(RUSAGE_THREAD, &counts);
+        used.voluntary = (uint64_t)counts.ru_nvcsw;
+        used.involuntary = (uint64_t)counts.ru_nivcsw;
+        used.cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        used.read_ns = now_ns();
+        if (used.read_ns - begun < LONGEST_READING_NS)
+            break;
+    }
     return used;
 }
 
@@ -154,7 +166,7 @@ static void write_end(struct waits_header *header, uint32_t tid, struct usage us
     struct waits_slot *slot = take_slot(header);
     if (slot == NULL)
         return;
-    slot->start_ns = now_ns();
+    slot->start_ns = used.read_ns;
     slot->dur_ns = used.cpu;
     slot->object = used.queue;
     slot->tid = tid;
@@ -187,6 +199,7 @@ COLD static void write_end_of(struct waits_header *header, uint32_t tid)
         return;
     used.voluntary = read_number_after(text, "\nvoluntary_ctxt_switches:");
     used.involuntary = read_number_after(text, "\nnonvoluntary_ctxt_switches:");
+    used.read_ns = now_ns();
     write_end(header, tid, used);
 }
 

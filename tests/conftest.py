@@ -93,7 +93,12 @@ Tracekit = Callable[..., Said]
 
 
 def run_tracekit(
-    *words: str, cwd: Path, env: dict[str, str] | None = None, timeout: float = 240, code: str = ""
+    *words: str,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    timeout: float = 240,
+    code: str = "",
+    group: int | None = None,
 ) -> Said:
     """Run `tracekit WORDS` in `cwd` without a terminal; with `code`, that Python program with these words instead."""
     clean = {name: value for name, value in os.environ.items() if name != "TRACEKIT_HOME"}
@@ -106,6 +111,7 @@ def run_tracekit(
         text=True,
         errors="replace",
         timeout=timeout,
+        group=group,
         check=False,
     )
     return Said(code=done.returncode, out=done.stdout, err=done.stderr)

@@ -56,15 +56,15 @@ def command_lines(variable: str) -> list[list[str]]:
     return found
 
 
-def abandoned_segments() -> set[str]:
-    """The semaphores and segments of this user in shared memory that no process has mapped.
+def abandoned_segments(group: int | None = None) -> set[str]:
+    """The semaphores and segments of this user, or of this user in that group, that no process has mapped.
 
     Those of a program of `crash` that still runs are not abandoned: it maps them when it needs them.
     """
     found = {
         path.name
         for path in Path("/dev/shm").iterdir()
-        if path.name.startswith(("psm_", "sem.")) and not _is_of_crash(path.name) and _is_mine(path)
+        if path.name.startswith(("psm_", "sem.")) and not _is_of_crash(path.name) and _is_mine(path, group)
     }
     for maps in Path("/proc").glob("[0-9]*/maps") if found else ():
         with suppress(OSError):
@@ -75,9 +75,10 @@ def abandoned_segments() -> set[str]:
 _MAPPED = re.compile(r" /dev/shm/(\S+)")
 
 
-def _is_mine(path: Path) -> bool:
+def _is_mine(path: Path, group: int | None) -> bool:
     with suppress(OSError):
-        return path.stat().st_uid == os.geteuid()
+        status = path.stat()
+        return status.st_uid == os.geteuid() and group in (None, status.st_gid)
     return False
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import check_cases
-from tests.check_cases import CASES, CHECKS, NOT_HERE, NOT_YET, RIGHT, WRONG, CaseVerdict
+from tests.check_cases import CASES, CHECKS, NOT_HERE, NOT_YET, RIGHT, WRONG, Case, CaseVerdict, Workshop
 from tests.conftest import Said
+from tests.real.leftovers import abandoned_segments
 
 
 def said(code: int = 0, out: str = "", err: str = "") -> Said:
@@ -38,7 +42,7 @@ def test_a_command_that_fails_is_a_wrong_case(monkeypatch: pytest.MonkeyPatch) -
     def fail(_shop: check_cases.Workshop) -> CaseVerdict:
         raise TimeoutError("600 s")
 
-    monkeypatch.setitem(CHECKS, "long_hold", fail)
+    monkeypatch.setitem(CHECKS, "long_hold", Case(fail, 1))
     assert check_cases.check("long_hold") == CaseVerdict(WRONG, "TimeoutError: 600 s")
 
 
@@ -103,16 +107,52 @@ ERROR = "error: what\n  try: a command\n"
 
 
 @pytest.mark.parametrize(
-    ("answer", "left", "status", "faults"),
+    ("answer", "left", "failed", "faults"),
     [
-        (said(0), [], "ok", 0),
-        (said(3, err=f"run 1 of 2\n{ERROR}"), [], "failed", 0),
-        (said(3, err="error: what\n"), [], "failed", 1),
-        (said(3, err=f"Traceback (most recent call last):\n{ERROR}"), [], "failed", 1),
-        (said(137, err=ERROR), [], "failed", 1),
-        (said(0), ["process 7"], "ok", 1),
-        (said(0), [], "failed", 1),
+        (said(0), [], "", 0),
+        (said(3, err=f"run 1 of 2\n{ERROR}"), [], "none", 0),
+        (said(3, err="error: what\n"), [], "none", 1),
+        (said(3, err=f"Traceback (most recent call last):\n{ERROR}"), [], "none", 1),
+        (said(137, err=ERROR), [], "none", 1),
+        (said(0), ["process 7"], "", 1),
+        (said(0, out="warning: run 007 ended as timed_out"), [], "none", 1),
+        (said(0, out="warning: run 007 ended as timed_out"), [], "py-spy", 0),
+        (said(0), [], "py-spy", 1),
     ],
 )
-def test_workloads_that_misbehave(answer: Said, left: list[str], status: str, faults: int) -> None:
-    assert len(check_cases.judge_hostile(answer, left, [{"status": status}])) == faults
+def test_workloads_that_misbehave(answer: Said, left: list[str], failed: str, faults: int) -> None:
+    runs = [{"run_id": "001", "status": "ok", "capture": "none"}]
+    runs += [{"run_id": "007", "status": "timed_out", "capture": failed}] if failed else []
+    assert len(check_cases.judge_hostile(answer, left, runs)) == faults
+
+
+def test_a_workload_that_does_not_end_is_wrong_and_the_others_are_judged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(_shop: Workshop, _command: str, target: str, *_words: str) -> Said:
+        if target.endswith(":GIGABYTE"):
+            raise subprocess.TimeoutExpired("tracekit", 7)
+        return said(0, out="[]")
+
+    monkeypatch.setattr(Workshop, "call", call)
+    found = check_cases.check_hostile(Workshop(tmp_path, 100))
+    assert found == CaseVerdict(WRONG, "GIGABYTE: did not end within 7 s")
+    progress = capsys.readouterr().err.splitlines()
+    assert len(progress) == 25
+    assert [line.split()[-1] for line in progress[1:]] == [RIGHT] * 24
+
+
+def test_only_the_segments_of_its_own_run_are_judged(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can put a command into a group of its own: without, all of this user's are judged")
+    shop = Workshop(tmp_path, 100)
+    names = [f"psm_tracekit_{os.getpid()}_{which}" for which in ("own", "other")]
+    try:
+        for name, group in zip(names, (shop.group, None), strict=True):
+            make = ["touch", f"/dev/shm/{name}"]
+            subprocess.run(make, group=group, check=True)
+        assert set(names) <= abandoned_segments()
+        assert abandoned_segments(shop.group) == {names[0]}
+    finally:
+        for name in names:
+            Path("/dev/shm", name).unlink(missing_ok=True)

@@ -112,7 +112,7 @@ def prepare(
             else:
                 allowed[name, interpreter.label] = ready
     suite_id = plan.new_suite_id(plan.safe_name(resolved.workload), store)
-    suite = plan.plan_suite(resolved, chosen, suite_id, allowed, command)
+    suite = plan.plan_suite(resolved, chosen, suite_id, plan.add_waits_to_traces(allowed), command)
     return Prepared(suite=suite, folder=SuiteFolder(store.root / suite_id), notices=tuple(notices))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -13,7 +14,10 @@ import pandas as pd
 import pytest
 
 from tests.conftest import RealSuite, Tracekit
+from tests.recording import needs
 from tracekit.analysis.tables import COLUMNS
+from tracekit.analysis.view.items import find_traces
+from tracekit.bundle.store import Store
 
 MODELS = {"serial", "threads", "fork", "spawn", "forkserver"}
 PROCESS_MODELS = {"fork", "spawn", "forkserver"}
@@ -212,3 +216,31 @@ def test_dry_run_shows_the_matrix_and_measures_nothing(real_suite: RealSuite) ->
 def test_without_a_terminal_progress_is_plain(real_suite: RealSuite) -> None:
     assert "\x1b" not in real_suite.said.err
     assert "run 1 of" in real_suite.said.err
+
+
+def test_the_timeline_of_calls_shows_who_held_the_gil(tracekit: Tracekit, tmp_path: Path) -> None:
+    needs("waits")
+    needs("viztracer")
+    words = (
+        "--models",
+        "threads",
+        "--workers",
+        "2",
+        "--runs",
+        "1",
+        "--warmup",
+        "0",
+        "--no-controls",
+        "--size",
+        "small",
+    )
+    said = tracekit("run", "matmul", *words, "--capture", "viztracer,waits")
+    assert said.code == 0, said.err
+    store = Store(tmp_path / ".tracekit")
+    (suite,) = store.suites()
+    assert [bundle.spec().capture for bundle in suite.bundles()] == ["none", "waits", "waits+viztracer"]
+    (item,) = find_traces(store, "latest", tmp_path)
+    assert item.calls
+    events = json.loads(gzip.decompress(item.path.read_bytes()))["traceEvents"]
+    holders = [event["name"] for event in events if event.get("id2", {}).get("local", "").startswith("GIL of main ")]
+    assert {"worker 1 · _row", "worker 2 · _row"} <= set(holders)

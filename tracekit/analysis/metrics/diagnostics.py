@@ -16,7 +16,7 @@ from tracekit.analysis.metrics.ledger.parts import RUN_QUEUE, WALL
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, MethodDifference, compare_methods, find_family
 from tracekit.analysis.statistics.intervals import LEAST
 from tracekit.analysis.tables import CELL, records
-from tracekit.bundle.names import SERIAL, UNTRACED, split_capture
+from tracekit.bundle.names import SERIAL, UNTRACED, VIZTRACER, split_capture
 from tracekit.core.notices import Notice, notice
 from tracekit.core.units import format_ns, format_value
 
@@ -211,8 +211,17 @@ def _no_memory(cells: pd.DataFrame) -> Iterator[Notice]:
 
 
 def _methods_differ(analysis: Analysis, metrics: pd.DataFrame) -> Iterator[Notice]:
-    """Compared by thread: the sums of a run are over different threads for each method."""
+    """Compared by thread: the sums of a run are over different threads for each method.
+
+    VizTracer's runs of a suite are left out: they carry the wait probe for their picture only.
+    """
+    of_picture = [
+        run["run_id"]
+        for run in analysis.usable_runs
+        if VIZTRACER in split_capture(run["capture"]) and not is_program(run)
+    ]
     compared = metrics[(metrics["scope"] == "thread") & metrics["metric"].isin(_COMPARED)]
+    compared = compared[~compared["run_id"].isin(of_picture)]
     compared = compared[compared.duplicated(["run_id", "pid", "tid", "metric"], keep=False)]
     groups: dict[tuple[str, str, str], list[MethodDifference]] = {}
     for found in compare_methods(_bounded(analysis, records(compared))):

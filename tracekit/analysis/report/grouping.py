@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tracekit.analysis.metrics.cells.observed import metric_name
+from tracekit.analysis.metrics.methods import WAITS_PROBE, find_family
 from tracekit.analysis.report.cells import (
     START_METHODS,
     CellGroup,
@@ -18,7 +19,7 @@ from tracekit.analysis.report.cells import (
     trust,
 )
 from tracekit.analysis.tables import CELL, QUALITIES, Tables, records
-from tracekit.bundle.names import PROGRAM, UNTRACED, is_light
+from tracekit.bundle.names import PROGRAM, UNTRACED, VIZTRACER, is_light, split_capture
 from tracekit.bundle.stream_records import DIMENSIONS
 
 _SINGLE = "gil_wait_ns"
@@ -59,7 +60,14 @@ def _with_twins(cell: ReportCell, traced: tuple[ReportCell, ...]) -> ReportCell:
     return replace(
         cell,
         twins=tuple(other for other in same if is_light(other.capture)),
-        of_runs=tuple(number for other in same if not is_light(other.capture) for number in other.of_runs),
+        of_runs=tuple(
+            number
+            for other in same
+            if not is_light(other.capture)
+            for number in other.of_runs
+            # VizTracer's run carries the wait probe for its picture only.
+            if not (VIZTRACER in split_capture(other.capture) and find_family(number.method) == WAITS_PROBE)
+        ),
     )
 
 

@@ -19,6 +19,8 @@ from tracekit.bundle.names import (
     START_METHODS,
     THREADS,
     UNTRACED,
+    VIZTRACER,
+    WAITS,
     WORKER_COSTS,
     is_light,
     start_method_of,
@@ -115,6 +117,17 @@ def plan_cells(request: ResolvedRequest, interpreters: Sequence[Interpreter]) ->
     if request.controls:
         found += _plan_controls(request, interpreters)
     return list(dict.fromkeys(found))
+
+
+def add_waits_to_traces(captures: Captures) -> dict[tuple[str, str], str]:
+    """The captures with the wait probe beside VizTracer where both work, so that the picture shows who held the GIL.
+
+    These runs give no numbers of waits: those are from runs under the wait probe alone.
+    """
+    return {
+        (f"{WAITS}+{name}" if name == VIZTRACER and (WAITS, label) in captures else name, label): path
+        for (name, label), path in captures.items()
+    }
 
 
 def plan_runs(

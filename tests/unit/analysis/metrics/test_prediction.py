@@ -236,6 +236,18 @@ def test_a_run_with_waits_and_without_a_recorded_task_has_no_demand() -> None:
     assert measure_outside_waits(made.recorded_waits, made.tables.spans, made.usable_runs) == {}
 
 
+def test_waits_beside_viztracer_are_no_demand() -> None:
+    """That run has the number of a round, whose waits under the probe alone it would replace."""
+    maker = Maker()
+    for capture in ("waits", "waits+viztracer", "waits+kernel"):
+        run = maker.run("threads", 10 * MS, capture=capture, run_id=capture)
+        done(maker, run, (run["main_pid"], run["main_pid"]), 0, run["start_ns"], 10 * MS)
+        maker.wait(run, run["main_pid"], run["main_pid"], "sleep", run["start_ns"], 4 * MS)
+    made = Analysis(maker.tables())
+    found = measure_outside_waits(made.recorded_waits, made.tables.spans, made.usable_runs)
+    assert {run_id: list(waits) for run_id, waits in found.items()} == {"waits": [4 * MS], "waits+kernel": [4 * MS]}
+
+
 def test_the_costs_are_read_off_the_controls() -> None:
     costs = Analysis(suite()).worker_costs["Linux", "3.13", 2][1]
     made = costs.pools["fork"]

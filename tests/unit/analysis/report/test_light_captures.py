@@ -10,14 +10,16 @@ from tests.table_factory import MS as MS_INT
 from tests.table_factory import Maker, full_run
 from tests.unit.analysis.report.made_numbers import MS, Interval, Suite, typical
 from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.cells import ReportCell
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.ledger import ledger_of_cell
+from tracekit.analysis.report.render.markdown import to_markdown
 from tracekit.analysis.report.shares import gil_wait, gil_wait_share
 from tracekit.analysis.report.views import ReportView, Section, TableField, TableView
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, from_rows
 
 
 def seen(**parts: float) -> dict[str, tuple[Interval, str]]:
@@ -195,6 +197,12 @@ def test_light_captures_have_a_probe_effect_and_the_caption_says_what_they_are_f
 
 def contended(repeats: int = 3) -> Tables:
     """Two models under the wait probe; the threads' GIL waits are 100, 200, 300 ms in the three repeats."""
+    tables = _contended(repeats).tables()
+    tables.metrics = compute_all(Analysis(tables), ("wall_ns", "gil_wait_ns", "gil_wait_share", "thread_wall_ns"))
+    return tables
+
+
+def _contended(repeats: int) -> Maker:
     maker = Maker()
     for repeat in range(repeats + 1):
         for model in ("threads", "fork"):
@@ -202,9 +210,45 @@ def contended(repeats: int = 3) -> Tables:
                 run = full_run(maker, model, task_ns=100 * MS_INT, capture=capture, repeat=repeat, warmup=repeat == 0)
                 if capture == "waits" and model == "threads":
                     _wait(maker, run, 100 * repeat)
+    return maker
+
+
+def _traced(*, waits: bool) -> Tables:
+    """The same with runs of the threads under VizTracer, which carry the wait probe or do not; four threads had no run
+    under the probe alone."""
+    maker = _contended(3)
+    for repeat in (1, 2, 3):
+        full_run(maker, "threads", task_ns=100 * MS_INT, workers=4, repeat=repeat)
+    capture = "waits+viztracer" if waits else "viztracer"
+    for workers in (2, 4):
+        run = full_run(
+            maker, "threads", task_ns=300 * MS_INT, workers=workers, capture=capture, run_id=f"traced{workers}"
+        )
+        if waits:
+            _wait(maker, run, 500)
+            thread, late = run["main_pid"] + 1, run["start_ns"] + 550 * MS_INT
+            maker.wait(run, run["main_pid"], thread, "io-read", late, 10 * MS_INT)
     tables = maker.tables()
-    tables.metrics = compute_all(Analysis(tables), ("wall_ns", "gil_wait_ns", "gil_wait_share", "thread_wall_ns"))
+    analysis = Analysis(tables)
+    tables.metrics = compute_all(analysis)
+    found = [item._asdict() for item in find_notices(analysis, tables.metrics)]
+    tables.notices = pd.concat([tables.notices, from_rows("notices", found)], ignore_index=True)
     return tables
+
+
+def test_waits_beside_viztracer_change_no_number_but_those_of_that_run() -> None:
+    with_waits, without = _traced(waits=True), _traced(waits=False)
+
+    def others(tables: Tables) -> pd.DataFrame:
+        rows = tables.metrics[~tables.metrics["run_id"].isin(["traced2", "traced4"])]
+        return rows.assign(capture=rows["capture"].replace("waits+viztracer", "viztracer")).reset_index(drop=True)
+
+    pd.testing.assert_frame_equal(others(with_waits), others(without))
+    of_run = with_waits.metrics["run_id"].eq("traced2")
+    own = with_waits.metrics[of_run & with_waits.metrics["method"].eq("waits-probe")]
+    assert {"gil_wait_ns", "io_wait_ns", "gil_hold_longest_ns"} <= set(own["metric"])
+    texts = [to_markdown(build(tables)).replace("waits+viztracer", "viztracer") for tables in (with_waits, without)]
+    assert texts[0] == texts[1]
 
 
 def _wait(maker: Maker, run: dict[str, Any], length_ms: int) -> None:

@@ -11,7 +11,14 @@ from tracekit.bundle.spec import Suite
 from tracekit.bundle.store import Store
 from tracekit.core.errors import UsageError
 from tracekit.measure.planning.duration_estimate import estimate_duration
-from tracekit.measure.planning.plan import PlannedCell, new_suite_id, plan_cells, plan_suite, safe_name
+from tracekit.measure.planning.plan import (
+    PlannedCell,
+    add_waits_to_traces,
+    new_suite_id,
+    plan_cells,
+    plan_suite,
+    safe_name,
+)
 from tracekit.measure.planning.request import Request, default_workers, resolve_request
 from tracekit.system.interpreters import Interpreter
 
@@ -95,6 +102,21 @@ def test_the_warm_up_comes_first_and_the_traced_runs_last() -> None:
     assert {(spec.model, spec.workers) for spec in traced} == {("serial", 1), ("threads", 2), ("fork", 2)}
     assert {spec.extra_path for spec in traced} == {"/extra"}
     assert {spec.workload for spec in traced} == {"matmul"}
+
+
+def test_viztracers_run_carries_the_wait_probe_where_both_work() -> None:
+    captures = {
+        ("waits", "3.11.7"): "",
+        ("viztracer", "3.11.7"): "/extra",
+        ("viztracer", "3.9.1"): "",
+        ("py-spy", "3.11.7"): "",
+    }
+    assert add_waits_to_traces(captures) == {
+        ("waits", "3.11.7"): "",
+        ("waits+viztracer", "3.11.7"): "/extra",
+        ("viztracer", "3.9.1"): "",
+        ("py-spy", "3.11.7"): "",
+    }
 
 
 def test_light_captures_run_beside_the_untraced_runs_and_as_often() -> None:

@@ -1,8 +1,8 @@
 """What the tasks of a thread pool need, task by task: CPU time and waits for the outside, as without a GIL.
 
 CPU time is read at both ends of each task, on its own thread, in untraced runs. The waits are those that the wait probe
-recorded within the task, in the traced run of the same round: reads and writes, poll, sleep, child processes. Waits
-for the GIL and for locks are waits for other threads of the program and are left out.
+recorded within the task, in the run of the same round under light captures: reads and writes, poll, sleep, child
+processes. Waits for the GIL and for locks are waits for other threads of the program and are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.recorded_intervals import RecordedWaits
 from tracekit.analysis.metrics.task_spans import TaskSpans
 from tracekit.analysis.tables import CELL, records
-from tracekit.bundle.names import THREADS, WAITS, split_capture
+from tracekit.bundle.names import THREADS, WAITS, is_light, split_capture
 
 BASE = THREADS
 """The model that predictions are made from."""
@@ -150,8 +150,11 @@ def _read_pickles(pickles: pd.DataFrame, cell: CellRuns, runs: Mapping[str, Mapp
 def measure_outside_waits(
     recorded: RecordedWaits, spans: pd.DataFrame, usable_runs: Iterable[Mapping[str, Any]]
 ) -> dict[str, Floats]:
-    """Per run that the wait probe watched: ns that each item's task waited for the outside, in item order."""
-    watched = [run["run_id"] for run in usable_runs if WAITS in split_capture(run["capture"])]
+    """Per run that the wait probe watched, under light captures only: ns that each item's task waited for the outside,
+    in item order."""
+    watched = [
+        run["run_id"] for run in usable_runs if WAITS in split_capture(run["capture"]) and is_light(run["capture"])
+    ]
     spans = spans[(spans["name"] == "task") & spans["run_id"].isin(watched)]
     spans = spans.dropna(subset=["item"]).reset_index(drop=True)
     if spans.empty:

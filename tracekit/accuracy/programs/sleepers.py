@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sleep", type=float, default=0.1, help="seconds")
 
 
-def sleeper(known: Known, name: str, times: int, seconds: float, shared: dict[str, int]) -> None:
+def sleeper(known: Known, name: str, times: int, seconds: float, awake: list[str]) -> None:
     """Sleep repeatedly; the answer is the requested time, because a clock would include the GIL wait."""
     me = known.thread(name)
     me.sites("sleep", SLEEPER)
@@ -26,27 +26,28 @@ def sleeper(known: Known, name: str, times: int, seconds: float, shared: dict[st
     for _ in range(times):
         time.sleep(seconds)
         me.waited("sleep", int(seconds * 1e9))
-    shared["awake"] += 1
+    # Not a count: without a GIL two threads that add to it at once may add one.
+    awake.append(name)
     me.end()
 
 
-def hog(known: Known, sleepers: int, shared: dict[str, int]) -> None:
+def hog(known: Known, sleepers: int, awake: list[str]) -> None:
     """Hold the GIL in one C call after the other while a sleeper is left."""
     me = known.thread("hog")
     me.sites("gil", HOG)
     me.holds(HOG)
-    while shared["awake"] < sleepers:
+    while len(awake) < sleepers:
         sum(range(1_500_000))
     me.end()
 
 
 def run(known: Known, options: argparse.Namespace) -> None:
     """Run all threads at the same time."""
-    shared = {"awake": 0}
+    awake: list[str] = []
     threads = [
-        threading.Thread(target=sleeper, args=(known, f"sleeper {number}", options.times, options.sleep, shared))
+        threading.Thread(target=sleeper, args=(known, f"sleeper {number}", options.times, options.sleep, awake))
         for number in range(options.sleepers)
     ]
-    threads.append(threading.Thread(target=hog, args=(known, options.sleepers, shared)))
+    threads.append(threading.Thread(target=hog, args=(known, options.sleepers, awake)))
     start(*threads)
     join(*threads)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
+
+
+LIMIT_S = 300
 
 
 def main() -> None:
@@ -37,7 +41,10 @@ def main() -> None:
     options = parser.parse_args()
     known = known_module.Known(options.program)
     module = importlib.import_module(f"tracekit.accuracy.programs.{options.program}")
+    # One that never ends would keep `make accuracy` for ever.
+    signal.alarm(LIMIT_S)
     module.run(known, options)
+    signal.alarm(0)
     text = known.to_json() + "\n"
     if options.answer is None:
         sys.stdout.write(text)

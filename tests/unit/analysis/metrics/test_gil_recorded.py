@@ -261,6 +261,12 @@ COND = "pthread_cond_timedwait (libc.so.6)"
         ((PYTHON, "lock_PyThread_acquire_lock (python3.11)", COND), True),
         ((PYTHON, "os_read (/opt/bin/python3.15)", COND, "0x7f21a3b4 (libc.so.6)"), True),
         ((PYTHON, "time_sleep (/opt/lib/libpython3.11.so.1.0)", COND, "0x7f21a3b4 (libc.so.6)"), True),
+        # A thread that has not run yet; what called take_gil is hidden behind the page of the uprobes.
+        (("thread (7)", "0x7f21a3 (libc.so.6)", "pythread_wrapper (libpython3.11.so.1.0)", COND), True),
+        (("thread (7)", "0x7fffffffe000 (?)", COND, "0x7f21a3b4 (libc.so.6)"), True),
+        (("thread (7)", "0x7f21a3 (libc.so.6)", "0x7fffffffe000 (?)", COND), True),
+        (("thread (7)", "0x7fffffffe000 (?)", "read (libc.so.6)"), False),
+        (("thread (7)", "0x7f21a3 (libc.so.6)", COND), False),
         ((PYTHON, "blas_thread (/opt/lib/libopenblas.so.0)", COND), False),
         ((PYTHON, "0x55d0aa (python3.11)", "0x7f21a3b4 (libc.so.6)"), False),
         (("wait (/usr/lib/python3.9/threading.py:312)", COND), False),

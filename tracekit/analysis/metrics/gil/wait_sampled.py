@@ -6,7 +6,9 @@ is for the GIL when
   - one of the interpreter's functions that take the GIL (take_gil, PyEval_RestoreThread, ...) is on the stack above the
     last Python frame, where the build has those names;
   - a function of the interpreter's own binary waits for a condition: from 3.15 on py-spy leaves out what lies between
-    it and libc, and on Linux Python has no other conditions than the GIL's, its locks being semaphores; or
+    it and libc, and on Linux Python has no other conditions than the GIL's, its locks being semaphores;
+  - the page through which the kernel capture's uprobes return lies between a condition and its caller: they are on
+    take_gil and drop_gil, and hide what called those; or
   - it lies directly on a Python frame, without a function of a C module between, and that function is none that waits
     for work (ledger/idle.py): Python code by itself blocks on nothing but the GIL. py-spy leaves the interpreter's
     own frames out, and a lock, a sleep or a read shows the C function that does it.
@@ -25,6 +27,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -46,6 +49,8 @@ _TO_THE_GIL = re.compile(
 )
 _CONDITION = re.compile(r"_*(?:GI_+)?pthread_cond_(?:timed|clock)?wait(?:@.*)?")
 _INTERPRETER = re.compile(r"(?:.*/)?(?:python|libpython)3(?:\.\d+)?t?(?:\.so(?:\.[\d.]+)?)?")
+_UPROBES_PAGE = re.compile(r"0x(?:7fffffffe|f{8,9}e)[0-9a-f]{3}")
+"""The last page but one of a process's addresses, on x86-64 and on 64-bit ARM (kernel/events/uprobes.c)."""
 _Z = 1.959963984540054
 """The normal distribution's 97.5 % point."""
 
@@ -85,6 +90,9 @@ def waits_for_gil(stack: Sequence[str]) -> bool:
     """Whether a stack (frames as load writes them, the root first) is that of a thread that waits for the GIL."""
     frames = [_FRAME.fullmatch(label) for label in reversed(stack)]
     found = [(match["name"], match["file"] or "", match["line"]) for match in frames if match is not None]
+    for (name, file, _), (above, its_file, _) in pairwise(found):
+        if _CONDITION.fullmatch(name) and _LIBC.search(file) and its_file == "?" and _UPROBES_PAGE.fullmatch(above):
+            return True
     parts = [part for part in found if not _is_between(*part)]
     at = 0
     while at < len(parts) and _is_libc_wait(*parts[at]):

@@ -20,9 +20,11 @@ from types import ModuleType
 import click
 
 from tracekit.accuracy import predictions
+from tracekit.accuracy.comparison import CHECKS
 from tracekit.accuracy.result import read_result
 from tracekit.accuracy.table import markdown
 from tracekit.analysis.metrics import METRICS
+from tracekit.analysis.metrics.metric import Metric
 from tracekit.analysis.report.glossary import TERMS
 from tracekit.analysis.report.pages import PAGES
 from tracekit.analysis.tables import COLUMNS
@@ -49,9 +51,17 @@ def metrics_part() -> str:
         sections.append(
             f"### {metric.name}\n\n{metric.summary}\n\n"
             f"Unit: {metric.unit} · better: {metric.better} · needs: {', '.join(metric.needs)} · "
-            f"valid on: {metric.valid_on}\n\n{metric.method}\n"
+            f"valid on: {metric.valid_on}{_name_compared(metric)}\n\n{metric.method}\n"
         )
     return "\n".join(sections)
+
+
+def _name_compared(metric: Metric) -> str:
+    """How `make accuracy` compares the metric with an independent truth."""
+    if metric.computed_from:
+        return f" · computed from: {', '.join(metric.computed_from)}"
+    checks = [name for name, check in CHECKS.items() if metric.name in check.metrics]
+    return f" · compared by: {', '.join(checks) or 'make predictions'}"
 
 
 def notices_part() -> str:

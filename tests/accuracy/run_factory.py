@@ -9,6 +9,7 @@ import numpy as np
 
 from tests.table_factory import MS
 from tracekit.accuracy.cases import Case
+from tracekit.accuracy.checks.waits import KINDS_OF
 from tracekit.accuracy.comparison import ComparedRun
 from tracekit.accuracy.kernel_reference import KernelReference
 from tracekit.accuracy.known_answers import KnownAnswers, KnownThread
@@ -31,7 +32,8 @@ def made(
     place: ComparedRun = PLACE,
     **rows: Sequence[Mapping[str, Any]],
 ) -> WatchedRun:
-    """A run with those rows; a table that is not given has none."""
+    """A run with those rows; a table that is not given has none, but that of metrics has the sums of the waits."""
+    rows = {"metrics": sum_by_metric(rows.get("waits", ())), **rows}
     frames = {
         name: tables.from_rows(name, [{"run_id": "r", "pid": PID, "tid": TID, **row} for row in rows[name]])
         if name in rows
@@ -66,6 +68,9 @@ def thread(**more: Any) -> KnownThread:
         "at_least": {},
         "sites": {},
         "holds": [],
+        "life": {},
+        "idle": {},
+        "migrations": None,
     }
     return KnownThread(**{**plain, **more})
 
@@ -77,6 +82,33 @@ def wait(kind: str, at_ms: float, ms: float, method: str = "waits-probe", **more
         "dur_ns": int(ms * MS),
         "method": method,
         "object": "x",
+        **more,
+    }
+
+
+_METRIC_OF_KIND = {"gil": "gil_wait_ns", "gil-switch": "gil_switch_wait_ns"} | {
+    kind: metric for metric, kinds in KINDS_OF.items() for kind in kinds
+}
+
+
+def sum_by_metric(waits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of metrics that these waits give their threads."""
+    sums: dict[tuple[Any, ...], int] = {}
+    for row in waits:
+        place = (row.get("pid", PID), row.get("tid", TID), _METRIC_OF_KIND[row["kind"]], row["method"])
+        sums[place] = sums.get(place, 0) + row["dur_ns"]
+    return [number(metric, value, method, pid=pid, tid=tid) for (pid, tid, metric, method), value in sums.items()]
+
+
+def number(metric: str, value: float, method: str = "waits-probe", **more: Any) -> dict[str, Any]:
+    """A measured row of `metrics` of one thread."""
+    return {
+        "metric": metric,
+        "value": value,
+        "method": method,
+        "scope": "thread",
+        "quality": "measured",
+        "n": 1,
         **more,
     }
 

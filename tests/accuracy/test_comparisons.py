@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.accuracy.run_factory import ALIVE, BLOCKED_AT_ONCE, PLACE, T0, TID, answers, made, thread, wait
+from tests.accuracy.run_factory import ALIVE, BLOCKED_AT_ONCE, PID, PLACE, T0, TID, answers, made, number, thread, wait
 from tests.table_factory import MS
 from tracekit.accuracy import kernel_reference, task_accounting
-from tracekit.accuracy.checks import endings, gil, ledger, switches, waits
+from tracekit.accuracy.checks import endings, gil, handoffs, ledger, lifetimes, scheduling, switches, waits
 from tracekit.accuracy.comparison import compute_wait_tolerance, judge_difference
 from tracekit.accuracy.kernel_reference import KernelReference
-from tracekit.accuracy.known_answers import KnownChild
+from tracekit.accuracy.known_answers import KnownChild, KnownProcess
+from tracekit.analysis.load.kernel.trace import KernelEvents
 
 
 @pytest.mark.parametrize(
@@ -200,14 +201,15 @@ def test_switches_are_counted_by_who_left_and_the_last_one_is_left_out() -> None
 
 @pytest.mark.parametrize(("voluntary", "verdict"), [(100, "ok"), (103, "ok"), (104, "fail"), (96, "fail")])
 def test_switches_may_be_1_percent_and_2_different(voluntary: int, verdict: str) -> None:
-    counts = {"voluntary_switches": voluntary, "involuntary_switches": 0}
     late = np.full(50, ALIVE["end_ns"] + 1)
-    times = (np.append(np.full(90, T0), late), np.append(np.full(10, T0), late))
+    times = (np.append(np.full(100, T0), late), np.append(np.full(10, T0), late))
     events = KernelReference(gil=True, switches={TID: times})
-    [row] = switches.compare_with_kernel(made(kernel=events, threads=[{**ALIVE, **counts}]))
-    assert (row.verdict, row.reference) == (verdict, 100)
+    counts = [number("voluntary_switches", voluntary), number("involuntary_switches", 10)]
+    forced, wanted = switches.compare_with_kernel(made(kernel=events, threads=[ALIVE], metrics=counts))[::-1]
+    assert (wanted.verdict, wanted.reference, wanted.metric) == (verdict, 100, "voluntary_switches")
+    assert (forced.verdict, forced.reference, forced.metric) == ("ok", 10, "involuntary_switches")
     killed = [{"ended": "signal", "exit_code": -9}]
-    [row] = switches.compare_with_kernel(made(kernel=events, threads=[{**ALIVE, **counts}], processes=killed))
+    [row] = switches.compare_with_kernel(made(kernel=events, threads=[ALIVE], metrics=counts, processes=killed))
     assert row.verdict == "unavailable"
 
 
@@ -309,6 +311,152 @@ def test_the_accounting_of_tasks_is_compared_with_the_waits_inside_them() -> Non
         metrics = [{**bound, "lower": lower * MS, "upper": upper * MS}]
         [row] = task_accounting.compare_intervals(made(spans=spans, waits=found, metrics=metrics).tables, PLACE)
         assert (row.verdict, row.reference) == (verdict, 70 * MS)
+
+
+@pytest.mark.parametrize(("found", "verdict"), [(100, "ok"), (103, "ok"), (104, "fail")])
+def test_the_switches_of_a_thread_that_waits_for_nothing_but_the_gil_are_for_it(found: int, verdict: str) -> None:
+    known = thread(sites={"gil": ["f"]}, holds=["f"], life={"voluntary_switches": 100})
+    metrics = [number("gil_waiter_switches", found, "kernel-sched")]
+    [row] = switches.compare_with_kernel(made(known=answers(known), threads=[ALIVE], metrics=metrics))
+    assert (row.verdict, row.metric) == (verdict, "gil_waiter_switches")
+    other = thread(sites={"gil": ["f"], "sleep": ["f"]}, holds=["f"], life={"voluntary_switches": 100})
+    [row] = switches.compare_with_kernel(made(known=answers(other), threads=[ALIVE], metrics=metrics))
+    assert row.verdict == "unavailable"
+
+
+def test_each_take_that_slept_is_a_handoff_from_the_last_drop_by_another_thread() -> None:
+    drops = (np.array([T0 + 10 * MS, T0 + 30 * MS, T0 + 49 * MS]), np.array([TID + 1, TID + 1, TID]))
+    events = KernelReference(gil=True, switches={TID: (np.array([T0, T0 + 41 * MS]), BLOCKED_AT_ONCE[1])}, drops=drops)
+    slept = [wait("gil", 0, 30.5, "kernel-uprobe"), wait("gil", 40, 10, "kernel-uprobe")] * 10
+    many = [number("gil_handoffs", 20, scope="run"), number("gil_handoff_latency_ns", 9 * MS, scope="run")]
+    count, median, late = handoffs.compare_handoffs(made(kernel=events, waits=slept, metrics=many))
+    assert (count.verdict, count.reference) == ("ok", 20)
+    assert (median.verdict, median.reference) == ("ok", (0.5 + 20) / 2 * MS)
+    assert (late.verdict, late.reference) == ("fail", 20 * MS)
+    count = handoffs.compare_handoffs(
+        made(kernel=events, waits=slept, metrics=[number("gil_handoffs", 17, scope="run")])
+    )[0]
+    assert count.verdict == "fail"
+
+
+@pytest.mark.parametrize(("lower", "upper", "verdict"), [(0, 90, "ok"), (0, 47, "fail"), (53, 90, "fail")])
+def test_the_wait_for_the_next_holder_lies_in_its_interval(lower: float, upper: float, verdict: str) -> None:
+    bound = number("gil_switch_wait_ns", 1.0 * MS, quality="bound", lower=lower * MS, upper=upper * MS)
+    seen = made(threads=[ALIVE], waits=[wait("gil-switch", 0, 50, "kernel-uprobe")], metrics=[bound])
+    [row] = handoffs.compare_switch_waits(seen)
+    assert (row.verdict, row.metric) == (verdict, "gil_switch_wait_ns")
+
+
+def test_lives_and_cpu_times_are_compared_with_the_kernel_s_events() -> None:
+    events = KernelReference(gil=True, born={PID: T0, TID: T0}, ended={PID: T0 + 900 * MS, TID: T0 + 500 * MS})
+    sched = [{"state": "running", "start_ns": T0 + 880 * MS, "dur_ns": 40 * MS, "tid": PID}]
+    sched.append({"state": "runnable", "start_ns": T0, "dur_ns": 100 * MS, "tid": TID})
+    metrics = [
+        number("wall_ns", 1000.0 * MS, scope="run"),
+        number("thread_wall_ns", 400.0 * MS),
+        number("cpu_ns", 230.0 * MS, scope="process"),
+    ]
+    known = answers(processes=(KnownProcess(pid=PID, cpu_ns=200 * MS, at_ns=T0 + 890 * MS),))
+    rows = lifetimes.compare_with_kernel(
+        made(
+            known=known,
+            kernel=events,
+            sched=sched,
+            metrics=metrics,
+            threads=[{**ALIVE, "start_ns": T0 + 100 * MS}],
+            processes=[{"role": "main"}],
+        )
+    )
+    assert [(row.metric, row.verdict, row.difference) for row in rows] == [
+        ("wall_ns", "fail", 100 * MS),
+        # What it waited for a CPU before its first instruction is part of its life.
+        ("thread_wall_ns", "ok", 0),
+        ("cpu_ns", "ok", 0),
+    ]
+
+
+def test_a_thread_s_own_readings_are_compared_where_it_ends_with_its_window() -> None:
+    known = thread(
+        sites={"gil": ["f"]},
+        waits={"gil": 0},
+        life={"cpu_ns": 300 * MS, "run_queue_wait_ns": 100 * MS},
+        migrations=40,
+    )
+    metrics = [
+        number("thread_on_cpu_ns", 320.0 * MS),
+        number("run_queue_wait_ns", 90.0 * MS, "kernel-sched"),
+        number("run_queue_wait_ns", 120.0 * MS),
+        number("thread_run_queue_ns", 90.0 * MS, "kernel-sched"),
+        number("cpu_migrations", 44, "kernel-sched"),
+    ]
+    sched = [{"state": "runnable", "start_ns": at, "dur_ns": ms * MS} for at, ms in ((T0, 10), (ALIVE["end_ns"], 20))]
+    begun = {**ALIVE, "start_ns": T0 + 10 * MS}
+    seen = made(known=answers(known), kernel=KernelReference(gil=True), threads=[begun], sched=sched, metrics=metrics)
+    rows = scheduling.compare_with_known(seen)
+    assert [(row.metric, row.verdict, row.difference) for row in rows] == [
+        ("thread_on_cpu_ns", "fail", 20 * MS),
+        # The kernel's are of its life, which begins later than the thread's own; the probe's go on after its reading.
+        ("run_queue_wait_ns", "fail", -20 * MS),
+        ("run_queue_wait_ns", "ok", 0),
+        ("thread_run_queue_ns", "fail", -20 * MS),
+        ("cpu_migrations", "fail", 4),
+    ]
+    missing = KernelReference(gil=True, missing={TID: 30 * MS})
+    seen = made(known=answers(known), kernel=missing, threads=[begun], sched=sched, metrics=metrics)
+    assert [row.verdict for row in scheduling.compare_with_known(seen)][:2] == ["inconclusive", "inconclusive"]
+    longer = {**begun, "end_ns": ALIVE["end_ns"] + 30 * MS}
+    assert scheduling.compare_with_known(made(known=answers(known), threads=[longer], metrics=metrics)) == []
+
+
+def test_steal_of_threads_is_what_they_ran_longer_than_their_clocks_say() -> None:
+    known = answers(thread(cpu_ns=300 * MS))
+    sched = [{"state": "running", "start_ns": T0, "dur_ns": 340 * MS}]
+    for stolen, found, wanted, verdict in ((0, 0, 0, "ok"), (30, 28, 30, "ok"), (60, 0, 40, "inconclusive")):
+        metrics = [number("thread_steal_ns", found * MS, "kernel-sched")]
+        place = replace(PLACE, steal_ns=stolen * MS)
+        [row] = scheduling.compare_with_known(made(known=known, sched=sched, metrics=metrics, place=place))
+        assert (row.verdict, row.reference) == (verdict, wanted * MS)
+
+
+def test_parts_of_the_ledger_are_compared_with_what_the_program_knows_and_idle_apart() -> None:
+    known = answers(thread(waits={"lock": 300 * MS, "io-read": 100 * MS}, idle={"lock": 200 * MS}))
+    metrics = [
+        number("thread_lock_wait_ns", 300.0 * MS),
+        number("thread_io_wait_ns", 101.0 * MS),
+        number("thread_idle_ns", 200.0 * MS),
+    ]
+    rows = ledger.compare_known(made(known=known, threads=[ALIVE], metrics=metrics))
+    assert [(row.metric, row.verdict, row.reference) for row in rows] == [
+        ("thread_lock_wait_ns", "fail", 100 * MS),
+        ("thread_idle_ns", "ok", 200 * MS),
+        ("thread_io_wait_ns", "ok", 100 * MS),
+    ]
+
+
+def test_the_ledger_s_gil_wait_is_compared_with_the_other_record_of_each_wait_less_what_ran_in_it() -> None:
+    found = [wait("gil", 0, 100), wait("gil", 0, 90, "kernel-uprobe"), wait("gil-switch", 200, 50, "kernel-uprobe")]
+    sched = [{"state": "running", "start_ns": T0 + at * MS, "dur_ns": 20 * MS} for at in (-10, 50, 190, 300)]
+    metrics = [number("thread_gil_wait_ns", 110.0 * MS, "kernel-sched")]
+    [row] = ledger.compare_known(made(threads=[ALIVE], waits=found, sched=sched, metrics=metrics))
+    assert (row.verdict, row.reference) == ("ok", (150 - 10 - 20 - 10) * MS)
+
+
+def events(**columns: list[int]) -> KernelEvents:
+    return KernelEvents(columns={name: np.array(values) for name, values in columns.items()}, texts=[])
+
+
+def test_events_that_cannot_follow_one_another_leave_the_time_between_unknown() -> None:
+    switched = events(
+        ts_ns=[10, 20, 30, 50, 90, 95],
+        prev_pid=[0, 1, 0, 1, 2, 1],
+        next_pid=[1, 0, 1, 2, 1, 0],
+        prev_state=[0, 1, 0, 0, 1, 1],
+    )
+    woken = events(ts_ns=[5], pid=[1])
+    # 1 slept from 20 and ran at 30 without having been woken; it was preempted at 50, which needs no waking.
+    assert kernel_reference.sum_missing(switched, woken) == {1: 10}
+    late = events(ts_ns=[10, 40], prev_pid=[1, 1], next_pid=[0, 0], prev_state=[1, 1])
+    assert kernel_reference.sum_missing(late, events(ts_ns=[20], pid=[1])) == {1: 20}
 
 
 def test_without_an_interval_of_tasks_there_is_no_verdict() -> None:

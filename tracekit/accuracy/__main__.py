@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,11 +82,13 @@ def main(
     if go_on and progress is not None:
         click.echo(f"{len(progress)} steps are finished", err=True)
     rows: list[Comparison] = []
-    for row in run_comparisons(wanted, _show_step, progress):
+    clock = StepClock()
+    for row in run_comparisons(wanted, clock.begin, progress):
         rows.append(row)
         if every or row.verdict in ("fail", "inconclusive"):
             click.echo(format_comparison(row))
     click.echo("\n" + format_summary(rows))
+    click.echo(f"Time: {clock.format_times()}")
     if output is not None:
         write_result(make_result(rows, f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"), output)
         click.echo(f"\n{output}: {len(rows)} comparisons", err=True)
@@ -100,6 +103,33 @@ def _identify_request(wanted: AccuracyRequest) -> str:
     subjects = [f"{subject.name} {subject.capture}" for subject in wanted.subjects]
     cases = [case.name for case in wanted.cases]
     return repr((pythons, cases, wanted.checks, subjects, wanted.thorough, wanted.pairs))
+
+
+class StepClock:
+    """Shows each step as it begins, and adds up how long the steps of each Python took."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._step = ""
+        self._since = time.monotonic()
+
+    def begin(self, step: str) -> None:
+        """The step that runs next: a Python, a colon and what is done."""
+        self._end()
+        self._step = step
+        _show_step(step)
+
+    def format_times(self) -> str:
+        """`3.9.18 541 s, 3.11.7 530 s`; steps that an earlier run had finished take none."""
+        self._end()
+        return ", ".join(f"{python} {seconds:.0f} s" for python, seconds in self._seconds.items()) or "none"
+
+    def _end(self) -> None:
+        now = time.monotonic()
+        if self._step:
+            python = self._step.split(":")[0]
+            self._seconds[python] = self._seconds.get(python, 0.0) + now - self._since
+        self._step, self._since = "", now
 
 
 def _show_step(step: str) -> None:

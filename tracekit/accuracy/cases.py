@@ -41,6 +41,7 @@ CASES = (
     Case(name="endings", program="endings", quick=True),
     Case(name="fork-threads", program="fork_threads"),
     Case(name="subinterpreters", program="subinterpreters"),
+    Case(name="migrations", program="migrations"),
     Case(name="read-storm", program="read_storm"),
     Case(name="lock-storm", program="lock_storm", options=("--hammered", "300000", "--turns", "3000")),
     Case(name="comes-and-goes", program="comes_and_goes", quick=True),

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tracekit.analysis.load.kernel.pages import Array
-from tracekit.analysis.load.kernel.trace import read_trace
+from tracekit.analysis.load.kernel.trace import KernelEvents, KernelTrace, read_trace
 from tracekit.bundle.kernel_files import FOLDER
 from tracekit.bundle.store import Bundle
 
 _STATES = 0xFF
 """The bits of prev_state that are a state; 0 means preempted (kernel: include/trace/events/sched.h)."""
 _DEAD = 0x10 | 0x20
+_LIFE = ("task/task_newtask", "sched/sched_process_exec", "sched/sched_process_exit")
+_SLEPT, _LEFT, _RAN, _WOKEN = range(4)
 _NONE: Array = np.empty(0, dtype=np.int64)
 
 
@@ -27,6 +29,17 @@ class KernelReference:
     """Events that the kernel counted but did not keep."""
     switches: dict[int, tuple[Array, Array]] = field(default_factory=dict)
     """Thread id -> times of its voluntary and of its involuntary switches, int64 arrays, CLOCK_MONOTONIC ns."""
+    missing: dict[int, int] = field(default_factory=dict)
+    """Thread id -> ns between two of its events of which one more must have been between: it ran, waited or slept, and
+    nothing says which. Some machines' kernels record nothing in the context of certain other tasks."""
+    drops: tuple[Array, Array] = (_NONE, _NONE)
+    """Entries of drop_gil, in order of time: when, CLOCK_MONOTONIC ns, and the thread's id; int64 arrays."""
+    born: dict[int, int] = field(default_factory=dict)
+    """Thread id -> when it was created, CLOCK_MONOTONIC ns. Of an id that was used twice, the first time."""
+    executed: dict[int, int] = field(default_factory=dict)
+    """Process id -> when it first called exec."""
+    ended: dict[int, int] = field(default_factory=dict)
+    """Thread id -> when the kernel began to take it down; of an id that was used twice, the last time."""
 
     def find_first_block(self, tid: int, starts: Array, ends: Array) -> Array:
         """The thread's first voluntary switch in each interval (int64 arrays, ns); the interval's end without one."""
@@ -46,6 +59,13 @@ class KernelReference:
         )
         return voluntary, involuntary
 
+    def find_last_drop(self, tid: int, ends: Array) -> Array:
+        """The last entry of drop_gil by another thread before each of these times (int64 arrays, ns); -1 for none."""
+        times, tids = self.drops
+        others = times[tids != tid]
+        found: Array = np.append(others, -1)[np.searchsorted(others, ends) - 1]
+        return found
+
 
 def explain_missing_reference(kernel: KernelReference | None) -> str:
     """Why the kernel's uprobes give no reference for the GIL wait; empty when they do."""
@@ -62,11 +82,48 @@ def read_reference(bundle: Bundle) -> KernelReference | None:
     if trace is None:
         return None
     events = trace.kinds["sched/sched_switch"]
+    first, last = ({name: _index(trace.kinds[name], latest) for name in _LIFE} for latest in (False, True))
     return KernelReference(
+        born=first["task/task_newtask"],
+        executed=first["sched/sched_process_exec"],
+        ended=last["sched/sched_process_exit"],
         gil=trace.has_gil_probes,
+        drops=_list_drops(trace),
+        missing=sum_missing(trace.kinds["sched/sched_switch"], trace.kinds["sched/sched_wakeup"]),
         lost=trace.lost,
         switches=switches(events["prev_pid"], events["prev_state"], events["ts_ns"]),
     )
+
+
+def sum_missing(switched: KernelEvents, woken: KernelEvents) -> dict[int, int]:
+    """Per thread: the time between two of its events that cannot follow one another."""
+    asleep = (switched["prev_state"] & _STATES) != 0
+    tids = np.concatenate([switched["prev_pid"], switched["next_pid"], woken["pid"]])
+    times = np.concatenate([switched["ts_ns"], switched["ts_ns"], woken["ts_ns"]])
+    counts = len(switched), len(woken)
+    what = np.concatenate([np.where(asleep, _SLEPT, _LEFT), np.full(counts[0], _RAN), np.full(counts[1], _WOKEN)])
+    order = np.lexsort((times, tids))
+    tids, times, what = tids[order], times[order], what[order]
+    before, after = what[:-1], what[1:]
+    left = (after == _SLEPT) | (after == _LEFT)
+    # To leave a CPU one must have been on it, and to be on it again one must have been woken.
+    wrong = np.where(left, before != _RAN, (after == _RAN) & ((before == _RAN) | (before == _SLEPT)))
+    wrong &= (tids[1:] == tids[:-1]) & (tids[1:] != 0)
+    found: dict[int, int] = {}
+    for tid, length in zip(tids[1:][wrong].tolist(), np.diff(times)[wrong].tolist(), strict=True):
+        found[tid] = found.get(tid, 0) + length
+    return found
+
+
+def _list_drops(trace: KernelTrace) -> tuple[Array, Array]:
+    drops = trace.kinds.get("drop_gil entry")
+    return (_NONE, _NONE) if drops is None else (drops["ts_ns"], drops["common_pid"])
+
+
+def _index(events: KernelEvents, latest: bool) -> dict[int, int]:
+    """Thread id -> the time of its first or latest event."""
+    pairs = list(zip(events["pid"].tolist(), events["ts_ns"].tolist(), strict=True))
+    return dict(pairs if latest else reversed(pairs))
 
 
 def switches(tids: Array, states: Array, times: Array) -> dict[int, tuple[Array, Array]]:

@@ -24,6 +24,18 @@ class KnownThread:
     at_least: dict[str, int]
     sites: dict[str, list[str]]
     holds: list[str]
+    life: dict[str, int]
+    idle: dict[str, int]
+    migrations: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownProcess:
+    """The CPU time of all threads of one process until `at_ns`."""
+
+    pid: int
+    cpu_ns: int
+    at_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +66,7 @@ class KnownAnswers:
     gil: bool
     unavailable: str = ""
     threads: tuple[KnownThread, ...] = ()
+    processes: tuple[KnownProcess, ...] = ()
     children: tuple[KnownChild, ...] = ()
     active: tuple[ActiveFunction, ...] = ()
 
@@ -68,6 +81,7 @@ def read_answers(path: Path) -> KnownAnswers:
             gil=data["gil"],
             unavailable=data["unavailable"],
             threads=tuple(KnownThread(**thread) for thread in data["threads"]),
+            processes=tuple(KnownProcess(**process) for process in data["processes"]),
             children=tuple(KnownChild(**child) for child in data["children"]),
             active=tuple(
                 ActiveFunction(tid=tid, start_ns=start, end_ns=end, name=name)

@@ -46,6 +46,8 @@ class AccuracyResult:
     """Of all checks but the costs."""
     rows: tuple[Comparison, ...]
     """Costs, and comparisons that failed or are inconclusive."""
+    compared: tuple[str, ...] | None
+    """The metrics of which a number was compared; None in a file of before this was recorded."""
 
 
 def make_result(rows: Iterable[Comparison], made: str) -> AccuracyResult:
@@ -57,7 +59,13 @@ def make_result(rows: Iterable[Comparison], made: str) -> AccuracyResult:
         machine={name: facts[name] for name in ("os_release", "kernel", "machine", "cpu_model", "logical_cpus")},
         groups=group_comparisons(found),
         rows=tuple(row for row in found if row.check in COSTS or row.verdict in ("fail", "inconclusive")),
+        compared=list_compared(found),
     )
+
+
+def list_compared(rows: Iterable[Comparison]) -> tuple[str, ...]:
+    """The metrics of which a number was compared, in alphabetical order."""
+    return tuple(sorted({row.metric for row in rows if row.metric and row.verdict != "unavailable"}))
 
 
 def group_comparisons(rows: Iterable[Comparison]) -> tuple[ComparisonGroup, ...]:
@@ -94,7 +102,8 @@ def write_result(result: AccuracyResult, path: Path) -> None:
 
     Raises OutputUnwritable.
     """
-    head = json.dumps({"format": FORMAT, "made": result.made, "machine": result.machine})
+    facts = {"made": result.made, "machine": result.machine, "compared": result.compared}
+    head = json.dumps({"format": FORMAT, **facts})
     groups = ",\n".join(json.dumps(astuple(group)) for group in result.groups)
     rows = ",\n".join(json.dumps(_short(row)) for row in result.rows)
     with explained_os_errors(path):
@@ -111,6 +120,7 @@ def read_result(path: Path) -> AccuracyResult:
             made=data["made"],
             machine=data["machine"],
             groups=tuple(ComparisonGroup(*group) for group in data["groups"]),
+            compared=None if data.get("compared") is None else tuple(data["compared"]),
             rows=tuple(
                 Comparison(**{name: value for name, value in row.items() if name in known}) for row in data["rows"]
             ),

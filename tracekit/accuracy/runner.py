@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from tracekit.accuracy import capture_cost, task_accounting
 from tracekit.accuracy.cases import Case, choose_cases
-from tracekit.accuracy.checks import endings, gil, ledger, sites, switches, waits
+from tracekit.accuracy.checks import endings, gil, handoffs, ledger, lifetimes, scheduling, sites, switches, waits
 from tracekit.accuracy.comparison import CHECKS, COSTS, ComparedRun, Comparison
 from tracekit.accuracy.saved_progress import SavedProgress
 from tracekit.accuracy.watched_run import WatchedRun, watch_case
@@ -31,16 +31,24 @@ Step: TypeAlias = tuple[str, Callable[[], list[Comparison]]]
 
 _OF_WATCHED: dict[str, Compare] = {
     "gil-kernel": gil.compare_with_kernel,
+    "gil-switch": handoffs.compare_switch_waits,
     "gil-holds": gil.compare_holds,
+    "gil-handoffs": handoffs.compare_handoffs,
     "gil-schedstat": gil.compare_accounting,
     "gil-known": gil.compare_with_known,
     "waits-known": waits.compare_with_known,
     "switches": switches.compare_with_kernel,
+    "scheduling": scheduling.compare_with_known,
+    "lifetimes": lifetimes.compare_with_kernel,
+    "ledger-known": ledger.compare_known,
     "unattributed": ledger.compare_unattributed,
     "sites": sites.compare_sites,
     "names-move": sites.compare_changing_code,
     "processes": endings.compare_children,
 }
+
+_OF_LEDGER = ("scheduling", "ledger-known", "unattributed")
+"""The checks of the ledger, which is another one without the kernel capture."""
 
 SELF_TEST_CHECKS = ("runs", *(check for check in _OF_WATCHED if check != "gil-schedstat"))
 
@@ -115,9 +123,9 @@ def _runs(wanted: AccuracyRequest, case: Case, lacking: Mapping[str, str]) -> It
     watched = [_OF_WATCHED[check] for check in _OF_WATCHED if check in wanted.checks]
     if watched and WAITS not in lacking:
         yield WAITS if KERNEL in lacking else f"{WAITS}+{KERNEL}", watched
-        again = wanted.thorough and not case.long and KERNEL not in lacking
-        if again and "unattributed" in wanted.checks:
-            yield WAITS, [ledger.compare_unattributed]
+        again = [_OF_WATCHED[check] for check in _OF_LEDGER if check in wanted.checks]
+        if again and wanted.thorough and not case.long and KERNEL not in lacking:
+            yield WAITS, again
     if case.sampled and "gil-py-spy" in wanted.checks and not {PY_SPY, KERNEL} & lacking.keys():
         yield f"{PY_SPY}+{KERNEL}", [gil.compare_pyspy]
 

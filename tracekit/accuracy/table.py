@@ -6,9 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tracekit.accuracy.comparison import CHECKS, COSTS, Comparison
+from tracekit.accuracy.comparison import CHECKS, COSTS, Comparison, list_uncompared
 from tracekit.accuracy.interleaving import SLICE_S
-from tracekit.accuracy.result import AccuracyResult, ComparisonGroup, compute_tolerance_used, group_comparisons
+from tracekit.accuracy.result import (
+    AccuracyResult,
+    ComparisonGroup,
+    compute_tolerance_used,
+    group_comparisons,
+    list_compared,
+)
+
+_SHORT_NS = 100_000
 
 
 def format_comparison(row: Comparison) -> str:
@@ -34,6 +42,9 @@ def format_comparison(row: Comparison) -> str:
 def format_amount(value: float, unit: str) -> str:
     """Format a number with its unit."""
     if unit == "ns":
+        # Of what takes microseconds, two digits of a millisecond say nothing.
+        if 0 < abs(value) < _SHORT_NS:
+            return f"{value / 1e3:.2f} us"
         return f"{value / 1e6:.2f} ms"
     if unit == "share":
         return f"{value:.2%}"
@@ -65,7 +76,13 @@ def format_summary(rows: Sequence[Comparison]) -> str:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)) for cells in table]
     costs = [format_comparison(row) for row in rows if row.check in COSTS]
-    return "\n".join([*(lines if groups else []), *costs])
+    return "\n".join([*(lines if groups else []), *costs, name_uncompared(list_compared(rows))])
+
+
+def name_uncompared(compared: Sequence[str]) -> str:
+    """Say which metrics that can be `measured` no comparison was made of."""
+    missing = list_uncompared(compared)
+    return f"Measured metrics without a row: {', '.join(missing) or 'none'}."
 
 
 def markdown(result: AccuracyResult) -> str:
@@ -79,6 +96,8 @@ def markdown(result: AccuracyResult) -> str:
         "By program, over all Pythons, with the most CPU time stolen by the hypervisor during one run:\n",
         _by_program(result.groups),
     ]
+    if result.compared is not None:
+        parts += [f"{name_uncompared(result.compared)} One that is computed from others is as right as these.\n"]
     costs = [row for row in result.rows if row.check in COSTS]
     if costs:
         parts += [
@@ -94,11 +113,11 @@ def markdown(result: AccuracyResult) -> str:
 def _by_check(groups: Sequence[ComparisonGroup]) -> str:
     pythons = _ordered(group.python for group in groups)
     lines = [f"| check | {' | '.join(pythons)} |", "|---" * (len(pythons) + 1) + "|"]
-    for check, title in CHECKS.items():
+    for check in CHECKS:
         of_check = [group for group in groups if group.check == check]
         if of_check:
             cells = [_cell(group for group in of_check if group.python == python) for python in pythons]
-            lines.append(f"| {title} (`{check}`) | {' | '.join(cells)} |")
+            lines.append(f"| {CHECKS[check].title} (`{check}`) | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tracekit.accuracy.comparison import ComparedRun, Comparison, compute_wait_tolerance, judge_difference
+from tracekit.accuracy.comparison import ComparedRun, Comparison, compute_wait_tolerance
 from tracekit.accuracy.kernel_reference import explain_missing_reference, read_reference
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.analysis import Analysis
@@ -67,22 +67,8 @@ def compare_intervals(tables: Tables, place: ComparedRun) -> list[Comparison]:
         if not narrow or find_family(row["method"]) != ACCOUNTING or row["method"] == "single-thread":
             continue
         wanted = references.get((row["pid"], row["tid"]), 0.0)
-        outside = max(row["lower"] - wanted, wanted - row["upper"], 0.0)
         tolerance = compute_wait_tolerance(wanted)
-        rows.append(
-            place.compare(
-                check,
-                f"tasks of thread {row['tid']}",
-                judge_difference(outside, tolerance),
-                unit="ns",
-                measured=row["value"],
-                lower=row["lower"],
-                upper=row["upper"],
-                reference=wanted,
-                difference=outside,
-                tolerance=tolerance,
-            )
-        )
+        rows.append(place.compare_interval(check, f"tasks of thread {row['tid']}", row, wanted, tolerance=tolerance))
     return rows or [place.mark_unavailable(check, "no thread's tasks have an interval")]
 
 

@@ -68,6 +68,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "executable": "text",
         "no_functions": "text",
         "switch_interval_ns": "int",
+        "before_cpu_ns": "int",
     },
     "threads": {
         "run_id": "text",

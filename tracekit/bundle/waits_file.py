@@ -136,6 +136,9 @@ class Header:
     no_thread_entry: int
     """Threads whose open wait would not be known."""
     executable: str
+    before_cpu_ns: int
+    """CPU time of its first thread before the probe came to it: the loader's, or of a forked child the fork's. It is
+    in no record of that thread."""
     switch_interval_ns: int | None
     """sys.getswitchinterval() as its last wait for the GIL had it; None without such a wait."""
     ticks: tuple[tuple[int, int], ...]
@@ -238,6 +241,7 @@ def read_places(path: Path) -> tuple[Header, int, int]:
         ended_ns=ended_ns if ended else None,
         no_thread_entry=no_entry,
         executable=executable.split(b"\0", 1)[0].decode("utf-8", "replace"),
+        before_cpu_ns=values[27] if values[27] <= _LONGEST_INTERVAL_NS else 0,
         switch_interval_ns=values[-1] if 0 < values[-1] <= _LONGEST_INTERVAL_NS else None,
         ticks=tuple(pair for pair in ((base_ticks, base_ns), (later_ticks, later_ns)) if base_ticks and pair[0]),
     )

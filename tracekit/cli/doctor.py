@@ -72,11 +72,11 @@ def _run_self_test(*, as_json: bool) -> None:
     if as_json:
         write_stdout(json.dumps([asdict(row) for row in rows], indent=1))
     else:
-        for check, title in CHECKS.items():
+        for check in CHECKS:
             of_check = [row for row in rows if row.check == check]
             if of_check:
                 state, detail = summarize_verdicts(of_check)
-                write_stdout((f"{state:<11}", _COLOURS[state]), f" {title}: {detail}")
+                write_stdout((f"{state:<11}", _COLOURS[state]), f" {CHECKS[check].title}: {detail}")
         for row in rows:
             if row.verdict in ("fail", "inconclusive"):
                 write_stdout(format_comparison(row))

@@ -29,12 +29,13 @@ from tracekit.accuracy.thread_sums import (
     Key,
     estimate_error,
     list_threads,
+    select_threads,
     sum_run_queue_wait,
     sum_waits,
 )
 from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis.load.kernel.pages import Array
-from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE, find_family
+from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE
 from tracekit.analysis.tables import Tables, records
 
 TRAP_NS = 1_000
@@ -50,7 +51,7 @@ MOST_COUNTS_OFF = 2
 
 _HOLD_METRICS = {"gil_hold_ns": "", "gil_hold_longest_ns": ", longest", "gil_holds_over_interval": ", too long"}
 _NONE: Array = np.empty(0, dtype=np.int64)
-_NO_HOLDS: dict[str, Any] = {"value": 0.0, "n": 0}
+_NOTHING: dict[str, Any] = {"value": 0.0, "n": 0}
 
 
 class KernelWait(NamedTuple):
@@ -68,23 +69,21 @@ def compare_with_kernel(seen: WatchedRun) -> list[Comparison]:
         return _no_gil(seen)
     if silent := explain_missing_reference(seen.kernel):
         return [place.mark_unavailable(check, silent)]
-    references, probe = sum_kernel_waits(seen), sum_waits(seen.tables, "gil", WAITS_PROBE)
+    references, probe = sum_kernel_waits(seen), select_threads(seen.tables, "gil_wait_ns", WAITS_PROBE)
     rows = []
     for thread in list_threads(seen):
         kernel = references.get(thread.key, KernelWait())
-        wanted, found = kernel.blocked, probe.get(thread.key, 0.0)
+        wanted, found = kernel.blocked, float(probe.get(thread.key, _NOTHING)["value"])
         reason = f"{kernel.ready / MS:.2f} ms ready on the way in" if kernel.ready > MS else ""
-        tolerance = compute_wait_tolerance(wanted) + TRAP_NS * kernel.waits
         rows.append(
-            place.compare(
+            place.compare_values(
                 check,
                 thread.label,
-                judge_difference(found - wanted, tolerance, estimate_error(seen, thread.key)),
+                (found, wanted),
                 unit="ns",
-                measured=found,
-                reference=wanted,
-                difference=found - wanted,
-                tolerance=tolerance,
+                tolerance=compute_wait_tolerance(wanted) + TRAP_NS * kernel.waits,
+                error=estimate_error(seen, thread.key),
+                metric="gil_wait_ns",
                 reason=reason,
             )
         )
@@ -121,12 +120,12 @@ def compare_holds(seen: WatchedRun) -> list[Comparison]:
         return [place.mark_unavailable(check, silent)]
     rows, beside = [], _list_ready_beside_holds(seen.tables)
     for metric, suffix in _HOLD_METRICS.items():
-        wanted_of, probe = (_by_thread(seen.tables, metric, method) for method in (KERNEL_UPROBE, WAITS_PROBE))
+        wanted_of, probe = (select_threads(seen.tables, metric, method) for method in (KERNEL_UPROBE, WAITS_PROBE))
         for thread in list_threads(seen):
-            wanted, found = (float(of.get(thread.key, _NO_HOLDS)["value"]) for of in (wanted_of, probe))
+            wanted, found = (float(of.get(thread.key, _NOTHING)["value"]) for of in (wanted_of, probe))
             if not wanted and not found:
                 continue
-            ready, holds = beside.get(thread.key, _NONE), int(wanted_of.get(thread.key, _NO_HOLDS)["n"])
+            ready, holds = beside.get(thread.key, _NONE), int(wanted_of.get(thread.key, _NOTHING)["n"])
             tolerance, error = compute_wait_tolerance(wanted), estimate_error(seen, thread.key)
             if metric == "gil_hold_ns":
                 more, tolerance = float(ready.sum()), tolerance + 2 * TRAP_NS * holds
@@ -140,6 +139,7 @@ def compare_holds(seen: WatchedRun) -> list[Comparison]:
                     check,
                     thread.label + suffix,
                     judge_difference(difference, tolerance, error),
+                    metric=metric,
                     unit="count" if metric == "gil_holds_over_interval" else "ns",
                     measured=found,
                     reference=wanted,
@@ -194,30 +194,15 @@ def compare_accounting(seen: WatchedRun) -> list[Comparison]:
         return []
     if silent := explain_missing_reference(seen.kernel):
         return [place.mark_unavailable(check, silent)]
-    intervals = _by_thread(seen.tables, "gil_wait_ns", ACCOUNTING)
+    intervals = select_threads(seen.tables, "gil_wait_ns", ACCOUNTING)
     references = sum_kernel_waits(seen)
     rows = []
     for thread in list_threads(seen):
         interval, wanted = intervals.get(thread.key), references.get(thread.key, KernelWait()).blocked
         if interval is None:
             continue
-        lower, upper = float(interval["lower"]), float(interval["upper"])
-        outside = max(lower - wanted, wanted - upper, 0.0)
         tolerance = compute_wait_tolerance(wanted)
-        rows.append(
-            place.compare(
-                check,
-                thread.label,
-                judge_difference(outside, tolerance),
-                unit="ns",
-                measured=float(interval["value"]),
-                lower=lower,
-                upper=upper,
-                reference=wanted,
-                difference=outside,
-                tolerance=tolerance,
-            )
-        )
+        rows.append(place.compare_interval(check, thread.label, interval, wanted, tolerance=tolerance))
     return rows or [place.mark_unavailable(check, "the accounting gives no interval for these threads")]
 
 
@@ -232,7 +217,7 @@ def compare_pyspy(seen: WatchedRun) -> list[Comparison]:
     place, check = seen.place, "gil-py-spy"
     if silent := explain_missing_reference(seen.kernel):
         return [place.mark_unavailable(check, silent)]
-    sampled = _by_thread(seen.tables, "gil_wait_ns", PYSPY_NATIVE)
+    sampled = select_threads(seen.tables, "gil_wait_ns", PYSPY_NATIVE)
     taking = sum_waits(seen.tables, "gil", KERNEL_UPROBE)
     dropping = sum_waits(seen.tables, "gil-switch", KERNEL_UPROBE)
     known = {(thread.pid, thread.tid) for thread in seen.known.threads}
@@ -294,12 +279,3 @@ def _known_row(seen: WatchedRun, thread: KnownThread, wanted: float, *, least: b
         difference=difference,
         tolerance=tolerance,
     )
-
-
-def _by_thread(tables: Tables, metric: str, method: str) -> dict[Key, dict[str, Any]]:
-    chosen = tables.metrics[(tables.metrics["metric"] == metric) & (tables.metrics["scope"] == "thread")]
-    return {
-        (row["pid"], row["tid"]): row
-        for row in records(chosen)
-        if row["quality"] != "unavailable" and find_family(row["method"]) == method
-    }

@@ -11,10 +11,24 @@ the machine had stolen meanwhile: Linux counts stolen time per CPU, not per thre
 
 from __future__ import annotations
 
-from tracekit.accuracy.comparison import MOST_UNATTRIBUTED, Comparison, judge_difference
-from tracekit.accuracy.thread_sums import clip_durations
+from tracekit.accuracy.comparison import MOST_UNATTRIBUTED, Comparison, compute_wait_tolerance, judge_difference
+from tracekit.accuracy.kernel_reference import explain_missing_reference
+from tracekit.accuracy.known_answers import KnownThread
+from tracekit.accuracy.thread_sums import (
+    Key,
+    clip_durations,
+    estimate_error,
+    find_life,
+    list_threads,
+    select_available,
+    select_sched,
+    sum_inside,
+    sum_missing,
+    sum_waits,
+)
 from tracekit.accuracy.watched_run import WatchedRun
-from tracekit.analysis.tables import records
+from tracekit.analysis.metrics.ledger.parts import GIL, IDLE, PART_OF_KIND
+from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE
 
 MOST_MISSING = 0.01
 """The largest share of the thread time that may be CPU time which the kernel's events do not show."""
@@ -42,6 +56,7 @@ def compare_unattributed(seen: WatchedRun) -> list[Comparison]:
             reference=0.0,
             difference=share,
             tolerance=MOST_UNATTRIBUTED,
+            metric="unattributed_ns",
             reason=f"the kernel did not record {missing:.1%} in which threads computed" if holes else "",
         )
     ]
@@ -63,6 +78,65 @@ def sum_unrecorded_cpu(seen: WatchedRun) -> float:
 
 def _values(seen: WatchedRun, metric: str, scope: str) -> list[float]:
     """The available values of a metric, the preferred method of each place first."""
-    chosen = seen.tables.metrics
-    chosen = chosen[(chosen["metric"] == metric) & (chosen["scope"] == scope)]
-    return [float(row["value"]) for row in records(chosen) if row["quality"] != "unavailable"]
+    return [float(row["value"]) for row in select_available(seen.tables, metric, scope)]
+
+
+def compare_known(seen: WatchedRun) -> list[Comparison]:
+    """Comparisons for each thread that knows what it waited for, and of each thread's GIL wait."""
+    rows = []
+    for thread in seen.known.threads:
+        # What a thread does after its window may be idle as well.
+        whole = find_life(seen, thread) is not None
+        for part, wanted in _sum_parts(thread).items():
+            if part == IDLE and not whole:
+                continue
+            rows += _compare_part(seen, part, (thread.pid, thread.tid), thread.name, wanted)
+    return [*rows, *_compare_gil(seen)]
+
+
+def _sum_parts(thread: KnownThread) -> dict[str, float]:
+    """The parts of the ledger that the thread knows, ns: idle is what it waited for work."""
+    parts: dict[str, float] = {}
+    for kind, ns in thread.waits.items():
+        if PART_OF_KIND[kind] != GIL:
+            idle = thread.idle.get(kind, 0)
+            for part, amount in ((PART_OF_KIND[kind], ns - idle), (IDLE, idle)):
+                parts[part] = parts.get(part, 0.0) + amount
+    return parts
+
+
+def _compare_gil(seen: WatchedRun) -> list[Comparison]:
+    """The kernel's ledger has the kernel's waits for the GIL and the probe's for the next holder, less what the thread
+    ran in them: here it is the other one of each, less the same."""
+    if not seen.known.gil or explain_missing_reference(seen.kernel):
+        return []
+    taking, dropping = sum_waits(seen.tables, "gil", WAITS_PROBE), sum_waits(seen.tables, "gil-switch", KERNEL_UPROBE)
+    waits, rows = seen.tables.waits, []
+    other = ((waits["kind"] == "gil") & (waits["method"] == WAITS_PROBE)) | (
+        (waits["kind"] == "gil-switch") & (waits["method"] == KERNEL_UPROBE)
+    )
+    for thread in list_threads(seen):
+        wanted = taking.get(thread.key, 0.0) + dropping.get(thread.key, 0.0)
+        if wanted:
+            of_thread = waits[other & (waits["pid"] == thread.key[0]) & (waits["tid"] == thread.key[1])]
+            wanted -= sum_inside(select_sched(seen.tables, "running", thread.key), of_thread)
+            rows += _compare_part(seen, GIL, thread.key, thread.label, wanted)
+    return rows
+
+
+def _compare_part(seen: WatchedRun, part: str, key: Key, label: str, wanted: float) -> list[Comparison]:
+    """A part of a thread's time against the reference; nothing where this run does not tell it apart."""
+    rows = select_available(seen.tables, part, "thread")
+    return [
+        seen.place.compare_values(
+            "ledger-known",
+            f"{label}, {part} by {row['method']}",
+            (row["value"], wanted),
+            unit="ns",
+            tolerance=compute_wait_tolerance(wanted),
+            error=estimate_error(seen, key) + sum_missing(seen, key),
+            metric=part,
+        )
+        for row in rows
+        if (row["pid"], row["tid"]) == key
+    ]

@@ -105,5 +105,8 @@ def killed_asleep(known: Known, me: ThreadRecorder, after: float) -> None:
             "at_least": {},
             "sites": {"sleep": ["endings.py:doze"]},
             "holds": [],
+            "life": {},
+            "idle": {},
+            "migrations": None,
         }
     )

@@ -22,9 +22,9 @@ def waiter(known: Known, events: list[threading.Event], seconds: float) -> None:
     me = known.thread("waiter")
     me.sites("lock", WAIT, "threading.py:Event.wait", "threading.py:Condition.__enter__")
     for event in events:
-        with me.blocked("lock"):
+        with me.blocked("lock", idle=True):
             event.wait()
-    with me.blocked("lock"):
+    with me.blocked("lock", idle=True):
         threading.Event().wait(seconds)
     me.end()
 

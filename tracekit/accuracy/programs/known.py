@@ -13,6 +13,12 @@
         at_least           kind of wait -> ns that it waited at least
         sites              kind of wait -> places where the thread can have waited, complete: "file.py:qualname"
         holds              places where the thread can have been when it gave up the GIL, complete
+        life               at the end of the window, of the thread's whole life: cpu_ns, run_queue_wait_ns,
+                           voluntary_switches; a number that this system does not give is missing. They were read
+                           between end_ns and read_ns
+        idle               kind of wait -> ns of it in which the thread waited for work
+        migrations         how often it changed its CPU; null where it did not see to it
+    processes    one per process that wrote answers: pid, and cpu_ns of all its threads up to at_ns, CLOCK_MONOTONIC
     children     pid, ended (exit, _exit, signal), exit_code (negative for a signal)
     active       where code is generated all the time: [tid, start_ns, end_ns, name] of each generated function
 
@@ -21,8 +27,10 @@ Kinds of waits are those of the table `waits`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -39,6 +47,7 @@ class Known:
         self.program = program
         self.unavailable = ""
         self.threads: list[dict[str, Any]] = []
+        self.processes: list[dict[str, int]] = []
         self.children: list[dict[str, Any]] = []
         self.active: list[tuple[int, int, int, str]] = []
 
@@ -54,11 +63,13 @@ class Known:
         """Add the answers of a child process, from its `to_json`."""
         theirs = json.loads(text)
         self.threads += theirs["threads"]
+        self.processes += theirs["processes"]
         self.children += theirs["children"]
 
     def to_json(self) -> str:
         """Make the JSON object described above."""
         gil_enabled = getattr(sys, "_is_gil_enabled", None)
+        own = {"pid": os.getpid(), "cpu_ns": time.process_time_ns(), "at_ns": time.monotonic_ns()}
         return json.dumps(
             {
                 "program": self.program,
@@ -66,6 +77,7 @@ class Known:
                 "gil": True if gil_enabled is None else gil_enabled(),
                 "unavailable": self.unavailable,
                 "threads": self.threads,
+                "processes": [*self.processes, own],
                 "children": self.children,
                 "active": self.active,
             }
@@ -84,16 +96,21 @@ class ThreadRecorder:
         self._at_least: dict[str, int] = {}
         self._sites: dict[str, list[str]] = {}
         self._holds: list[str] = []
+        self._idle: dict[str, int] = {}
+        self._migrations: int | None = None
         self._cpu_ns = time.thread_time_ns()
         self._start_ns = time.monotonic_ns()
 
-    def blocked(self, kind: str) -> Blocked:
-        """A context manager that times one blocking call. Where other threads run meanwhile, the time would include the
-        GIL wait after the call: only for calls without such threads."""
-        return Blocked(self, kind)
+    def blocked(self, kind: str, *, idle: bool = False) -> Blocked:
+        """A context manager that times one blocking call, `idle` where the thread waits for work in it. Where other
+        threads run meanwhile, the time would include the GIL wait after the call: only for calls without such threads.
+        """
+        return Blocked(self, kind, idle=idle)
 
-    def waited(self, kind: str, ns: int, calls: int = 1) -> None:
-        """Record waited time, known by construction or by a clock."""
+    def waited(self, kind: str, ns: int, calls: int = 1, *, idle: bool = False) -> None:
+        """Record waited time, known by construction or by a clock; `idle` where it was for work."""
+        if idle:
+            self._idle[kind] = self._idle.get(kind, 0) + ns
         self._waits[kind] = self._waits.get(kind, 0) + ns
         self._calls[kind] = self._calls.get(kind, 0) + calls
 
@@ -109,9 +126,20 @@ class ThreadRecorder:
         """Set all places where the thread can have released the GIL in its window."""
         self._holds = list(places)
 
+    def migrated(self, times: int) -> None:
+        """Record how often the thread changed its CPU."""
+        self._migrations = times
+
     def end(self) -> None:
         """End the window."""
         end_ns = time.monotonic_ns()
+        life = {"cpu_ns": time.thread_time_ns()}
+        with contextlib.suppress(OSError), open("/proc/thread-self/schedstat", encoding="ascii") as file:  # noqa: PTH123
+            life["run_queue_wait_ns"] = int(file.read().split()[1])
+        # To open and to read a file lets other threads run: it may wait for a CPU meanwhile.
+        life["read_ns"] = time.monotonic_ns()
+        if hasattr(resource, "RUSAGE_THREAD"):
+            life["voluntary_switches"] = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
         self._known.threads.append(
             {
                 "pid": os.getpid(),
@@ -125,6 +153,9 @@ class ThreadRecorder:
                 "at_least": self._at_least,
                 "sites": self._sites,
                 "holds": self._holds,
+                "life": life,
+                "idle": self._idle,
+                "migrations": self._migrations,
             }
         )
 
@@ -132,17 +163,18 @@ class ThreadRecorder:
 class Blocked:
     """Times a `with` block, see ThreadRecorder.blocked."""
 
-    __slots__ = ("_kind", "_start_ns", "_thread")
+    __slots__ = ("_idle", "_kind", "_start_ns", "_thread")
 
-    def __init__(self, thread: ThreadRecorder, kind: str) -> None:
+    def __init__(self, thread: ThreadRecorder, kind: str, *, idle: bool) -> None:
         self._thread = thread
         self._kind = kind
+        self._idle = idle
 
     def __enter__(self) -> None:
         self._start_ns = time.monotonic_ns()
 
     def __exit__(self, *_exception: object) -> None:
-        self._thread.waited(self._kind, time.monotonic_ns() - self._start_ns)
+        self._thread.waited(self._kind, time.monotonic_ns() - self._start_ns, idle=self._idle)
 
 
 def start(*threads: threading.Thread) -> None:

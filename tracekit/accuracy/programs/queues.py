@@ -23,7 +23,7 @@ def consume(known: Known, times: int, items: queue.Queue[int]) -> None:
     me = known.thread("consumer")
     me.sites("lock", WAIT, "threading.py:Condition.__enter__", GET)
     for _ in range(times):
-        with me.blocked("lock"):
+        with me.blocked("lock", idle=True):
             items.get()
     me.end()
 

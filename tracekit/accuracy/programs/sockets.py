@@ -22,7 +22,7 @@ def server(known: Known, times: int, listener: socket.socket) -> None:
     """Block in accept, then in recv."""
     me = known.thread("server")
     me.sites("io-read", SERVER, ACCEPT)
-    with me.blocked("io-read"):
+    with me.blocked("io-read", idle=True):
         peer, _ = listener.accept()
     for _ in range(times):
         with me.blocked("io-read"):

@@ -34,6 +34,10 @@ class Metric:
     """How it is computed, and what it leaves out."""
     compute: Callable[[Analysis], pd.DataFrame]
     """Analysis -> rows of the table `metrics`, of this metric only. Raises nothing where data are missing."""
+    computed_from: tuple[str, ...] = ()
+    """The metrics that it is arithmetic on: it is as right as they are, and `make accuracy` compares these."""
+    measured: bool = True
+    """Whether a row of it can have quality `measured`; one that never has is compared by `make predictions` instead."""
 
 
 def load_metric(name: str) -> Metric:

@@ -87,4 +87,5 @@ METRIC = Metric(
         "A control that was not detectably faster than serial is no ceiling."
     ),
     compute=compute,
+    computed_from=("speedup",),
 )

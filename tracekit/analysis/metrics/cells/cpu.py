@@ -5,10 +5,13 @@ summed. Wall says how long one waited, CPU time how much work it was. Processes 
 multiprocessing keeps for itself (the fork server, the resource tracker) are not measured and not in it.
 
 A recorded program has no such counters: there it is the CPU clocks of all threads at their ends, native threads (BLAS,
-OpenMP) included, as the wait probe read them. A process of which one thread's clock is not known has no number.
+OpenMP) included, as the wait probe read them, and what each process used before the probe came to it: for exec, the
+loader or the fork. A process of which one thread's clock is not known has no number.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pandas as pd
 
@@ -38,10 +41,18 @@ def _sum_program_threads(analysis: Analysis) -> dict[Place, Estimate]:
     """The processes of recorded programs, and the runs of which every process has threads."""
     programs = {run["run_id"] for run in analysis.usable_runs if is_program(run)}
     sums = {place: item for place, item in analysis.thread_end_sums("cpu_ns").items() if place[0] in programs}
+    before: dict[Place, int] = {}
     for process in analysis.processes:
-        if (process["run_id"], process["pid"]) not in sums:
-            sums.pop((process["run_id"],), None)
-    return {place: item for place, item in sums.items() if len(place) < 3}
+        run, place = (process["run_id"],), (process["run_id"], process["pid"])
+        if place not in sums:
+            sums.pop(run, None)
+        for key in (run, place):
+            before[key] = before.get(key, 0) + (process["before_cpu_ns"] or 0)
+    return {place: _add(item, before.get(place, 0)) for place, item in sums.items() if len(place) < 3}
+
+
+def _add(item: Estimate, ns: int) -> Estimate:
+    return replace(item, value=item.value + ns, lower=item.lower + ns, upper=item.upper + ns)
 
 
 METRIC = Metric(
@@ -54,7 +65,7 @@ METRIC = Metric(
     method=(
         "Main process: difference over the run window, without the shutdown. Worker process: since birth. "
         "multiprocessing's own helper processes are left out. Recorded program: the CPU clocks of all threads at their "
-        "ends, native threads included. Cell: median, bootstrap interval."
+        "ends, native threads included, and each process's exec, loader or fork. Cell: median, bootstrap interval."
     ),
     compute=compute,
 )

@@ -106,4 +106,5 @@ SHARE = Metric(
     summary="The same as a part of the CPU time of the runs.",
     method="pickling_ns of the warm-up run over cpu_ns of the cell.",
     compute=compute_share,
+    computed_from=("pickling_ns", "cpu_ns"),
 )

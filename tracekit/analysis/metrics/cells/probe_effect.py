@@ -59,4 +59,5 @@ METRIC = Metric(
         "traced walls to spread as untraced ones do."
     ),
     compute=compute,
+    computed_from=("wall_ns",),
 )

@@ -83,4 +83,5 @@ METRIC = Metric(
         "Serial is 1 by definition."
     ),
     compute=compute,
+    computed_from=("wall_ns",),
 )

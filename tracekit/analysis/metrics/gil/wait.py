@@ -106,4 +106,5 @@ SHARE = Metric(
         "end. Cell: medians of the ends."
     ),
     compute=compute_share,
+    computed_from=("gil_wait_ns", "thread_wall_ns"),
 )

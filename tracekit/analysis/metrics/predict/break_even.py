@@ -104,6 +104,7 @@ def _metric(model: str, metric: str) -> Metric:
             + " Unavailable where a round says never. Geometric mean of the rounds; the interval is of the inputs."
         ),
         compute=partial(compute, model, metric),
+        measured=False,
     )
 
 

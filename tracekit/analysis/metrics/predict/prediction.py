@@ -162,6 +162,7 @@ def _metric(model: str) -> Metric:
         "workers, bytes and computing beside others cost in the controls of the same round. Median of the rounds; the "
         "interval is of the inputs.",
         compute=partial(compute, model),
+        measured=False,
     )
 
 

@@ -161,6 +161,7 @@ TOTAL = Metric(
     summary="What having workers costs in time: the start of one and the end of all.",
     method="Median spawn_first_instruction_ns of the run + teardown_ns. Workers start side by side.",
     compute=compute_total,
+    computed_from=("spawn_first_instruction_ns", "teardown_ns"),
 )
 TEARDOWN = Metric(
     name="teardown_ns",

@@ -77,4 +77,5 @@ OTHERS = Metric(
         "Cell: median."
     ),
     compute=compute_others,
+    computed_from=("voluntary_switches", "gil_waiter_switches"),
 )

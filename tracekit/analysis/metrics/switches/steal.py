@@ -76,4 +76,5 @@ SHARE = Metric(
     summary="Which part of the CPU time that the run wanted the hypervisor gave to others.",
     method="Steal of the machine / (CPU time of the measured processes + steal). Cell: sums over sums.",
     compute=compute_share,
+    computed_from=("steal_ns", "cpu_ns"),
 )

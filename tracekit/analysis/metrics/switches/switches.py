@@ -127,6 +127,7 @@ def _rate_of(counter: str, per: str, summary: str) -> Metric:
         summary=summary,
         method=f"Counts of all repeats over {'seconds of wall' if per == 's' else 'tasks'} of all repeats.",
         compute=partial(compute_rate, counter, per),
+        computed_from=(counter, "wall_ns") if per == "s" else (counter,),
     )
 
 

@@ -108,6 +108,7 @@ def waits_bytes(
         "no_thread_entry": 0,
         "ended_ns": BOOT_NS + round(ended_ms * MS) if ended else 0,
         "ticks": (0, 0, 0, 0),
+        "before_cpu_ns": 0,
         "switch_interval_ns": 0,
         **header,
     }
@@ -117,6 +118,7 @@ def waits_bytes(
     flags = [told[name] for name in ("images", "python", "functions", "ended")]
     head = struct.pack("<8s6I8Q4I", told["magic"], *words, pid, ppid, *longs, *flags)
     head += struct.pack("<iIQ1024s", exit_code, told["no_thread_entry"], told["ended_ns"], executable.encode())
-    head += struct.pack("<4Q", *told["ticks"]) + struct.pack("<2Q2I2Q", 0, 0, 0, 0, 0, told["switch_interval_ns"])
+    head += struct.pack("<4Q", *told["ticks"])
+    head += struct.pack("<2Q2I2Q", told["before_cpu_ns"], 0, 0, 0, 0, told["switch_interval_ns"])
     table = b"".join(entries).ljust(THREADS * THREAD_BYTES, b"\0")
     return head.ljust(HEADER_BYTES, b"\0") + table + b"".join(slots)

@@ -252,6 +252,14 @@ def test_functions_that_could_not_be_read_are_told_if_there_are_waits(
     assert native.processes["no_functions"].isna().all()
 
 
+@pytest.mark.parametrize(("written", "read"), [(3 * MS, 3 * MS), (2**64 - 1, 0)])
+def test_what_a_process_used_before_the_probe_came_is_read_if_it_can_be_a_time(
+    tmp_path: Path, written: int, read: int
+) -> None:
+    tables = loaded(tmp_path, [slot("gil", 1, 1, of=GIL)], before_cpu_ns=written)
+    assert [row["before_cpu_ns"] for row in records(tables.processes) if row["pid"] == MAIN] == [read]
+
+
 @pytest.mark.parametrize(("written", "read"), [(0, None), (2**64 - 1, None), (MS, MS)])
 def test_the_switch_interval_of_a_process_is_read_if_it_can_be_one(
     tmp_path: Path, written: int, read: int | None

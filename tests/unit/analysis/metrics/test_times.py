@@ -251,3 +251,18 @@ def test_a_balance_without_tasks_says_why() -> None:
     maker.run("threads", 400 * MS)
     row = one_row(maker.tables(), "load_balance", scope="run")
     assert (row["quality"], row["reason"]) == ("unavailable", "no task was recorded in this run")
+
+
+def test_a_program_s_cpu_time_has_what_its_processes_used_before_the_probe_came() -> None:
+    program = Program()
+    program.maker.rows["processes"][0]["before_cpu_ns"] = 3 * MS
+    program.maker.process(program.run, program.pid + 1, "other")
+    for pid, cpu in ((program.pid, 40), (program.pid + 1, 20)):
+        program.maker.thread(
+            program.run, pid, pid, program.at(0), program.at(100), cpu_ns=cpu * MS, run_queue_wait_ns=0
+        )
+    tables = program.tables()
+    processes = {row["pid"]: row["value"] for row in all_rows(tables, "cpu_ns", scope="process")}
+    assert processes == {program.pid: 43 * MS, program.pid + 1: 20 * MS}
+    run = one_row(tables, "cpu_ns", scope="run")
+    assert (run["value"], run["lower"], run["upper"], run["quality"]) == (63 * MS, 63 * MS, 63 * MS, "measured")

@@ -30,6 +30,9 @@ RIGHT, WRONG, NOT_YET, NOT_HERE = "right", "wrong", "not yet", "not here"
 DOCUMENTED = {0, 1, 2, 3, 4, 5}
 """The exit codes of docs/cli.md for a command that nobody interrupts."""
 
+LACKS = 4
+"""That of a capture that this machine cannot make."""
+
 Rows = Sequence[dict[str, Any]]
 
 
@@ -95,8 +98,7 @@ def check_signal(shop: Workshop) -> CaseVerdict:
 
 
 def judge_signal(codes: dict[str, Said]) -> CaseVerdict:
-    # 4: this machine cannot make that capture, and says so.
-    can = {name: said.code for name, said in codes.items() if said.code != 4}
+    can = {name: said.code for name, said in codes.items() if said.code != LACKS}
     faults = [f"exit code {code} under {name}" for name, code in can.items() if code != 139]
     return judge(faults or ["no capture could be made"][: not can], f"139 under {len(can)} of {len(codes)} commands")
 
@@ -126,7 +128,9 @@ def judge_blas(printed: str, rows: Rows, report: str) -> CaseVerdict:
 
 def check_holds(shop: Workshop) -> CaseVerdict:
     said = shop.record("long_hold", "--capture", "waits,kernel")
-    return CaseVerdict(NOT_HERE, said.err.splitlines()[-2]) if said.code else judge_holds(shop.metrics())
+    if said.code:
+        return CaseVerdict(NOT_HERE if said.code == LACKS else WRONG, " ".join(said.err.splitlines()[-2:]))
+    return judge_holds(shop.metrics())
 
 
 def judge_holds(rows: Rows) -> CaseVerdict:

@@ -19,6 +19,9 @@ def said(code: int = 0, out: str = "", err: str = "") -> Said:
     return Said(code=code, out=out, err=err)
 
 
+ERROR = "error: what\n  try: a command\n"
+
+
 def row(metric: str, value: float | None, method: str = "", quality: str = "measured", **fields: Any) -> dict[str, Any]:
     ends = {"lower": value, "upper": value, "reason": None}
     return {"metric": metric, "value": value, "method": method, "quality": quality, **ends, **fields}
@@ -92,6 +95,14 @@ def test_holds(probe: dict[str, Any], verdict: str) -> None:
     assert check_cases.judge_holds(rows).verdict == verdict
 
 
+@pytest.mark.parametrize(("code", "verdict"), [(4, NOT_HERE), (1, WRONG), (3, WRONG)])
+def test_only_a_machine_that_lacks_a_capture_excuses_a_recording_without_holds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, verdict: str
+) -> None:
+    monkeypatch.setattr(Workshop, "call", lambda *_words: said(code, err=ERROR))
+    assert check_cases.check_holds(Workshop(tmp_path, 100)).verdict == verdict
+
+
 def test_holds_are_not_judged_without_uprobes() -> None:
     assert check_cases.judge_holds([row("gil_hold_ns", 5.0, "waits-probe")]).verdict == NOT_HERE
 
@@ -101,9 +112,6 @@ def test_every_reader_must_be_told_of_an_overflow() -> None:
     assert check_cases.judge_overflow({"run": told, "report": told}).verdict == RIGHT
     wrong = check_cases.judge_overflow({"run": told, "report": "fine"})
     assert (wrong.verdict, wrong.answer) == (WRONG, "report does not tell")
-
-
-ERROR = "error: what\n  try: a command\n"
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,20 @@
 """Bootstrap intervals: the spread of medians, and of means of a middle half, over resampled repeats.
 
 The percentile bootstrap (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13): draw
-as many values as there are, with replacement, RESAMPLES times; the interval is the middle 95 % of the
-results, which is its nominal confidence. Its true coverage, of a median of independent runs: of so few values the
-interval reaches from the least to the most (the least is the median of at least 2.5 % of the draws up to n = 5, 5.8 %
-there), and misses the true median when all values lie on one side of it, 2 of 2^n cases: what is called 95 % covers
-75 % at n = 3, 88 % at n = 4 and 94 % at n = 5. Beyond 5 it moves between 88 % (n = 7) and 96 % (n = 9), since a median
-has few places to be.
+as many values as there are, with replacement, RESAMPLES times.
+
+Of a mean of a middle half the interval is expanded: drawn values spread less than true ones, by sqrt((n - 1) / n), and
+of few values the tails are Student's, so the percentiles are those of sqrt(n / (n - 1)) t(n - 1) (T. Hesterberg, What
+Teachers Should Know About the Bootstrap, The American Statistician 69, 2015). It covers 93 and 97 of 100 cases at n = 5
+and 10, of exponential values 92 and 97, where the middle 95 % of the results cover 90 and 94, and 88 and 93
+(tests/unit/analysis/statistics/test_coverage.py). Student's t itself would need the spread of what was trimmed, and the
+stages of a start are trimmed by the length of its life and not by their own.
+
+Of a median it is the middle 95 % of the results, which is its nominal confidence. Its true coverage, of independent
+runs: of so few values the interval reaches from the least to the most (the least is the median of at least 2.5 % of the
+draws up to n = 5, 5.8 % there), and misses the true median when all values lie on one side of it, 2 of 2^n cases: what
+is called 95 % covers 75 % at n = 3, 88 % at n = 4 and 94 % at n = 5. Beyond 5 it moves between 88 % (n = 7) and 96 %
+(n = 9), since a median has few places to be.
 
 The seed is fixed and values are sorted first: the same runs give the same interval, in whatever order they
 come.
@@ -14,12 +22,14 @@ come.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from tracekit.analysis.statistics.intervals import LEAST, Floats
+from tracekit.analysis.statistics.intervals import LEAST, Floats, quantile_t
 
 RESAMPLES = 4_000
 _SEED = 20_250_101
@@ -40,7 +50,7 @@ def interquartile_interval(values: Sequence[float]) -> tuple[float, float]:
     """95 % interval of the interquartile mean; NaN, NaN for fewer than LEAST values."""
     if len(values) < LEAST:
         return (np.nan, np.nan)
-    return interval(_middle_halves(np.sort(_drawn(values), axis=1)))
+    return expanded_interval(_middle_halves(np.sort(_drawn(values), axis=1)), len(values))
 
 
 def _middle_halves(ordered: Floats) -> Floats:
@@ -66,9 +76,13 @@ def drawn_groups(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return drawn
 
 
-def interval_of(resampled: Floats, groups: int) -> tuple[float, float]:
-    """95 % interval of what was drawn from that many groups; NaN, NaN for fewer than LEAST."""
-    return interval(resampled) if groups >= LEAST else (np.nan, np.nan)
+def expanded_interval(resampled: Floats, groups: int) -> tuple[float, float]:
+    """95 % interval, expanded, of what was drawn from that many groups; NaN, NaN for fewer than LEAST."""
+    if groups < LEAST:
+        return (np.nan, np.nan)
+    beyond = 100 * NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * quantile_t(groups - 1))
+    lower, upper = np.percentile(resampled, (beyond, 100 - beyond))
+    return (float(lower), float(upper))
 
 
 def interval(resampled: Floats) -> tuple[float, float]:

@@ -196,6 +196,11 @@ def test_five_runs_give_an_interval_that_holds_the_value() -> None:
             started(maker, run, worker, factor)
     row = cell_row(maker, "spawn_life_ns")
     assert 730 <= row["lower"] < row["value"] < row["upper"] <= 730 * 5
+    assert 730 <= cell_row(maker, "spawn_life_p50_ns")["lower"] < row["value"]
+    # Ten starts: of drawn ones none is longer than the longest, and the true percentile may well be.
+    near_longest = cell_row(maker, "spawn_life_p95_ns")
+    assert (near_longest["value"], near_longest["lower"]) == (pytest.approx(730 * 5), None)
+    assert near_longest["reason"].startswith("no interval")
 
 
 def test_only_starts_that_count_count() -> None:

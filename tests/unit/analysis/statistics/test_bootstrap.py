@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracekit.analysis.statistics import bootstrap
 from tracekit.analysis.statistics.intervals import LEAST, mean_interval, sum_ratio_interval
 from tracekit.analysis.statistics.ratios import geometric_interval
 
+UNTIMED = settings(deadline=None)
 walls = st.lists(st.floats(1.0, 1e12), min_size=LEAST, max_size=12)
 
 
@@ -21,6 +22,14 @@ def test_an_interval_is_the_middle_95_percent_with_linear_interpolation() -> Non
     assert bootstrap.interval(np.arange(1001.0)[::-1]) == (25.0, 975.0)
     # Of 0 ... 10 they lie at 0.25 and 9.75: a quarter of the way from one value to the next.
     assert bootstrap.interval(np.arange(11.0)) == (0.25, 9.75)
+
+
+def test_of_few_groups_the_interval_of_a_mean_is_expanded() -> None:
+    # sqrt(5/4) 2.776 = 3.104: beyond it lie 0.096 % of the normal distribution; sqrt(30/29) 2.045 = 2.080: 1.88 %.
+    results = np.arange(10_001.0)
+    assert bootstrap.expanded_interval(results, 5) == pytest.approx((9.6, 9990.4), abs=0.1)
+    assert bootstrap.expanded_interval(results, 30) == pytest.approx((188, 9812), abs=1)
+    assert np.isnan(bootstrap.expanded_interval(results, 4)).all()
 
 
 def test_five_values_span_from_least_to_most() -> None:
@@ -65,11 +74,13 @@ def test_sum_ratio_is_of_sums_not_a_mean_of_ratios() -> None:
     assert sum_ratio_interval([2.0, 4.0, 60.0, 6.0, 8.0], [1.0, 2.0, 30.0, 3.0, 4.0]) == (2.0, 2.0)
 
 
+@UNTIMED
 @given(walls)
 def test_order_does_not_matter(values: list[float]) -> None:
     assert bootstrap.median_interval(values) == bootstrap.median_interval(values[::-1])
 
 
+@UNTIMED
 @given(walls, st.floats(0.001, 1000))
 def test_scaling_scales(values: list[float], factor: float) -> None:
     lower, upper = bootstrap.median_interval(values)
@@ -77,6 +88,7 @@ def test_scaling_scales(values: list[float], factor: float) -> None:
     assert scaled == pytest.approx((lower * factor, upper * factor))
 
 
+@UNTIMED
 @given(walls)
 def test_interval_lies_in_the_sample(values: list[float]) -> None:
     lower, upper = bootstrap.median_interval(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracekit.analysis.statistics.bootstrap import RESAMPLES
+from tracekit.analysis.statistics.bootstrap import RESAMPLES, interquartile_interval
 from tracekit.analysis.statistics.intervals import Floats, mean_interval, quantile_t, spread_mean, sum_ratio_interval
 from tracekit.analysis.statistics.ratios import divide_rounds, divide_samples, geometric_interval, geometric_mean
 
@@ -80,6 +80,17 @@ def test_a_mean_is_covered(count: int, skewed: bool, least: float) -> None:
     values = draw.exponential(1.0, (SUITES, count)) if skewed else draw.normal(1.0, 0.1, (SUITES, count))
     found = [mean_interval(row) for row in values.tolist()]
     assert least <= np.mean([lower <= 1.0 <= upper for lower, upper in found]) <= 0.97
+
+
+@pytest.mark.parametrize("count", [5, 10])
+@pytest.mark.parametrize(("skewed", "least"), [(False, 0.93), (True, 0.91)])
+def test_a_mean_of_a_middle_half_is_covered(count: int, skewed: bool, least: float) -> None:
+    draw = np.random.default_rng(count)
+    values = draw.exponential(1.0, (1_000, count)) if skewed else draw.normal(1.0, 0.1, (1_000, count))
+    # Of the exponential distribution: the integral of -log(1 - p) over p from 1/4 to 3/4, times 2.
+    true = 1 - np.log(4) / 2 + 1.5 * np.log(4 / 3) if skewed else 1.0
+    found = [interquartile_interval(row) for row in values.tolist()]
+    assert least <= np.mean([lower <= true <= upper for lower, upper in found]) <= 0.975
 
 
 @pytest.mark.parametrize("count", [5, 10, 20])

@@ -58,7 +58,8 @@ READY = "ready"
 """From the request to the first instruction of the worker's own code: the sum of the stages up to `bootstrap`."""
 PARTS = (*STAGES, LIFE, CALL, READY)
 
-_QUANTILES = {"p50": 0.5, "p95": 0.95}
+_QUANTILES = ("p50", "p95")
+_NO_END = "no interval: starts that are drawn anew are never longer than the longest one, so its upper end would be low"
 
 _ENDS = {
     "exec_ns": "exec",
@@ -204,13 +205,17 @@ def _of_starts(groups: Sequence[Sequence[Lengths]], *, cold: bool) -> dict[str, 
             found.update({metric_name(part, cold=cold, of=of): UNWATCHED for of in ("", *_QUANTILES)})
             continue
         array = np.array(values, dtype=np.float64)
-        numbers = {"": (array[middle].mean(), array[middles].mean(axis=-1))} | {
-            of: (np.quantile(array, at), np.quantile(array[drawn], at, axis=-1)) for of, at in _QUANTILES.items()
+        numbers = {
+            "": (array[middle].mean(), array[middles].mean(axis=-1)),
+            "p50": (np.median(array), np.median(array[drawn], axis=-1)),
         }
         for of, (value, resampled) in numbers.items():
-            interval = None if len(kinds) == 1 else bootstrap.interval_of(resampled, shape[0])
+            interval = None if len(kinds) == 1 else bootstrap.expanded_interval(resampled, shape[0])
             name = metric_name(part, cold=cold, of=of)
             found[name] = measured(float(value), "stamps", interval=interval, n=len(kinds))
+        found[metric_name(part, cold=cold, of="p95")] = measured(
+            float(np.quantile(array, 0.95)), "stamps", interval=(np.nan, np.nan), n=len(kinds), reason=_NO_END
+        )
     return found
 
 
@@ -239,7 +244,8 @@ METRIC = Metric(
     method=(
         "What lies between two stamps on one clock, of the parent, the worker and the stage probe. Mean over the "
         "starts that are the middle half by length of life: outliers are out, as of a median, and the stages sum to "
-        "the life, as medians do not. Interval by drawing runs anew: the starts of one have much in common. Only where "
+        "the life, as medians do not. Interval by drawing runs anew, as the starts of one have much in common, "
+        "expanded for few runs; a 95th percentile has none. Only where "
         "workers start and end one by one, as in `start-stop`. `recording` is tracekit's own work, which no other "
         "program pays. A stage that a start does not have is absent."
     ),

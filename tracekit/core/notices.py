@@ -189,6 +189,12 @@ NOTICES: dict[str, NoticeKind] = {
         "an interval of the median needs at least 5, so none is given",
         "{again} --runs 7",
     ),
+    "uneven-rounds": NoticeKind(
+        "warning",
+        "the speed-up of {cell} may be anything from {lower} to {upper}{allowed} ({count} of {cells} cells are so)",
+        "from round to round the machine was too uneven to say how much faster a model is",
+        "{remedy}",
+    ),
     "no-memory": NoticeKind(
         "info",
         "memory of the workers was not read: {reason}",

@@ -12,6 +12,7 @@ import pandas as pd
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells.ceiling import NO_CONTROL, choose_control
 from tracekit.analysis.metrics.cells.cell_runs import CellRuns, is_program
+from tracekit.analysis.metrics.gil.wait_bound import PURE_KINDS
 from tracekit.analysis.metrics.ledger.parts import RUN_QUEUE, WALL
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, MethodDifference, compare_methods, find_family
 from tracekit.analysis.statistics.intervals import LEAST
@@ -34,6 +35,16 @@ OPEN_SHARE, OPEN_NS = 0.05, 2_000_000
 """A ledger with more than both unattributed does not say where the time went. Less than OPEN_NS is what the clocks of
 a few threads differ by, which is a large share of a short lifetime.
 """
+WIDE = 1.5
+"""A speed-up is known too badly to be claimed where one end of its interval is so many times the other: on 2 CPUs that
+is most of what lies between no gain and all that can be had. Five rounds whose ratios spread by 16 % do it.
+"""
+BEYOND = 1.1
+"""An interval that ends so many times above what the CPUs allow is of rounds that did not have the same CPUs. Below
+that it is the spread of a nearly ideal speed-up: that of five rounds whose ratios spread by 8 % ends there.
+"""
+_MOST_RUNS = 50
+"""More repeats than these are no advice: the machine has to be another one."""
 _COMPARED = ("gil_wait_ns",)
 """Metrics whose methods measure the same time. What is read at the end of a thread is of its whole life, and so larger
 than what was counted in the run window.
@@ -50,6 +61,7 @@ def find_notices(analysis: Analysis, metrics: pd.DataFrame) -> list[Notice]:
         *_load(analysis),
         *_no_schedstat(analysis),
         *_few_repeats(analysis),
+        *_uneven(analysis, cells),
         *_short_runs(analysis, cells),
         *_no_control(analysis, cells),
         *_no_memory(cells),
@@ -60,7 +72,7 @@ def find_notices(analysis: Analysis, metrics: pd.DataFrame) -> list[Notice]:
     return _keep_one_remedy(found)
 
 
-_ONE_REMEDY = ("busy", "load", "steal", "short-runs", "few-repeats")
+_ONE_REMEDY = ("busy", "load", "steal", "short-runs", "few-repeats", "uneven-rounds")
 """Of these only the first found keeps its remedy. On a busy machine a larger size or more repeats mend nothing, and
 the command for more repeats keeps the size that was too small, as that for a larger size keeps the repeats.
 """
@@ -86,6 +98,44 @@ def _busy(analysis: Analysis, cells: pd.DataFrame) -> Iterator[Notice]:
     if shares:
         share, waited = max(shares)
         yield notice("busy", share=format_value(share, "share"), waited=format_ns(waited))
+
+
+def find_allowed(workers: int, kind: str, cpus: float | None) -> float | None:
+    """The speed-up that the CPUs allow; None where it is not known, or where tasks wait and need no CPU."""
+    return min(workers, cpus) if cpus and kind in PURE_KINDS else None
+
+
+def is_uneven(lower: float, upper: float, allowed: float | None) -> bool:
+    """Whether the interval of a speed-up says too little for a claim. One that lies below 1 says enough: slower."""
+    return upper > 1 and (upper > WIDE * lower or upper > BEYOND * (allowed or math.inf))
+
+
+def _uneven(analysis: Analysis, cells: pd.DataFrame) -> Iterator[Notice]:
+    speedups = records(cells[(cells["metric"] == "speedup") & cells["lower"].notna() & (cells["capture"] == UNTRACED)])
+    by_key = {tuple(row[name] for name in CELL): row for row in speedups}
+    own = [(cell, by_key[cell.key]) for cell in _own(analysis) if cell.key in by_key and cell.model != SERIAL]
+    cpus = next((finite(item, "usable_cpus") for item in analysis.suite.get("environments", [])), None)
+    uneven = [
+        (row["upper"] / row["lower"], cell, row, allowed)
+        for cell, row in own
+        for allowed in [find_allowed(row["workers"], cell.kind, cpus)]
+        if is_uneven(row["lower"], row["upper"], allowed)
+    ]
+    if uneven:
+        width, cell, row, allowed = max(uneven, key=lambda item: item[0])
+        runs = max(2 * row["n"], math.ceil(row["n"] * (math.log(width) / math.log(WIDE)) ** 2))
+        again = f"{_again(analysis, str(row['workload']), '--runs')} --runs {runs}"
+        beyond = allowed is not None and row["upper"] > allowed
+        yield notice(
+            "uneven-rounds",
+            cell=f"{cell.model} (workers: {row['workers']})",
+            lower=f"{row['lower']:.2f}x",
+            upper=f"{row['upper']:.2f}x",
+            allowed=f", where the CPUs allow {allowed:g}x" if beyond else "",
+            count=len(uneven),
+            cells=len(own),
+            remedy=again if runs <= _MOST_RUNS else "measure on a machine that has nothing else to do",
+        )
 
 
 def _steal(analysis: Analysis, metrics: pd.DataFrame) -> Iterator[Notice]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from tracekit.analysis.metrics.cells.ceiling import choose_control
 from tracekit.analysis.report.cells import Number, ReportCell
 from tracekit.analysis.report.ledger import PARTS
+from tracekit.analysis.statistics.ratios import divide_rounds, geometric_interval
 from tracekit.bundle.names import WAITING
 
 
@@ -69,6 +71,16 @@ def judge_speedup(speedup: Number) -> str:
     if contains_one(speedup):
         return "level"
     return "faster" if speedup.interval[0] > 1 else "slower"
+
+
+def is_slower(cell: ReportCell, other: ReportCell) -> bool | None:
+    """Whether the cell is detectably slower than the other: the ratio of their walls, paired by round, lies above 1.
+
+    None where too few rounds have both. Intervals of the two that overlap say nothing: what a round does to both is in
+    each of them, and not in the ratio.
+    """
+    lower, _ = geometric_interval(divide_rounds(cell.walls_by_round, other.walls_by_round).values())
+    return None if math.isnan(lower) else lower > 1
 
 
 def contains_one(number: Number) -> bool:

@@ -20,7 +20,7 @@ from tracekit.analysis.tables import Tables
 
 def computed(tables: Tables) -> pd.DataFrame:
     """Only what doubts look at: the whole table takes ten times as long."""
-    names = ["wall_ns", "cpu_ns", "steal_ns", "ceiling_share", "uss_bytes", "pss_bytes"]
+    names = ["wall_ns", "speedup", "cpu_ns", "steal_ns", "ceiling_share", "uss_bytes", "pss_bytes"]
     return compute_all(Analysis(tables), [*names, "thread_wall_ns", "thread_run_queue_ns"])
 
 
@@ -126,6 +126,47 @@ def test_a_remedy_asks_for_the_same_work_once_more(changed: dict[str, int], code
     found = find_notices(Analysis(tables), computed(tables))
     assert {item.code: item.remedy for item in found if item.remedy} == {code: f"tracekit run matmul {remedy}"}
     assert len(found) == len(changed)
+
+
+def slow_rounds(*factors: float) -> Tables:
+    """Of five rounds the walls of matmul under fork are so many times those of the good suite, which are 1.97x."""
+    tables = small().tables()
+    runs = tables.runs
+    forked = (runs["workload"] == "matmul") & (runs["model"] == "fork") & ~runs["warmup"].astype(bool)
+    by_round = runs.loc[forked, "repeat"].map(dict(enumerate(factors, 1)))
+    runs.loc[forked, "wall_ns"] = (runs.loc[forked, "wall_ns"] * by_round).astype("int64")
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("factors", "says", "runs"),
+    [
+        # Logarithms of the ratios: mean ln 1.98 + 0.004, s = 0.245; 2.776 s / sqrt(5) = 0.304.
+        ((0.7, 1.0, 1.4, 1.0, 1.0), "from 1.46x to 2.69x, where the CPUs allow 2x (1 of 1 cells", 12),
+        # Mean ln 1.98 - 0.318, s = 0.208.
+        ((1.1, 1.2, 1.4, 1.4, 1.9), "from 1.11x to 1.86x (1 of 1 cells", 10),
+        # Nearly the same in every round, and more than two CPUs can do: s = 0.079.
+        ((0.9, 1.0, 0.9, 0.9, 0.8), "from 1.99x to 2.43x, where the CPUs allow 2x (1 of 1 cells", 10),
+    ],
+)
+def test_a_speed_up_that_is_known_too_badly_asks_for_more_repeats(
+    factors: tuple[float, ...], says: str, runs: int
+) -> None:
+    tables = slow_rounds(*factors)
+    (found,) = find_notices(Analysis(tables), computed(tables))
+    assert found.text.startswith(f"the speed-up of fork (workers: 2) may be anything {says}")
+    assert found.remedy == f"tracekit run matmul --runs {runs}"
+
+
+def test_where_rounds_have_nothing_in_common_repeats_are_no_remedy() -> None:
+    tables = slow_rounds(1.0, 4.0, 1.0, 2.0, 6.0)
+    (found,) = find_notices(Analysis(tables), computed(tables))
+    assert found.remedy.startswith("measure on a machine")
+
+
+@pytest.mark.parametrize("factors", [(1.1, 1.2, 1.4, 1.4, 1.6), (5.0, 9.0, 5.0, 9.0, 7.0)])
+def test_a_speed_up_that_is_known_well_or_surely_none_is_no_doubt(factors: tuple[float, ...]) -> None:
+    assert codes(slow_rounds(*factors)) == []
 
 
 def make_serial_wait(tables: Tables, share: float) -> pd.DataFrame:

@@ -131,6 +131,8 @@ def test_the_verdicts_of_a_machine_like_any_other() -> None:
         ({"processes_see": 0.1}, SEPARATE, NOT),
         ({"shared_seen": 0.9}, SEPARATE, NOT),
         ({"pipes_ns": 50 * MS}, PIPES, NOT),
+        # 2 ns more in each of five rounds, from one to the next of which all take 1 ns more: the intervals overlap.
+        ({"pipes_ns": 50 * MS + 2}, PIPES, CAVEAT),
         ({"bare_crash": {"parent_lives": 1}}, PROCESS_CRASH, NOT),
         ({"executor_crash": FINE, "pool_crash": FINE}, PROCESS_CRASH, HOLDS),
         ({"thread_crash": FINE}, THREAD_CRASH, NOT),

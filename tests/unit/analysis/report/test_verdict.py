@@ -27,7 +27,7 @@ def test_processes_win_and_threads_wait_for_the_gil() -> None:
 def test_threads_win_where_tasks_wait() -> None:
     suite = Suite("sleep", "io").cell("serial", speedup=ONE)
     suite.cell("threads", speedup=(1.98, 1.97, 2.0), gil_wait_ms=(0.0, 0.0, 1580.0))
-    suite.cell("fork", speedup=(1.93, 1.90, 1.96))
+    suite.cell("fork", wall_ms=820, speedup=(1.93, 1.90, 1.96))
     found = the_verdict(suite)
     assert found.outcome == "threads"
     # The range 0 to 98 % says nothing, so nothing is said about the GIL.
@@ -37,10 +37,42 @@ def test_threads_win_where_tasks_wait() -> None:
     )
 
 
-def test_overlapping_intervals_rank_nobody() -> None:
+@pytest.mark.parametrize(
+    ("fork_ms", "fork", "behind"),
+    [
+        # In every round 2.5 % slower: what the rounds do to both is in both intervals, and not in the ratio.
+        (820, (1.85, 1.80, 1.96), "detectably behind"),
+        (800, (1.85, 1.80, 1.96), "not detectably behind"),
+        (800, (1.75, 1.72, 1.78), "not detectably behind"),
+    ],
+)
+def test_models_are_ranked_by_their_walls_paired_by_round(fork_ms: float, fork: Interval, behind: str) -> None:
     suite = Suite("hashing", "native").cell("serial", speedup=ONE)
-    suite.cell("threads", speedup=(1.90, 1.82, 1.95)).cell("fork", speedup=(1.85, 1.80, 1.96))
-    assert the_verdict(suite).rest.endswith("; 2 processes (fork) reach 1.85x (1.80–1.96), their intervals overlap.")
+    suite.cell("threads", speedup=(1.90, 1.82, 1.95)).cell("fork", wall_ms=fork_ms, speedup=fork)
+    assert the_verdict(suite).rest.endswith(f"), {behind}.")
+
+
+def test_models_of_different_rounds_are_not_ranked() -> None:
+    suite = Suite("hashing", "native").cell("serial", speedup=ONE)
+    suite.cell("threads", speedup=(1.90, 1.82, 1.95)).cell("fork", wall_ms=820, speedup=(1.85, 1.80, 1.96))
+    tables = suite.tables()
+    forked = tables.runs["model"].eq("fork")
+    tables.runs.loc[forked, "repeat"] += 3
+    (found,) = build(tables).verdicts
+    assert found.rest.endswith("; 2 processes (fork) reach 1.85x (1.80–1.96), too few rounds have both to tell.")
+
+
+@pytest.mark.parametrize(("threads_ms", "order"), [(424, "n = 5)."), (420.1, "n = 5), not detectably slower.")])
+def test_walls_without_serial_are_compared_by_round(threads_ms: float, order: str) -> None:
+    """The intervals of the two walls overlap in both cases, and 424 is 1 % more in every round."""
+    reason = {"speedup": "no serial run of the same work ended ok"}
+    suite = Suite().cell("fork", wall_ms=420, lacks=reason).cell("threads", wall_ms=threads_ms, lacks=reason)
+    tables = suite.tables()
+    slow = tables.runs["repeat"].eq(3) & tables.runs["model"].eq("fork")
+    # As an uneven round: 1 ms more for the one of the two.
+    tables.runs.loc[slow, "wall_ns"] += int(MS)
+    (found,) = build(tables).verdicts
+    assert found.rest.partition("; next 2 threads in ")[2].endswith(order)
 
 
 def test_a_small_gil_wait_is_said_to_be_small() -> None:
@@ -51,12 +83,12 @@ def test_a_small_gil_wait_is_said_to_be_small() -> None:
 
 def test_nothing_wins() -> None:
     suite = Suite().cell("serial", speedup=ONE)
-    suite.cell("threads", speedup=(0.98, 0.95, 1.03)).cell("fork", speedup=(1.2, 0.9, 1.5))
+    suite.cell("threads", speedup=(0.98, 0.95, 1.03)).cell("fork", speedup=(1.1, 0.98, 1.25))
     found = the_verdict(suite)
     assert found.outcome == "level"
     assert found.sentence == (
         "On 2 CPUs, no model runs matmul detectably faster than serial (95 % intervals, n = 5). "
-        "2 threads reach 0.98x (0.95–1.03); 2 processes (fork) reach 1.20x (0.90–1.50)."
+        "2 threads reach 0.98x (0.95–1.03); 2 processes (fork) reach 1.10x (0.98–1.25)."
     )
 
 
@@ -87,7 +119,7 @@ def test_a_higher_median_that_proves_nothing_does_not_hide_one_that_does() -> No
 
 def test_the_best_of_a_family_is_detectably_faster_if_one_is() -> None:
     suite = Suite().cell("serial", speedup=ONE).cell("threads", speedup=(1.95, 1.9, 2.0))
-    suite.cell("fork", speedup=(1.75, 0.97, 1.90)).cell("forkserver", speedup=(1.70, 1.66, 1.74))
+    suite.cell("fork", speedup=(1.75, 0.97, 1.90)).cell("forkserver", wall_ms=917, speedup=(1.70, 1.66, 1.74))
     assert the_verdict(suite).rest.endswith("; 2 processes (forkserver) reach 1.70x (1.66–1.74), detectably behind.")
 
 
@@ -170,7 +202,8 @@ def test_no_usable_run() -> None:
 
 def test_a_build_without_gil_waits_for_none() -> None:
     suite = Suite().cell("serial", speedup=ONE, gil_enabled=False).cell("fork", speedup=(1.8, 1.75, 1.85))
-    suite.cell("threads", speedup=(1.7, 1.6, 1.74), gil_wait_ms=(0.0, 0.0, 0.0), gil_method="no-gil", gil_enabled=False)
+    no_wait = {"gil_wait_ms": (0.0, 0.0, 0.0), "gil_method": "no-gil", "gil_enabled": False}
+    suite.cell("threads", wall_ms=847, speedup=(1.7, 1.6, 1.74), **no_wait)  # type: ignore[arg-type]
     assert "detectably behind (this build runs without a GIL)" in the_verdict(suite).sentence
 
 
@@ -232,6 +265,45 @@ def test_short_runs_are_said_first() -> None:
         "The runs are too short to tell: serial takes only 40.0 ms. On 2 CPUs, matmul measured 1.30x (n = 4) under "
         "2 processes (fork), against serial.",
     )
+
+
+@pytest.mark.parametrize(
+    ("speedup", "doubt"),
+    [
+        ((2.25, 1.47, 3.44), "from 1.47x to 3.44x, where 2 CPUs allow 2.00x"),
+        ((1.40, 1.10, 1.78), "from 1.10x to 1.78x"),
+        ((1.20, 0.90, 1.50), "from 0.90x to 1.50x"),
+        ((2.05, 1.90, 2.21), "from 1.90x to 2.21x, where 2 CPUs allow 2.00x"),
+    ],
+)
+def test_an_uneven_machine_is_said_first(speedup: Interval, doubt: str) -> None:
+    found = the_verdict(Suite().cell("serial", speedup=ONE).cell("threads", speedup=speedup))
+    assert (found.outcome, found.lead) == (
+        "unsure",
+        f"The machine was too uneven to tell: the speed-up of 2 threads may be anything {doubt}",
+    )
+    assert found.rest.startswith(f". On 2 CPUs, matmul measured {speedup[0]:.2f}x ({speedup[1]:.2f}–{speedup[2]:.2f})")
+
+
+@pytest.mark.parametrize(
+    ("kind", "cpus", "workers", "speedup", "outcome"),
+    [
+        ("cpu", 2, 2, (1.60, 1.31, 1.95), "threads"),
+        # The spread of a nearly ideal speed-up.
+        ("cpu", 2, 2, (1.99, 1.90, 2.09), "threads"),
+        # Tasks that wait need no CPU, and of work of unknown kind nothing is known to be impossible.
+        ("io", 2, 8, (7.9, 7.8, 8.0), "threads"),
+        ("", 2, 8, (7.9, 7.8, 8.0), "threads"),
+        ("cpu", None, 8, (7.9, 7.8, 8.0), "threads"),
+        # Slower by how much is not known, and slower it is.
+        ("cpu", 2, 2, (0.2, 0.1, 0.3), "slower"),
+    ],
+)
+def test_an_interval_that_says_enough_is_no_doubt(
+    kind: str, cpus: int | None, workers: int, speedup: Interval, outcome: str
+) -> None:
+    suite = Suite(kind=kind, cpus=cpus).cell("serial", speedup=ONE).cell("threads", workers, speedup=speedup)
+    assert the_verdict(suite).outcome == outcome
 
 
 def test_of_several_doubts_the_machine_comes_first() -> None:

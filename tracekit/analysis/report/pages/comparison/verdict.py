@@ -1,22 +1,22 @@
 """The verdict: what the suite found, in one sentence that claims no more than its intervals.
 
-A speed-up is a change only when its interval excludes 1. Two models differ only when their intervals do not
-overlap. Without an interval (fewer repeats than LEAST) the sentence says so instead of judging.
+A speed-up is a change only when its interval excludes 1. Two models differ only when that of the ratio of their walls,
+paired by round, does. Without an interval (fewer repeats than LEAST) the sentence says so instead of judging.
 
 The best model is the fastest of those that are detectably faster, if there is one: a higher median whose
 interval contains 1 is no answer, and neither is one without an interval.
 
-Doubt comes first: where the machine was too busy, the runs too short or the ceiling too low, the sentence begins with
-that, and the speed-ups follow as what was measured, without a claim.
+Doubt comes first: where the machine was too busy or uneven, the runs too short or the ceiling too low, the sentence
+begins with that, and the speed-ups follow as what was measured, without a claim.
 """
 
 from __future__ import annotations
 
 from tracekit.analysis.metrics.cells.ceiling import choose_control
-from tracekit.analysis.metrics.diagnostics import SHORT_NS, find_busy_share
+from tracekit.analysis.metrics.diagnostics import SHORT_NS, find_allowed, find_busy_share, is_uneven
 from tracekit.analysis.metrics.ledger.parts import RUN_QUEUE
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
-from tracekit.analysis.report.shares import control_speedup, gil_wait_share, judge_speedup, thread_time_ns
+from tracekit.analysis.report.shares import control_speedup, gil_wait_share, is_slower, judge_speedup, thread_time_ns
 from tracekit.analysis.report.views import Verdict
 from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
 from tracekit.bundle.names import SERIAL, WAITING
@@ -43,7 +43,7 @@ def verdict(group: CellGroup, workload: str, cpus: int | None) -> Verdict:
     judged = [cell for cell in models if cell.number("speedup").available]
     if not judged:
         return _without_serial(group, workload, where, models)
-    doubt = _busy(group) or _short(group) or _low_ceiling(group, judged, cpus)
+    doubt = _busy(group) or _short(group) or _low_ceiling(group, judged, cpus) or _uneven(judged, cpus)
     return _doubted(group, workload, where, judged, doubt) if doubt else _against_serial(group, workload, where, judged)
 
 
@@ -127,6 +127,19 @@ def _low_ceiling(group: CellGroup, judged: list[ReportCell], cpus: int | None) -
     return f"The ceiling of this machine was too low to tell: even {found}"
 
 
+def _uneven(judged: list[ReportCell], cpus: int | None) -> str:
+    """The speed-up that the verdict would be about is known too badly, or is more than the CPUs can give."""
+    best = max(judged, key=_merit)
+    interval = best.number("speedup").interval
+    allowed = find_allowed(best.workers, best.kind, cpus)
+    if interval is None or not is_uneven(*interval, allowed):
+        return ""
+    lower, upper = (times(end) for end in interval)
+    found = f"the speed-up of {best.counted} may be anything from {lower} to {upper}"
+    limit = f", where {plural(cpus or 0, 'CPU')} allow {times(allowed)}" if allowed and interval[1] > allowed else ""
+    return f"The machine was too uneven to tell: {found}{limit}"
+
+
 def _compared(others: list[ReportCell], best: ReportCell) -> str:
     """The clause about threads and processes, whichever did not win."""
     clauses = [_clause(cell, best) for cell in others if cell.family in ("threads", "processes")]
@@ -139,8 +152,8 @@ def _clause(cell: ReportCell, best: ReportCell) -> str:
     if number.interval is None:
         return f"{cell.counted}: {times(_speedup(cell))}, without an interval"
     if judge_speedup(number) == "faster":
-        behind = "their intervals overlap" if _overlap(number, best.number("speedup")) else "detectably behind"
-        return f"{_reaching(cell)}, {behind}{_why(cell)}"
+        behind = {True: "detectably behind", False: "not detectably behind", None: "too few rounds have both to tell"}
+        return f"{_reaching(cell)}, {behind[is_slower(cell, best)]}{_why(cell)}"
     if judge_speedup(number) == "level":
         # "No faster (1.90x, 0.95–2.50)" would contradict itself.
         how = "no faster" if round(_speedup(cell), 2) <= 1 else "not detectably faster"
@@ -187,8 +200,8 @@ def _without_serial(group: CellGroup, workload: str, where: str, models: list[Re
     if others:
         second = others[0].number("wall_ns")
         rest += f"; next {others[0].counted} in {value_text(second)} {_with_interval(second)}"
-        if first.interval and second.interval and _overlap(first, second):
-            rest += ", their intervals overlap"
+        if is_slower(others[0], best) is False:
+            rest += ", not detectably slower"
     return _make_verdict(group, "no-serial", lead, f"{rest}.")
 
 
@@ -208,12 +221,6 @@ def _merit(cell: ReportCell) -> tuple[int, float]:
 
 def _speedup(cell: ReportCell) -> float:
     return cell.number("speedup").centre or 0.0
-
-
-def _overlap(one: Number, other: Number) -> bool:
-    if one.interval is None or other.interval is None:
-        return True
-    return one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
 
 
 def _verb(cell: ReportCell) -> str:

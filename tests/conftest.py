@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from tests.browser import *  # noqa: F403 - fixtures for the browser tests
+from tracekit import api
+from tracekit.bundle.store import Store
 from tracekit.system import interpreters
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,9 +91,6 @@ class Said:
         return rows
 
 
-Tracekit = Callable[..., Said]
-
-
 def run_tracekit(
     *words: str,
     cwd: Path,
@@ -117,14 +116,31 @@ def run_tracekit(
     return Said(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
+def read_rows(folder: Path, table: str) -> list[dict[str, Any]]:
+    """The rows that `tracekit export latest TABLE --format json` writes in that folder, without a process for it."""
+    rows = json.loads(api.export(Store(folder / ".tracekit").suites()[-1], table, "json"))
+    assert isinstance(rows, list)
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Tracekit:
+    """The command line in `folder`."""
+
+    folder: Path
+
+    def __call__(self, *words: str, cwd: Path | None = None, **options: Any) -> Said:
+        return run_tracekit(*words, cwd=cwd or self.folder, **options)
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of a table of the newest suite."""
+        return read_rows(self.folder, table)
+
+
 @pytest.fixture
 def tracekit(tmp_path: Path) -> Tracekit:
     """The command line in an empty folder of its own."""
-
-    def call(*words: str, cwd: Path = tmp_path, **options: Any) -> Said:
-        return run_tracekit(*words, cwd=cwd, **options)
-
-    return call
+    return Tracekit(tmp_path)
 
 
 MakeOnce = Callable[[str, Callable[[Path], None]], Path]
@@ -170,6 +186,10 @@ class RealSuite:
     def call(self, *words: str, **options: Any) -> Said:
         """A command in the suite's folder."""
         return run_tracekit(*words, cwd=self.folder, **options)
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of one of its tables."""
+        return read_rows(self.folder, table)
 
 
 def make_suite_once(

@@ -19,15 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from tracekit.analysis.load import load_suite
-from tracekit.analysis.load.viztracer import TRACE_NOTICES
-from tracekit.analysis.metrics.analysis import share_analysis
-from tracekit.analysis.metrics.diagnostics import find_notices
-from tracekit.analysis.metrics.metric import compute_all
-from tracekit.analysis.report.render.tabular import encode_csv
-from tracekit.analysis.tables import COLUMNS, Tables, from_rows
 from tracekit.bundle.files import make_output_folder
 from tracekit.bundle.names import UNTRACED
 from tracekit.bundle.spec import CLAIMS, RunSpec, Suite
@@ -68,8 +59,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tracekit.analysis.report.pages.comparison.explanation import Explanation
     from tracekit.analysis.report.write import ReportFiles
+    from tracekit.analysis.tables import Tables
 
 EXPORT_FORMATS = ("csv", "json", "parquet")
 
@@ -152,7 +146,19 @@ def analyse(folder: SuiteFolder) -> Tables:
 
     Raises BundleUnfinished, BundleCorrupt, BundleTooNew.
     """
-    tables = load_suite(folder)
+    from tracekit.analysis.load import load_suite
+
+    return _compute(load_suite(folder))
+
+
+def _compute(tables: Tables) -> Tables:
+    import pandas as pd
+
+    from tracekit.analysis.metrics.analysis import share_analysis
+    from tracekit.analysis.metrics.diagnostics import find_notices
+    from tracekit.analysis.metrics.metric import compute_all
+    from tracekit.analysis.tables import from_rows
+
     analysis = share_analysis(tables)
     tables.metrics = compute_all(analysis)
     found = [item._asdict() for item in find_notices(analysis, tables.metrics)]
@@ -166,9 +172,13 @@ def load_others(folders: Sequence[SuiteFolder], measured: Iterable[tuple[str, st
 
     Raises UsageError for a suite of another workload or from a place that another one is from, and as `analyse`.
     """
+    if not folders:
+        return []
+    from tracekit.analysis.load import load_suite
+
     found, known = [], set(measured)
     for folder in folders:
-        other = analyse(folder)
+        other = load_suite(folder)
         if other.suite.get("workload") != CLAIMS:
             raise UsageError(
                 f"only suites of claims can be judged together, and {folder.suite_id} is one of "
@@ -183,7 +193,7 @@ def load_others(folders: Sequence[SuiteFolder], measured: Iterable[tuple[str, st
                 "tracekit list suites",
             )
         known |= places
-        found.append(other)
+        found.append(_compute(other))
     return found
 
 
@@ -197,8 +207,7 @@ def list_places(suite: Suite | Tables) -> set[tuple[str, str]]:
 
 def write_report(tables: Tables, folder: Path) -> ReportFiles:
     """Write the suite's report to `folder`/<suite id>/. Raises OutputUnwritable."""
-    # matplotlib takes half a second to import, which `tracekit export` has no use for.
-    from tracekit.analysis.report.write import write  # noqa: PLC0415
+    from tracekit.analysis.report.write import write
 
     return write(tables, folder / str(tables.suite["suite_id"]))
 
@@ -220,7 +229,7 @@ def explain(folder: SuiteFolder, topic: str, warn: Warn = lambda _text: None) ->
 
     Raises UsageError for another topic, NothingToDo where the suite has no numbers about it, and as `analyse`.
     """
-    from tracekit.analysis.report.pages.comparison.explanation import explain as explained  # noqa: PLC0415 - imports matplotlib
+    from tracekit.analysis.report.pages.comparison.explanation import explain as explained
 
     tables = analyse(folder)
     _warn_of_losses(tables, warn)
@@ -232,10 +241,14 @@ def export(folder: SuiteFolder, table: str, file_format: str, warn: Warn = lambd
 
     Raises UsageError for an unknown table or format, NothingToDo for a table without rows, and as `analyse`.
     """
+    from tracekit.analysis.load import load_suite
+    from tracekit.analysis.load.viztracer import TRACE_NOTICES
+    from tracekit.analysis.tables import COLUMNS
+
     if table not in COLUMNS:
         raise UsageError(f"unknown table {table!r}: known are {', '.join(COLUMNS)}", "tracekit export latest metrics")
-    needs_traces = table == "slices"
-    tables = load_suite(folder, traces=True) if needs_traces else analyse(folder)
+    is_computed, needs_traces = table in ("metrics", "notices"), table == "slices"
+    tables = analyse(folder) if is_computed else load_suite(folder, traces=needs_traces)
     _warn_of_losses(tables, warn, *(TRACE_NOTICES if needs_traces else ()))
     frame = tables.table(table)
     if frame.empty:
@@ -244,6 +257,8 @@ def export(folder: SuiteFolder, table: str, file_format: str, warn: Warn = lambd
 
 
 def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
+    from tracekit.analysis.report.render.tabular import encode_csv
+
     if file_format == "csv":
         return encode_csv(frame).encode()
     if file_format == "json":
@@ -260,8 +275,8 @@ def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
 def make_outcome_document(outcome: SuiteOutcome, tables: Tables, files: ReportFiles) -> str:
     """The JSON document that `tracekit run --json` prints: the suite, its runs, the metrics of its cells, its notices
     and, of `claims`, the verdicts."""
-    from tracekit.analysis.report.grouping import groups  # noqa: PLC0415 - the same
-    from tracekit.analysis.report.pages.claims.claims import judge_claims  # noqa: PLC0415 - `tracekit export` has no use for it
+    from tracekit.analysis.report.grouping import groups
+    from tracekit.analysis.report.pages.claims.claims import judge_claims
 
     cells = tables.metrics[tables.metrics["scope"] == "cell"]
     document = {

@@ -42,6 +42,13 @@ def test_only_what_draws_imports_matplotlib() -> None:
     assert "matplotlib" not in loaded
 
 
+def test_a_run_imports_no_tables_before_it_is_measured() -> None:
+    """Who mistypes, plans or measures a suite whose runs fail would wait for them, half a second."""
+    loaded = imported_by("from tracekit.cli import main; main(['run', 'matmul', '--dry-run'])")
+    assert "tracekit.measure.planning.plan" in loaded
+    assert not loaded & HEAVY - {"psutil"}
+
+
 def test_a_spawned_worker_imports_nothing_slow_before_its_first_stamp() -> None:
     """What unpickling the worker's process object imports: multiprocessing's own modules and two of ours."""
     loaded = imported_by("import tracekit.measure.inside.models.processes")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -260,7 +261,11 @@ thread was preempted (an involuntary switch) and by `sleeping` or `disk` when it
 
 SCOPES = ("cell", "run", "process", "thread")
 
-_DTYPES: dict[str, Any] = {"text": "str", "int": "Int64", "float": "float64", "bool": "boolean"}
+# dtypes, not their names, which pandas would look up for each column.
+_DTYPES: dict[str, Any] = {
+    kind: pd.api.types.pandas_dtype(name)
+    for kind, name in {"text": "str", "int": "Int64", "float": "float64", "bool": "boolean"}.items()
+}
 
 
 @dataclass(kw_only=True)
@@ -313,9 +318,14 @@ class Tables:
         return replace(self, suite={**self.suite, "environments": environments}, **joined)
 
 
+@cache
+def _make_empty(name: str) -> pd.DataFrame:
+    return from_columns(name, {})
+
+
 def empty(name: str) -> pd.DataFrame:
     """The table `name` without rows, with its columns and dtypes."""
-    return pd.DataFrame({column: pd.Series(dtype=_DTYPES[kind]) for column, kind in COLUMNS[name].items()})
+    return _make_empty(name).copy()
 
 
 def from_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
@@ -336,6 +346,8 @@ def from_columns(name: str, columns: Mapping[str, Sequence[Any]]) -> pd.DataFram
 
 def from_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The table `name` from small numbers of rows; a key that a row lacks is missing there."""
+    if not rows:
+        return empty(name)
     return from_columns(name, {column: [row.get(column) for row in rows] for column in COLUMNS[name]})
 
 

@@ -44,7 +44,7 @@ def has_probe() -> None:
 def stages_of(tracekit: Tracekit) -> Cells:
     """The numbers of the cells under the stage probe, of the newest suite."""
     found: Cells = defaultdict(dict)
-    for row in tracekit("export", "latest", "metrics", "--format", "json").rows():
+    for row in tracekit.rows("metrics"):
         if row["scope"] != "cell" or not row["capture"].startswith("stages"):
             continue
         name = row["metric"].removeprefix("spawn_").removesuffix("_ns")
@@ -89,7 +89,7 @@ def test_what_the_main_module_imports_is_its_own_stage_and_has_a_name(tracekit: 
     said = tracekit("run", "start-stop", *words, "-P", "preload=no", "-P", "preload=yes")
     assert said.code == 0, said.err
     assert "slow_to_import" in said.out.split("\n\n")[0].replace("\n", " ")
-    rows = tracekit("export", "latest", "metrics", "--format", "json").rows()
+    rows = tracekit.rows("metrics")
     main = {
         (row["model"], "preload=yes" in row["parameters"]): row["value"]
         for row in rows
@@ -101,7 +101,7 @@ def test_what_the_main_module_imports_is_its_own_stage_and_has_a_name(tracekit: 
     assert main["spawn", False] >= slept_ns
     before = [row["value"] for row in rows if row["metric"] in ("spawn_interpreter_ns", "spawn_site_ns")]
     assert max(value for value in before if value is not None) < main["spawn", False]
-    imports = tracekit("export", "latest", "imports", "--format", "json").rows()
+    imports = tracekit.rows("imports")
     named = [row for row in imports if row["section"] == "main" and row["depth"] == 0]
     assert {row["module"] for row in named} == {"slow_to_import"}
     assert all(row["cumulative_ns"] >= slept_ns for row in named)

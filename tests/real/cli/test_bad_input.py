@@ -250,7 +250,7 @@ def test_the_readmes_own_workload_runs(tracekit: Tracekit, tmp_path: Path) -> No
     readme = (ROOT / "README.md").read_text()
     code = readme.split("```python\n")[1].split("```")[0]
     (tmp_path / "mymodule.py").write_text(code)
-    said = tracekit("run", "mymodule:WORKLOAD", "--size", "smoke", "--runs", "1", "--capture", "none")
+    said = tracekit("run", "mymodule:WORKLOAD", *QUICK)
     assert said.code == 0, said.err
 
 

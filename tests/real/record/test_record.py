@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run_tracekit
+from tests.conftest import read_rows, run_tracekit
 from tests.recording import ENV, PYTHON_IN_SHELL, TRACEKIT, needs, only_bundle, recorded, script
 from tracekit.analysis.view.items import SHOWN
 from tracekit.bundle.store import Store
@@ -118,7 +118,7 @@ def test_the_wall_is_one_number(tmp_path: Path, capture: str, ending: str) -> No
     code = f"import os, signal, subprocess; subprocess.run(['true']); {ending}"
     done = recorded(tmp_path, "--capture", capture, "--json", "--", sys.executable, "-c", code)
     said = json.loads(done.stderr.decode().splitlines()[-1])["wall_ns"]
-    (run,) = run_tracekit("export", "latest", "runs", "--format", "json", cwd=tmp_path).rows()
+    (run,) = read_rows(tmp_path, "runs")
     manifest = only_bundle(tmp_path).manifest()
     assert said == run["wall_ns"] == manifest["ended_ns"] - manifest["started_ns"]
 
@@ -137,7 +137,7 @@ def test_the_wall_holds_exec_and_loading(tmp_path: Path, capture: str) -> None:
     """
     done = recorded(tmp_path, "--capture", capture, "--", sys.executable, script(tmp_path, code))
     forked_ticks, asleep_ns, first_ns, last_ns = map(int, done.stdout.split())
-    (run,) = run_tracekit("export", "latest", "runs", "--format", "json", cwd=tmp_path).rows()
+    (run,) = read_rows(tmp_path, "runs")
     ticks_per_s = os.sysconf("SC_CLK_TCK")
     assert run["start_ns"] + asleep_ns < (forked_ticks + 1) * 1_000_000_000 // ticks_per_s
     assert run["start_ns"] < first_ns <= last_ns < run["start_ns"] + run["wall_ns"]
@@ -213,11 +213,11 @@ def test_what_is_kept_is_reported_and_exported(tmp_path: Path) -> None:
         """,
     )
     assert recorded(tmp_path, "--", sys.executable, name).returncode == 1
-    (run,) = run_tracekit("export", "latest", "runs", "--format", "json", cwd=tmp_path).rows()
+    (run,) = read_rows(tmp_path, "runs")
     assert (run["workload"], run["model"], run["status"], run["exit_code"]) == ("app.py", "program", "ok", 1)
-    main, child = run_tracekit("export", "latest", "processes", "--format", "json", cwd=tmp_path).rows()
+    main, child = read_rows(tmp_path, "processes")
     assert (main["exit_code"], child["exit_code"], child["ppid"]) == (1, 0, main["pid"])
-    waits = run_tracekit("export", "latest", "waits", "--format", "json", cwd=tmp_path).rows()
+    waits = read_rows(tmp_path, "waits")
     sleeps = {row["pid"]: row["dur_ns"] for row in waits if row["kind"] == "sleep" and row["dur_ns"] > 5e7}
     assert set(sleeps) == {main["pid"], child["pid"]}
     assert sleeps[main["pid"]] >= 2e8

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Said, run_tracekit
+from tests.conftest import Said, read_rows, run_tracekit
 from tests.real.quick import QUICK, assert_two_lines
 from tracekit.analysis.report.pages.comparison import what_if
 from tracekit.cli.explain import TOPICS
@@ -36,7 +36,7 @@ def document(folder: Path, topic: str) -> dict[str, Any]:
 
 
 def numbers(folder: Path, metric: str) -> list[dict[str, Any]]:
-    rows = run_tracekit("export", "latest", "metrics", "--format", "json", cwd=folder).rows()
+    rows = read_rows(folder, "metrics")
     return [
         row
         for row in rows

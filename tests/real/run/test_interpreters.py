@@ -28,12 +28,12 @@ def test_all_models_agree_on_it(each_python: interpreters.Interpreter, tracekit:
     words = ("--size", "smoke", "--runs", "1", "--warmup", "0", "--no-controls", "--workers", "2", "--capture", "none")
     said = tracekit("run", "matmul", *words, "--python", each_python.executable)
     assert said.code == 0, said.err
-    rows = tracekit("export", "latest", "runs", "--format", "json").rows()
+    rows = tracekit.rows("runs")
     assert {row["model"] for row in rows} == {"serial", "threads", "fork", "spawn", "forkserver"}
     assert {row["status"] for row in rows} == {"ok"}
     assert len({row["checksum"] for row in rows}) == 1
     assert {row["python"] for row in rows} == {each_python.version}
-    processes = tracekit("export", "latest", "processes", "--format", "json").rows()
+    processes = tracekit.rows("processes")
     workers = [row for row in processes if row["role"] == "worker"]
     assert len(workers) == 3 * 2
     for row in workers:
@@ -110,5 +110,5 @@ def test_provisioned_viztracer_traces_another_interpreter(tracekit: Tracekit, tm
         )
         assert said.code == 0, said.err
         assert "viztracer" not in said.err
-    slices = tracekit("export", "latest", "slices", "--format", "json").rows()
+    slices = tracekit.rows("slices")
     assert len({row["pid"] for row in slices}) == 3

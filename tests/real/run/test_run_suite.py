@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import RealSuite, Tracekit
 from tests.recording import needs
+from tracekit import api
 from tracekit.analysis.tables import COLUMNS
 from tracekit.analysis.view.items import find_traces
 from tracekit.bundle.store import Store
@@ -114,7 +115,7 @@ def test_memory_is_read_once_in_the_warm_up(cells: dict[Any, dict[str, Any]]) ->
 
 
 def test_results_agree(real_suite: RealSuite) -> None:
-    runs = real_suite.call("export", "latest", "runs", "--format", "json").rows()
+    runs = real_suite.rows("runs")
     sums = defaultdict(set)
     for row in runs:
         sums[row["workload"]].add(row["checksum"])
@@ -122,7 +123,7 @@ def test_results_agree(real_suite: RealSuite) -> None:
 
 
 def test_start_methods_are_recorded(real_suite: RealSuite) -> None:
-    runs = real_suite.call("export", "latest", "runs", "--format", "json").rows()
+    runs = real_suite.rows("runs")
     for row in runs:
         assert row["start_method"] == (row["model"] if row["model"] in PROCESS_MODELS else "")
 
@@ -144,20 +145,32 @@ def test_the_environment_is_known(real_suite: RealSuite) -> None:
 
 
 @pytest.mark.parametrize("table", ["metrics", "processes", "slices", "samples"])
-def test_a_table_says_the_same_in_every_format(real_suite: RealSuite, table: str, tmp_path: Path) -> None:
-    target = tmp_path / "out.parquet"
-    # The ending names the format.
-    said = real_suite.call("export", "latest", table, "--output", str(target))
-    assert said.code == 0, said.err
-    parquet = pd.read_parquet(target)
-    csv = pd.read_csv(io.StringIO(real_suite.call("export", "latest", table).out))
-    rows = real_suite.call("export", "latest", table, "--format", "json").rows()
+def test_a_table_says_the_same_in_every_format(real_suite: RealSuite, table: str) -> None:
+    suite = Store(real_suite.root.parent).suite(real_suite.suite_id)
+    parquet = pd.read_parquet(io.BytesIO(api.export(suite, table, "parquet")))
+    csv = pd.read_csv(io.BytesIO(api.export(suite, table, "csv")))
+    rows = real_suite.rows(table)
     assert list(parquet.columns) == list(csv.columns) == list(rows[0]) == list(COLUMNS[table])
     assert len(parquet) == len(csv) == len(rows) > 0
 
 
+def test_export_writes_csv_or_the_format_that_is_asked_for_or_that_the_ending_names(
+    real_suite: RealSuite, tmp_path: Path
+) -> None:
+    suite = Store(real_suite.root.parent).suite(real_suite.suite_id)
+    target = tmp_path / "out.parquet"
+    for words in ((), ("--format", "json"), ("--output", str(target))):
+        said = real_suite.call("export", "latest", "runs", *words)
+        assert (said.code, said.err) == (0, "")
+        if not words:
+            assert said.out == api.export(suite, "runs", "csv").decode()
+        elif words[0] == "--format":
+            assert said.rows() == real_suite.rows("runs")
+    assert target.read_bytes() == api.export(suite, "runs", "parquet")
+
+
 def test_slices_come_from_every_process(real_suite: RealSuite) -> None:
-    slices = real_suite.call("export", "latest", "slices", "--format", "json").rows()
+    slices = real_suite.rows("slices")
     pids = defaultdict(set)
     for row in slices:
         if "_multiply" in row["name"]:

@@ -53,7 +53,8 @@ def test_an_installed_wheel_runs_records_reports_and_views(kind: str, tmp_path: 
         return done
 
     tool = ("-m", "tracekit")
-    ran = run(*tool, "run", "matmul", "--size", "smoke", "--models", "serial,threads", "--workers", "2", "--runs", "2")
+    quick = ("--size", "smoke", "--runs", "2", "--warmup", "0", "--no-controls", "--workers", "2")
+    ran = run(*tool, "run", "matmul", *quick, "--models", "serial,threads")
     assert ("not compiled" in ran.stdout + ran.stderr) == bool(kind)
     assert ("bound" in ran.stdout) == bool(kind)
     recorded = run(*tool, "record", "--", sys.executable, "-c", "pass")

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import MakeOnce, run_tracekit
+from tests.conftest import MakeOnce, read_rows, run_tracekit
 from tests.real.leftovers import abandoned_segments, assert_no_segments_left, processes_with
 from tracekit.analysis.report.pages.footprint import numbers, page
 from workloads import footprint, footprint_subject
@@ -131,7 +131,7 @@ def observed(make_once: MakeOnce) -> Figures:
         assert "One more thread takes" in said.out
 
     folder = make_once("footprint", make)
-    rows = run_tracekit("export", "latest", "observations", "--format", "json", cwd=folder).rows()
+    rows = read_rows(folder, "observations")
     return {
         (row["start_method"], row["case"] or row["phase"], row["what"]): row["value"]
         for row in rows

@@ -50,7 +50,7 @@ def test_every_channel_and_size_is_measured_and_reported(tracekit: Tracekit, tmp
     before = abandoned_segments()
     said = tracekit("run", "ipc", "--size", "smoke", "--runs", "1")
     assert said.code == 0, said.err
-    rows = tracekit("export", "latest", "observations", "--format", "json").rows()
+    rows = tracekit.rows("observations")
     seen = {(row["channel"], row["size"], row["what"]): row["value"] for row in rows}
     sizes = WORKLOAD.sizes["smoke"]
     for channel in CHANNELS:

@@ -21,7 +21,7 @@ def test_the_bytes_are_those_that_pickling_gives(name: str, tracekit: Tracekit) 
     with workload.items("smoke", 1, {}) as items:
         expected = sum(len(ForkingPickler.dumps(value)) for item in items for value in (item, workload.task(item)))
         count = len(items)
-    rows = tracekit("export", "latest", "metrics", "--format", "json").rows()
+    rows = tracekit.rows("metrics")
     found = {row["model"]: row for row in rows if row["metric"] == "pickled_bytes"}
     for model in ("fork", "spawn", "forkserver"):
         assert (found[model]["value"], found[model]["method"]) == (expected, f"counted, {count} tasks")
@@ -31,7 +31,7 @@ def test_the_bytes_are_those_that_pickling_gives(name: str, tracekit: Tracekit) 
     took = {row["model"]: row["value"] for row in rows if row["metric"] == "pickling_ns" and row["value"] is not None}
     assert took.keys() == {"fork", "spawn", "forkserver"}
     assert min(took.values()) > 0
-    pickles = tracekit("export", "latest", "pickles", "--format", "json").rows()
+    pickles = tracekit.rows("pickles")
     # What processes would pay is counted for threads as well: predictions are made from them.
     assert len(pickles) == 4 * count
     by_run: dict[str, int] = {}

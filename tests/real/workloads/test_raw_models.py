@@ -21,7 +21,7 @@ def test_they_come_to_the_same_results(tracekit: Tracekit, workers: str) -> None
     words = [*QUICK[:-1], workers, "--models", ",".join(("serial", *RAW))]
     said = tracekit("run", "primes", *words)
     assert said.code == 0, said.err
-    runs = tracekit("export", "latest", "runs", "--format", "json").rows()
+    runs = tracekit.rows("runs")
     assert {run["model"]: run["start_method"] for run in runs} == {
         "serial": "",
         "raw-threads": "",
@@ -29,7 +29,7 @@ def test_they_come_to_the_same_results(tracekit: Tracekit, workers: str) -> None
     }
     assert len({run["checksum"] for run in runs}) == 1
     items = runs[0]["items"]
-    starts = tracekit("export", "latest", "starts", "--format", "json").rows()
+    starts = tracekit.rows("starts")
     of_model = [sum("-" + model + "-" in row["run_id"] for row in starts) for model in RAW]
     assert of_model == [min(int(workers), items)] * 4
 
@@ -38,7 +38,7 @@ def test_memory_is_read_while_all_of_them_are_there(tracekit: Tracekit) -> None:
     words = ("--size", "smoke", "--runs", "1", "--warmup", "1", "--no-controls", "--capture", "none", "--workers", "3")
     said = tracekit("run", "spin", *words, "--models", "raw-threads,raw-fork,raw-spawn")
     assert said.code == 0, said.err
-    rows = tracekit("export", "latest", "metrics", "--format", "json").rows()
+    rows = tracekit.rows("metrics")
     methods = {row["model"]: row["method"] for row in rows if row["metric"] == "uss_bytes"}
     many = "psutil, sum over 4 processes"
     assert methods == {"raw-threads": "psutil, 1 process", "raw-fork": many, "raw-spawn": many.replace("4", "5")}, (
@@ -82,7 +82,7 @@ def test_start_stop_gives_a_row_per_start_in_the_order_of_its_stamps(tracekit: T
     words = ("--size", "smoke", "--runs", "1", "--warmup", "0", "--capture", "none")
     said = tracekit("run", "start-stop", *words, "--models", ",".join(ALL))
     assert said.code == 0, said.err
-    rows = tracekit("export", "latest", "starts", "--format", "json").rows()
+    rows = tracekit.rows("starts")
     assert len(rows) == 2 * len(ALL)
     for row in rows:
         stamps = [row[f"{name}_ns"] for name in ("requested", "first_instruction", "first_task", "result", "joined")]

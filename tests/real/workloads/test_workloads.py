@@ -227,7 +227,7 @@ def test_the_fault_matrix_is_real_and_leaves_nothing_behind(claims: RealSuite) -
 @pytest.mark.slow
 def test_each_claim_follows_from_the_exported_metrics(claims: RealSuite) -> None:
     """The verdicts of `tracekit run claims` are computed again here from what `export` writes."""
-    rows = claims.call("export", "latest", "metrics", "--format", "json").rows()
+    rows = claims.rows("metrics")
 
     def ends(workload: str, model: str, metric: str, parameter: str = "", workers: int = 2) -> tuple[float, float]:
         found = [

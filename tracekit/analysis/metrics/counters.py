@@ -36,11 +36,12 @@ def compute_changes(tables: Tables, counter: str, scope: str, since: Since = Sin
     """
     found = tables.counters
     found = found[(found["counter"] == counter) & (found["scope"] == scope) & found["at"].notna()]
+    found = found.sort_values("ts_ns", kind="stable")
     keys = ["run_id", "pid", "tid"] if scope == "thread" else ["run_id", "pid"]
     # A process is read once per end; should a stream hold more, the widest span is the true one.
-    start = found[found["at"] == "start"].sort_values("ts_ns", kind="stable").groupby(keys)["value"].first()
-    end = found[found["at"] == "end"].sort_values("ts_ns", kind="stable").groupby(keys)["value"].last()
-    source = found.sort_values("ts_ns", kind="stable").groupby(keys)["source"].last()
+    start = found[found["at"] == "start"].groupby(keys)["value"].first()
+    end = found[found["at"] == "end"].groupby(keys)["value"].last()
+    source = found.groupby(keys)["source"].last()
     frame = pd.DataFrame({"start": start, "end": end, "source": source}).reset_index()
     if "tid" not in frame:
         frame["tid"] = pd.Series(pd.NA, index=frame.index, dtype="Int64")

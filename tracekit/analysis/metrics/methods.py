@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -50,6 +51,7 @@ class MethodDifference(NamedTuple):
     apart: float
 
 
+@cache
 def find_family(method: str) -> str:
     """The name in RANKS of a method as a row has it."""
     found = [name for name in RANKS if any(part.startswith(name) for part in method.split(" + "))]

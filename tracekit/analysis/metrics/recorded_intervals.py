@@ -119,6 +119,8 @@ def sum_waits(recorded: RecordedWaits, watched: Bools, method: str, *kinds: str)
 
     `watched` says which threads, rows of `recorded.threads`, the method could record waits of.
     """
+    if not watched.any():
+        return {}
     waits = recorded.select(method, *kinds)
     values = recorded.timeline.sum_by_lane(waits.starts, waits.lengths)
     counts = recorded.timeline.count_by_lane(waits.starts)

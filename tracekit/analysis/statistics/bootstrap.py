@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -97,5 +98,6 @@ def _drawn(values: Sequence[float]) -> Floats:
     return drawn
 
 
+@lru_cache(maxsize=4)
 def _indices(count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng([_SEED, 0]).integers(0, count, size=(RESAMPLES, count))

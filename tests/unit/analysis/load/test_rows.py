@@ -41,6 +41,13 @@ def test_integers_without_and_with_missing_ones_go_together() -> None:
     assert [row["holder_tid"] for row in records(found)] == [3, 4, 5, None]
 
 
+def test_a_table_without_rows_is_the_callers_own() -> None:
+    first = empty("waits")
+    first["more"] = 1
+    first["tid"] = first["tid"].astype("float64")
+    pd.testing.assert_frame_equal(empty("waits"), from_columns("waits", {}))
+
+
 def test_frames_without_rows_leave_no_trace() -> None:
     columns = Columns()
     columns.add_frame("waits", empty("waits"))

@@ -35,6 +35,8 @@ def compute(metric: str, analysis: Analysis) -> pd.DataFrame:
 
 def _count_handoffs(analysis: Analysis, metric: str, method: str) -> dict[Place, Estimate]:
     runs = analysis.runs_watched_by(method)
+    if not runs:
+        return {}
     with_drops = analysis.runs_with_holds(method)
     handoffs = analysis.gil_handoffs(method)
     waits = analysis.gil_waits(method)

@@ -39,6 +39,8 @@ def compute(metric: str, analysis: Analysis) -> pd.DataFrame:
 def _sum_holds(analysis: Analysis, metric: str, method: str) -> dict[Place, Estimate]:
     holds = analysis.gil_holds(method)
     runs = analysis.runs_watched_by(method)
+    if not runs:
+        return {}
     frame = holds.place.assign(length=holds.lengths)
     frame = frame[frame["run_id"].isin(list(runs))]
     unknown: set[Place] = set()

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Tracekit
+from tests.conftest import Tracekit, read_rows
+from tests.real.quick import measure
+from tracekit import api
 from tracekit.core.errors import EnvironmentLacks, UsageError
 from tracekit.system import interpreters
 
@@ -24,16 +26,14 @@ def test_our_own_interpreter_is_among_them() -> None:
     assert len({os.path.realpath(item.executable) for item in FOUND}) == len(FOUND)
 
 
-def test_all_models_agree_on_it(each_python: interpreters.Interpreter, tracekit: Tracekit) -> None:
-    words = ("--size", "smoke", "--runs", "1", "--warmup", "0", "--no-controls", "--workers", "2", "--capture", "none")
-    said = tracekit("run", "matmul", *words, "--python", each_python.executable)
-    assert said.code == 0, said.err
-    rows = tracekit.rows("runs")
+def test_all_models_agree_on_it(each_python: interpreters.Interpreter, tmp_path: Path) -> None:
+    api.write_report(api.analyse(measure(tmp_path, "matmul", pythons=[each_python.executable])), tmp_path)
+    rows = read_rows(tmp_path, "runs")
     assert {row["model"] for row in rows} == {"serial", "threads", "fork", "spawn", "forkserver"}
     assert {row["status"] for row in rows} == {"ok"}
     assert len({row["checksum"] for row in rows}) == 1
     assert {row["python"] for row in rows} == {each_python.version}
-    processes = tracekit.rows("processes")
+    processes = read_rows(tmp_path, "processes")
     workers = [row for row in processes if row["role"] == "worker"]
     assert len(workers) == 3 * 2
     for row in workers:

@@ -6,22 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Tracekit
+from tests.conftest import Tracekit, read_rows
 from tests.real.leftovers import abandoned_segments, assert_nothing_left, measured_processes
-from tests.real.quick import QUICK, assert_two_lines
+from tests.real.quick import QUICK, assert_two_lines, measure
 
 RAW = ("raw-threads", "raw-fork", "raw-spawn", "raw-forkserver")
 PROCESSES = RAW[1:]
 ALL = ("threads", "fork", "spawn", "forkserver", *RAW)
 
 
-@pytest.mark.parametrize("workers", ["2", "20"])
-def test_they_come_to_the_same_results(tracekit: Tracekit, workers: str) -> None:
+@pytest.mark.parametrize("workers", [2, 20])
+def test_they_come_to_the_same_results(tmp_path: Path, workers: int) -> None:
     """Also with more workers than items."""
-    words = [*QUICK[:-1], workers, "--models", ",".join(("serial", *RAW))]
-    said = tracekit("run", "primes", *words)
-    assert said.code == 0, said.err
-    runs = tracekit.rows("runs")
+    measure(tmp_path, "primes", workers=(workers,), models=("serial", *RAW))
+    runs = read_rows(tmp_path, "runs")
     assert {run["model"]: run["start_method"] for run in runs} == {
         "serial": "",
         "raw-threads": "",
@@ -29,16 +27,14 @@ def test_they_come_to_the_same_results(tracekit: Tracekit, workers: str) -> None
     }
     assert len({run["checksum"] for run in runs}) == 1
     items = runs[0]["items"]
-    starts = tracekit.rows("starts")
+    starts = read_rows(tmp_path, "starts")
     of_model = [sum("-" + model + "-" in row["run_id"] for row in starts) for model in RAW]
-    assert of_model == [min(int(workers), items)] * 4
+    assert of_model == [min(workers, items)] * 4
 
 
-def test_memory_is_read_while_all_of_them_are_there(tracekit: Tracekit) -> None:
-    words = ("--size", "smoke", "--runs", "1", "--warmup", "1", "--no-controls", "--capture", "none", "--workers", "3")
-    said = tracekit("run", "spin", *words, "--models", "raw-threads,raw-fork,raw-spawn")
-    assert said.code == 0, said.err
-    rows = tracekit.rows("metrics")
+def test_memory_is_read_while_all_of_them_are_there(tmp_path: Path) -> None:
+    measure(tmp_path, "spin", workers=(3,), warmup=1, models=("raw-threads", "raw-fork", "raw-spawn"))
+    rows = read_rows(tmp_path, "metrics")
     methods = {row["model"]: row["method"] for row in rows if row["metric"] == "uss_bytes"}
     many = "psutil, sum over 4 processes"
     assert methods == {"raw-threads": "psutil, 1 process", "raw-fork": many, "raw-spawn": many.replace("4", "5")}, (

@@ -13,13 +13,12 @@ import pytest
 
 from tests.conftest import MakeOnce, RealSuite, Tracekit, make_suite_once
 from tests.real.leftovers import abandoned_segments, assert_no_segments_left, processes_with
-from tests.real.quick import assert_two_lines
+from tests.real.quick import assert_two_lines, measure
 from tracekit import api
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults.cases import find_matrices
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.store import Store
-from tracekit.measure.planning.request import Request
 from tracekit.measure.planning.workload_registry import WORKLOADS
 from tracekit.system.interpreters import Interpreter
 
@@ -27,30 +26,10 @@ MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
 PROCESSES = ("fork", "spawn", "forkserver")
 
 
-def measured(store: Path, workload: str, *, models: tuple[str, ...] = MODELS, runs: int = 1, **more: Any) -> Tables:
+def measured(folder: Path, workload: str, *, models: tuple[str, ...] = MODELS, **more: Any) -> Tables:
     """The tables of untraced runs with two workers."""
-    request = Request(
-        workload=workload,
-        models=models,
-        workers=(1 if WORKLOADS.load(workload).worker_per_item else 2,),
-        **{"size": "smoke", **more},
-        captures=("none",),
-        runs=runs,
-        warmup=0,
-        controls=False,
-    )
-    prepared = api.prepare(request, store=Store(store))
-    before = open_descriptors()
-    outcome = api.measure(prepared)
-    assert open_descriptors() == before
-    told = [f"{item.spec.run_id} {item.status} {item.reason}" for item in outcome.outcomes]
-    assert {item.status for item in outcome.outcomes} == {"ok"}, told
-    return api.analyse(outcome.folder)
-
-
-def open_descriptors() -> set[str]:
-    """Of this process."""
-    return {path.name for path in Path("/proc/self/fd").iterdir() if path.is_symlink()}
+    workers = (1 if WORKLOADS.load(workload).worker_per_item else 2,)
+    return api.analyse(measure(folder, workload, models=models, workers=workers, **more))
 
 
 def of_models(tables: Tables, metric: str) -> Mapping[str, float]:
@@ -100,19 +79,9 @@ def test_race_loses_updates_without_a_lock_and_none_with_it(tmp_path: Path) -> N
 
 def test_race_loses_updates_on_every_python(each_python: Interpreter, tmp_path: Path) -> None:
     for lock in ("no", "yes"):
-        request = Request(
-            workload="race",
-            models=("threads",),
-            workers=(2,),
-            size="smoke" if lock == "yes" else "small",
-            parameters={"lock": lock},
-            captures=("none",),
-            runs=1,
-            warmup=0,
-            controls=False,
-        )
-        prepared = api.prepare(request, store=Store(tmp_path / lock), pythons=[each_python.executable])
-        lost = of_models(api.analyse(api.measure(prepared).folder), "observed.updates_lost")["threads"]
+        settings = {"models": ("threads",), "size": "smoke" if lock == "yes" else "small", "parameters": {"lock": lock}}
+        suite = measure(tmp_path / lock, "race", pythons=[each_python.executable], **settings)
+        lost = of_models(api.analyse(suite), "observed.updates_lost")["threads"]
         assert (lost > 0) is (lock == "no"), f"{lost} updates lost on {each_python.label}, lock: {lock}"
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Said, Tracekit
-from tests.real.quick import QUICK, assert_two_lines
+from tests.real.quick import QUICK, assert_two_lines, measure
+from tracekit.analysis.load import load_suite
+from tracekit.analysis.tables import records
 
 MODULE = '''
 import asyncio
@@ -80,26 +82,38 @@ def models_of(said: Said) -> dict[str, set[str]]:
     return found
 
 
-ALL = {"serial", "threads", "fork", "spawn", "forkserver"}
+MODELS = ("serial", "threads", "fork", "spawn", "forkserver")
+ALL = set(MODELS)
 
 
 @pytest.mark.parametrize(
     "words",
-    [
-        ("package.mine:work", "--items", "range(100)"),
-        ("package.mine:work", "--items", "[NUMBER] * 5"),
-        ("package.mine:total", "--items", "[np.arange(n) for n in range(1, 9)]"),
-        ("package.mine:total", "--items", "[numpy.ones((n, n)) for n in range(1, 9)]"),
-        ("math:factorial", "--items", "range(20)"),
-        ("package.mine:WORKLOAD",),
-        ("package.mine:WORKLOAD", "-P", "count=5"),
-    ],
+    [("package.mine:work", "--items", "range(100)"), ("package.mine:WORKLOAD", "-P", "count=5")],
     ids=" ".join,
 )
 def test_what_can_be_pickled_runs_under_every_model(tracekit: Tracekit, folder: Path, words: tuple[str, ...]) -> None:
     found = models_of(run(tracekit, folder, *words))
     assert found.keys() == ALL
     assert len(set.union(*found.values())) == 1, found
+
+
+@pytest.mark.parametrize(
+    ("target", "items"),
+    [
+        ("package.mine:work", "[NUMBER] * 5"),
+        ("package.mine:total", "[np.arange(n) for n in range(1, 9)]"),
+        ("package.mine:total", "[numpy.ones((n, n)) for n in range(1, 9)]"),
+        ("math:factorial", "range(20)"),
+        ("package.mine:WORKLOAD", ""),
+    ],
+)
+def test_items_are_an_expression_with_the_names_of_the_module_and_numpy(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, target: str, items: str
+) -> None:
+    monkeypatch.chdir(folder)
+    runs = records(load_suite(measure(folder, target, items=items)).runs)
+    assert [run["model"] for run in runs] == list(MODELS)
+    assert len({run["checksum"] for run in runs}) == 1, runs
 
 
 @pytest.mark.parametrize(

@@ -28,31 +28,42 @@ PROGRAMS = ROOT / "tests" / "programs"
 LIMIT_S = 600
 MARK = "TRACEKIT_PROGRAM"
 
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The words after `python` that run it in a copy of tests/programs, the other packages that it needs, and the exit
+    code that it has when it did its work."""
+
+    words: str
+    needs: tuple[str, ...] = ()
+    code: int = 0
+
+
 KNOWN = {
-    "pytest": "-m pytest -p no:cacheprovider suite_of_tests.py",
-    "gunicorn": "served.py s {python} -m gunicorn -w 2 -b unix:s wsgi:app",
-    "uvicorn": "served.py s {python} -m uvicorn --uds s asgi:plain",
-    "fastapi": "served.py s {python} -m uvicorn --uds s --workers 2 asgi:app",
-    "celery": "queued.py",
-    "django": "web_project.py test --parallel 2",
-    "flask": "pages.py",
-    "requests": "fetching.py",
-    "aiohttp": "talking.py",
-    "uvloop": "looping.py",
-    "gevent": "greenlets.py",
-    "scrapy": "-m scrapy runspider spider.py",
-    "dask": "delayed.py",
-    "joblib": "parallel.py",
-    "luigi": "pipeline.py",
-    "numpy": "arrays.py",
-    "pandas": "frames.py",
-    "scikit-learn": "learning.py",
-    "sqlalchemy": "tables.py",
-    "black": "-m black --check --workers 2 .",
-    "mypy": "-m mypy --cache-dir=/dev/null wrongly_typed.py",
-    "sphinx": "-m sphinx -q -C -b text -j 2 -D root_doc=documented . out",
+    "pytest": Program("-m pytest -p no:cacheprovider suite_of_tests.py", code=1),
+    "gunicorn": Program("served.py s {python} -m gunicorn -w 2 -b unix:s wsgi:app"),
+    "uvicorn": Program("served.py s {python} -m uvicorn --uds s asgi:plain", needs=("fastapi",), code=241),
+    "fastapi": Program("served.py s {python} -m uvicorn --uds s --workers 2 asgi:app", needs=("uvicorn",)),
+    "celery": Program("queued.py"),
+    "django": Program("web_project.py test --parallel 2"),
+    "flask": Program("pages.py", needs=("requests",)),
+    "requests": Program("fetching.py"),
+    "aiohttp": Program("talking.py"),
+    "uvloop": Program("looping.py"),
+    "gevent": Program("greenlets.py"),
+    "scrapy": Program("-m scrapy runspider spider.py"),
+    "dask": Program("delayed.py"),
+    "joblib": Program("parallel.py"),
+    "luigi": Program("pipeline.py"),
+    "numpy": Program("arrays.py"),
+    "pandas": Program("frames.py"),
+    "scikit-learn": Program("learning.py"),
+    "sqlalchemy": Program("tables.py"),
+    "black": Program("-m black --check --workers 2 .", code=1),
+    "mypy": Program("-m mypy --cache-dir=/dev/null wrongly_typed.py", code=1),
+    "sphinx": Program("-m sphinx -q -C -b text -j 2 -D root_doc=documented . out"),
 }
-"""A package, and the words after `python` that run it in a copy of tests/programs."""
+"""By the package that each is about. 241: the server's own end is SIGTERM, -15."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +93,12 @@ WAYS: dict[str, Callable[[str], str]] = {
 """How two runs' stdouts may be compared, the strictest first."""
 
 
-def compare(first: Outcome, second: Outcome, recorded: Outcome) -> tuple[str, list[str]]:
-    """How stdout was compared, and what differs between two plain runs and the recorded one."""
-    faults = []
+def compare(first: Outcome, second: Outcome, recorded: Outcome, code: int = 0) -> tuple[str, list[str]]:
+    """How stdout was compared, and what differs between two plain runs and the recorded one.
+
+    Plain runs that do not end with `code` did not do their work, and show nothing.
+    """
+    faults = [f"a plain run ends with {item.code}, not {code}" for item in (first, second) if item.code != code][:1]
     way = next((name for name, show in WAYS.items() if show(first.out) == show(second.out)), "")
     if not way:
         faults.append("two plain runs differ")
@@ -104,8 +118,10 @@ def run(words: Sequence[str], folder: Path, patience_s: float = 10) -> Outcome:
     shutil.copytree(PROGRAMS, folder / "work", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "tmp").mkdir()
     mark = f"{folder.name}-{time.monotonic_ns()}"
-    # No bytecode: the copies are new each time, and the first run would pay for all.
+    # No bytecode: the copies are new each time, and the first run would pay for all. A lock of its own: waiting for
+    # another tracekit would stand in the time of the recorded run.
     own = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(folder / "tmp"), MARK: mark}
+    own["TRACEKIT_LOCK"] = "programs"
     begun = time.monotonic()
     try:
         # Into a file: a process that is left would keep a pipe open.
@@ -138,7 +154,9 @@ def run(words: Sequence[str], folder: Path, patience_s: float = 10) -> Outcome:
     return Outcome(done.returncode, text, frozenset(left), seconds)
 
 
-def check(words: Sequence[str], store: Path, folder: Path, captures: str) -> tuple[str, list[str], Sequence[Outcome]]:
+def check(
+    words: Sequence[str], store: Path, folder: Path, captures: str, code: int
+) -> tuple[str, list[str], Sequence[Outcome]]:
     """Run it plain, recorded and plain again."""
     record = [*TRACEKIT, "record", "--capture", captures, "--store", str(store), "--quiet", "--", *words]
     runs = []
@@ -148,14 +166,16 @@ def check(words: Sequence[str], store: Path, folder: Path, captures: str) -> tup
         except subprocess.TimeoutExpired:
             return "", [f"not done after {LIMIT_S} s{' under tracekit' if command is record else ''}"], runs
     first, recorded, second = runs
-    return (*compare(first, second, recorded), runs)
+    return (*compare(first, second, recorded, code), runs)
 
 
 def make_venv(folder: Path, names: Sequence[str]) -> Path:
-    """A new venv with these packages; prints their versions."""
+    """A new venv with what these programs need; prints the versions of the packages that they are about."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *names], check=True)
+    packages = dict.fromkeys(package for name in names for package in (name, *KNOWN[name].needs))
+    sys.stderr.write(f"installing {len(packages)} packages in a venv\n")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
     found = subprocess.run([python, "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True)
     versions = dict(line.lower().split("==") for line in found.stdout.splitlines() if "==" in line)
     _print(", ".join(f"{name} {versions.get(name, '?')}" for name in names))
@@ -177,8 +197,9 @@ def main() -> int:
         folder.mkdir()
         _print(f"{'':<14}{'verdict':<9}{'code':>4}  {'plain':>8}{'recorded':>10}  stdout")
         for name in names:
-            words = [python, *(word.format(python=python) for word in KNOWN[name].split())]
-            way, faults, runs = check(words, Path(scratch) / "store", folder, chosen.capture)
+            program = KNOWN[name]
+            words = [python, *(word.format(python=python) for word in program.words.split())]
+            way, faults, runs = check(words, Path(scratch) / "store", folder, chosen.capture, program.code)
             wrong += bool(faults)
             times = [f"{item.seconds:.1f} s" for item in runs[:2]] + ["", ""]
             code = runs[0].code if runs else ""

@@ -22,6 +22,8 @@ def ask(path):
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         except OSError:
+            if server.poll() is not None:
+                break
             time.sleep(0.1)
     sys.exit("the server does not answer")
 

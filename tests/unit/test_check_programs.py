@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,9 +36,30 @@ def test_stdout_is_compared_as_strictly_as_two_plain_runs_allow(
 
 def test_the_exit_code_and_what_is_left_are_those_of_a_plain_run() -> None:
     plain = outcome(code=1, left=("work/out",))
-    assert compare(plain, plain, plain)[1] == []
+    assert compare(plain, plain, plain, 1)[1] == []
     changed = outcome(code=0, left=("work/out", "tmp/tk-1", "process 7"))
-    assert compare(plain, plain, changed)[1] == ["exit code 0, not 1", "left process 7, tmp/tk-1"]
+    assert compare(plain, plain, changed, 1)[1] == ["exit code 0, not 1", "left process 7, tmp/tk-1"]
+
+
+def test_a_program_that_did_not_do_its_work_shows_nothing() -> None:
+    """A package was missing, and the recorded run failed in the same way."""
+    broken = outcome(code=1)
+    assert compare(broken, broken, broken)[1] == ["a plain run ends with 1, not 0"]
+
+
+def test_a_venv_has_what_each_chosen_program_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    commands = []
+
+    def called(words: list[str | Path], **_options: object) -> subprocess.CompletedProcess[str]:
+        commands.append([str(word) for word in words])
+        return subprocess.CompletedProcess(words, 0, "flask==3.0\nrequests==2.0\n", "")
+
+    monkeypatch.setattr(subprocess, "run", called)
+    check_programs.make_venv(tmp_path, ["flask", "requests"])
+    (install,) = [words for words in commands if "install" in words]
+    assert install[-2:] == ["flask", "requests"]
+    check_programs.make_venv(tmp_path, ["fastapi"])
+    assert [words for words in commands if "install" in words][1][-2:] == ["fastapi", "uvicorn"]
 
 
 def test_a_run_tells_what_it_left(tmp_path: Path) -> None:
@@ -53,7 +75,7 @@ def test_a_run_tells_what_it_left(tmp_path: Path) -> None:
 
 
 def test_every_file_is_run_by_a_known_program() -> None:
-    words = " ".join(KNOWN.values())
+    words = " ".join(program.words for program in KNOWN.values())
     for path in PROGRAMS.iterdir():
         if path.is_file():
             assert path.stem in words

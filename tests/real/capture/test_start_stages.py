@@ -13,7 +13,9 @@ import pytest
 
 from tests.conftest import Tracekit
 from tests.real.capture.kernel_watching import leaving_nothing
+from tests.real.quick import measure
 from tests.recording import needs
+from tracekit import api
 from tracekit.analysis.load.kernel.trace import read_trace
 from tracekit.analysis.load.starts import read_stages
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
@@ -62,8 +64,11 @@ def assert_closes(cells: Cells) -> None:
 
 
 def test_every_method_has_its_stages_and_they_sum_to_the_total(each_python: Interpreter, tracekit: Tracekit) -> None:
-    said = tracekit("run", "start-stop", "--runs", "1", *QUICK, ",".join(MODELS), "--python", each_python.executable)
-    assert said.code == 0, said.err
+    settings = {"models": MODELS, "workers": (1,), "captures": ("stages",)}
+    api.write_report(
+        api.analyse(measure(tracekit.folder, "start-stop", pythons=[each_python.executable], **settings)),
+        tracekit.folder,
+    )
     cells = stages_of(tracekit)
     assert cells.keys() == {(model, cold) for model in MODELS for cold in (False, True)}
     assert_closes(cells)

@@ -216,10 +216,3 @@ def real_suite(make_once: MakeOnce) -> RealSuite:
     """
     words = ("--size", "small", "--runs", "1", "--workers", "2", "--capture", "viztracer,py-spy")
     return make_suite_once(make_once, "real suite", "matmul", *words)
-
-
-@pytest.fixture(scope="session")
-def measured_suite(make_once: MakeOnce) -> RealSuite:
-    """As many runs and controls as numbers need: for tests that compare times, which run alone."""
-    words = ("--size", "small", "--runs", "5", "--workers", "1,2")
-    return make_suite_once(make_once, "measured suite", "matmul", *words)

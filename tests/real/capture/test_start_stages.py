@@ -20,11 +20,10 @@ from tracekit.analysis.load.kernel.trace import read_trace
 from tracekit.analysis.load.starts import read_stages
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.bundle import stages_file
-from tracekit.bundle.store import Bundle, Store
+from tracekit.bundle.store import Bundle
 from tracekit.system.interpreters import Interpreter
 
 MODELS = ("threads", "raw-threads", "fork", "raw-fork", "forkserver", "raw-forkserver", "spawn", "raw-spawn")
-QUICK = ("--size", "smoke", "--warmup", "0", "--models")
 WITHIN = 0.05
 """Of what the start of one such process takes, in the same run: how near to the kernel's a stamp is, in the middle."""
 TRIES = 3
@@ -126,11 +125,10 @@ def test_the_stamps_are_those_of_the_kernel(tracekit: Tracekit, tmp_path: Path) 
     """Each in order with the kernel's own, and in the middle near to it; a machine that was taken away meanwhile may
     try again."""
     for _ in range(TRIES):
-        words = ("--capture", "stages+kernel", "--runs", "4", *QUICK, "raw-fork,raw-forkserver,raw-spawn")
-        said = tracekit("run", "start-stop", *words)
-        assert said.code == 0, said.err
+        settings = {"models": ("raw-fork", "raw-forkserver", "raw-spawn"), "workers": (1,)}
+        suite = measure(tmp_path, "start-stop", runs=4, captures=("stages+kernel",), **settings)
         apart = defaultdict(list)
-        for bundle in Store(tmp_path / ".tracekit").suites()[-1].bundles():
+        for bundle in suite.bundles():
             for name, length in against_the_kernel(bundle):
                 assert length >= 0, (bundle.root, name)
                 apart[bundle.spec().model, name].append(length)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(name, found, ids=lambda item: item.label)
 
 
+@cache
+def find_pythons() -> tuple[interpreters.Interpreter, ...]:
+    """The Pythons that tracekit finds here, each of which is started for that: once, and not by every file of tests."""
+    return tuple(interpreters.discover())
+
+
 def pythons_to_test(*, every: bool) -> list[interpreters.Interpreter]:
     """Of the Pythons found here all, or the oldest, the newest, our own and those without a GIL."""
-    found = interpreters.discover()
+    found = find_pythons()
     by_age = sorted(found, key=lambda item: [int(part) for part in re.findall(r"\d+", item.version)])
     chosen = {by_age[0].version, by_age[-1].version, interpreters.inspect_own().version}
     return [item for item in found if every or item.free_threaded or item.version in chosen]

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import Said, run_tracekit
+from tests.conftest import Said, find_pythons, run_tracekit
 from tracekit.accuracy import capture_cost
 from tracekit.accuracy.cases import CASES, choose_cases
 from tracekit.accuracy.comparison import COSTS, Comparison
@@ -59,7 +59,7 @@ def test_the_self_test_s_exit_code_and_words_are_for_people(self_test: Said) -> 
     assert "spinners-2 under waits" in self_test.err
 
 
-PYTHONS = {item.version: item for item in interpreters.discover()}
+PYTHONS = {item.version: item for item in find_pythons()}
 
 
 def test_another_python_is_measured_as_well(other_python: Interpreter, tmp_path: Path) -> None:

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import MakeOnce
+from tests.conftest import MakeOnce, find_pythons
 from tracekit.analysis.load.waits.slots import WaitsFile, read_slots
 from tracekit.bundle import waits_file
 from tracekit.core.errors import TracekitError
 from tracekit.measure.probe import compile as probe
-from tracekit.system import interpreters
 from tracekit.system.interpreters import Interpreter
 
 HERE = Path(__file__).resolve().parent
@@ -151,7 +150,7 @@ def found_pythons() -> list[Interpreter]:
     if sys.platform != "linux":
         return []
     try:
-        return list({found.label: found for found in interpreters.discover()}.values())
+        return list({found.label: found for found in find_pythons()}.values())
     except TracekitError:
         return []
 

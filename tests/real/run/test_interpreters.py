@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Tracekit, read_rows
+from tests.conftest import Tracekit, find_pythons, read_rows
 from tests.real.quick import measure
 from tracekit import api
 from tracekit.core.errors import EnvironmentLacks, UsageError
 from tracekit.system import interpreters
 
-FOUND = interpreters.discover()
+FOUND = find_pythons()
 
 
 def test_our_own_interpreter_is_among_them() -> None:

@@ -14,6 +14,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from hatch_build import MANYLINUX_GLIBC, choose_tag, read_needed_glibc
+from tests.conftest import MakeOnce
 from tracekit.measure.probe import compile as probe
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -34,8 +35,25 @@ def test_the_sources_give_no_warning_in_the_strictest_mode(tmp_path: Path) -> No
         assert probe.compile_probe(tmp_path / "waits.so", (*probe.STRICT, *more)).is_file()
 
 
-def test_a_library_is_current_until_its_sources_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = probe.compile_probe(tmp_path / "waits.so")
+@pytest.fixture
+def library(make_once: MakeOnce) -> Path:
+    """The wait probe as it is compiled for a user."""
+    return make_once("compiled-as-usual", lambda folder: _compile(folder, probe.WAITS)) / probe.WAITS.installed.name
+
+
+@pytest.fixture
+def stages(make_once: MakeOnce) -> Path:
+    """The same of the stage probe."""
+    return make_once("stages-as-usual", lambda folder: _compile(folder, probe.STAGES)) / probe.STAGES.installed.name
+
+
+def _compile(folder: Path, wanted: probe.ProbeLibrary) -> None:
+    probe.compile_probe(folder / wanted.installed.name, wanted=wanted)
+
+
+def test_a_library_is_current_until_its_sources_change(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert probe.is_current(library)
     assert not probe.is_current(tmp_path / "other.so")
     sources = shutil.copytree(probe.HERE, tmp_path / "sources", ignore=shutil.ignore_patterns("*.so"))
@@ -70,12 +88,11 @@ def test_cc_may_hold_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     plain = probe.find_compiler()[0]
     monkeypatch.setenv("CC", f"{plain} -pipe")
     assert probe.find_compiler() == [plain, "-pipe"]
-    assert probe.compile_probe(tmp_path / "waits.so").is_file()
+    assert probe.compile_probe(tmp_path / "stages.so", wanted=probe.STAGES).is_file()
 
 
-def test_it_exports_nothing_but_names_of_libc(tmp_path: Path) -> None:
+def test_it_exports_nothing_but_names_of_libc(library: Path) -> None:
     """A misspelt one would stand beside the function that it is meant to stand before."""
-    library = probe.compile_probe(tmp_path / "waits.so")
     with library.open("rb") as file:
         symbols = ELFFile(file).get_section_by_name(".dynsym")
         exported = [symbol.name for symbol in symbols.iter_symbols() if symbol["st_shndx"] != "SHN_UNDEF"]
@@ -90,14 +107,14 @@ def undefined_symbols(library: Path) -> set[str]:
         return {symbol.name for symbol in symbols.iter_symbols() if symbol["st_shndx"] == "SHN_UNDEF"}
 
 
-@pytest.mark.parametrize("wanted", probe.PROBES, ids=lambda wanted: wanted.stem)
-def test_a_hook_in_a_signal_handler_calls_nothing_that_may_lock(tmp_path: Path, wanted: probe.ProbeLibrary) -> None:
+def test_a_hook_in_a_signal_handler_calls_nothing_that_may_lock(library: Path, stages: Path) -> None:
     """No formatting, scanning, streams or heap of libc: none of them is async-signal-safe."""
-    undefined = undefined_symbols(probe.compile_probe(tmp_path / "probe.so", wanted=wanted))
-    assert "memcpy" in undefined or "strlen" in undefined
-    assert not {
-        name for name in undefined if re.search(r"printf|scanf|strto|alloc|free|^f(open|write|read|puts)", name)
-    }
+    for one in (library, stages):
+        undefined = undefined_symbols(one)
+        assert "memcpy" in undefined or "strlen" in undefined
+        assert not {
+            name for name in undefined if re.search(r"printf|scanf|strto|alloc|free|^f(open|write|read|puts)", name)
+        }
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def rows(figure: Figure, axes: Axes, labels: Sequence[str], colours: Sequence[st
     axes.spines["left"].set_visible(False)
     for text, tint in zip(axes.get_yticklabels(), colours, strict=True):
         text.set_color(tint)
-    _as_written(figure)
+        text.set_parse_math(False)
     widest = max((text.get_window_extent().width for text in axes.get_yticklabels()), default=0.0)
     figure.subplots_adjust(left=0.045 + widest / figure.bbox.width)
 

@@ -191,7 +191,8 @@ NOTICES: dict[str, NoticeKind] = {
     ),
     "uneven-rounds": NoticeKind(
         "warning",
-        "the speed-up of {cell} may be anything from {lower} to {upper}{allowed} ({count} of {cells} cells are so)",
+        "{count} of {cells} speed-ups are too uncertain to be claimed; that of {cell} may be anything from {lower} to "
+        "{upper}{allowed}",
         "from round to round the machine was too uneven to say how much faster a model is",
         "{remedy}",
     ),

@@ -128,7 +128,7 @@ def _uneven(analysis: Analysis, cells: pd.DataFrame) -> Iterator[Notice]:
         beyond = allowed is not None and row["upper"] > allowed
         yield notice(
             "uneven-rounds",
-            cell=f"{cell.model} (workers: {row['workers']})",
+            cell=f"{cell.model} with {row['workers']} worker{'' if row['workers'] == 1 else 's'}",
             lower=f"{row['lower']:.2f}x",
             upper=f"{row['upper']:.2f}x",
             allowed=f", where the CPUs allow {allowed:g}x" if beyond else "",

@@ -15,6 +15,10 @@ def compared_by(*checks: str) -> set[str]:
     return {metric for check in checks for metric in CHECKS[check].metrics}
 
 
+def test_no_measured_metric_is_without_a_check() -> None:
+    assert list_uncompared(compared_by(*CHECKS)) == []
+
+
 @pytest.mark.parametrize("check", [name for name, check in CHECKS.items() if check.metrics])
 def test_without_one_check_there_would_be(check: str) -> None:
     others = compared_by(*(name for name in CHECKS if name != check))

@@ -42,6 +42,8 @@ CASES = (
     Case(name="fork-threads", program="fork_threads"),
     Case(name="subinterpreters", program="subinterpreters"),
     Case(name="migrations", program="migrations"),
+    Case(name="gil-mutex", program="gil_mutex"),
+    Case(name="gil-mutex-busy", program="gil_mutex", options=("--beside", "4")),
     Case(name="read-storm", program="read_storm"),
     Case(name="lock-storm", program="lock_storm", options=("--hammered", "300000", "--turns", "3000")),
     Case(name="comes-and-goes", program="comes_and_goes", quick=True),

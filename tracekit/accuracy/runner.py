@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from tracekit.accuracy import capture_cost, task_accounting
+from tracekit.accuracy import capture_cost, task_accounting, workload_runs
 from tracekit.accuracy.cases import Case, choose_cases
 from tracekit.accuracy.checks import endings, gil, handoffs, ledger, lifetimes, scheduling, sites, switches, waits
 from tracekit.accuracy.comparison import CHECKS, COSTS, ComparedRun, Comparison
@@ -26,6 +26,7 @@ ATTEMPTS = 3
 """How often a run is repeated while its difference may come from a busy machine: such a run decides nothing."""
 
 Compare: TypeAlias = Callable[[WatchedRun], list[Comparison]]
+Measure: TypeAlias = Callable[[Interpreter, "Path | None"], list[Comparison]]
 Step: TypeAlias = tuple[str, Callable[[], list[Comparison]]]
 """The name of a step, which the user sees and saved progress knows it by, and the function that runs it."""
 
@@ -47,6 +48,10 @@ _OF_WATCHED: dict[str, Compare] = {
     "processes": endings.compare_children,
 }
 
+_OF_SUITES: dict[str, tuple[str, Measure]] = {
+    "tasks": (workload_runs.TASKS, workload_runs.measure_tasks),
+    "starts": (workload_runs.STARTS, workload_runs.measure_starts),
+}
 _OF_LEDGER = ("scheduling", "ledger-known", "unattributed")
 """The checks of the ledger, which is another one without the kernel capture."""
 
@@ -111,6 +116,10 @@ def _programs(wanted: AccuracyRequest, interpreter: Interpreter) -> Iterator[Ste
         for workload in task_accounting.WORK:
             step = f"{interpreter.label}: tasks of {workload} under {KERNEL}"
             yield step, partial(_tasks, workload, interpreter, wanted.scratch)
+    for check, (name, measure) in _OF_SUITES.items():
+        if wanted.thorough and check in wanted.checks and KERNEL not in lacking:
+            step = f"{interpreter.label}: {name} under {KERNEL}"
+            yield step, partial(_suite, name, measure, interpreter, wanted.scratch)
     for case in wanted.cases:
         for capture, compare in _runs(wanted, case, lacking):
             step = f"{interpreter.label}: {case.name} under {capture}"
@@ -160,11 +169,29 @@ def _checked(
         if seen.known.unavailable:
             return [seen.place.mark_unavailable("runs", seen.known.unavailable, capture)]
         rows = [seen.place.compare("runs", capture, "ok"), *(row for each in compare for row in each(seen))]
-        verdicts = {row.verdict for row in rows}
-        # A failure stays: an inconclusive row beside it is no reason to repeat until it passes.
-        if "fail" in verdicts or "inconclusive" not in verdicts:
+        if _is_decided(rows):
             break
     return rows
+
+
+def _suite(name: str, measure: Measure, interpreter: Interpreter, scratch: Path | None) -> list[Comparison]:
+    """The comparisons of a suite; it is repeated while a busy machine leaves some of them inconclusive."""
+    rows: list[Comparison] = []
+    for _ in range(ATTEMPTS):
+        try:
+            rows = measure(interpreter, scratch)
+        except TracekitError as error:
+            place = ComparedRun(program=name, python=interpreter.label, steal_ns=None)
+            return [place.compare("runs", KERNEL, "fail", reason=str(error))]
+        if _is_decided(rows):
+            break
+    return rows
+
+
+def _is_decided(rows: Sequence[Comparison]) -> bool:
+    """Whether to leave it at that: a failure stays, and an inconclusive row beside it is no reason to repeat."""
+    verdicts = {row.verdict for row in rows}
+    return "fail" in verdicts or "inconclusive" not in verdicts
 
 
 def _tasks(workload: str, interpreter: Interpreter, scratch: Path | None) -> list[Comparison]:

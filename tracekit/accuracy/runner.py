@@ -132,10 +132,11 @@ def _programs(wanted: AccuracyRequest, interpreter: Interpreter) -> Iterator[Ste
 
 def _runs(wanted: AccuracyRequest, case: Case, lacking: Mapping[str, str]) -> Iterator[tuple[str, list[Compare]]]:
     """The captures that one case is run under, and the comparisons to make of each run."""
-    watched = [_OF_WATCHED[check] for check in _OF_WATCHED if check in wanted.checks]
+    checks = [check for check in wanted.checks if check in (case.checks or wanted.checks)]
+    watched = [_OF_WATCHED[check] for check in _OF_WATCHED if check in checks]
     if watched and WAITS not in lacking:
         yield WAITS if KERNEL in lacking else f"{WAITS}+{KERNEL}", watched
-        again = [_OF_WATCHED[check] for check in _OF_LEDGER if check in wanted.checks]
+        again = [_OF_WATCHED[check] for check in _OF_LEDGER if check in checks]
         if again and wanted.thorough and not case.long and KERNEL not in lacking:
             yield WAITS, again
     if case.sampled and "gil-py-spy" in wanted.checks and not {PY_SPY, KERNEL} & lacking.keys():

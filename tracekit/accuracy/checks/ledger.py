@@ -106,8 +106,8 @@ def _sum_parts(thread: KnownThread) -> dict[str, float]:
 
 
 def _compare_gil(seen: WatchedRun) -> list[Comparison]:
-    """The kernel's ledger has the kernel's waits for the GIL and the probe's for the next holder, less what the thread
-    ran in them: here it is the other one of each, less the same."""
+    """The kernel's ledger has the kernel's waits, less what the thread ran in them: here those for the GIL are the
+    probe's. Of those after a forced switch the probe misses some."""
     if not seen.known.gil or explain_missing_reference(seen.kernel):
         return []
     taking, dropping = sum_waits(seen.tables, "gil", WAITS_PROBE), sum_waits(seen.tables, "gil-switch", KERNEL_UPROBE)

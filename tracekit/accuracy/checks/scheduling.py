@@ -17,7 +17,7 @@ from tracekit.analysis.metrics.methods import KERNEL_SCHED, find_family
 MOST_MIGRATIONS_OFF = 2
 """Before a thread first chooses its CPU the scheduler may move it."""
 TRACEPOINT_NS = 1_000
-"""A wait for a CPU by the kernel's events ends behind the tracepoint of the switch; `n` is their number."""
+"""By the kernel's events each wait for a CPU, and each time on it, ends behind the tracepoint of the switch."""
 LATEST_NS = 2**62
 
 
@@ -41,7 +41,7 @@ def _compare_thread(seen: WatchedRun, thread: KnownThread, life: tuple[int, int]
     error = float(seen.place.steal_ns or 0) + sum_missing(seen, key)
     if seen.kernel is None:
         error += end_ns - thread.end_ns
-    runnable = select_sched(seen.tables, "runnable", key)
+    runnable, running = (select_sched(seen.tables, state, key) for state in ("runnable", "running"))
     # A thread waits for a CPU before its first instruction, where its life begins, and after its own reading.
     early = float(clip_durations(runnable, (0, start_ns)).sum())
     read_ns = thread.life.get("read_ns", thread.end_ns)
@@ -52,15 +52,16 @@ def _compare_thread(seen: WatchedRun, thread: KnownThread, life: tuple[int, int]
         for row in [] if ns is None else _select(seen, metric, thread):
             queued = metric != "thread_on_cpu_ns"
             found = float(row["value"]) - (late if queued else 0.0)
-            by_events = queued and find_family(row["method"]) == KERNEL_SCHED
-            if by_events:
+            by_events = find_family(row["method"]) == KERNEL_SCHED
+            if by_events and queued:
                 found += early
+            pieces = len(runnable if queued else running) if by_events else 0
             compared = seen.place.compare_values(
                 "scheduling",
                 f"{thread.name}, {metric} by {row['method']}",
                 (found, float(ns or 0)),
                 unit="ns",
-                tolerance=compute_wait_tolerance(ns or 0) + (TRACEPOINT_NS * row["n"] if by_events else 0),
+                tolerance=compute_wait_tolerance(ns or 0) + TRACEPOINT_NS * pieces,
                 error=error,
                 metric=metric,
             )

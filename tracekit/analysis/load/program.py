@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tracekit.analysis.load.lifetimes import MAIN
+from tracekit.analysis.load.columns import Columns
+from tracekit.analysis.load.lifetimes import MAIN, ProcessLifetimes
 from tracekit.analysis.load.manifest import Manifest
 from tracekit.analysis.load.waits.processes import ProbedProcess
 from tracekit.bundle import waits_file
@@ -22,6 +23,18 @@ def measure_program(processes: Sequence[ProbedProcess], manifest: Manifest) -> d
     wall_ns = None if start_ns is None or end_ns is None else max(0, end_ns - start_ns)
     gil_enabled = _find_gil_state(_find_main(processes))
     return {"kind": PROGRAM, "gil_enabled": gil_enabled, "start_ns": start_ns, "wall_ns": wall_ns}
+
+
+def add_steal(columns: Columns, run_id: str, lifetimes: ProcessLifetimes, manifest: Manifest) -> None:
+    """Add what the machine had stolen before and after the program, as the counters that a suite's main process reads
+    itself; nothing where it was not read."""
+    main = lifetimes.main
+    readings = [manifest.environment.get(name) for name in ("steal_before_ns", "steal_after_ns")]
+    if main is None or not all(type(value) is int for value in readings):
+        return
+    fixed = {"run_id": run_id, "pid": main.pid, "counter": "steal_ns", "unit": "ns", "scope": "machine"}
+    for at, ts_ns, value in zip(("start", "end"), (manifest.started_ns, manifest.ended_ns), readings, strict=True):
+        columns.add("counters", **fixed, source="/proc/stat", at=at, ts_ns=ts_ns, value=float(value or 0))
 
 
 def find_python(processes: Sequence[ProbedProcess]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tracekit.analysis.load.imports import add_imports
 from tracekit.analysis.load.kernel.rows import add_kernel, add_kernel_lifetimes
 from tracekit.analysis.load.lifetimes import ProcessLifetimes
 from tracekit.analysis.load.manifest import UNFINISHED, Manifest, add_manifest_processes, read_manifest, read_spec
-from tracekit.analysis.load.program import find_python, measure_program
+from tracekit.analysis.load.program import add_steal, find_python, measure_program
 from tracekit.analysis.load.pyspy import add_samples
 from tracekit.analysis.load.starts import add_starts, read_stages
 from tracekit.analysis.load.stream_rows import add_stream
@@ -73,6 +73,8 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     add_waits(columns, probed, spec, window)
     add_kernel_lifetimes(lifetimes, kernel)
     lifetimes.add_to(columns, spec.run_id)
+    if spec.program:
+        add_steal(columns, spec.run_id, lifetimes, manifest)
     found = measure_program(probed, manifest) if spec.program else _measure_workload(spec, manifest, streams)
     _add_row(columns, spec, manifest, found)
     _add_notices(columns, bundle, spec, manifest, streams)

@@ -21,6 +21,7 @@ from tests.unit.analysis.load.made_bundles import (
 )
 from tests.unit.analysis.load.made_waits import KNOWN, entry, slot, text_slots, waits_bytes
 from tracekit.analysis.load import load_run
+from tracekit.analysis.metrics.counters import compute_machine_changes
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.spec import RunSpec
 from tracekit.core.errors import BundleCorrupt
@@ -419,3 +420,13 @@ def test_a_manifests_stamp_on_another_clock_is_no_end_of_a_process(tmp_path: Pat
     (thread,) = of_tid(tables, MAIN)
     assert thread["end_ns"] in (None, of_pid(tables, MAIN)["exit_ns"])
     assert [row["code"] for row in records(tables.notices)] == ["waits-outside"] * bool(shift_ns)
+
+
+def test_what_the_machine_lost_during_a_program_is_its_steal(tmp_path: Path) -> None:
+    machine = {"os": "Linux", "steal_before_ns": 70 * MS, "steal_after_ns": 100 * MS}
+    files = {MAIN: waits_bytes(image(2), ended_ms=100)}
+    tables = recorded(tmp_path / "read", files, environment=machine)
+    steal = records(compute_machine_changes(tables, "steal_ns"))
+    assert [(row["value"], row["reading"]) for row in steal] == [(30 * MS, 100 * MS)]
+    unread = recorded(tmp_path / "unread", files, environment={**machine, "steal_after_ns": None})
+    assert records(compute_machine_changes(unread, "steal_ns")) == []

@@ -25,6 +25,7 @@ def test_every_method_has_its_row_and_the_best_stands_first() -> None:
     program.wait(7, "gil", 90, 120)
     program.wait(7, "gil-switch", 40, 45)
     program.wait(7, "gil", 10, 31, method="kernel-uprobe")
+    program.wait(7, "gil-switch", 40, 46, method="kernel-uprobe")
     program.wait(8, "gil", 0, 10)
     tables = program.tables()
     for scope in ("run", "cell", "process"):
@@ -40,7 +41,8 @@ def test_every_method_has_its_row_and_the_best_stands_first() -> None:
     assert ends(one[2]) == (0, 0, 60 * MS)
     # Of 100 ms: 40 on a CPU, 30 for the GIL; in the other 30 it may have slept to give the GIL up.
     assert ends(one_row(tables, "gil_switch_wait_ns", scope="thread", tid=7)) == (5 * MS, 5 * MS, 30 * MS)
-    assert one_row(tables, "thread_gil_wait_ns", scope="thread", tid=7)["value"] == 26 * MS
+    # The kernel sees the sleeps after a forced switch that the probe misses: in the ledger both kinds are the kernel's.
+    assert one_row(tables, "thread_gil_wait_ns", scope="thread", tid=7)["value"] == 27 * MS
     assert one_row(tables, "gil_wait_share", scope="cell", method="waits-probe")["value"] == pytest.approx(0.2)
 
 

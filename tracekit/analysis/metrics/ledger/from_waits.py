@@ -57,7 +57,7 @@ from tracekit.analysis.metrics.ledger.parts import (
 from tracekit.analysis.metrics.lifetimes import can_have_ledgers
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.recorded_intervals import GIL as GIL_KIND
-from tracekit.analysis.metrics.recorded_intervals import RecordedWaits
+from tracekit.analysis.metrics.recorded_intervals import GIL_SWITCH, RecordedWaits
 
 CUT_ORDER = (IO, POLL, CHILD, SLEEP, IDLE, LOCK, GIL)
 OUTSIDE_TASKS = "idle: outside tasks, but for GIL waits"
@@ -158,14 +158,15 @@ def _ends(
 
 
 def select_ledger_waits(recorded: RecordedWaits, wait_methods: Mapping[str, Sequence[str]]) -> Intervals:
-    """The waits that stand in a ledger, disjoint: GIL waits by the best method of the run, all others by the probe.
+    """The waits that stand in a ledger, disjoint: those for the GIL and after a forced switch by the best method of the
+    run, all others by the probe.
 
     `wait_methods`: per run the methods that recorded its waits, the best first.
     """
     best = {run_id: methods[0] for run_id, methods in wait_methods.items()}
     others = {run_id: methods[-1] for run_id, methods in wait_methods.items()}
     codes, runs = pd.factorize(recorded.waits["run_id"])
-    of_gil = (recorded.waits["kind"] == GIL_KIND).to_numpy(bool)
+    of_gil = recorded.waits["kind"].isin([GIL_KIND, GIL_SWITCH]).to_numpy(bool)
     chosen = np.zeros(len(codes), np.bool_)
     for method in {*best.values(), *others.values()}:
         by_method = (recorded.waits["method"] == method).to_numpy(bool)

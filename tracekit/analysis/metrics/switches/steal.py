@@ -64,7 +64,8 @@ STEAL = Metric(
     needs=("counters",),
     valid_on=LINUX,
     summary="CPU time of the machine that the hypervisor gave to others during the runs.",
-    method="Difference of /proc/stat's steal over the run window, in ticks of 10 ms. Cell: sum of its runs.",
+    method="Difference of /proc/stat's steal over the run window, of a program from before its start until it had "
+    "ended, in ticks of 10 ms. Cell: sum of its runs.",
     compute=compute,
 )
 SHARE = Metric(

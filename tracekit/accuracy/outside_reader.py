@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
+from tracekit.system.process_table import find_process
 
 EVERY_S = 0.02
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -54,8 +54,8 @@ def read_outside() -> Iterator[OutsideReadings]:
 
 
 def _read_until(readings: OutsideReadings, end: threading.Event) -> None:
-    own = psutil.Process()
-    while not end.wait(EVERY_S):
+    own = find_process(os.getpid())
+    while own is not None and not end.wait(EVERY_S):
         steal = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[8]
         readings.steal.append((time.monotonic_ns(), int(steal) * _TICK_NS))
         for child in own.children(recursive=True):

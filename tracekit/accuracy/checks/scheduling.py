@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracekit.accuracy.checks.ledger import sum_unrecorded_cpu
 from tracekit.accuracy.comparison import Comparison, compute_wait_tolerance
 from tracekit.accuracy.known_answers import KnownThread
 from tracekit.accuracy.thread_sums import clip_durations, find_life, select_available, select_sched, sum_missing
@@ -38,12 +39,16 @@ def _compare_thread(seen: WatchedRun, thread: KnownThread, life: tuple[int, int]
         # It waited for nothing but a CPU.
         wanted["thread_run_queue_ns"] = wanted["run_queue_wait_ns"]
     # The kernel's events count time on a CPU that the hypervisor had; the thread's own clock does not.
-    error = float(seen.place.steal_ns or 0) + sum_missing(seen, key)
+    error = float(seen.place.steal_ns or 0) + sum_missing(seen, key) + sum_unrecorded_cpu(seen)
     if seen.kernel is None:
+        if thread.tid == thread.pid:
+            # What a main thread does after its own reading, to end the process, nothing tells apart.
+            return []
         error += end_ns - thread.end_ns
     runnable, running = (select_sched(seen.tables, state, key) for state in ("runnable", "running"))
     # A thread waits for a CPU before its first instruction, where its life begins, and after its own reading.
     early = float(clip_durations(runnable, (0, start_ns)).sum())
+    computed = float(clip_durations(running, (thread.end_ns, LATEST_NS)).sum())
     read_ns = thread.life.get("read_ns", thread.end_ns)
     late = float(clip_durations(runnable, (read_ns, LATEST_NS)).sum())
     error += float(clip_durations(runnable, (thread.end_ns, read_ns)).sum())
@@ -51,7 +56,7 @@ def _compare_thread(seen: WatchedRun, thread: KnownThread, life: tuple[int, int]
     for metric, ns in wanted.items():
         for row in [] if ns is None else _select(seen, metric, thread):
             queued = metric != "thread_on_cpu_ns"
-            found = float(row["value"]) - (late if queued else 0.0)
+            found = float(row["value"]) - (late if queued else computed)
             by_events = find_family(row["method"]) == KERNEL_SCHED
             if by_events and queued:
                 found += early

@@ -57,6 +57,8 @@ def _compare_kinds(seen: WatchedRun, kernel: KernelReference) -> list[Comparison
 
 def _compare_gil_waiters(seen: WatchedRun) -> list[Comparison]:
     """Of each thread that can only have waited for the GIL: all its voluntary switches were for it."""
+    if not seen.known.gil:
+        return []
     found = select_threads(seen.tables, "gil_waiter_switches", KERNEL_SCHED)
     rows = []
     for thread in seen.known.threads:

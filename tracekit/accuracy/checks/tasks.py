@@ -32,7 +32,7 @@ MEMORY_SHARE, MEMORY_BYTES = 0.03, 500_000
 BYTES_SHARE = 0.005
 """The numbers in a parcel are some bytes longer or shorter than when it was sent."""
 TICK_NS = 10 * MS
-LEAVING_NS = 3 * MS
+LEAVING_NS = 4 * MS
 """Beside its own time to end: told to, its records, and the end of the process until its parent has joined it."""
 
 

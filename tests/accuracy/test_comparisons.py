@@ -333,10 +333,11 @@ def test_each_take_that_slept_is_a_handoff_from_the_last_drop_by_another_thread(
     assert (count.verdict, count.reference) == ("ok", 20)
     assert (median.verdict, median.reference) == ("ok", (0.5 + 20) / 2 * MS)
     assert (late.verdict, late.reference) == ("fail", 20 * MS)
-    count = handoffs.compare_handoffs(
-        made(kernel=events, waits=slept, metrics=[number("gil_handoffs", 17, scope="run")])
-    )[0]
-    assert count.verdict == "fail"
+    # In half of the waits the drop began before them: these are one or none.
+    for found, wanted, verdict in ((12, 12, "ok"), (31, 20, "fail")):
+        metrics = [number("gil_handoffs", found, scope="run")]
+        count = handoffs.compare_handoffs(made(kernel=events, waits=slept, metrics=metrics))[0]
+        assert (count.verdict, count.reference) == (verdict, wanted)
 
 
 @pytest.mark.parametrize(("lower", "upper", "verdict"), [(0, 90, "ok"), (0, 47, "fail"), (53, 90, "fail")])

@@ -27,7 +27,8 @@ def compare_with_known(seen: WatchedRun) -> list[Comparison]:
     rows = []
     for thread in seen.known.threads:
         life = find_life(seen, thread)
-        if life is not None:
+        # A main thread also begins and ends the process: there no clock of its own tells of missing events.
+        if life is not None and thread.tid != thread.pid:
             rows += _compare_thread(seen, thread, life)
     return [*rows, *_compare_steal(seen)]
 
@@ -41,9 +42,6 @@ def _compare_thread(seen: WatchedRun, thread: KnownThread, life: tuple[int, int]
     # The kernel's events count time on a CPU that the hypervisor had; the thread's own clock does not.
     error = float(seen.place.steal_ns or 0) + sum_missing(seen, key) + sum_unrecorded_cpu(seen)
     if seen.kernel is None:
-        if thread.tid == thread.pid:
-            # What a main thread does after its own reading, to end the process, nothing tells apart.
-            return []
         error += end_ns - thread.end_ns
     runnable, running = (select_sched(seen.tables, state, key) for state in ("runnable", "running"))
     # A thread waits for a CPU before its first instruction, where its life begins, and after its own reading.

@@ -24,13 +24,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from tracekit.workload import Observable, Observation, Workload
-from workloads.crash_subject import FAILS, RUNS_MEANWHILE, START_LIMIT_S, TASKS, cases, quiet_since, read_events
+from workloads.crash_subject import (
+    FAILS,
+    RUNS_MEANWHILE,
+    START_LIMIT_S,
+    TASKS,
+    cases,
+    compute_limit,
+    quiet_since,
+    read_events,
+)
 from workloads.process_group import members
 
 Case = tuple[str, str, str]
 
-QUIET_S = 2.0
-"""A program in which nothing has happened for this long, longer than its own limit, hangs."""
+QUIET_S = 1.0
+"""A program in which nothing has happened for this long after its own limit hangs."""
 _SETTLE_S = 2.0
 """What still exists this long after the program's end counts as left behind."""
 _LOOK_S = 0.02
@@ -104,7 +113,7 @@ def _await_end(process: subprocess.Popen[bytes], events: Path) -> int | None:
             return process.wait(_LOOK_S)
         at = read_events(events.read_text(encoding="ascii"))
         if "fault" in at:
-            limit = quiet_since(at) + QUIET_S
+            limit = quiet_since(at) + compute_limit(at) + QUIET_S
     return None
 
 

@@ -13,7 +13,7 @@ OUTCOMES = {
     "silent": "only the failing task is lost, but nothing reports it: the program notices by a time limit of its own, "
     "after 1 s in which nothing happened",
     "others": "the program survives, but results or tasks of others are lost, or the other worker is",
-    "hangs": "the program does not end, nothing happened in it for 2 s, and it was killed",
+    "hangs": "the program does not end, nothing happened in it long after its own time limit, and it was killed",
     "dies": "the whole program ends, and everything that it had not written to a file is lost",
 }
 """Outcome -> its meaning, from the mildest to the worst."""

@@ -97,6 +97,27 @@ def test_a_switch_that_must_have_been_and_is_not_there_is_told_from_the_others(t
     ]
 
 
+def test_each_sleep_is_seen_where_neither_wake_up_nor_return_is(tmp_path: Path) -> None:
+    """It was woken and came back unseen; how long it slept nobody knows, but that it did."""
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            made.switch(30, IDLE, 0, MAIN),
+            *(made.switch(at, MAIN, SLEEPING, IDLE) for at in (50, 60, 70)),
+        ),
+    )
+    assert [row[1:] for row in states(loaded) if row[0] == MAIN] == [
+        ("runnable", None, 10, 20),
+        ("running", 0, 30, 20),
+        ("sleeping", None, 50, 1),
+        ("running", 0, 51, 9),
+        ("sleeping", None, 60, 1),
+        ("running", 0, 61, 9),
+        ("sleeping", None, 70, 9_930),
+    ]
+    assert [thread["voluntary_switches"] for thread in loaded.told[0].threads if thread["tid"] == MAIN] == [3]
+
+
 def test_who_goes_to_sleep_has_left_a_cpu_also_if_nobody_saw_it_come(tmp_path: Path) -> None:
     """Of a CPU's first switch nobody knows who was there before."""
     loaded = load(tmp_path, [made.born(10, MAIN, START), made.switch(40, MAIN, SLEEPING, IDLE), made.ended(90, MAIN)])

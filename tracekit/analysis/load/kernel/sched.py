@@ -8,7 +8,8 @@ On one CPU, each switch leads away from the thread that the previous switch led 
 machines, do not record a switch where an idle CPU wakes up or where the host's agent gives a CPU back. Then a thread
 leaves a CPU that no recorded switch led it to. The missing switch lies after the previous switch on that CPU, after the
 thread left its previous CPU, and after it was woken. The latest of the three is taken, which is exact to some
-microseconds where the CPU was idle.
+microseconds where the CPU was idle. Where the wake-up is missing too, the thread slept for an unknown part of the time
+that is shown as running: that the switch to sleep happened is what is kept.
 """
 
 from __future__ import annotations
@@ -161,7 +162,9 @@ def find_missed_switches(trace: KernelTrace) -> tuple[Array, Array, Array]:
     unexpected, away = unexpected[there <= away], away[there <= away]
     tids, until = left[unexpected], ts[unexpected]
     woken = trace.kinds["sched/sched_wakeup"]
-    since = np.maximum(ts[unexpected - 1], np.maximum(away, _find_latest(woken["pid"], woken["ts_ns"], tids, until)))
+    # Not at the moment at which it left its CPU, where its wake-up is missing as well: it slept, if only for 1 ns.
+    asleep = np.maximum(away + 1, _find_latest(woken["pid"], woken["ts_ns"], tids, until))
+    since = np.maximum(ts[unexpected - 1], asleep)
     return tids, since, cpu[unexpected]
 
 

@@ -102,6 +102,14 @@ NOTICES: dict[str, NoticeKind] = {
         "GIL waits and context switches from the kernel are too low, and some thread states too long",
         "tracekit run {workload} --size smoke",
     ),
+    "kernel-unrecorded": NoticeKind(
+        "warning",
+        "the kernel did not record {unseen} of {runs} switches to the run's threads, as some virtual machines' kernels "
+        "do not ({run_id})",
+        "when those threads began to run is concluded from the events around: their CPU time and run-queue wait by "
+        "kernel-sched may be off by that; switches, GIL waits and holds are not",
+        "compare with the probe's rows in metrics.csv: --capture waits,kernel",
+    ),
     "kernel-no-symbols": NoticeKind(
         "info",
         "{python} has no symbol table that names take_gil ({run_id})",

@@ -41,6 +41,7 @@ def test_a_thread_is_always_in_one_state(tmp_path: Path) -> None:
         (MAIN, "running", 1, 200, 60),
         (MAIN, "runnable", None, 260, 40),
     ]
+    assert loaded.rows("notices", "code") == []
     (main,) = loaded.told
     (thread,) = main.threads
     assert (thread["start_ns"], thread["end_ns"]) == (10, 300)
@@ -116,6 +117,9 @@ def test_each_sleep_is_seen_where_neither_wake_up_nor_return_is(tmp_path: Path) 
         ("sleeping", None, 70, 9_930),
     ]
     assert [thread["voluntary_switches"] for thread in loaded.told[0].threads if thread["tid"] == MAIN] == [3]
+    [(code, text)] = loaded.rows("notices", "code", "text")
+    assert code == "kernel-unrecorded"
+    assert "did not record 2 of 3 switches" in text
 
 
 def test_who_goes_to_sleep_has_left_a_cpu_also_if_nobody_saw_it_come(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.kernel.gil import make_gil_tables
 from tracekit.analysis.load.kernel.lineage import KernelProcess, find_processes
-from tracekit.analysis.load.kernel.sched import SchedSums, compute_intervals, make_sched_table, sum_by_thread
+from tracekit.analysis.load.kernel.sched import RUNNING, SchedSums, compute_intervals, make_sched_table, sum_by_thread
 from tracekit.analysis.load.kernel.thread_events import ThreadLifetimes
 from tracekit.analysis.load.kernel.trace import read_trace
 from tracekit.analysis.load.lifetimes import PartialRow, ProcessLifetimes
@@ -18,6 +18,9 @@ from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
 from tracekit.core.notices import notice
 from tracekit.core.units import format_ns
+
+_MOST_UNSEEN = 0.01
+"""Of more of the switches to the run's threads it is told that the kernel did not record them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,10 @@ def add_kernel(bundle: Bundle, spec: RunSpec, window: Window, columns: Columns) 
     lifetimes = ThreadLifetimes.from_processes(processes)
     found = compute_intervals(trace, lifetimes)
     columns.add_frame("sched", make_sched_table(found, lifetimes, spec.run_id))
+    runs = int((found.state == RUNNING).sum())
+    if found.unseen > _MOST_UNSEEN * runs:
+        fields = {"unseen": f"{found.unseen:,}", "runs": f"{runs:,}", "run_id": spec.run_id}
+        columns.add_notice(notice("kernel-unrecorded", **fields), spec.run_id)
     if trace.has_gil_probes:
         waits, holds = make_gil_tables(trace, lifetimes, spec.run_id)
         columns.add_frame("waits", waits)

@@ -50,6 +50,8 @@ class SchedIntervals:
     """Index into SCHED_STATES."""
     cpu: Array
     """Valid for running only."""
+    unseen: int
+    """Of the times that these threads began to run, how many are not in the trace."""
 
 
 def list_switches(trace: KernelTrace) -> list[tuple[Array, Array, Array | int, Array | int]]:
@@ -92,7 +94,8 @@ def compute_intervals(trace: KernelTrace, lifetimes: ThreadLifetimes) -> SchedIn
     # A thread whose end is not in the trace: nobody knows how long its last state lasted.
     chosen = (until > events.ts_ns) & (until < NO_END)
     kept = events.select(chosen)
-    return SchedIntervals(kept.thread, kept.ts_ns, (until - events.ts_ns)[chosen], state[chosen], kept.value)
+    unseen = int(np.isin(tids, lifetimes.tid).sum())
+    return SchedIntervals(kept.thread, kept.ts_ns, (until - events.ts_ns)[chosen], state[chosen], kept.value, unseen)
 
 
 def _drop_idle_wakeups(events: ThreadEvents) -> ThreadEvents:

@@ -170,9 +170,14 @@ def test_spinning_threads_hold_the_gil_in_turn_and_wait_for_one_another(tmp_path
 @pytest.mark.usefixtures("has_symbols")
 def test_one_thread_alone_waits_at_most_for_the_one_that_starts_it(tmp_path: Path) -> None:
     seen = watch(tmp_path, SPINNERS, "1")
+    starter = seen.told[0].process["pid"]
     waits = seen.waits[seen.waits["tid"] == int(seen.words[0])]
-    assert set(waits["holder_tid"].dropna()) <= {seen.told[0].process["pid"]}
-    assert len(waits) <= 2
+    assert set(waits["holder_tid"].dropna()) <= {starter}
+    # Each time the starter asks, the thread is made to give the GIL up once and then may wait for it once; how often
+    # it asks depends on whether the lock under its event is free when it wakes.
+    kinds, asked = waits["kind"].value_counts(), (seen.waits["tid"] == starter).sum()
+    assert kinds.get("gil-switch", 0) <= asked
+    assert kinds.get("gil", 0) <= asked + 1
 
 
 @pytest.fixture

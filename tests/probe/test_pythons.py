@@ -240,7 +240,8 @@ def test_joins_queues_and_conditions_are_told_from_a_lock_of_ones_own(watching: 
     assert sorted(names.values()) == sorted([joins, "wait", "wait", "wants"])
     assert names[file.header.pid] == joins
     ours = functions(file, of_kind(file, "sleep"))
-    assert set(ours) <= {"holds", "wants"} and "holds" in ours
+    assert set(ours) <= {"holds", "wants"}
+    assert "holds" in ours
     by_rule = [is_idle(*file.texts[number].split("\0")[:2]) for number in long["site"].tolist()]
     assert sum(by_rule) == 3
 

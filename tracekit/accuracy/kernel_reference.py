@@ -81,7 +81,7 @@ def read_reference(bundle: Bundle) -> KernelReference | None:
     trace = read_trace(bundle.raw / FOLDER)
     if trace is None:
         return None
-    events = trace.kinds["sched/sched_switch"]
+    events = trace.switches
     first, last = ({name: _index(trace.kinds[name], latest) for name in _LIFE} for latest in (False, True))
     return KernelReference(
         born=first["task/task_newtask"],
@@ -89,7 +89,7 @@ def read_reference(bundle: Bundle) -> KernelReference | None:
         ended=last["sched/sched_process_exit"],
         gil=trace.has_gil_probes,
         drops=_list_drops(trace),
-        missing=sum_missing(trace.kinds["sched/sched_switch"], trace.kinds["sched/sched_wakeup"]),
+        missing=sum_missing(events, trace.wakeups),
         lost=trace.lost,
         switches=switches(events["prev_pid"], events["prev_state"], events["ts_ns"]),
     )

@@ -18,12 +18,18 @@ META = "meta.json"
 PAGES = "{cpu}.bin"
 """The pages of one CPU; `cpu0` is the first."""
 
-FORMAT = 1
-"""Of meta.json."""
+FORMAT = 2
+"""Of meta.json. Since 2 the event WAKING is recorded too."""
+
+SWITCH, WAKEUP, WAKING = "sched/sched_switch", "sched/sched_wakeup", "sched/sched_waking"
+"""The context switch; the thread put in a run queue, recorded on the CPU it is to run on; and just before, on the CPU
+of the one who wakes it. Some virtual machines' kernels record nothing on a CPU that was idle: there WAKING is what
+tells of the wake-up."""
 
 EVENTS = (
-    "sched/sched_switch",
-    "sched/sched_wakeup",
+    SWITCH,
+    WAKEUP,
+    WAKING,
     "sched/sched_process_exec",
     "sched/sched_process_exit",
     "task/task_newtask",

@@ -28,6 +28,7 @@ COMMON = """\
 FIELDS = {
     "sched/sched_switch": (11, "pid_t next_pid@8:4s; pid_t prev_pid@12:4s; long prev_state@16:8s"),
     "sched/sched_wakeup": (12, "char comm[16]@8:16s; pid_t pid@24:4s"),
+    "sched/sched_waking": (16, "pid_t pid@8:4s"),
     "sched/sched_process_exec": (13, "__data_loc char[] filename@8:4u; pid_t pid@12:4s; pid_t old_pid@16:4s"),
     "sched/sched_process_exit": (14, "char comm[16]@8:16s; pid_t pid@24:4s; bool group_dead@28:1u"),
     "task/task_newtask": (15, "u64 clone_flags@8:8u; pid_t pid@16:4s"),
@@ -72,7 +73,7 @@ def meta(**other: Any) -> dict[str, Any]:
         uprobes[name] = {"function": function, "at": at, "symbol": function}
     cpus = {"cpu0": {"overrun": 0, "commit overrun": 0, "dropped events": 0}}
     facts = {
-        "format": 1,
+        "format": 2,
         "clock": "mono",
         "page_bytes": PAGE_BYTES,
         "header_page": HEADER_PAGE,
@@ -97,6 +98,10 @@ def switch(ts_ns: int, prev: int, state: int, following: int) -> Event:
 
 def wakeup(ts_ns: int, tid: int) -> Event:
     return ts_ns, common(12, 1) + b"x".ljust(16, b"\0") + struct.pack("<i", tid)
+
+
+def waking(ts_ns: int, tid: int) -> Event:
+    return ts_ns, common(16, 1) + struct.pack("<i", tid)
 
 
 def executed(ts_ns: int, tid: int, path: bytes, caller: int | None = None) -> Event:

@@ -122,6 +122,44 @@ def test_each_sleep_is_seen_where_neither_wake_up_nor_return_is(tmp_path: Path) 
     assert "did not record 2 of 3 switches" in text
 
 
+def test_the_start_of_a_wake_up_tells_of_a_sleep_whose_rest_is_not_recorded(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            made.switch(30, IDLE, 0, MAIN),
+            made.switch(50, MAIN, SLEEPING, IDLE),
+            made.waking(54, MAIN),
+            made.switch(60, MAIN, SLEEPING, IDLE),
+            # Begun before the sleep: what counts is when it was in a run queue.
+            made.switch(68, IDLE, 0, MAIN),
+            made.waking(70, MAIN),
+            made.switch(71, MAIN, SLEEPING, IDLE),
+            made.wakeup(72, MAIN),
+            made.switch(75, IDLE, 0, MAIN),
+        ),
+    )
+    assert [row[1:] for row in states(loaded) if row[0] == MAIN] == [
+        ("runnable", None, 10, 20),
+        ("running", 0, 30, 20),
+        ("sleeping", None, 50, 4),
+        ("running", 0, 54, 6),
+        ("sleeping", None, 60, 8),
+        ("running", 0, 68, 3),
+        ("sleeping", None, 71, 1),
+        ("runnable", None, 72, 3),
+        ("running", 0, 75, 9_925),
+    ]
+
+
+def test_a_trace_of_format_1_has_no_starts_of_wake_ups(tmp_path: Path) -> None:
+    events = main_and_worker(
+        made.switch(30, IDLE, 0, MAIN), made.switch(50, MAIN, SLEEPING, IDLE), made.wakeup(54, MAIN)
+    )
+    old = {name: text for name, text in made.meta()["events"].items() if name != "sched/sched_waking"}
+    loaded = load(tmp_path, events, format=1, events=old)
+    assert ("sleeping", None, 50, 4) in [row[1:] for row in states(loaded)]
+
+
 def test_who_goes_to_sleep_has_left_a_cpu_also_if_nobody_saw_it_come(tmp_path: Path) -> None:
     """Of a CPU's first switch nobody knows who was there before."""
     loaded = load(tmp_path, [made.born(10, MAIN, START), made.switch(40, MAIN, SLEEPING, IDLE), made.ended(90, MAIN)])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.analysis.load import made_kernel as made
 from tracekit.analysis.load.kernel.pages import BadPages, PageEvents, decode_pages
 from tracekit.analysis.load.kernel.trace import read_trace
-from tracekit.bundle.kernel_files import BadFormat, parse_event, parse_page
+from tracekit.bundle.kernel_files import FORMAT, BadFormat, parse_event, parse_page
 from tracekit.core.errors import BundleCorrupt, BundleTooNew
 
 LAYOUT = parse_page(made.HEADER_PAGE)
@@ -240,6 +240,6 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
-    folder = made.write_trace(tmp_path / "kernel", {0: []}, format=2)
+    folder = made.write_trace(tmp_path / "kernel", {0: []}, format=FORMAT + 1)
     with pytest.raises(BundleTooNew):
         read_trace(folder)

@@ -2,7 +2,9 @@
 
 A thread is runnable from its start. A switch to it makes it running; a switch away makes it runnable (preempted), disk
 (uninterruptible sleep) or sleeping; a wake-up makes a sleeper runnable. So the states of a lifetime have no gaps and
-sum to it. `running` is the scheduler's view: it includes time that a hypervisor stole.
+sum to it. `running` is the scheduler's view: it includes time that a hypervisor stole. It begins with the event of the
+switch; the thread's CPU clock and schedstat count from the scheduler's decision, which was up to 7 us before where an
+idle CPU of a virtual machine woke up.
 
 On one CPU, each switch leads away from the thread that the previous switch led to. Some kernels, mostly of virtual
 machines, do not record a switch where an idle CPU wakes up or where the host's agent gives a CPU back. Then a thread
@@ -56,7 +58,7 @@ class SchedIntervals:
 
 def list_switches(trace: KernelTrace) -> list[tuple[Array, Array, Array | int, Array | int]]:
     """(thread id, ns, new state, CPU) of every switch: first the threads switched away from, then those switched to."""
-    switches = trace.kinds["sched/sched_switch"]
+    switches = trace.switches
     bits = switches["prev_state"] & _STATE_BITS
     away = np.where(bits == 0, RUNNABLE, np.where(bits & _UNINTERRUPTIBLE, _DISK, _SLEEPING))
     return [
@@ -73,7 +75,7 @@ def _is_blocked(what: Array) -> Array:
 
 def compute_intervals(trace: KernelTrace, lifetimes: ThreadLifetimes) -> SchedIntervals:
     """Compute the scheduling states of every thread of the run."""
-    woken = trace.kinds["sched/sched_wakeup"]
+    woken = trace.wakeups
     tids, came_ns, cpus = find_missed_switches(trace)
     events = order_by_thread(
         lifetimes,
@@ -153,7 +155,7 @@ def sum_by_thread(found: SchedIntervals, lifetimes: ThreadLifetimes) -> SchedSum
 
 def find_missed_switches(trace: KernelTrace) -> tuple[Array, Array, Array]:
     """(thread id, ns, CPU) of every switch that must have happened and is not in the trace; see the module's text."""
-    switches = trace.kinds["sched/sched_switch"]
+    switches = trace.switches
     order = np.lexsort((switches["ts_ns"], switches["cpu"]))
     cpu, ts = switches["cpu"][order], switches["ts_ns"][order]
     left, came = switches["prev_pid"][order], switches["next_pid"][order]
@@ -164,7 +166,7 @@ def find_missed_switches(trace: KernelTrace) -> tuple[Array, Array, Array]:
     # A thread that is already running was moved to this CPU without a switch.
     unexpected, away = unexpected[there <= away], away[there <= away]
     tids, until = left[unexpected], ts[unexpected]
-    woken = trace.kinds["sched/sched_wakeup"]
+    woken = trace.wakeups
     # Not at the moment at which it left its CPU, where its wake-up is missing as well: it slept, if only for 1 ns.
     asleep = np.maximum(away + 1, _find_latest(woken["pid"], woken["ts_ns"], tids, until))
     since = np.maximum(ts[unexpected - 1], asleep)

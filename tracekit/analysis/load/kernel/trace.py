@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from tracekit.bundle.kernel_files import (
     FORMAT,
     META,
     PAGES,
+    SWITCH,
+    WAKEUP,
+    WAKING,
     BadFormat,
     EventFormat,
     PageFormat,
@@ -26,8 +30,9 @@ from tracekit.core.errors import BundleCorrupt, BundleTooNew
 _CPU_FILE = re.compile(re.escape(PAGES).replace(re.escape("{cpu}"), r"cpu(\d{1,5})"))
 _MOST_PAGE_BYTES = 1 << 20
 _FIELDS = {
-    "sched/sched_switch": ("prev_pid", "prev_state", "next_pid"),
-    "sched/sched_wakeup": ("pid",),
+    SWITCH: ("prev_pid", "prev_state", "next_pid"),
+    WAKEUP: ("pid",),
+    WAKING: ("pid",),
     "sched/sched_process_exec": ("pid", "old_pid"),
     "sched/sched_process_exit": ("pid",),
     "task/task_newtask": ("common_pid", "pid", "clone_flags"),
@@ -56,7 +61,7 @@ class KernelEvents:
         return len(self.columns["ts_ns"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class KernelTrace:
     """All events of raw/kernel. `start_tid` is the thread of tracekit, process `pid`, that started the run."""
 
@@ -68,6 +73,23 @@ class KernelTrace:
     has_gil_probes: bool
     lost: int
     """Events that the kernel counted but did not keep."""
+
+    @property
+    def switches(self) -> KernelEvents:
+        """The context switches."""
+        return self.kinds[SWITCH]
+
+    @cached_property
+    def wakeups(self) -> KernelEvents:
+        """The wake-ups, each when the thread was in a run queue; where that is not recorded, when the wake-up began."""
+        done, begun = self.kinds[WAKEUP].columns, self.kinds[WAKING].columns
+        columns = {name: np.concatenate([done[name], begun[name]]) for name in done}
+        is_begin = np.arange(len(columns["pid"])) >= len(done["pid"])
+        order = np.lexsort((~is_begin, columns["ts_ns"], columns["pid"]))
+        thread, is_begin = columns["pid"][order], is_begin[order]
+        ended = np.zeros(len(order), dtype=bool)
+        ended[:-1] = is_begin[:-1] & ~is_begin[1:] & (thread[1:] == thread[:-1])
+        return _join_cpus([({name: values[order[~ended]] for name, values in columns.items()}, [])])
 
     @property
     def first_ns(self) -> int | None:
@@ -112,6 +134,8 @@ def read_trace(folder: Path) -> KernelTrace | None:
         except (BadPages, BadFormat) as error:
             raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
     kinds = {kind: _join_cpus(found) for kind, found in parts.items()}
+    # Before format 2 it was not recorded.
+    kinds.setdefault(WAKING, KernelEvents({name: np.empty(0, dtype=np.int64) for name in ("ts_ns", "cpu", "pid")}, []))
     return KernelTrace(
         pid=meta.pid,
         start_tid=meta.start_tid,
@@ -159,7 +183,7 @@ def _check_meta(data: dict[str, Any]) -> _KernelMeta:
     if not 0 < page_bytes <= _MOST_PAGE_BYTES:
         raise ValueError(f"pages of {page_bytes} bytes")
     events = {name: parse_event(text) for name, text in data["events"].items()}
-    missing = set(_FIELDS) - set(events)
+    missing = set(_FIELDS) - set(events) - ({WAKING} if data["format"] < 2 else set())
     if missing:
         raise ValueError(f"no format of {', '.join(sorted(missing))}")
     uprobes = {name: f"{facts['function']} {facts['at']}" for name, facts in data["uprobes"].items()}

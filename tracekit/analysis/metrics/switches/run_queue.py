@@ -60,7 +60,8 @@ WAIT = Metric(
     valid_on=LINUX,
     summary="How long ready threads waited for a CPU.",
     method=(
-        "kernel-sched: runnable intervals. schedstat's run-queue delay, summed over threads, "
+        "kernel-sched: runnable intervals, from wake-up to switch; the kernel counts to its decision to switch, on a "
+        "virtual machine up to 7 us before. schedstat's run-queue delay, summed over threads, "
         "or as the wait probe read it at thread ends. Cell: median per method, bootstrap interval."
     ),
     compute=partial(compute, "run_queue_wait_ns", "ns"),

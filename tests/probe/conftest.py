@@ -157,3 +157,27 @@ def found_pythons() -> list[Interpreter]:
 
 PYTHONS = [pytest.param(found, id=found.label) for found in found_pythons()]
 """The Pythons on this machine that tracekit can measure, as parameters of a test."""
+
+
+MS = 1_000_000
+
+SPINNERS = """
+import threading, time
+def spins():
+    while time.thread_time() < 0.25:
+        sum(range(200))
+threads = [threading.Thread(target=spins) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def run(watching: Watching, python: Interpreter, text: str, *words: str) -> Watched:
+    seen = watching(python.executable, "-W", "ignore", "-X", "utf8", "-c", text, *words)
+    assert (seen.code, seen.err) == (0, "")
+    assert seen.first.header.lost == 0
+    return seen
+
+
+def version(python: Interpreter) -> tuple[int, ...]:
+    return tuple(int(part) for part in python.version.split(".")[:2])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,25 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import MakeOnce
-from tests.probe.conftest import HERE, PYTHONS, Watched, Watching, build, compile_once, functions, of_kind
+from tests.probe.conftest import MS, PYTHONS, SPINNERS, Watching, functions, of_kind, run, version
 from tracekit.analysis.load.waits.slots import WaitsFile
 from tracekit.analysis.metrics.ledger.idle import is_idle
 from tracekit.bundle import waits_file
-from tracekit.measure.probe import compile as probe
 from tracekit.system.interpreters import Interpreter
-
-MS = 1_000_000
-
-SPINNERS = """
-import threading, time
-def spins():
-    while time.thread_time() < 0.25:
-        sum(range(200))
-threads = [threading.Thread(target=spins) for _ in range(2)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-"""
 
 LONG_HOLDS = """
 import re, threading, time
@@ -82,17 +66,6 @@ for turn in range(3):
     made("same", "<one>")()
     made("same", "<two>")()
 """
-
-
-def run(watching: Watching, python: Interpreter, text: str, *words: str) -> Watched:
-    seen = watching(python.executable, "-W", "ignore", "-X", "utf8", "-c", text, *words)
-    assert (seen.code, seen.err) == (0, "")
-    assert seen.first.header.lost == 0
-    return seen
-
-
-def version(python: Interpreter) -> tuple[int, ...]:
-    return tuple(int(part) for part in python.version.split(".")[:2])
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -370,159 +343,3 @@ def test_daemon_threads_that_wait_when_python_ends(watching: Watching, python: I
             path.unlink()
         assert len(of_kind(seen.first, waits_file.THREAD_END)) >= 5
         assert set(functions(seen.first, of_kind(seen.first, "sleep"))) <= {"forever", "<module>", "", "inner"}
-
-
-PLACES = (
-    "thread_frame",
-    "cframe_frame",
-    "frame_code",
-    "frame_previous",
-    "code_filename",
-    "code_name",
-    "code_firstlineno",
-    "object_type",
-    "string_length",
-    "string_state",
-    "ascii_size",
-)
-"""What the probe has to know of a Python: fields of its offsets.h."""
-
-
-@pytest.fixture(scope="session", params=[*PLACES, "since", "version"])
-def falsified(request: pytest.FixtureRequest, make_once: MakeOnce) -> tuple[str, Path]:
-    """The probe, compiled with one place in every version's table changed to a wrong one."""
-    place = request.param
-    return place, make_once(f"falsified-{place}", lambda folder: compile_falsified(place, folder)) / "waits.so"
-
-
-def compile_falsified(place: str, folder: Path) -> None:
-    sources = folder / "probe"
-    shutil.copytree(probe.HERE, sources, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    offsets = sources / "waits" / "offsets.h"
-    text = offsets.read_text(encoding="utf-8")
-    if place == "version":
-        changed = text.replace("X(3, ", "X(2, ").replace("OFFSETS_3_", "OFFSETS_2_").replace(", 0x03", ", 0x02")
-    elif place == "since":
-        changed = re.sub(r"(X\(3, \d+, 0x....)....\)", r"\1ffff)", text)
-    else:
-        # Where the place itself stands in a table of words, and elsewhere by bytes.
-        changed = re.sub(rf"X\({place}, (\d+), (.*)", move_a_word, text)
-    assert changed != text
-    offsets.write_text(changed, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probe, "HERE", sources)
-        probe.compile_probe(folder / "waits.so", ("-O0",))
-
-
-def move_a_word(found: re.Match[str]) -> str:
-    step = 1 if "_Py_DebugOffsets" in found[2] else 8
-    return found[0].replace(f", {found[1]}, ", f", {int(found[1]) + step}, ")
-
-
-@pytest.mark.parametrize("python", PYTHONS)
-def test_no_function_is_read_in_a_python_that_is_laid_out_otherwise(
-    falsified: tuple[str, Path], watching: Watching, python: Interpreter
-) -> None:
-    place, library = falsified
-    seen = run(Watching(preload=str(library), folder=watching.folder), python, NAMES)
-    file, reasons = seen.first, waits_file.NO_FUNCTIONS
-    sleeps = of_kind(file, "sleep")
-    assert len(sleeps) == 15
-    known = {"version": reasons[3], "since": reasons[4] if version(python) >= (3, 13) else ""}
-    known["cframe_frame"] = reasons[7] if version(python) in ((3, 11), (3, 12)) else ""
-    if known.get(place) == "":
-        assert file.header.no_functions == ""
-        return
-    assert file.header.no_functions in (known.get(place), reasons[2], *(reasons[number] for number in (6, 7, 8)))
-    assert set(functions(file, sleeps)) == {""}
-
-
-READS = """
-import os
-zero = os.open("/dev/zero", os.O_RDONLY)
-for turn in range(20_000):
-    os.read(zero, 1)
-"""
-
-COMING_AND_GOING = """
-import threading, time
-def spins():
-    until = time.monotonic() + 0.8
-    while time.monotonic() < until:
-        sum(range(200))
-def comes_and_goes():
-    while spinner.is_alive():
-        time.sleep(0.0001)
-spinner = threading.Thread(target=spins)
-spinner.start()
-for _ in range(3):
-    threading.Thread(target=comes_and_goes).start()
-"""
-
-
-@pytest.fixture(scope="session")
-def counted_library(make_once: MakeOnce) -> str:
-    """What to preload: the probe and after it a library that counts the signals which the probe passes on."""
-
-    def make(folder: Path) -> None:
-        counter = ["-o", str(folder / "signal_counter.so"), str(HERE / "signal_counter.c"), "-ldl"]
-        build(["-std=c11", "-O2", "-shared", "-fPIC", *counter])
-
-    # The counter's function has no version: asked for one, the loader would pass it by.
-    library = compile_once(make_once, "unversioned-probe", '-DCOND_VERSION="none"')
-    return f"{library}:{make_once('signal-counter', make) / 'signal_counter.so'}"
-
-
-@pytest.mark.parametrize("python", PYTHONS)
-def test_a_gil_signal_to_nobody_needs_no_libc_unless_it_is_asked_for(
-    counted_library: str, watching: Watching, python: Interpreter
-) -> None:
-    """Each read gives the GIL up and takes it again: two signals that nobody waits for."""
-    if python.free_threaded:
-        pytest.skip("a free-threaded Python has no GIL to signal; the others are tested")
-    counted = Watching(preload=counted_library, folder=watching.folder)
-    passed = {}
-    for switch in ("", "0", "1"):
-        seen = counted(python.executable, "-I", "-c", READS, env={"TRACEKIT_WAITS_ALL_SIGNALS": switch})
-        assert seen.code == 0
-        passed[switch] = int(seen.err)
-    assert passed[""] < 1000
-    assert passed["0"] < 1000
-    assert passed["1"] >= 40_000
-
-
-@pytest.mark.parametrize("python", PYTHONS)
-def test_a_sleep_for_the_mutex_of_the_gil_is_a_wait_for_the_gil(
-    counted_library: str, watching: Watching, python: Interpreter
-) -> None:
-    """Who gives the GIL up sleeps with its mutex, again and again. No thread can wait for its condition meanwhile."""
-    if python.free_threaded:
-        pytest.skip("a free-threaded Python has no GIL to wait for; the others are tested")
-    slow = Watching(preload=counted_library, folder=watching.folder)
-    seen = slow(python.executable, "-I", "-c", COMING_AND_GOING, env={"SLOW_SIGNALS": "1"})
-    assert seen.code == 0
-    sleeps = np.reshape([int(word) for word in seen.err.split()], (-1, 2))
-    waits = of_kind(seen.first, "gil", "gil-switch")
-    inside = [waits[(waits["start_ns"] > begin) & (waits["start_ns"] < end - MS)] for begin, end in sleeps]
-    blocked = np.concatenate(inside)["kind"].tolist()
-    assert "gil" in {waits_file.WAITS[kind] for kind in blocked}
-    for (_begin, end), found in zip(sleeps, inside, strict=True):
-        assert (found["start_ns"] + found["dur_ns"] >= end).all()
-
-
-@pytest.mark.parametrize("python", PYTHONS)
-def test_the_switch_interval_is_the_one_that_waits_asked_for(watching: Watching, python: Interpreter) -> None:
-    text = "import sys; sys.setswitchinterval(0.001)" + SPINNERS.replace("0.25", "0.05")
-    found = run(watching, python, text).first.header.switch_interval_ns
-    assert found is None if python.free_threaded else found is not None and MS // 2 < found <= MS
-
-
-@pytest.mark.parametrize("python", PYTHONS)
-def test_with_all_signals_the_records_are_the_same(watching: Watching, python: Interpreter) -> None:
-    if python.free_threaded:
-        pytest.skip("a free-threaded Python has no GIL to wait for; the others are tested")
-    seen = watching(python.executable, "-I", "-c", SPINNERS, env={"TRACEKIT_WAITS_ALL_SIGNALS": "1"})
-    assert (seen.code, seen.err) == (0, "")
-    waits = of_kind(seen.first, "gil")
-    assert len(waits) > 20
-    assert (waits["other"] != waits["tid"]).all()

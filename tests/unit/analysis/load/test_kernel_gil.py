@@ -167,6 +167,24 @@ def test_a_hold_without_a_take_has_no_start(tmp_path: Path) -> None:
     assert loaded.rows("holds", "tid", "start_ns", "end_ns") == [(MAIN, None, 200)]
 
 
+def test_a_hold_is_waited_for_by_who_asks_before_the_gil_is_free(tmp_path: Path) -> None:
+    """The first drop returns before anybody asks, the second after the worker found the GIL still held."""
+    loaded = load(
+        tmp_path,
+        main_and_worker(
+            *gil_call(MAIN, "take", 20, 25),
+            *gil_call(MAIN, "drop", 30, 35),
+            *gil_call(MAIN, "take", 40, 45),
+            *gil_call(MAIN, "drop", 50, 80),
+            *gil_call(WORKER, "take", 60, 100),
+            made.switch(65, WORKER, SLEEPING, IDLE),
+            made.switch(90, IDLE, 0, WORKER),
+        ),
+    )
+    assert waits(loaded) == [(WORKER, "gil", 60, 40, MAIN)]
+    assert loaded.rows("holds", "tid", "start_ns", "end_ns") == [(MAIN, 45, 50)]
+
+
 def test_functions_that_the_compiler_split_count_once(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,

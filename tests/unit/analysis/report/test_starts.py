@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from tests import table_factory
 from tests.table_factory import MS, SECOND, Maker, stamps_of
+from tests.unit.analysis.report.made_starts import (
+    ALL,
+    LEGEND,
+    METRICS_READ,
+    ORDER,
+    US,
+    VERDICT,
+    add_model,
+    bars_of,
+    beside,
+    computed,
+    figures_of,
+    in_one_line,
+    lines_of,
+    numbers_of,
+    rows_of,
+    stages_of,
+    start_stop,
+)
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
@@ -22,173 +34,15 @@ from tracekit.analysis.report.pages.starts.page import DIAGNOSTICS
 from tracekit.analysis.report.pages.starts.stages import TITLES
 from tracekit.analysis.report.render.markdown import escaped, to_markdown
 from tracekit.analysis.report.render.terminal import to_text
-from tracekit.analysis.report.views import FigureView, ReportView, Section, TableRow, TableView
-from tracekit.analysis.tables import Tables, from_rows
+from tracekit.analysis.report.views import ReportView
+from tracekit.analysis.tables import from_rows
 from tracekit.core.units import format_ns
-
-US = 1_000
-LEGEND = 3
-"""Names to a line of a legend."""
-
-WORK = {
-    "first_instruction_ns": 100 * US,
-    "recording_ns": 500 * US,
-    "first_task_ns": 50 * US,
-    "result_ns": 150 * US,
-    "done_ns": 100 * US,
-    "recorded_ns": 300 * US,
-    "exit_ns": 100 * US,
-    "joined_ns": 200 * US,
-}
-"""700 us, and 800 us of tracekit's own."""
-OF_IMAGE = {"exec_ns": 1 * MS, "image_ns": 2 * MS, "interpreter_ns": 7 * MS, "site_ns": 3 * MS}
-AGAIN = {"main_begun_ns": 3 * MS, "main_imported_ns": 10 * MS, "unpickled_ns": 5_300 * US}
-LATER: dict[str, dict[str, int]] = {
-    "threads": {"first_instruction_ns": 60 * US, "first_task_ns": 5 * US, "result_ns": 10 * US, "joined_ns": 25 * US},
-    "fork": {"forked_ns": 300 * US, **WORK},
-    "forkserver": {"forked_ns": 1 * MS, **AGAIN, **WORK},
-    "spawn": {
-        **OF_IMAGE,
-        **{"main_begun_ns": 10 * MS, "main_imported_ns": 20 * MS, "unpickled_ns": 6_300 * US},
-        **WORK,
-    },
-}
-"""100 us, 1 ms, 20 ms and 50 ms from the request to the join."""
-FIRST = {
-    **LATER,
-    "threads": {**LATER["threads"], "first_instruction_ns": 100 * US},
-    "forkserver": {**OF_IMAGE, "forked_ns": 28 * MS, **AGAIN, **WORK},
-}
-"""140 us for a thread, 60 ms for a worker of the fork server, else as later ones."""
-
-JITTER = (-2, -1, 0, 1, 2)
-"""By repeat: the middle half is as long as without it."""
-ALL = ("threads", "raw-threads", "fork", "raw-fork", "forkserver", "raw-forkserver", "spawn", "raw-spawn")
-EXECUTORS = ("threads", "fork", "forkserver", "spawn")
-ORDER = ["threads", "raw threads", "fork", "raw fork", "forkserver", "raw forkserver", "spawn", "raw spawn"]
-"""Columns of the tables of stages, as a reader looks for them."""
-
-VERDICT = (
-    "Starting a worker, one empty task and joining it take 100 us for a thread, 1.00 ms for a forked process, "
-    "20.0 ms for a process of the fork server (the first one 60.0 ms) and 50.0 ms for a spawned process. "
-    "The longest stages of a spawned process are main module (20.0 ms) and imports (10.0 ms)."
-)
-
-
-METRICS_READ = (
-    *("wall_ns", "speedup", "spawn_first_instruction_ns", "spawn_first_worker_ns", "spawn_total_ns", "teardown_ns"),
-    *("spawn_stages", "probe_effect"),
-)
-"""The metrics that the report of starts shows."""
-
-
-def add_model(
-    maker: Maker,
-    model: str,
-    *,
-    captures: Sequence[str] = ("none", "stages"),
-    more: Mapping[str, int] = {},
-    **values: Any,
-) -> None:
-    """Five runs of one first and two later starts under each capture. Without an executor the result is there 5 us
-    sooner, under the stage probe 1 ms later, for a thread 10 us. `more`: what else takes longer."""
-    method = model.removeprefix("raw-")
-    of_process = method != "threads"
-    columns = {"kind": "io", "workers": 1, "start_method": method if of_process else "", **values}
-    for capture in captures:
-        extra = {"result_ns": (-5 * US if model.startswith("raw-") else 0), **more}
-        extra["result_ns"] += 0 if capture == "none" else 1 * MS if of_process else 10 * US
-        for repeat, jitter in enumerate(JITTER, 1):
-            run = maker.run(model, SECOND, capture=capture, repeat=repeat, **columns)
-            extra["joined_ns"] = jitter * US
-            for worker, by_method in enumerate((FIRST, LATER, LATER)):
-                took = {name: length + extra.get(name, 0) for name, length in by_method[method].items()}
-                add_start(maker, run, worker, took, of_process=of_process)
-
-
-def add_start(maker: Maker, run: Mapping[str, Any], worker: int, took: Mapping[str, int], *, of_process: bool) -> None:
-    asked = run["start_ns"] + worker * 100 * MS
-    own = stamps_of(took, asked, watched=run["capture"] != "none")
-    row = maker.start(run, worker, **own, returned_ns=asked + 40 * US)
-    ready = own["first_instruction_ns"]
-    if of_process:
-        seen = {"spawn_requested_ns": asked, "interpreter_ready_ns": ready}
-        maker.process(run, row["pid"], "worker", worker=worker, **seen)
-    else:
-        main = run["main_pid"]
-        maker.thread(run, main, row["tid"], ready, own["joined_ns"], worker=worker, spawn_requested_ns=asked)
-
-
-def computed(maker: Maker) -> Tables:
-    tables = maker.tables()
-    tables.metrics = compute_all(Analysis(tables), METRICS_READ)
-    return tables
-
-
-def start_stop(models: Sequence[str] = EXECUTORS, **values: Any) -> Tables:
-    maker = Maker(workload="start-stop", page="starts")
-    for model in models:
-        add_model(maker, model, **values)
-    return computed(maker)
 
 
 @pytest.fixture(scope="module")
 def whole() -> ReportView:
     """Every model, untraced and under the stage probe."""
     return build(start_stop(ALL))
-
-
-def stages_of(view: ReportView) -> Section:
-    (section,) = [section for section in view.sections if section.slug == "stages"]
-    return section
-
-
-def rows_of(table: TableView) -> dict[str, TableRow]:
-    """Label -> row, of the only group."""
-    (group,) = table.groups
-    return {row.label: row for row in group.rows}
-
-
-def numbers_of(table: TableView) -> dict[str, dict[str, str]]:
-    """Stage -> column -> number."""
-    names = [name for name, _ in table.columns[1:]]
-    return {
-        label: dict(zip(names, (field.main for field in row.fields), strict=True))
-        for label, row in rows_of(table).items()
-    }
-
-
-def lines_of(view: ReportView) -> list[dict[str, str]]:
-    """The lines of spawn-stages.csv."""
-    (download,) = view.downloads
-    assert download.name == "spawn-stages.csv"
-    return list(csv.DictReader(io.StringIO(download.content)))
-
-
-def figures_of(view: ReportView) -> tuple[FigureView, ...]:
-    (block,) = view.figures
-    assert block.missing == ()
-    return block.figures
-
-
-def bars_of(axes: Axes) -> dict[str, list[Rectangle]]:
-    """Label of a row -> its patches from left to right."""
-    labels = [tick.get_text() for tick in axes.get_yticklabels()]
-    found: dict[str, list[Rectangle]] = {label: [] for label in labels}
-    for patch in axes.patches:
-        assert isinstance(patch, Rectangle)
-        found[labels[round(patch.get_y() + patch.get_height() / 2)]].append(patch)
-    return found
-
-
-def beside(axes: Axes) -> dict[str, str]:
-    """Label of a row -> the number beside its bar."""
-    labels = [tick.get_text() for tick in axes.get_yticklabels()]
-    return {labels[round(text.get_position()[1])]: text.get_text() for text in axes.texts}
-
-
-def in_one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def test_the_verdict_is_what_every_kind_of_worker_costs_and_where_the_dearest_spends_it(whole: ReportView) -> None:
@@ -488,82 +342,6 @@ def test_models_that_start_nobody_are_left_out() -> None:
     assert [name for name, _ in stages_of(view).tables[0].columns] == ["Stage", "fork"]
 
 
-@pytest.fixture(scope="module")
-def of_two() -> ReportView:
-    """Two interpreters, the imports of one of which take 5 ms longer."""
-    maker = Maker(workload="start-stop", page="starts")
-    for python, more in (("3.12", {}), ("3.13", {"main_begun_ns": 5 * MS})):
-        for model in ("threads", "spawn"):
-            add_model(maker, model, python=python, more=more)
-    return build(computed(maker))
-
-
-LABELS = ("Linux · Python 3.12", "Linux · Python 3.13")
-
-
-def test_every_interpreter_has_its_own_verdict(of_two: ReportView) -> None:
-    assert [(verdict.label, verdict.sentence) for verdict in of_two.verdicts] == [
-        (
-            label,
-            f"Starting a worker, one empty task and joining it take 100 us for a thread and {life} for a spawned "
-            f"process. The longest stages of a spawned process are main module (20.0 ms) and imports ({imports}).",
-        )
-        for label, life, imports in zip(LABELS, ("50.0 ms", "55.0 ms"), ("10.0 ms", "15.0 ms"), strict=True)
-    ]
-
-
-def test_every_interpreter_has_its_own_tables_and_figure(of_two: ReportView) -> None:
-    summary = {group.label: [(row.label, row.fields[0].main) for row in group.rows] for group in of_two.summary.groups}
-    assert summary == {
-        LABELS[0]: [("threads", "100 us"), ("processes (spawn)", "50.0 ms")],
-        LABELS[1]: [("threads", "100 us"), ("processes (spawn)", "55.0 ms")],
-    }
-    tables = stages_of(of_two).tables
-    assert [table.title for table in tables] == [
-        f"{which} · {label}" for label in LABELS for which in ("Later starts", "First start")
-    ]
-    assert [numbers_of(table)["imports"]["spawn"] for table in tables] == ["10.0 ms"] * 2 + ["15.0 ms"] * 2
-    figures = figures_of(of_two)
-    assert [figure.slug for figure in figures] == ["spawn-stages-1", "spawn-stages-2"]
-    assert [beside(figure.figure.axes[0])["spawn"] for figure in figures] == ["51.0 ms", "56.0 ms"]
-    for figure, label in zip(figures, LABELS, strict=True):
-        assert figure.figure.texts[1].get_text().startswith(label)
-    lives = {
-        (line["python"], line["model"], line["start"]): float(line["mean_ns"])
-        for line in lines_of(of_two)
-        if line["stage"] == LIFE
-    }
-    assert lives["3.12", "spawn", "later"] == pytest.approx(51 * MS)
-    assert lives["3.13", "spawn", "later"] == pytest.approx(56 * MS)
-    assert len(lives) == 8
-
-
-def test_parameters_that_differ_are_named() -> None:
-    """The verdict is about the first set of them; what all have in common goes without saying."""
-    maker = Maker(workload="start-stop", page="starts")
-    for megabytes, more in ((0, {}), (500, {"forked_ns": 20 * MS})):
-        add_model(maker, "fork", more=more, parameters=f"preload=no parent_mb={megabytes}")
-    view = build(computed(maker))
-    assert view.verdicts[0].lead.endswith("take 1.00 ms for a forked process")
-    assert [(row.detail, row.fields[0].main) for row in view.summary.groups[0].rows] == [
-        ("an executor's, parent_mb=0", "1.00 ms"),
-        ("an executor's, parent_mb=500", "21.0 ms"),
-    ]
-    tables = stages_of(view).tables
-    assert [table.title for table in tables] == [
-        f"{start} · parent_mb={megabytes}" for megabytes in (0, 500) for start in ("Later starts", "First start")
-    ]
-    assert all(table.columns == (("Stage", "ends"), ("fork", "")) for table in tables)
-    assert [rows_of(table)["fork"].fields[0].main for table in tables[::2]] == ["300 us", "20.3 ms"]
-    (figure,) = figures_of(view)
-    said = beside(figure.figure.axes[0])
-    assert {label.split("\n")[1]: number for label, number in said.items()} == {
-        "parent_mb=0": "2.00 ms",
-        "parent_mb=500": "22.0 ms",
-    }
-    assert {line["parameters"] for line in lines_of(view)} == {"preload=no parent_mb=0", "preload=no parent_mb=500"}
-
-
 def test_an_interrupted_suite_says_so() -> None:
     maker = Maker(workload="start-stop", page="starts")
     add_model(maker, "threads")
@@ -585,11 +363,3 @@ def test_markdown_and_terminal_say_the_verdict_and_every_stage(whole: ReportView
     for title in ("Later starts", "First start"):
         assert title in text
         assert f"**{title}**" in markdown
-
-
-def test_markdown_and_terminal_say_whose_verdict_it_is(of_two: ReportView) -> None:
-    text = in_one_line(to_text(of_two))
-    for verdict in of_two.verdicts:
-        assert f"{verdict.label}: {verdict.sentence}" in text
-        assert f"**{escaped(verdict.label)}**: {escaped(verdict.sentence)}" in to_markdown(of_two)
-    assert f"Later starts · {LABELS[0]}" in text

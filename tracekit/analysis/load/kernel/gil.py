@@ -73,9 +73,11 @@ def make_gil_tables(trace: KernelTrace, lifetimes: ThreadLifetimes, run_id: str)
     drops = _pair_calls(events, lifetimes, gils, _DROP, _DROPPED)
     waits = takes.select(takes.slept & (takes.end_ns < NO_END))
     switches = drops.select(drops.slept & (drops.end_ns < NO_END))
+    # Others never came back before their thread ended.
+    returned = drops.select(drops.end_ns < lifetimes.ended_ns[drops.thread])
     return (
         _make_wait_table(waits, switches, takes, lifetimes, gils, run_id),
-        _make_hold_table(events, takes, waits, lifetimes, gils, run_id),
+        _make_hold_table(events, takes, returned, waits, lifetimes, gils, run_id),
     )
 
 
@@ -217,16 +219,26 @@ def _value_at(values: Array, places: Array) -> Array:
 
 
 def _make_hold_table(
-    events: ThreadEvents, takes: _Calls, waits: _Calls, lifetimes: ThreadLifetimes, gils: _Gils, run_id: str
+    events: ThreadEvents,
+    takes: _Calls,
+    drops: _Calls,
+    waits: _Calls,
+    lifetimes: ThreadLifetimes,
+    gils: _Gils,
+    run_id: str,
 ) -> pd.DataFrame:
-    """The holds that ended while another thread waited for the same GIL, from take_gil's return to drop_gil's entry."""
+    """The holds that ended while another thread waited for the same GIL, from take_gil's return to drop_gil's entry.
+
+    The GIL is free somewhere between that entry and the return: a wait that began between the two counts.
+    """
     is_turn = (events.what == _TAKEN) | (events.what == _DROP)
     turns, gil = events.select(is_turn), gils.of[is_turn]
     take = find_last_before(takes.thread, takes.end_ns, turns.thread, turns.ts_ns)
     # No take since the previous drop: the first thread of a forked child, or the take was lost.
     known = turns.follows() & (np.roll(turns.what, 1) == _TAKEN) & (take >= 0)
     since = _value_at(takes.end_ns, take)
-    waiting = _count_until(waits.gil, waits.start_ns, gil, turns.ts_ns)
+    freed_by = _find_returns(drops, turns)
+    waiting = _count_until(waits.gil, waits.start_ns, gil, freed_by)
     waiting -= _count_until(waits.gil, waits.end_ns, gil, turns.ts_ns)
     chosen = (turns.what == _DROP) & (waiting > 0)
     columns: dict[str, Any] = {
@@ -236,6 +248,18 @@ def _make_hold_table(
         "end_ns": turns.ts_ns[chosen],
     }
     return _frame("holds", columns)
+
+
+def _find_returns(drops: _Calls, turns: ThreadEvents) -> Array:
+    """For each of these events, the end of its thread's drop_gil that it lies in or before; the event's own time without
+    one.
+    """
+    order = np.lexsort((drops.end_ns, drops.thread))
+    thread, end_ns = drops.thread[order], drops.end_ns[order]
+    place = find_last_before(thread, end_ns, turns.thread, turns.ts_ns - 1)
+    place = np.where(place < 0, np.searchsorted(thread, turns.thread), place + 1)
+    found = _value_at(thread, place) == turns.thread
+    return np.where(found, _value_at(end_ns, place), turns.ts_ns)
 
 
 def _count_until(group: Array, at: Array, query_group: Array, query_at: Array) -> Array:

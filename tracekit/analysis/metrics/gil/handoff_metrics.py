@@ -1,7 +1,7 @@
 """gil_handoffs and their latency: how often the GIL passed from one thread to another that waited for it.
 
-A handoff is a wait for the GIL during which another thread dropped the GIL: the last such drop freed it, and the wait's
-end is the take. Between the two no thread runs Python: the waiter is woken and has to get a CPU, and this latency is
+A handoff is a wait for the GIL that another thread ended by dropping the GIL: the last drop up to the wait's end freed
+it, and that end is the take. Between the two no thread runs Python: the waiter is woken and has to get a CPU, and this latency is
 what a handoff costs beside the wait itself.
 
 Drops are in the table `holds`. Where a run has none (they were not recorded) each wait counts as a handoff, and the
@@ -92,7 +92,7 @@ LATENCY = _metric(
     "gil_handoff_latency_ns",
     "ns",
     "How long a handoff of the GIL takes, from the drop until the waiter has it: the median.",
-    "End of the wait - last drop by another thread inside it; run: median of its handoffs.",
+    "End of the wait - last drop by another thread up to it; run: median of its handoffs.",
     "lower",
 )
 LATENCY_P95 = _metric(

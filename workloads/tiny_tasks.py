@@ -3,7 +3,7 @@
 Shows: the cost of handing out a task and of getting its result back. The tasks do nothing else: where a model takes
 longer than serial, a task must be longer by that much before the model pays.
 Claim: workers cost something for every task, not only when they start; processes more than threads.
-A good answer: serial wins, threads are slower by some 20 us a task, processes by some 100 us.
+A good answer: serial wins, threads are slower by some 20 µs a task, processes by some 100 µs.
 Depends on: concurrent.futures' executors, which hand out one task at a time.
 """
 

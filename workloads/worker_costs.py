@@ -6,7 +6,7 @@ the workers that have them keep still while the last worker starts: otherwise ha
 would slow down what it is to measure.
 Claim: workers cost something for every task, not only when they start; processes more than threads.
 A good answer: forked workers run after some ms and spawned ones after 50 and more; a task costs processes some
-100 us, a MiB about a millisecond.
+100 µs, a MiB about a millisecond.
 Depends on: concurrent.futures' executors, which hand out one task at a time.
 """
 

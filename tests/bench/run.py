@@ -45,7 +45,7 @@ UNITS = {
     "parse.peak": ("MiB", "peak resident memory above that after the imports"),
     "recorder.run_task": ("ns", "per task, over the bare call"),
     "recorder.flush": ("ns", "per task, writing its span when no task runs"),
-    "recorder.readings": ("us", "process_readings with one thread, twice per process"),
+    "recorder.readings": ("µs", "process_readings with one thread, twice per process"),
     "spawn.bare": ("ms", "spawned worker, request to initializer, bare multiprocessing"),
     "spawn.reported": ("ms", "spawned worker, request to first instruction, as tracekit reports it"),
     "spawn.stamped": ("ms", "spawned worker, request to initializer, tracekit's recorder set up"),

@@ -46,7 +46,7 @@ CASES = (
     Case(name="fork-threads", program="fork_threads"),
     Case(name="subinterpreters", program="subinterpreters"),
     Case(name="migrations", program="migrations"),
-    # Its holds last 3 us, of which the uprobes' traps take up two: they are no reference for these.
+    # Its holds last 3 µs, of which the uprobes' traps take up two: they are no reference for these.
     Case(name="gil-mutex", program="gil_mutex", checks=MUTEX),
     Case(name="gil-mutex-busy", program="gil_mutex", options=("--beside", "4"), checks=MUTEX),
     Case(name="read-storm", program="read_storm"),

@@ -44,7 +44,7 @@ def format_amount(value: float, unit: str) -> str:
     if unit == "ns":
         # Of what takes microseconds, two digits of a millisecond say nothing.
         if 0 < abs(value) < _SHORT_NS:
-            return f"{value / 1e3:.2f} us"
+            return f"{value / 1e3:.2f} µs"
         return f"{value / 1e6:.2f} ms"
     if unit == "share":
         return f"{value:.2%}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-_TIME_STEPS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
+TIME_STEPS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
+"""Nanoseconds per unit, and its name, the largest first."""
 
 
 def format_ns(value: float) -> str:
     """A duration with three significant digits and the unit that keeps it readable: `1.23 s`, `45.6 ms`, `0 s`."""
     if value == 0:
         return "0 s"
-    for step, unit in _TIME_STEPS:
+    for step, unit in TIME_STEPS:
         # 0.9995 rounds up to the next unit's 1.00, so it already belongs there.
         if abs(value) >= step * 0.9995:
             return f"{significant(value / step)} {unit}"

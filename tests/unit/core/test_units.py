@@ -15,7 +15,7 @@ from tracekit.core.units import format_bytes, format_ns, format_value, significa
         (0, "0 s"),
         (0.4, "0.400 ns"),
         (999, "999 ns"),
-        (999.6, "1.00 us"),
+        (999.6, "1.00 µs"),
         (1_234_567, "1.23 ms"),
         (999_960, "1.00 ms"),
         (-45_600_000, "-45.6 ms"),
@@ -31,7 +31,7 @@ def test_durations(value: float, text: str) -> None:
 @given(st.integers(min_value=1, max_value=10**15))
 def test_a_duration_reads_back_within_half_a_percent(value: int) -> None:
     number, unit = format_ns(value).split()
-    scale = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1}[unit]
+    scale = {"s": 1e9, "ms": 1e6, "µs": 1e3, "ns": 1}[unit]
     assert float(number.replace(",", "")) * scale == pytest.approx(value, rel=0.005)
 
 

@@ -11,7 +11,7 @@ again.
 The return of a function is seen through a trap that takes about a microsecond, so that much is allowed per wait as
 well: nothing beside 60 waits a second, some per cent of the shortest ones in a storm of them. Holds are compared in the
 same way. The kernel's last from the return of take_gil to the entry of drop_gil, and the traps at both lie inside the
-thread's true hold: 0.5 to 1 us of each. Preempted between that entry and the moment at which it frees the GIL, the
+thread's true hold: 0.5 to 1 µs of each. Preempted between that entry and the moment at which it frees the GIL, the
 thread still holds it.
 """
 

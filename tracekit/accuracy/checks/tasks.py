@@ -26,7 +26,7 @@ from tracekit.analysis.tables import Tables, records
 
 CHECK = "tasks"
 MOST_SHARE = 0.02
-"""Of a share of stamps: two clocks are read within some 100 us of one another at both ends of tasks of some 20 ms."""
+"""Of a share of stamps: two clocks are read within some 100 µs of one another at both ends of tasks of some 20 ms."""
 MEMORY_SHARE, MEMORY_BYTES = 0.03, 500_000
 """The other reading is some 20 ms later, when the workers end: they still touch a page now and then."""
 BYTES_SHARE = 0.005

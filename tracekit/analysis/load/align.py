@@ -1,6 +1,6 @@
 """Checks clock domains: which stamps may be put on one time axis.
 
-Streams and VizTracer's events are both on the machine's CLOCK_MONOTONIC (within 80 us of each other), so they need no
+Streams and VizTracer's events are both on the machine's CLOCK_MONOTONIC (within 80 µs of each other), so they need no
 shift. They need a check: a trace of another boot, of a container with its own time namespace, or of a tool that changed
 its clock would be hours away and still look plausible. The manifest has the times when the parent started the process
 and found it gone; no stamp of the run can be outside by more than a moment.

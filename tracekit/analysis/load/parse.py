@@ -24,7 +24,7 @@ Signed = Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 Reading = Annotated[float, msgspec.Meta(ge=-(2.0**62), le=2.0**62)]
 """A counter's value."""
 Microseconds = Annotated[float, msgspec.Meta(ge=0, le=2.0**52)]
-"""A stamp or a duration in Chrome's trace format; 2**52 us are 142 years."""
+"""A stamp or a duration in Chrome's trace format; 2**52 µs are 142 years."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=2.0**30)]
 """A duration in speedscope's format; 2**30 s are 34 years."""

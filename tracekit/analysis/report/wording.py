@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterable
 
 from tracekit.analysis.report.cells import Number
-from tracekit.core.units import format_bytes, format_value, significant
+from tracekit.core.units import TIME_STEPS, format_bytes, format_value, significant
 
-_TIME_STEPS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 _SIZE_STEPS = ((1024.0**3, "GiB"), (1024.0**2, "MiB"), (1024.0, "KiB"))
 _DASH = "–"
 
@@ -16,7 +15,7 @@ TOGETHER = re.compile(
     r"""
     \d{4}-\d\d-\d\d\ \d\d:\d\d\ UTC
     | (?:n\ =\ )? ~?\d[\d,.]* (?:–\d[\d,.]*)?
-      (?:x|\ (?:s|ms|us|ns|%|[KMG]iB|B|CPUs?|repeats?|workers?)(?!\w))?
+      (?:x|\ (?:s|ms|µs|ns|%|[KMG]iB|B|CPUs?|repeats?|workers?)(?!\w))?
     """,
     re.VERBOSE,
 )
@@ -49,7 +48,7 @@ def interval_text(number: Number) -> str:
 def range_text(lower: float, upper: float, unit: str) -> str:
     """Two ends in one unit: `1.30–1.45 s`, `48–52 %`, `1.74–1.90`; ends that read alike are written once."""
     if unit == "ns":
-        step, name = next((item for item in _TIME_STEPS if abs(upper) >= item[0] * 0.9995), _TIME_STEPS[-1])
+        step, name = next((item for item in TIME_STEPS if abs(upper) >= item[0] * 0.9995), TIME_STEPS[-1])
         return _joined(lower / step, upper / step, name if upper else "s")
     if unit == "bytes":
         step, name = next((item for item in _SIZE_STEPS if abs(upper) >= item[0]), (1.0, "B"))

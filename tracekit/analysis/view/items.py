@@ -189,9 +189,9 @@ def _item(
     )
     left_out = []
     if facts.shortest_ns:
-        left_out.append(f"calls shorter than {facts.shortest_ns / 1000:.1f} us are left out")
+        left_out.append(f"calls shorter than {facts.shortest_ns / 1000:.1f} µs are left out")
     if facts.shortest_wait_ns:
-        left_out.append(f"waits shorter than {facts.shortest_wait_ns / 1000:.1f} us are left out")
+        left_out.append(f"waits shorter than {facts.shortest_wait_ns / 1000:.1f} µs are left out")
     if facts.sched_ends_ns is not None:
         left_out.append(f"CPU scheduling is left out from {facts.sched_ends_ns / 1e9:.2f} s on")
     item = replace(item, detail="; ".join(left_out))

@@ -6,7 +6,7 @@ thread that starts the measured process, this one or a watchdog's, is the first 
 adds whatever it forks; that thread is left out when the files are read. The buffers are copied as binary pages and
 parsed after the run.
 
-Cost: 4 to 7 us for each release and take of the GIL, of which an interpreter that starts does some 800, and about 1 us
+Cost: 4 to 7 µs for each release and take of the GIL, of which an interpreter that starts does some 800, and about 1 µs
 for a context switch; nothing in between. A uprobe is in the file: other processes with the same libpython are slowed
 down as much meanwhile, though not recorded.
 """

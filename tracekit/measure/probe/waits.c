@@ -75,13 +75,13 @@ enum {
     CERTAIN_WAIT_NS = 1000000,    /* a call that does nothing but wait has left the CPU in this time */
     SHORTEST_GIL_WAIT_NS = 3000,  /* a thread that sleeps for the GIL needs longer than this */
     SHORTEST_CALL_NS = 10000,     /* a call that left the CPU for less is not recorded */
-    SHORTEST_CALL_TICKS = 10000,  /* the same in ticks of the counter: at most 10 us on a machine of 1 GHz and more */
+    SHORTEST_CALL_TICKS = 10000,  /* the same in ticks of the counter: at most 10 µs on a machine of 1 GHz and more */
     STREAK = 64,                  /* after so many calls that did not wait the next one is not timed either */
     STREAK_RECHECK = 1024,        /* how often the clocks are read in a streak */
     STREAK_STEP = 2000,           /* ns or ticks from call to call, at most, in a streak */
     IN_CALL = 1 << 30,            /* in place of the count: the thread is in such a call, this is a signal handler's */
     CHECKPOINT_NS = 50000000,     /* how old a thread's CPU time may be when the process is killed */
-    QUEUE_NS = 500000000,         /* and its run-queue wait, which is in a file that costs 20 us to read */
+    QUEUE_NS = 500000000,         /* and its run-queue wait, which is in a file that costs 20 µs to read */
     FIRST_SLOTS = 1600,           /* 64 kB: a child of 50 ms should not pay for more */
     STEP_SLOTS = 1 << 17,         /* 5 MB: the most the file grows by at a time */
     RETRY_SLOTS = 1 << 12,        /* records until growing is tried again where it failed */

@@ -33,7 +33,7 @@ def test_holds_that_somebody_waited_for() -> None:
 
 
 def test_a_hold_may_end_while_the_thread_that_then_waits_is_asking() -> None:
-    """A drop is stamped before its thread sleeps for the GIL's mutex, which the other one has: up to 1 us."""
+    """A drop is stamped before its thread sleeps for the GIL's mutex, which the other one has: up to 1 µs."""
     for after_ms, wanted in ((0, 4), (0.0009, 4), (0.0011, 0)):
         program = Program()
         program.thread(7)

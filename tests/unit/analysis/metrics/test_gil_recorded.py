@@ -40,7 +40,7 @@ def test_every_method_has_its_row_and_the_best_stands_first() -> None:
     assert [(row["value"] / MS, row["n"]) for row in one][:2] == [(21, 1), (30, 2)]
     assert ends(one[2]) == (0, 0, 60 * MS)
     # Of 100 ms: 40 on a CPU, 30 for the GIL; in the other 30 it may have slept to give the GIL up. Of the 40, each of
-    # its 2 waits may have 20 us.
+    # its 2 waits may have 20 µs.
     assert ends(one_row(tables, "gil_switch_wait_ns", scope="thread", tid=7)) == (5 * MS, 5 * MS, 30.04 * MS)
     # The kernel sees the sleeps after a forced switch that the probe misses: in the ledger both kinds are the kernel's.
     assert one_row(tables, "thread_gil_wait_ns", scope="thread", tid=7)["value"] == 27 * MS
@@ -58,7 +58,7 @@ def test_a_watched_run_without_a_wait_is_0_and_measured() -> None:
 
 
 def test_cpu_time_in_many_short_waits_leaves_room_for_a_switch_that_the_probe_missed() -> None:
-    """500 waits of 100 us and 55 ms of CPU time are more than 100 ms: some of that CPU time was inside the waits."""
+    """500 waits of 100 µs and 55 ms of CPU time are more than 100 ms: some of that CPU time was inside the waits."""
     program = Program()
     program.thread(7, cpu_ms=55)
     for number in range(500):
@@ -71,7 +71,7 @@ def test_cpu_time_in_many_short_waits_leaves_room_for_a_switch_that_the_probe_mi
 
 def test_a_switch_that_the_probe_may_have_missed_is_no_measured_one() -> None:
     program = Program()
-    # 100 - 30 (lock and GIL) - 20 (CPU, of which its reads may be a part) = 50, and 20 us of CPU time in each
+    # 100 - 30 (lock and GIL) - 20 (CPU, of which its reads may be a part) = 50, and 20 µs of CPU time in each
     # of 2 waits; 8 is on the CPU all its life.
     program.thread(7, cpu_ms=20)
     program.wait(7, "gil-switch", 0, 5)

@@ -103,7 +103,7 @@ def test_many_tiny_tasks_that_wait_for_nothing_wait_for_nothing() -> None:
     for worker in (0, 1):
         tid = main + 1 + worker
         for item in range(500):
-            # 1 us of work, 2 us of readings around it; what the median gap was is 1.9 us.
+            # 1 µs of work, 2 µs of readings around it; what the median gap was is 1.9 µs.
             maker.span(run, main, tid, "task", begin + item * 10_000, 3_000, item=item, cpu_ns=1_000)
         maker.thread(run, main, tid, begin, begin + 100 * MS, worker=worker, spawn_requested_ns=begin)
         maker.counter(run, main, "run_queue_wait_ns", None, 0, tid=tid, scope="thread")

@@ -239,7 +239,7 @@ def test_workers_that_wait_are_balanced_by_the_time_they_wait(kind: str) -> None
     maker = Maker()
     run = maker.run("threads", 400 * MS, kind=kind)
     main, begin = run["main_pid"], run["start_ns"]
-    # 300 and 200 ms of sleep, whose CPU time is that of asking for it: 3 us and 30 us.
+    # 300 and 200 ms of sleep, whose CPU time is that of asking for it: 3 µs and 30 µs.
     for tid, wall_ms, cpu_us in ((main + 1, 300, 3), (main + 2, 200, 30)):
         maker.span(run, main, tid, "task", begin, wall_ms * MS, item=tid, cpu_ns=cpu_us * 1_000)
     row = one_row(maker.tables(), "load_balance", scope="run")

@@ -30,7 +30,7 @@ WORK = {
     "exit_ns": 100 * US,
     "joined_ns": 200 * US,
 }
-"""700 us, and 800 us of tracekit's own."""
+"""700 µs, and 800 µs of tracekit's own."""
 OF_IMAGE = {"exec_ns": 1 * MS, "image_ns": 2 * MS, "interpreter_ns": 7 * MS, "site_ns": 3 * MS}
 AGAIN = {"main_begun_ns": 3 * MS, "main_imported_ns": 10 * MS, "unpickled_ns": 5_300 * US}
 LATER: dict[str, dict[str, int]] = {
@@ -43,13 +43,13 @@ LATER: dict[str, dict[str, int]] = {
         **WORK,
     },
 }
-"""100 us, 1 ms, 20 ms and 50 ms from the request to the join."""
+"""100 µs, 1 ms, 20 ms and 50 ms from the request to the join."""
 FIRST = {
     **LATER,
     "threads": {**LATER["threads"], "first_instruction_ns": 100 * US},
     "forkserver": {**OF_IMAGE, "forked_ns": 28 * MS, **AGAIN, **WORK},
 }
-"""140 us for a thread, 60 ms for a worker of the fork server, else as later ones."""
+"""140 µs for a thread, 60 ms for a worker of the fork server, else as later ones."""
 
 JITTER = (-2, -1, 0, 1, 2)
 """By repeat: the middle half is as long as without it."""
@@ -59,7 +59,7 @@ ORDER = ["threads", "raw threads", "fork", "raw fork", "forkserver", "raw forkse
 """Columns of the tables of stages, as a reader looks for them."""
 
 VERDICT = (
-    "Starting a worker, one empty task and joining it take 100 us for a thread, 1.00 ms for a forked process, "
+    "Starting a worker, one empty task and joining it take 100 µs for a thread, 1.00 ms for a forked process, "
     "20.0 ms for a process of the fork server (the first one 60.0 ms) and 50.0 ms for a spawned process. "
     "The longest stages of a spawned process are main module (20.0 ms) and imports (10.0 ms)."
 )
@@ -80,8 +80,8 @@ def add_model(
     more: Mapping[str, int] = {},
     **values: Any,
 ) -> None:
-    """Five runs of one first and two later starts under each capture. Without an executor the result is there 5 us
-    sooner, under the stage probe 1 ms later, for a thread 10 us. `more`: what else takes longer."""
+    """Five runs of one first and two later starts under each capture. Without an executor the result is there 5 µs
+    sooner, under the stage probe 1 ms later, for a thread 10 µs. `more`: what else takes longer."""
     method = model.removeprefix("raw-")
     of_process = method != "threads"
     columns = {"kind": "io", "workers": 1, "start_method": method if of_process else "", **values}

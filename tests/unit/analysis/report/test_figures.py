@@ -126,13 +126,13 @@ def test_tasks_that_block_by_themselves_are_not_said_to_wait_for_the_gil() -> No
 def test_worker_start_is_logarithmic_with_its_values_written() -> None:
     view, axes = drawn(spawn.figure(groups(typical().tables()), "matmul"))
     assert axes.get_xscale() == "log"
-    assert texts(axes) == ["200 us / 2.00 ms", "3.00 ms / 2.00 ms", "90.0 ms / 2.00 ms"]
+    assert texts(axes) == ["200 µs / 2.00 ms", "3.00 ms / 2.00 ms", "90.0 ms / 2.00 ms"]
     # n counts runs, in each of which several workers start.
     assert "median of n = 5 repeats" in view.figure.texts[1].get_text()
     marks = {line.get_label(): along(line)[0] for line in axes.lines}
     assert marks["threads, filled"] == pytest.approx(0.2 * MS)
     assert marks["processes (spawn), filled"] == pytest.approx(90 * MS)
-    assert "2 threads 200 us" in view.alt
+    assert "2 threads 200 µs" in view.alt
 
 
 def test_worker_start_of_several_interpreters_is_one_figure() -> None:

@@ -138,9 +138,9 @@ def test_the_figure_shows_gil_wait_where_it_is_known_and_blocked_elsewhere() -> 
 def test_holds_and_handoffs_have_a_table_with_what_they_are() -> None:
     table = table_of(build(watched().tables()), "gil")
     found = fields(table, "threads")
-    assert [field.main for field in found[:5]] == ["790 ms", "12.0 ms", "40", "162", "20.0 us"]
+    assert [field.main for field in found[:5]] == ["790 ms", "12.0 ms", "40", "162", "20.0 µs"]
     # 162 handoffs in a wall of 812 ms, that of the runs they were counted in.
-    assert [field.sub for field in found[:5]] == ["48–50 %", "11.8–12.2 ms", "38–43", "200/s", "95 % within 400 us"]
+    assert [field.sub for field in found[:5]] == ["48–50 %", "11.8–12.2 ms", "38–43", "200/s", "95 % within 400 µs"]
     assert [row.label for block in table.groups for row in block.rows] == ["threads"]
     assert {"hold", "handoff", "waits-probe"} <= {item.mark for item in table.legend}
 

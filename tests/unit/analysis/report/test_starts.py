@@ -54,7 +54,7 @@ def test_the_verdict_is_what_every_kind_of_worker_costs_and_where_the_dearest_sp
 def test_the_verdict_is_about_raw_workers_where_there_are_no_others() -> None:
     (verdict,) = build(start_stop(("raw-fork", "raw-forkserver"))).verdicts
     assert verdict.sentence == (
-        "Starting a worker, one empty task and joining it take 995 us for a forked process and 20.0 ms for a process "
+        "Starting a worker, one empty task and joining it take 995 µs for a forked process and 20.0 ms for a process "
         "of the fork server (the first one 60.0 ms). The longest stages of a process of the fork server are main "
         "module (10.0 ms) and unpickling (5.30 ms)."
     )
@@ -63,7 +63,7 @@ def test_the_verdict_is_about_raw_workers_where_there_are_no_others() -> None:
 
 def test_of_threads_alone_no_stage_is_worth_a_word() -> None:
     (verdict,) = build(start_stop(("threads",))).verdicts
-    assert verdict.sentence == "Starting a worker, one empty task and joining it take 100 us for a thread."
+    assert verdict.sentence == "Starting a worker, one empty task and joining it take 100 µs for a thread."
 
 
 def test_a_first_start_is_told_where_it_costs_more_than_half_as_much_again() -> None:
@@ -71,12 +71,12 @@ def test_a_first_start_is_told_where_it_costs_more_than_half_as_much_again() -> 
     add_model(maker, "threads")
     add_model(maker, "fork")
     tables = maker.tables()
-    # The parent is 600 us later to join the first of each process: 740 us are much for a thread, 1.6 ms for a fork.
+    # The parent is 600 µs later to join the first of each process: 740 µs are much for a thread, 1.6 ms for a fork.
     tables.starts["joined_ns"] += (tables.starts["worker"] == 0).astype("Int64") * 600 * US
     tables.metrics = compute_all(Analysis(tables), METRICS_READ)
     (verdict,) = build(tables).verdicts
     assert verdict.lead.endswith(
-        "100 us for a thread (the first one 740 us) and 1.00 ms for a forked process (the first one 1.60 ms)"
+        "100 µs for a thread (the first one 740 µs) and 1.00 ms for a forked process (the first one 1.60 ms)"
     )
 
 
@@ -101,10 +101,10 @@ def test_the_summary_has_a_row_per_model(whole: ReportView) -> None:
     }
     later = {where: numbers[0] for where, numbers in rows.items()}
     assert later == {
-        ("threads", "an executor's"): "100 us",
-        ("raw threads", "without executor"): "95.0 us",
+        ("threads", "an executor's"): "100 µs",
+        ("raw threads", "without executor"): "95.0 µs",
         ("processes (fork)", "an executor's"): "1.00 ms",
-        ("raw processes (fork)", "without executor"): "995 us",
+        ("raw processes (fork)", "without executor"): "995 µs",
         ("processes (forkserver)", "an executor's"): "20.0 ms",
         ("raw processes (forkserver)", "without executor"): "20.0 ms",
         ("processes (spawn)", "an executor's"): "50.0 ms",
@@ -112,23 +112,23 @@ def test_the_summary_has_a_row_per_model(whole: ReportView) -> None:
     }
     assert [row.label for row in whole.summary.groups[0].rows] == [label for label, _ in later]
     # Later start, median, 95th percentile, first start, first instruction, the call: its first instruction is after
-    # the fork, 300 us, and the bootstrap, 100 us; of 10 starts the 95 % are those of +2 us.
+    # the fork, 300 µs, and the bootstrap, 100 µs; of 10 starts the 95 % are those of +2 µs.
     assert rows["processes (fork)", "an executor's"] == [
         "1.00 ms",
         "1.00 ms",
         "1.00 ms",
         "1.00 ms",
-        "400 us",
-        "40.0 us",
+        "400 µs",
+        "40.0 µs",
     ]
-    assert rows["threads", "an executor's"] == ["100 us", "100 us", "102 us", "140 us", "60.0 us", "40.0 us"]
+    assert rows["threads", "an executor's"] == ["100 µs", "100 µs", "102 µs", "140 µs", "60.0 µs", "40.0 µs"]
     assert rows["processes (forkserver)", "an executor's"][3] == "60.0 ms"
 
 
 def test_the_summary_shows_its_intervals_and_how_many_starts_there_were(whole: ReportView) -> None:
     row = rows_of(whole.summary)["threads"]
     later, median, _, first, *_ = row.fields
-    assert later.sub.endswith(" us")
+    assert later.sub.endswith(" µs")
     assert "–" in later.sub
     assert "–" in first.sub
     assert median.sub == "n = 10"
@@ -161,19 +161,19 @@ def test_the_tables_have_a_row_per_stage_that_any_model_has(whole: ReportView) -
 def test_a_stage_that_a_start_does_not_have_is_a_dash(whole: ReportView) -> None:
     later, first = map(numbers_of, stages_of(whole).tables)
     assert [later["main module"][model] for model in ORDER] == [*["–"] * 4, *["10.0 ms"] * 2, *["20.0 ms"] * 2]
-    assert [later["fork"][model] for model in ORDER] == [*["–"] * 2, *["300 us"] * 2, *["1.00 ms"] * 2, *["–"] * 2]
+    assert [later["fork"][model] for model in ORDER] == [*["–"] * 2, *["300 µs"] * 2, *["1.00 ms"] * 2, *["–"] * 2]
     assert [later["interpreter"][model] for model in ORDER] == [*["–"] * 6, *["7.00 ms"] * 2]
     # The first worker of the fork server waits for a new process; the image is the server's.
     assert [first["interpreter"][model] for model in ORDER] == [*["–"] * 4, *["7.00 ms"] * 4]
-    assert [first["fork"][model] for model in ORDER] == [*["–"] * 2, *["300 us"] * 2, *["28.0 ms"] * 2, *["–"] * 2]
+    assert [first["fork"][model] for model in ORDER] == [*["–"] * 2, *["300 µs"] * 2, *["28.0 ms"] * 2, *["–"] * 2]
     assert "n/a" not in {number for table in (later, first) for row in table.values() for number in row.values()}
 
 
 def test_the_tables_are_those_of_the_stage_probe(whole: ReportView) -> None:
-    """Its runs take 1 ms longer than the untraced ones of the summary, a thread's 10 us."""
+    """Its runs take 1 ms longer than the untraced ones of the summary, a thread's 10 µs."""
     later = numbers_of(stages_of(whole).tables[0])
     assert [later["request to join"][model] for model in ("threads", "fork", "forkserver", "spawn")] == [
-        "110 us",
+        "110 µs",
         "2.00 ms",
         "21.0 ms",
         "51.0 ms",
@@ -188,7 +188,7 @@ def test_what_tracekit_does_itself_is_the_last_row_and_not_in_the_sum(whole: Rep
     for table in stages_of(whole).tables:
         *_, last = table.groups[0].rows
         assert last.label == "tracekit itself, not in the sum"
-        assert [field.main for field in last.fields] == ["–", "–", *["800 us"] * 6]
+        assert [field.main for field in last.fields] == ["–", "–", *["800 µs"] * 6]
 
 
 def test_without_the_stage_probe_what_it_sees_is_not_known() -> None:
@@ -213,10 +213,10 @@ def test_without_the_stage_probe_what_it_sees_is_not_known() -> None:
         "join",
     }
     assert "n/a" not in {row["threads"] for row in (*later.values(), *first.values())}
-    assert later["request to join"] == {"threads": "100 us", "fork": "1.00 ms", "forkserver": "20.0 ms"}
-    assert later["to the result"] == {"threads": "10.0 us", "fork": "150 us", "forkserver": "150 us"}
+    assert later["request to join"] == {"threads": "100 µs", "fork": "1.00 ms", "forkserver": "20.0 ms"}
+    assert later["to the result"] == {"threads": "10.0 µs", "fork": "150 µs", "forkserver": "150 µs"}
     assert view.verdicts[0].lead == (
-        "Starting a worker, one empty task and joining it take 100 us for a thread, 1.00 ms for a forked process and "
+        "Starting a worker, one empty task and joining it take 100 µs for a thread, 1.00 ms for a forked process and "
         "20.0 ms for a process of the fork server (the first one 60.0 ms)"
     )
 
@@ -273,7 +273,7 @@ def test_the_bars_sum_to_the_numbers_beside_them(whole: ReportView) -> None:
         for patch in patches:
             assert patch.get_x() == pytest.approx(left)
             left += patch.get_width()
-    assert (said["spawn"], said["forkserver, first"], said["threads"]) == ("51.0 ms", "61.0 ms", "110 us")
+    assert (said["spawn"], said["forkserver, first"], said["threads"]) == ("51.0 ms", "61.0 ms", "110 µs")
     assert [patch.get_width() for patch in bars["fork"]] == pytest.approx([0.3, 0.1, 0.05, 1.15, 0.1, 0.1, 0.2])
     assert axes.get_xlim()[1] >= 61
 
@@ -347,14 +347,14 @@ def test_an_interrupted_suite_says_so() -> None:
     add_model(maker, "threads")
     maker.facts |= {"status": "interrupted", "planned_runs": 40}
     (verdict,) = build(computed(maker)).verdicts
-    assert verdict.sentence.endswith("100 us for a thread. The suite was interrupted after 10 of 40 runs.")
+    assert verdict.sentence.endswith("100 µs for a thread. The suite was interrupted after 10 of 40 runs.")
 
 
 def test_markdown_and_terminal_say_the_verdict_and_every_stage(whole: ReportView) -> None:
     markdown, text = to_markdown(whole), to_text(whole)
     assert f"**{escaped(VERDICT)}**" in markdown
     assert VERDICT in in_one_line(text)
-    assert "| **raw processes (fork)**, without executor | 995 us" in markdown
+    assert "| **raw processes (fork)**, without executor | 995 µs" in markdown
     assert "[spawn-stages.csv](spawn-stages.csv)" in markdown
     assert "(spawn-stages.png)" in markdown
     lines = [line.split() for line in text.splitlines()]

@@ -40,7 +40,7 @@ def test_every_interpreter_has_its_own_verdict(of_two: ReportView) -> None:
     assert [(verdict.label, verdict.sentence) for verdict in of_two.verdicts] == [
         (
             label,
-            f"Starting a worker, one empty task and joining it take 100 us for a thread and {life} for a spawned "
+            f"Starting a worker, one empty task and joining it take 100 µs for a thread and {life} for a spawned "
             f"process. The longest stages of a spawned process are main module (20.0 ms) and imports ({imports}).",
         )
         for label, life, imports in zip(LABELS, ("50.0 ms", "55.0 ms"), ("10.0 ms", "15.0 ms"), strict=True)
@@ -50,8 +50,8 @@ def test_every_interpreter_has_its_own_verdict(of_two: ReportView) -> None:
 def test_every_interpreter_has_its_own_tables_and_figure(of_two: ReportView) -> None:
     summary = {group.label: [(row.label, row.fields[0].main) for row in group.rows] for group in of_two.summary.groups}
     assert summary == {
-        LABELS[0]: [("threads", "100 us"), ("processes (spawn)", "50.0 ms")],
-        LABELS[1]: [("threads", "100 us"), ("processes (spawn)", "55.0 ms")],
+        LABELS[0]: [("threads", "100 µs"), ("processes (spawn)", "50.0 ms")],
+        LABELS[1]: [("threads", "100 µs"), ("processes (spawn)", "55.0 ms")],
     }
     tables = stages_of(of_two).tables
     assert [table.title for table in tables] == [
@@ -89,7 +89,7 @@ def test_parameters_that_differ_are_named() -> None:
         f"{start} · parent_mb={megabytes}" for megabytes in (0, 500) for start in ("Later starts", "First start")
     ]
     assert all(table.columns == (("Stage", "ends"), ("fork", "")) for table in tables)
-    assert [rows_of(table)["fork"].fields[0].main for table in tables[::2]] == ["300 us", "20.3 ms"]
+    assert [rows_of(table)["fork"].fields[0].main for table in tables[::2]] == ["300 µs", "20.3 ms"]
     (figure,) = figures_of(view)
     said = beside(figure.figure.axes[0])
     assert {label.split("\n")[1]: number for label, number in said.items()} == {

@@ -198,7 +198,7 @@ def test_a_flame_graph_is_drawn_as_boxes_in_the_colours_of_the_ledger() -> None:
     legend = drawn.figure.axes[0].get_legend()
     assert legend is not None
     assert {text.get_text() for text in legend.get_texts()} == {"GIL wait", "lock wait", "sleep"}
-    assert "600 us in app 1, worker, f (a.py:1), [gil wait held by main in g]" in drawn.alt
+    assert "600 µs in app 1, worker, f (a.py:1), [gil wait held by main in g]" in drawn.alt
 
 
 def test_slivers_and_rubbish_do_not_break_a_flame_graph() -> None:

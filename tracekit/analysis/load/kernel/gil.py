@@ -251,9 +251,7 @@ def _make_hold_table(
 
 
 def _find_returns(drops: _Calls, turns: ThreadEvents) -> Array:
-    """For each of these events, the end of its thread's drop_gil that it lies in or before; the event's own time without
-    one.
-    """
+    """For each of these events, the end of the drop_gil of its thread that it lies in; its own time without one."""
     order = np.lexsort((drops.end_ns, drops.thread))
     thread, end_ns = drops.thread[order], drops.end_ns[order]
     place = find_last_before(thread, end_ns, turns.thread, turns.ts_ns - 1)

@@ -3,7 +3,7 @@
 A thread is runnable from its start. A switch to it makes it running; a switch away makes it runnable (preempted), disk
 (uninterruptible sleep) or sleeping; a wake-up makes a sleeper runnable. So the states of a lifetime have no gaps and
 sum to it. `running` is the scheduler's view: it includes time that a hypervisor stole. It begins with the event of the
-switch; the thread's CPU clock and schedstat count from the scheduler's decision, which was up to 7 us before where an
+switch; the thread's CPU clock and schedstat count from the scheduler's decision, which was up to 7 µs before where an
 idle CPU of a virtual machine woke up.
 
 On one CPU, each switch leads away from the thread that the previous switch led to. Some kernels, mostly of virtual

@@ -1,8 +1,8 @@
 """gil_handoffs and their latency: how often the GIL passed from one thread to another that waited for it.
 
 A handoff is a wait for the GIL that another thread ended by dropping the GIL: the last drop up to the wait's end freed
-it, and that end is the take. Between the two no thread runs Python: the waiter is woken and has to get a CPU, and this latency is
-what a handoff costs beside the wait itself.
+it, and that end is the take. Between the two no thread runs Python: the waiter is woken and has to get a CPU, and this
+latency is what a handoff costs beside the wait itself.
 
 Drops are in the table `holds`. Where a run has none (they were not recorded) each wait counts as a handoff, and the
 latency is unavailable.

@@ -23,7 +23,7 @@ between counts as waited for: the asking thread has the mutex that another needs
 
 _FREEING_NS = 100_000
 """A drop is stamped where the function begins that frees the GIL. A thread that asks in between finds the GIL held and
-waits, though its wait begins after the drop's stamp: 5 to 70 us under uprobes."""
+waits, though its wait begins after the drop's stamp: 5 to 70 µs under uprobes."""
 
 GIL_KEYS = ["run_id", "pid", "object"]
 
@@ -49,7 +49,7 @@ def measure_holds(waits: pd.DataFrame, holds: pd.DataFrame, gils: IntervalTimeli
     """The holds that a thread waited for and whose beginning is known, cut to their run windows.
 
     `waits` and `holds` are rows of the tables, of one method. A capture also records holds at whose end a thread was
-    only asking for the GIL, and had it so soon that this was no wait: the kernel saw no sleep, the probe under 3 us.
+    only asking for the GIL, and had it so soon that this was no wait: the kernel saw no sleep, the probe under 3 µs.
     """
     holds = holds[holds["start_ns"].notna()]
     holds = holds[_are_waited_for(waits, holds, gils)]

@@ -22,7 +22,7 @@ hypervisor that steals, and nothing is added.
 
 Of a whole run the same steal is taken off once, not once per thread: sum(residual - run-queue) - steal.
 
-Between the wall stamps and the CPU readings of a task lie about 2 us of our own readings, which are no
+Between the wall stamps and the CPU readings of a task lie about 2 µs of our own readings, which are no
 wait: of 20,000 tiny tasks they would make 40 ms of false wait. The measured process finds out how much a
 task that does nothing has of it (counter `reading_gap_ns`, a median). The lower end takes off twice that per
 task: unless the thread is preempted between the two, which the run-queue wait then holds, or its caches are

@@ -89,7 +89,7 @@ def _metric(name: str) -> Metric:
     kinds, summary = _KINDS[name]
     names = " and ".join(kinds)
     missed = (
-        " Upper end: all time of the thread that is neither CPU time, but for 20 us in each wait, nor another wait, as "
+        " Upper end: all time of the thread that is neither CPU time, but for 20 µs in each wait, nor another wait, as "
         "the probe sees no sleep inside libc's pthread_cond_signal; the same as the lower end where no other thread "
         "could take the GIL."
         if name == "gil_switch_wait_ns"

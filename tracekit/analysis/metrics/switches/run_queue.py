@@ -61,7 +61,7 @@ WAIT = Metric(
     summary="How long ready threads waited for a CPU.",
     method=(
         "kernel-sched: runnable intervals, from wake-up to switch; the kernel counts to its decision to switch, on a "
-        "virtual machine up to 7 us before. schedstat's run-queue delay, summed over threads, "
+        "virtual machine up to 7 µs before. schedstat's run-queue delay, summed over threads, "
         "or as the wait probe read it at thread ends. Cell: median per method, bootstrap interval."
     ),
     compute=partial(compute, "run_queue_wait_ns", "ns"),

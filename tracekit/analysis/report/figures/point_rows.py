@@ -12,9 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from tracekit.analysis.report.cells import ReportCell
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.wording import workers_text
-from tracekit.core.units import format_ns, significant
-
-_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
+from tracekit.core.units import TIME_STEPS, format_ns, significant
 
 
 def pair(axes: Axes, row: float, filled: float | None, hollow: float | None, tint: str, shape: str, label: str) -> None:
@@ -54,7 +52,7 @@ def text_beside(axes: Axes, x: float, row: float, text: str, tint: str) -> None:
 
 def wall_axis(axes: Axes, longest_ns: float) -> None:
     """A linear x axis of nanoseconds from 0, in the one unit that suits its longest value."""
-    step, unit = next((item for item in _UNITS if longest_ns >= item[0]), _UNITS[-1])
+    step, unit = next((item for item in TIME_STEPS if longest_ns >= item[0]), TIME_STEPS[-1])
     axes.set_xlim(0, longest_ns * 1.04)
     ticks = MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(0, longest_ns / step)
     axes.set_xticks([tick * step for tick in ticks if tick * step <= longest_ns * 1.04])

@@ -2,7 +2,7 @@
 while a task runs.
 
 Two moments have two prices. `task_reading` is taken twice per task on the task's own thread: plain system calls
-without a GIL release, about 4 us per task in all, so that reading does not itself cause a GIL handoff.
+without a GIL release, about 4 µs per task in all, so that reading does not itself cause a GIL handoff.
 `process_readings` is taken twice per process, outside every task, and may read files.
 """
 

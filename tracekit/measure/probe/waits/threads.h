@@ -4,7 +4,7 @@
  * file, which holds the wait a thread is in and its CPU time so far, for when the process is killed.
  */
 
-/* Readings of a thread's usage take some 10 us together. */
+/* Readings of a thread's usage take some 10 µs together. */
 #define LONGEST_READING_NS 200000u
 #define READINGS 3
 

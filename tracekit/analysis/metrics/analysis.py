@@ -163,8 +163,10 @@ class Analysis(SuiteRecords):
     def gil_holds(self, method: str) -> holds.GilHolds:
         """The holds of known beginning that a thread waited for, as this method recorded them."""
         if method not in self._gil_holds:
-            found = holds.measure_holds(self.gil_waits(method), self._holds(method), self._gils, self.run_windows)
-            self._gil_holds[method] = found
+            found = self._holds(method)
+            if method == WAITS_PROBE:
+                found = holds.select_waited_for(self.gil_waits(method), found, self._gils)
+            self._gil_holds[method] = holds.measure_holds(found, self.run_windows)
         return self._gil_holds[method]
 
     def gil_handoffs(self, method: str) -> holds.GilHandoffs:

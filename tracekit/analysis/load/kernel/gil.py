@@ -49,9 +49,11 @@ class _Calls:
     end_ns: Array
     """NO_END when the function did not return and the thread's end is not in the trace."""
     slept: Array
+    entry_ns: Array
+    """When the function was entered."""
 
     def select(self, chosen: Array) -> _Calls:
-        parts = (self.thread, self.gil, self.start_ns, self.end_ns, self.slept)
+        parts = (self.thread, self.gil, self.start_ns, self.end_ns, self.slept, self.entry_ns)
         return _Calls(*(part[chosen] for part in parts))
 
 
@@ -166,6 +168,7 @@ def _trim_calls(
         start_ns=np.where(late, times[first], times[begin]),
         end_ns=np.where(early, times[woken], end_ns),
         slept=slept,
+        entry_ns=times[begin],
     )
 
 
@@ -229,7 +232,8 @@ def _make_hold_table(
 ) -> pd.DataFrame:
     """The holds that ended while another thread waited for the same GIL, from take_gil's return to drop_gil's entry.
 
-    The GIL is free somewhere between that entry and the return: a wait that began between the two counts.
+    The GIL is free somewhere between that entry and the return: a thread that asked in between and slept waited, too.
+    One that was preempted before it slept waits for the GIL all the same.
     """
     is_turn = (events.what == _TAKEN) | (events.what == _DROP)
     turns, gil = events.select(is_turn), gils.of[is_turn]
@@ -238,7 +242,7 @@ def _make_hold_table(
     known = turns.follows() & (np.roll(turns.what, 1) == _TAKEN) & (take >= 0)
     since = _value_at(takes.end_ns, take)
     freed_by = _find_returns(drops, turns)
-    waiting = _count_until(waits.gil, waits.start_ns, gil, freed_by)
+    waiting = _count_until(waits.gil, waits.entry_ns, gil, freed_by)
     waiting -= _count_until(waits.gil, waits.end_ns, gil, turns.ts_ns)
     chosen = (turns.what == _DROP) & (waiting > 0)
     columns: dict[str, Any] = {

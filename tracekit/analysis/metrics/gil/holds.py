@@ -45,14 +45,9 @@ class GilHandoffs(NamedTuple):
     latency_ns: Ints
 
 
-def measure_holds(waits: pd.DataFrame, holds: pd.DataFrame, gils: IntervalTimeline, windows: RunWindows) -> GilHolds:
-    """The holds that a thread waited for and whose beginning is known, cut to their run windows.
-
-    `waits` and `holds` are rows of the tables, of one method. A capture also records holds at whose end a thread was
-    only asking for the GIL, and had it so soon that this was no wait: the kernel saw no sleep, the probe under 3 µs.
-    """
+def measure_holds(holds: pd.DataFrame, windows: RunWindows) -> GilHolds:
+    """The holds whose beginning is known, cut to their run windows. `holds`: rows of the table, of one method."""
     holds = holds[holds["start_ns"].notna()]
-    holds = holds[_are_waited_for(waits, holds, gils)]
     codes, names = pd.factorize(holds["run_id"])
     opens, closes = np.array([*(windows.get(name, (0, 0)) for name in names), (0, 0)], dtype=np.int64).T
     starts = np.clip(to_ints(holds["start_ns"]), opens[codes], closes[codes])
@@ -62,17 +57,20 @@ def measure_holds(waits: pd.DataFrame, holds: pd.DataFrame, gils: IntervalTimeli
     return GilHolds(place[kept].reset_index(drop=True), lengths[kept])
 
 
-def _are_waited_for(waits: pd.DataFrame, holds: pd.DataFrame, gils: IntervalTimeline) -> Bools:
-    """Whether each hold ended inside a recorded wait for the same GIL."""
+def select_waited_for(waits: pd.DataFrame, holds: pd.DataFrame, gils: IntervalTimeline) -> pd.DataFrame:
+    """The holds of known beginning that ended inside a recorded wait for the same GIL.
+
+    `waits` and `holds` are rows of the tables, of the wait probe. It also records holds at whose end a thread was only
+    asking for the GIL, and had it within 3 µs: that was no wait.
+    """
+    holds = holds[holds["start_ns"].notna()]
     held = gils.lay(holds, to_ints(holds["start_ns"]), to_ints(holds["end_ns"]))
     starts = to_ints(waits["start_ns"])
     waiting = gils.lay(waits, starts - _ASKED_NS, starts + to_ints(waits["dur_ns"]))
     last = held.ends - 1
     begun = np.searchsorted(waiting.starts, last, side="right")
     ended = np.searchsorted(np.sort(waiting.ends), last, side="right")
-    found: Bools = np.zeros(len(holds), np.bool_)
-    found[held.rows] = begun > ended
-    return found
+    return holds.iloc[np.sort(held.rows[begun > ended])]
 
 
 def lay_gils(waits: pd.DataFrame, holds: pd.DataFrame, windows: RunWindows) -> IntervalTimeline:

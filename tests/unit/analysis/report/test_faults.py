@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.table_factory import SECOND, Maker
@@ -12,7 +14,8 @@ from tracekit.analysis.report.build import build
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults import matrix_figure as figure
 from tracekit.analysis.report.pages.faults.cases import OUTCOMES, FaultCase, find_matrices
-from tracekit.analysis.report.render.terminal import to_text
+from tracekit.analysis.report.pages.faults.page import matrix_table
+from tracekit.analysis.report.render.terminal import table_text, to_text
 from tracekit.analysis.report.sections.observed import observed_table
 from tracekit.analysis.tables import Tables
 from workloads.crash_subject import LIMIT_S
@@ -153,3 +156,23 @@ def test_other_observations_are_a_table_with_a_row_per_model() -> None:
     rows = [(row.label, row.fields[0].main) for row in table.groups[0].rows]
     assert rows == [("serial", "0"), ("threads", "1,234"), ("processes (fork)", "0")]
     assert find_matrices(groups(tables)) == ()
+
+
+def test_rows_of_a_wide_table_that_share_a_label_keep_what_tells_them_apart(suite: Tables) -> None:
+    """Nine faults leave no room for details, but two rows called ProcessPoolExecutor would be one to a reader."""
+    table = matrix_table(find_matrices(groups(suite)))
+    wide = replace(
+        table,
+        columns=(table.columns[0], *table.columns[1:] * 4),
+        groups=tuple(
+            replace(group, rows=tuple(replace(row, fields=row.fields * 4) for row in group.rows))
+            for group in table.groups
+        ),
+    )
+    lines = [line.split("  ")[0] for line in table_text(wide).splitlines()]
+    assert [line for line in lines if line.startswith(("Thread", "Pool", "ProcessPool"))] == [
+        "Thread",
+        "Pool",
+        "ProcessPoolExecutor (fork)",
+        "ProcessPoolExecutor (spawn)",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 
 from tracekit.analysis.report.views import ReportView, Section, TableField, TableRow, TableView
 from tracekit.analysis.report.wording import TOGETHER
@@ -77,8 +78,9 @@ def _rows(table: TableView) -> list[str]:
     heads = [name for name, _ in table.columns]
     blocks = []
     short = _is_wide(table)
+    labels = Counter(label for label, _ in {(row.label, row.detail) for group in table.groups for row in group.rows})
     for group in table.groups:
-        rows = [heads, *(_cells(row, short=short) for row in group.rows)]
+        rows = [heads, *(_cells(row, short=short, alone=labels[row.label] == 1) for row in group.rows)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
         lines = [group.label] if group.label else []
         lines += [
@@ -96,10 +98,10 @@ def _is_wide(table: TableView) -> bool:
     return len(table.columns) > _MOST_COLUMNS
 
 
-def _cells(row: TableRow, *, short: bool) -> list[str]:
-    if short:
-        return [row.label, *(field.main for field in row.fields)]
-    return [f"{row.label} ({row.detail})", *map(_text, row.fields)]
+def _cells(row: TableRow, *, short: bool, alone: bool) -> list[str]:
+    """`alone`: no other row has its label, which then needs no detail where there is little room."""
+    label = row.label if short and alone else f"{row.label} ({row.detail})"
+    return [label, *(field.main if short else _text(field) for field in row.fields)]
 
 
 def _text(field: TableField) -> str:

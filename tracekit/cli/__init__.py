@@ -173,6 +173,16 @@ def write_stdout(*parts: Part) -> None:
     click.echo(_join(parts), color=use_colour(sys.stdout))
 
 
+def find_width() -> int | None:
+    """The columns of the terminal that stdout is, or what COLUMNS says, at least 40; None for a file or a pipe."""
+    wanted = os.environ.get("COLUMNS", "")
+    try:
+        columns = int(wanted) if wanted.isdecimal() else os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return None
+    return max(40, columns) if columns else None
+
+
 def write_stderr(*parts: Part) -> None:
     """As write_stdout, on stderr; a reader that has gone is not an error.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli import write_stdout, write_warning
+from tracekit.cli import find_width, write_stdout, write_warning
 from tracekit.cli.options import complete_suites, get_store, store_option
 
 TOPICS = ("break-even", "prediction", "start-methods")
@@ -41,4 +41,6 @@ def explain(ctx: click.Context, /, topic: str, suite: str, as_json: bool, store:
         document = {"format": 1, "topic": topic, "title": told.title, "sentences": told.sentences, "how": told.how}
         write_stdout(json.dumps({**document, "table": asdict(told.table), "metrics": told.metrics}, indent=1))
         return
-    write_stdout("\n\n".join([*map(filled, told.sentences), table_text(told.table), filled(told.how)]))
+    width = find_width()
+    sentences = [filled(sentence, width) for sentence in told.sentences]
+    write_stdout("\n\n".join([*sentences, table_text(told.table, width), filled(told.how, width)]))

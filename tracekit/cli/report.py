@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli import write_stdout
+from tracekit.cli import find_width, write_stdout
 from tracekit.cli.options import check_with_option, complete_suites, get_store, others_option, store_option
 
 
@@ -42,6 +42,6 @@ def report(
         check_with_option(str(tables.suite.get("workload")))
         tables = tables.join_suites(api.load_others([home.suite(name) for name in others], api.list_places(tables)))
     files = api.write_report(tables, reports)
-    write_stdout(to_text(files.view))
+    write_stdout(to_text(files.view, find_width()))
     write_stdout("")
     write_stdout(f"report  {files.html}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracekit.bundle.names import split_capture
-from tracekit.cli import write_stderr, write_stdout
+from tracekit.cli import find_width, write_stderr, write_stdout
 from tracekit.cli.options import (
     WORKLOAD_KEY,
     CommaList,
@@ -261,7 +261,7 @@ def _print_report(outcome: SuiteOutcome, files: ReportFiles, store: Path | None)
     from tracekit.analysis.report.render.terminal import to_text
     from tracekit.analysis.view.items import SHOWN
 
-    write_stdout(to_text(files.view))
+    write_stdout(to_text(files.view, find_width()))
     write_stdout("")
     write_stdout(f"report  {files.html}")
     if any(item.status == "ok" and SHOWN & split_capture(item.spec.capture) for item in outcome.outcomes):

@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 
 import pandas as pd
+import pytest
 
 from tests.unit.analysis.report.made_numbers import Suite, typical
 from tracekit.analysis.report.build import build
@@ -120,6 +121,24 @@ def test_a_notice_without_a_remedy_shows_none() -> None:
     assert to_text(view).endswith("warning: busy\n  try: wait until idle\n\nwarning: short")
     assert "- **warning** busy. Remedy: wait until idle\n- **warning** short.\n" in to_markdown(view)
     assert "".join(page_of(suite)[1].words).count("Remedy:") == 1
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 180])
+def test_the_text_fits_the_terminal_and_says_the_same_in_each_form(width: int) -> None:
+    view = build(typical().tables())
+    lines = to_text(view, width).splitlines()
+    assert max(map(len, lines)) <= width
+    text = " ".join(to_text(view, width).split())
+    for field in (field for group in view.summary.groups for row in group.rows for field in row.fields):
+        assert field.main in text
+        assert field.sub in text
+    forms = {
+        60: "  Wall: 800 ms (784–816 ms)",
+        120: "  one thread       784–816 ms",
+        180: "serial (one thread)            800 ms",
+    }
+    if width in forms:
+        assert any(line.startswith(forms[width]) for line in lines)
 
 
 def test_numbers_and_units_are_kept_on_one_line() -> None:

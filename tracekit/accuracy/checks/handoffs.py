@@ -14,9 +14,8 @@ from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, find_f
 
 LEAST_HANDOFFS = 20
 """With fewer handoffs the 95th percentile is the longest of them."""
-COUNT_SHARE, MOST_HANDOFFS_OFF = 0.08, 10
-"""A thread that asks within some 10 µs of a drop, before the probe has stamped its wait or the other one has freed the
-GIL, is a handoff by the one only: in a storm every twentieth, and half of a dozen where all is cold."""
+COUNT_SHARE, MOST_HANDOFFS_OFF = 0.03, 3
+"""A thread that asks while the other one is about to free the GIL may sleep for its mutex only."""
 LATENCY_SHARE, LATENCY_NS = {50: 0.25, 95: 0.5}, {50: 10_000, 95: 20_000}
 """By percentile. The kernel's latency begins at the entry of drop_gil, before the code that frees the GIL, and ends
 behind take_gil's return, with a trap at both: 1.4 µs more than the probe's in a storm of handoffs, 5 µs where the code

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
@@ -116,12 +117,53 @@ def test_the_table_of_cards_is_still_a_table_to_a_screen_reader(opened: Opened) 
     assert opened.page.get_by_role("cell", name="1.82x").count() >= 1
 
 
-def test_on_paper_the_collapsed_numbers_are_printed(opened: Opened) -> None:
-    every = opened.page.locator("table.every")
-    assert not every.is_visible()
+def test_paper_has_few_pages_and_says_where_the_raw_numbers_are(opened: Opened, report: ReportFiles) -> None:
+    raw = opened.page.get_by_text("are in metrics.csv and metrics.json")
+    assert not raw.is_visible()
     opened.page.emulate_media(media="print")
-    assert every.is_visible()
-    assert opened.page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+    assert raw.is_visible()
+    assert not opened.page.locator("details").first.is_visible()
+    assert {"metrics.csv", "metrics.json"} <= {path.name for path in report.html.parent.iterdir()}
+    assert len(re.findall(rb"/Type\s*/Page\b", opened.page.pdf(prefer_css_page_size=True))) <= 8
+
+
+CONTRASTS = """() => {
+    const mixed = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const rgb = text => {
+        mixed.clearRect(0, 0, 1, 1); mixed.fillStyle = text; mixed.fillRect(0, 0, 1, 1);
+        return mixed.getImageData(0, 0, 1, 1).data;
+    };
+    const light = ([r, g, b]) => [r, g, b].map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+    const behind = item => {
+        for (; item; item = item.parentElement) {
+            const colour = rgb(getComputedStyle(item).backgroundColor);
+            if (colour[3] > 0) return colour;
+        }
+        return [255, 255, 255];
+    };
+    const found = [];
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) {
+        const item = walk.currentNode.parentElement;
+        if (!walk.currentNode.data.trim() || !item.checkVisibility()) continue;
+        const pair = [light(rgb(getComputedStyle(item).color)), light(behind(item))].sort((a, b) => b - a);
+        found.push([(pair[0] + 0.05) / (pair[1] + 0.05), walk.currentNode.data.trim()]);
+    }
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_word_can_be_read_in_both_schemes(opened: Opened, scheme: Literal["light", "dark"]) -> None:
+    """A contrast of 4.5 to 1 is what WCAG asks of text."""
+    opened.page.emulate_media(color_scheme=scheme)
+    contrasts = opened.page.evaluate(CONTRASTS)
+    assert len(contrasts) > 100
+    assert [item for item in contrasts if item[0] < 4.5] == []
+    background = opened.page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert (background == "rgb(255, 255, 255)") == (scheme == "light")
 
 
 def test_a_hostile_name_runs_nothing(chromium: Browser, tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ def _name_compared(metric: Metric) -> str:
     if metric.computed_from:
         return f" · computed from: {', '.join(metric.computed_from)}"
     checks = [name for name, check in CHECKS.items() if metric.name in check.metrics]
+    if metric.measured and not checks:
+        raise SystemExit(f"nothing compares {metric.name} with a truth: see CHECKS in tracekit/accuracy/comparison.py")
     return f" · compared by: {', '.join(checks) or 'make predictions'}"
 
 

@@ -15,6 +15,7 @@ from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.faults import matrix_figure as figure
 from tracekit.analysis.report.pages.faults.cases import OUTCOMES, FaultCase, find_matrices
 from tracekit.analysis.report.pages.faults.page import matrix_table
+from tracekit.analysis.report.render.markdown import to_markdown
 from tracekit.analysis.report.render.terminal import table_text, to_text
 from tracekit.analysis.report.sections.observed import observed_table
 from tracekit.analysis.tables import Tables
@@ -156,6 +157,17 @@ def test_other_observations_are_a_table_with_a_row_per_model() -> None:
     rows = [(row.label, row.fields[0].main) for row in table.groups[0].rows]
     assert rows == [("serial", "0"), ("threads", "1,234"), ("processes (fork)", "0")]
     assert find_matrices(groups(tables)) == ()
+
+
+def test_a_row_without_detail_has_no_empty_brackets(suite: Tables) -> None:
+    table = matrix_table(find_matrices(groups(suite)))
+    plain = replace(
+        table, groups=tuple(replace(group, rows=(replace(group.rows[0], detail=""),)) for group in table.groups)
+    )
+    view = replace(build(suite), summary=plain)
+    assert "()" not in to_text(view)
+    assert "()" not in to_text(view, 40)
+    assert "| **Thread** | own" in to_markdown(view)
 
 
 def test_rows_of_a_wide_table_that_share_a_label_keep_what_tells_them_apart(suite: Tables) -> None:

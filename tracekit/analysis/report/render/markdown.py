@@ -63,7 +63,7 @@ def _table(table: TableView) -> str:
         if block.label:
             lines.append(f"| **{escaped(block.label)}** |{' |' * (len(heads) - 1)}")
         for row in block.rows:
-            first = f"**{escaped(row.label)}**, {escaped(row.detail)}"
+            first = ", ".join([f"**{escaped(row.label)}**", *([escaped(row.detail)] if row.detail else [])])
             lines.append(f"| {' | '.join([first, *(_field(field) for field in row.fields)])} |")
     legend = "  \n".join(f"{escaped(item.mark)}: {escaped(item.text)}" for item in table.legend)
     return "\n\n".join(part for part in (escaped(table.caption), "\n".join(lines), legend) if part)

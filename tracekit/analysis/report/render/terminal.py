@@ -93,7 +93,7 @@ def _blocks(table: TableView, width: int | None) -> list[str]:
             if table.prose:
                 label, texts = row.label, [*texts, row.detail]
             else:
-                label = f"{row.label} ({row.detail})"
+                label = _label(row)
             blocks.append("\n".join([_filled(label, width), *(_indented(text, width) for text in texts)]))
     return blocks
 
@@ -164,8 +164,12 @@ def _is_wide(table: TableView) -> bool:
 
 def _cells(row: TableRow, *, short: bool, alone: bool) -> list[str]:
     """`alone`: no other row has its label, which then needs no detail where there is little room."""
-    label = row.label if short and alone else f"{row.label} ({row.detail})"
+    label = row.label if short and alone else _label(row)
     return [label, *(field.main if short else _text(field) for field in row.fields)]
+
+
+def _label(row: TableRow) -> str:
+    return f"{row.label} ({row.detail})" if row.detail else row.label
 
 
 def _text(field: TableField) -> str:

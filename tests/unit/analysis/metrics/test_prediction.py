@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -162,26 +163,30 @@ def suite(
     error: str | None = None,
     together: int = 1,
     queued: int = 1,
+    slow: Sequence[int] = (1, 1, 1, 1, 1),
 ) -> Tables:
     """Five rounds of threads that computed 8 x 10 ms in turn, and their controls: workers up after 30 ms, 0.1 ms a
     task, 2 ms more for a MiB, 13 ms to stop.
 
     together: how many times its CPU time alone a task takes beside another; queued: wall over CPU time, because other
-    programs have the CPU.
+    programs have the CPU; slow: how many times as long each round takes for everything. Spawned workers are up after
+    60 ms.
     """
     maker = Maker()
-    for repeat in range(1, 6):
+    for repeat, times in enumerate(slow, 1):
         run = maker.run("threads", 85 * MS * queued, repeat=repeat, kind=kind)
         main = run["main_pid"]
         for item in range(8):
-            done(maker, run, (main, main + 1 + item % 2), item, run["start_ns"] + item * 10 * MS, 10 * MS)
+            begin = run["start_ns"] + item * 10 * MS * times
+            done(maker, run, (main, main + 1 + item % 2), item, begin, 10 * MS * times)
         for tid in (main, main + 1, main + 2):
             maker.thread(
                 run, main, tid, run["start_ns"], run["start_ns"] + 85 * MS, role="main" if tid == main else "worker"
             )
         maker.counter(run, main, "threads", 1, threads)
         if controls:
-            of_workers(maker, repeat)
+            of_workers(maker, repeat, "fork", 30 * MS, times)
+            of_workers(maker, repeat, "spawn", 60 * MS, times)
             of_spin(maker, repeat, together, queued)
     warmup = maker.run("threads", 85 * MS, repeat=0, warmup=True, kind=kind)
     times = dict.fromkeys(("item_dumps_ns", "item_loads_ns", "result_dumps_ns", "result_loads_ns"), 0)
@@ -199,11 +204,12 @@ def done(
     maker.span(run, *who, "task", start, took * queued, item=item, cpu_ns=took)
 
 
-def of_workers(maker: Maker, repeat: int) -> None:
+def of_workers(maker: Maker, repeat: int, model: str, ready: int, times: int) -> None:
     """One of two workers sleeps, the other one does the rest."""
-    first, each, large = 30 * MS, MS // 10, MS // 10 + 2 * MS
+    first, each, large = (took * times for took in (ready, MS // 10, MS // 10 + 2 * MS))
     last = first + 200 * MS + (LARGE - 1) * large
-    run = maker.run("fork", last + 15 * MS, workload="worker-costs", control=True, repeat=repeat, kind="io")
+    wall = last + 15 * MS * times
+    run = maker.run(model, wall, workload="worker-costs", control=True, repeat=repeat, kind="io")
     pids = [maker.pid(), maker.pid()]
     begin = run["start_ns"]
     for worker, pid in enumerate(pids):
@@ -214,7 +220,7 @@ def of_workers(maker: Maker, repeat: int) -> None:
         done(maker, run, (pids[1], pids[1]), 1 + number, begin + first + number * each, 0)
     for number in range(LARGE):
         done(maker, run, (pids[1], pids[1]), 101 + number, begin + first + 200 * MS + number * large, 0)
-    maker.span(run, run["main_pid"], run["main_pid"], "shutdown", begin + last + 5 * MS, 10 * MS)
+    maker.span(run, run["main_pid"], run["main_pid"], "shutdown", begin + last + 5 * MS * times, 10 * MS * times)
 
 
 def of_spin(maker: Maker, repeat: int, together: int, queued: int) -> None:
@@ -298,26 +304,48 @@ def test_break_even_never_comes_with_both_speeds_as_they_are() -> None:
     assert sentence.startswith("Processes have no break-even here: no task is long enough")
 
 
-def test_predictions_are_compared_with_measurements_round_by_round() -> None:
-    maker_tables = suite()
-    walls = (100, 200, 300, 400, 1_000)
+def with_runs(tables: Tables, model: str, walls_ms: Sequence[int]) -> Tables:
+    """The same with a run of that model in each round."""
     runs = [
         {
             **row,
-            "model": "serial",
-            "workers": 1,
-            "run_id": f"s{row['repeat']}",
-            "wall_ns": walls[row["repeat"] - 1] * MS,
+            "model": model,
+            "workers": 1 if model == "serial" else 2,
+            "start_method": "" if model == "serial" else model,
+            "run_id": f"{model}-{row['repeat']}",
+            "wall_ns": walls_ms[row["repeat"] - 1] * MS,
         }
-        for row in records(maker_tables.runs)
-        if row["workload"] == "matmul" and not row["warmup"]
+        for row in records(tables.runs)
+        if row["workload"] == "matmul" and row["model"] == "threads" and not row["warmup"]
     ]
-    tables = replace(maker_tables, runs=from_rows("runs", [*records(maker_tables.runs), *runs]))
+    return replace(tables, runs=from_rows("runs", [*records(tables.runs), *runs]))
+
+
+def test_predictions_are_compared_with_measurements_round_by_round() -> None:
+    tables = with_runs(suite(), "serial", (100, 200, 300, 400, 1_000))
     tables.metrics = compute_all(Analysis(tables))
     table = what_if.by_topic(Analysis(tables), groups(tables))[what_if.PREDICTION]
     serial = table.groups[0].rows[0].fields[2]
     # 80 over 100, 200, 300, 400, 1000: geometric mean .267; s of the logarithms is .861, t(4) s / sqrt(5) 1.069.
     assert (serial.main, serial.sub) == ("0.27x", "0.09–0.77")
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_start_methods_are_compared_round_by_round_so_that_noise_of_a_round_is_not_in_it(measured: bool) -> None:
+    slow = (1, 4, 2, 8, 3)
+    tables = suite(slow=slow)
+    if measured:
+        for model, walls in (("fork", (100,) * 5), ("spawn", (200, 400, 400, 400, 800))):
+            tables = with_runs(tables, model, [wall * times for wall, times in zip(walls, slow, strict=True)])
+    tables.metrics = compute_all(Analysis(tables))
+    table = what_if.by_topic(Analysis(tables), groups(tables))[what_if.START_METHODS]
+    fork, spawn = table.groups[0].rows
+    assert fork.fields[2].main == "is the default"
+    assert {row.fields[1].tag for row in (fork, spawn)} == {"measured" if measured else "predicted"}
+    # Measured, base 2 the logarithms are 1, 2, 2, 2, 3: t(4) s / sqrt(5) = .878. Predicted, they are 60 + 40 + 13 over
+    # 30 + 40 + 13 in every round.
+    expected = ("4.00x", "2.18–7.35") if measured else ("1.36x", "1.36–1.36")
+    assert (spawn.fields[2].main, spawn.fields[2].sub) == expected
 
 
 @pytest.mark.parametrize(

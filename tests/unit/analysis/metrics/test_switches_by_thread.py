@@ -95,6 +95,20 @@ def test_run_queue_wait_and_migrations() -> None:
     assert one_row(tables, "cpu_migrations", scope="thread", tid=8)["value"] == 0
 
 
+def test_what_native_threads_waited_for_a_cpu_is_in_the_sums() -> None:
+    """A pool of BLAS that has more threads than there are CPUs waits there instead of the Python threads."""
+    program = scheduled()
+    program.thread(9, cpu_ms=60, role="native", run_queue_wait_ns=30 * MS)
+    program.scheduled(9, ("running", 60), ("runnable", 32), ("sleeping", 8))
+    tables = program.tables()
+    for scope in ("process", "run"):
+        waits = all_rows(tables, "run_queue_wait_ns", scope=scope)
+        assert [(row["method"], row["value"] / MS) for row in waits] == [
+            ("kernel-sched", 10 + 32),
+            ("waits-probe, thread ends", 11 + 30),
+        ]
+
+
 def test_a_killed_process_leaves_a_program_the_sum_of_the_others() -> None:
     program = Program()
     program.thread(7, voluntary_switches=9)

@@ -142,6 +142,21 @@ def test_share_is_of_the_fastest_process_model_of_spin() -> None:
     assert row["method"] == "spin with fork"
 
 
+def test_share_is_paired_by_round_so_that_what_takes_cpus_from_both_is_not_in_it() -> None:
+    maker = Maker()
+    # Other programs leave the control 2, 4, 8, 16 and 32 times serial's speed, and the work the same times as much.
+    reached = (2, 4, 8, 16, 32)
+    own = [number * share for number, share in zip(reached, (0.25, 0.5, 0.5, 0.5, 1.0), strict=True)]
+    for workload, speedups in (("spin", reached), ("matmul", own)):
+        repeated(maker, "serial", *[3_200] * 5, workload=workload, control=workload == "spin")
+        walls = [int(3_200 / speedup) for speedup in speedups]
+        repeated(maker, "fork", *walls, workload=workload, control=workload == "spin")
+    row = one_row(maker.tables(), "ceiling_share", workload="matmul", model="fork")
+    # Logarithms base 2: -2, -1, -1, -1, 0: as for the speed-up above.
+    assert ends(row) == pytest.approx((2**-1.878, 0.5, 2**-0.122), rel=1e-3)
+    assert (row["n"], row["quality"]) == (5, "measured")
+
+
 @pytest.mark.parametrize(
     ("control_ms", "reached"),
     [((3_200,) * 5, "0.25x"), ((400, 410, 395, 405, 2_000), "1.44x")],

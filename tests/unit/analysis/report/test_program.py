@@ -330,6 +330,13 @@ def test_native_threads_are_in_the_cpu_time_and_named_beside_the_ledger() -> Non
     named = "1 native thread (libblas.so), which never ran Python, used 700 ms of CPU time and waited 300 ms for work."
     assert named in verdict.rest
     assert " Python threads spent 3.50 s" in verdict.rest
+    # 1.50 s of the four Python threads and 700 ms of the native one, in 1 s.
+    assert (before.lead, verdict.lead) == tuple(
+        f"app.py took 1.00 s and {cpu} s of CPU time" for cpu in ("1.50", "2.20")
+    )
+    assert (before.rest.split(";")[0], verdict.rest.split(";")[0]) == (" (1.50 CPUs busy)", " (2.20 CPUs busy)")
+    whole_program, main, child = (row.detail for row in build(shown).summary.groups[0].rows)
+    assert (whole_program, main, child) == ("2 processes, 5 threads", "pid 100 · 4 threads", "1 thread")
     assert "native" not in before.rest
     found["threads"][-1]["cpu_ns"] = None
     unknown = tables(found).metrics

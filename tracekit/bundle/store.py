@@ -280,7 +280,9 @@ class SuiteFolder:
         going = self.root.with_name(f".{self.root.name}.removed")
         with explained_os_errors(self.root):
             self.root.rename(going)
-            shutil.rmtree(going)
+            # With what a killed removal left.
+            for path in {going, *self.root.parent.glob(".????????-??????-*.removed")}:
+                shutil.rmtree(path)
 
     def list_missing(self) -> list[str]:
         """The planned runs that have no folder. Raises BundleCorrupt or BundleTooNew."""
@@ -320,9 +322,7 @@ class Store:
 
     def suites(self) -> list[SuiteFolder]:
         """Every suite, oldest first (ids start with their date and time)."""
-        if not self.root.is_dir():
-            return []
-        return [SuiteFolder(path) for path in sorted(self.root.iterdir()) if is_suite(path)]
+        return [SuiteFolder(path) for path in sorted(self.root.glob("[!.]*")) if is_suite(path)]
 
     def list_ended(self) -> list[SuiteFolder]:
         """Every suite that can be read and is not being measured any more, oldest first."""

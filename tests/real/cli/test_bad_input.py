@@ -15,6 +15,7 @@ from tests.conftest import ROOT, RealSuite, Said, Tracekit
 from tests.real.leftovers import measured_processes
 from tests.real.quick import QUICK, assert_two_lines
 from tracekit.bundle.spec import FORMAT
+from tracekit.bundle.store import Store
 
 
 @pytest.mark.parametrize(
@@ -108,8 +109,10 @@ def test_full_disk(tmp_path: Path) -> None:
             check=False,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
+        ends = [suite.facts()["status"] for suite in Store(small / "store").suites()]
     finally:
         subprocess.run(["umount", str(small)], check=True)
+    assert ends in ([], ["interrupted"])
     assert_two_lines(Said(code=done.returncode, out=done.stdout, err=done.stderr), 4, "no space left")
     assert not measured_processes(tmp_path)
 

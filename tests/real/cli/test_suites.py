@@ -67,3 +67,21 @@ def test_the_oldest_that_have_ended_go(store: Store, tracekit: Tracekit) -> None
         f"removed {NAMES[0]}",
         f"removed {NAMES[2]}",
     ]
+
+
+@pytest.mark.parametrize("command", ["remove", "keep"])
+def test_what_a_killed_removal_left_is_no_suite_and_goes_with_the_next(
+    store: Store, tracekit: Tracekit, command: str
+) -> None:
+    left = store.root / f".{NAMES[0]}.removed"
+    (store.root / NAMES[0]).rename(left)
+    (left / "suite.json").unlink()
+    others = (store.root / ".notes", store.root.parent / ".other.removed")
+    for other in others:
+        other.mkdir()
+    assert NAMES[0] not in tracekit("list", "suites").out
+    keep = ("record", "--capture", "none", "--keep", "1", "--", "true")
+    said = tracekit(*(("remove", NAMES[2]) if command == "remove" else keep))
+    assert said.code == 0, said.err
+    assert not left.exists()
+    assert all(other.is_dir() for other in others)

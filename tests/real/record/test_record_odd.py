@@ -116,6 +116,8 @@ def test_a_full_disk_costs_the_record_and_not_the_program(tmp_path: Path) -> Non
         code = fill.replace("print", "sys.exit(9);print")
         done = recorded(tmp_path, "-o", str(small), "--capture", "none", "--", sys.executable, "-c", code)
         assert done.returncode == 9, "the program's own failure counts for more"
+        ends = {suite.facts()["status"] for suite in Store(small).suites()}
+        assert ends <= {"interrupted"}
     finally:
         subprocess.run(["umount", str(small)], check=True)
 

@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -161,6 +162,9 @@ def write_warning(text: str) -> None:
     write_stderr(("warning:", "yellow"), f" {text}")
 
 
+_LEAST_COLUMN = 30
+"""With less room than that, text has lines of its own."""
+
 Part = str | tuple[str, str]
 """A piece of a line: a text, or a text and its colour."""
 
@@ -181,6 +185,18 @@ def find_width() -> int | None:
     except (OSError, ValueError, AttributeError):
         return None
     return max(40, columns) if columns else None
+
+
+def wrap_text(text: str, indent: int) -> str:
+    """The text in lines that fit the terminal: the first begins at column `indent`, the others below it; all of them on
+    lines of their own, 4 columns in, where there is little room.
+    """
+    width = find_width()
+    if width is None or indent + len(text) <= width:
+        return text
+    if width - indent >= _LEAST_COLUMN:
+        return f"\n{'':<{indent}}".join(textwrap.wrap(text, width - indent, break_on_hyphens=False))
+    return "".join(f"\n    {line}" for line in textwrap.wrap(text, width - 4, break_on_hyphens=False))
 
 
 def write_stderr(*parts: Part) -> None:

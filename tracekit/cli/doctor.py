@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tracekit.cli import write_stderr, write_stdout
+from tracekit.cli import wrap_text, write_stderr, write_stdout
 from tracekit.cli.options import get_store, store_option
 
 _COLOURS = {
@@ -54,9 +54,11 @@ def doctor(ctx: click.Context, /, as_json: bool, clean: bool, self_test: bool, s
         return
     width = max(len(item.name) for item in findings)
     for item in findings:
-        write_stdout(f"{item.name:<{width}}  ", (f"{item.state:<8}", _COLOURS[item.state]), f" {item.detail}")
+        indent = width + 11
+        detail = wrap_text(item.detail, indent)
+        write_stdout(f"{item.name:<{width}}  ", (f"{item.state:<8}", _COLOURS[item.state]), f" {detail}")
         if item.remedy:
-            write_stdout(f"{'':<{width}}  {'':<8} try: {item.remedy}")
+            write_stdout(f"{'':<{indent}}{wrap_text(f'try: {item.remedy}', indent)}")
 
 
 def _run_self_test(*, as_json: bool) -> None:

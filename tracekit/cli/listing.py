@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tracekit.bundle.store import Store
-from tracekit.cli import write_stdout
+from tracekit.cli import wrap_text, write_stdout
 from tracekit.cli.options import get_store, store_option
 from tracekit.core.errors import NothingToDo, TracekitError
 from tracekit.core.registry import Registry
@@ -125,7 +125,7 @@ def _add(
             return
         width = max(len(row["name"]) for row in found)
         for row in found:
-            write_stdout(f"{row['name']:<{width}}  {row['summary']}")
+            write_stdout(f"{row['name']:<{width}}  {wrap_text(row['summary'], width + 2)}")
 
     command.__doc__ = help_text
     listing.command(name=name)(command)

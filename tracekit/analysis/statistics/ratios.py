@@ -6,7 +6,7 @@ is their geometric mean, and its interval is Student's t on their logarithms. A 
 for neither: n is the number of pairs.
 
 It covers the true ratio in 94 to 96 of 100 cases. Resampling the two apart instead puts the noise that they share into
-the interval: with 5 rounds, 2 % noise of each run and 5 % of each round it is 2.6 times as wide, with 15 % 7 times
+the interval: with 5 rounds, 2 % noise of each run and 5 % of each round it is 2.7 times as wide, with 15 % 7.6 times
 (tests/unit/analysis/statistics/test_coverage.py simulates both).
 """
 

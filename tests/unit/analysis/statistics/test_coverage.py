@@ -10,22 +10,22 @@ from tracekit.analysis.statistics.intervals import Floats, mean_interval, quanti
 from tracekit.analysis.statistics.ratios import divide_rounds, divide_samples, geometric_interval, geometric_mean
 
 SUITES = 4_000
-OLD_SUITES = 60
+OLD_SUITES = 2_000
 TRUE = 1.9
 OWN = 0.02
 """The noise of each run beside that of its round."""
 
 WIDTHS = {
     # rounds, noise of the round: width paired by round, and resampled apart as before
-    (5, 0.0): (0.12, 0.12),
-    (5, 0.05): (0.12, 0.32),
-    (5, 0.15): (0.12, 0.88),
-    (10, 0.0): (0.074, 0.078),
-    (10, 0.05): (0.074, 0.21),
-    (10, 0.15): (0.074, 0.66),
-    (20, 0.0): (0.050, 0.060),
-    (20, 0.05): (0.050, 0.16),
-    (20, 0.15): (0.050, 0.44),
+    (5, 0.0): (0.122, 0.122),
+    (5, 0.05): (0.122, 0.326),
+    (5, 0.15): (0.122, 0.928),
+    (10, 0.0): (0.074, 0.081),
+    (10, 0.05): (0.074, 0.215),
+    (10, 0.15): (0.074, 0.61),
+    (20, 0.0): (0.049, 0.058),
+    (20, 0.05): (0.049, 0.155),
+    (20, 0.15): (0.049, 0.432),
 }
 """Of the interval of a ratio of 1.9, the median over the suites."""
 
@@ -38,13 +38,17 @@ def simulate_walls(runs: int, shared: float) -> tuple[Floats, Floats]:
     return TRUE * slow, fast
 
 
-def resample_apart(top: Floats, bottom: Floats) -> tuple[float, float]:
-    """The interval as it was: both medians resampled, each over its own runs."""
+def resample_apart(*walls: Floats) -> tuple[Floats, Floats]:
+    """The interval as it was, of each suite: both medians resampled, each over its own runs."""
     draw = np.random.default_rng(0)
-    indices = (draw.integers(0, len(top), (RESAMPLES, len(top))) for _ in range(2))
-    medians = [np.median(values[index], axis=1) for values, index in zip((top, bottom), indices, strict=True)]
-    lower, upper = np.percentile(medians[0] / medians[1], (2.5, 97.5))
-    return float(lower), float(upper)
+    medians = []
+    for values in walls:
+        # The drawn places of sorted values, sorted as well, have the median in the middle.
+        ordered, runs = np.sort(values, axis=1).astype(np.float32).T, values.shape[1]
+        places = np.sort(draw.integers(0, runs, (RESAMPLES, runs)), axis=1)
+        medians.append(ordered[places[:, (runs - 1) // 2]] + ordered[places[:, runs // 2]])
+    lower, upper = np.percentile(medians[0] / medians[1], (2.5, 97.5), axis=0)
+    return lower, upper
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.05, 0.15])
@@ -53,9 +57,9 @@ def test_a_ratio_paired_by_round_is_covered_95_times_in_100(runs: int, shared: f
     slow, fast = simulate_walls(runs, shared)
     lower, upper = (np.exp(end) for end in spread_mean(np.log(slow / fast)))
     assert 0.93 <= np.mean((lower <= TRUE) & (upper >= TRUE)) <= 0.97
-    before = [resample_apart(*walls) for walls in zip(slow[:OLD_SUITES], fast[:OLD_SUITES], strict=True)]
-    widths = (float(np.median(upper - lower)), float(np.median([end - begin for begin, end in before])))
-    assert widths == pytest.approx(WIDTHS[runs, shared], rel=0.15)
+    old_lower, old_upper = resample_apart(slow[:OLD_SUITES], fast[:OLD_SUITES])
+    widths = (float(np.median(upper - lower)), float(np.median(old_upper - old_lower)))
+    assert widths == pytest.approx(WIDTHS[runs, shared], rel=0.03)
 
 
 def test_the_interval_of_a_ratio_is_that_of_the_simulation() -> None:
@@ -86,7 +90,7 @@ def test_a_mean_is_covered(count: int, skewed: bool, least: float) -> None:
 @pytest.mark.parametrize(("skewed", "least"), [(False, 0.93), (True, 0.91)])
 def test_a_mean_of_a_middle_half_is_covered(count: int, skewed: bool, least: float) -> None:
     draw = np.random.default_rng(count)
-    values = draw.exponential(1.0, (1_000, count)) if skewed else draw.normal(1.0, 0.1, (1_000, count))
+    values = draw.exponential(1.0, (2_000, count)) if skewed else draw.normal(1.0, 0.1, (2_000, count))
     # Of the exponential distribution: the integral of -log(1 - p) over p from 1/4 to 3/4, times 2.
     true = 1 - np.log(4) / 2 + 1.5 * np.log(4 / 3) if skewed else 1.0
     found = [interquartile_interval(row) for row in values.tolist()]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +11,12 @@ from hypothesis import strategies as st
 
 from tests.table_factory import MS, Maker
 from tests.unit.analysis.metrics.metric_rows import ends, one_row
+from tests.unit.analysis.metrics.predicted_suite import done, of_threads, suite
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.metrics.predict import break_even_terms
 from tracekit.analysis.metrics.predict.prediction import predict_pool_wall, predict_serial_wall
 from tracekit.analysis.metrics.predict.task_demand import TaskDemand, measure_outside_waits
-from tracekit.analysis.metrics.predict.worker_costs import LARGE, LARGE_BYTES, ParallelSlowdown, PoolCosts
-from tracekit.analysis.report.grouping import groups
-from tracekit.analysis.report.pages.comparison import what_if
-from tracekit.analysis.tables import Tables, from_rows, records
+from tracekit.analysis.metrics.predict.worker_costs import LARGE_BYTES, ParallelSlowdown, PoolCosts
 
 FREE = ParallelSlowdown(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
 
@@ -154,85 +149,6 @@ def test_a_larger_payload_asks_for_longer_tasks() -> None:
     assert large > 2 * small
 
 
-def suite(
-    *,
-    controls: bool = True,
-    pickled: bool = True,
-    threads: int = 3,
-    kind: str = "cpu",
-    error: str | None = None,
-    together: int = 1,
-    queued: int = 1,
-    slow: Sequence[int] = (1, 1, 1, 1, 1),
-) -> Tables:
-    """Five rounds of threads that computed 8 x 10 ms in turn, and their controls: workers up after 30 ms, 0.1 ms a
-    task, 2 ms more for a MiB, 13 ms to stop.
-
-    together: how many times its CPU time alone a task takes beside another; queued: wall over CPU time, because other
-    programs have the CPU; slow: how many times as long each round takes for everything. Spawned workers are up after
-    60 ms.
-    """
-    maker = Maker()
-    for repeat, times in enumerate(slow, 1):
-        run = maker.run("threads", 85 * MS * queued, repeat=repeat, kind=kind)
-        main = run["main_pid"]
-        for item in range(8):
-            begin = run["start_ns"] + item * 10 * MS * times
-            done(maker, run, (main, main + 1 + item % 2), item, begin, 10 * MS * times)
-        for tid in (main, main + 1, main + 2):
-            maker.thread(
-                run, main, tid, run["start_ns"], run["start_ns"] + 85 * MS, role="main" if tid == main else "worker"
-            )
-        maker.counter(run, main, "threads", 1, threads)
-        if controls:
-            of_workers(maker, repeat, "fork", 30 * MS, times)
-            of_workers(maker, repeat, "spawn", 60 * MS, times)
-            of_spin(maker, repeat, together, queued)
-    warmup = maker.run("threads", 85 * MS, repeat=0, warmup=True, kind=kind)
-    times = dict.fromkeys(("item_dumps_ns", "item_loads_ns", "result_dumps_ns", "result_loads_ns"), 0)
-    if error is not None:
-        maker.row("pickles", run_id=warmup["run_id"], item=0, error=error)
-    for item in range(8 if pickled and error is None else 0):
-        maker.row("pickles", run_id=warmup["run_id"], item=item, item_bytes=10, result_bytes=10, **times)
-    return maker.tables()
-
-
-def done(
-    maker: Maker, run: dict[str, Any], who: tuple[int, int], item: int, start: int, took: int, queued: int = 1
-) -> None:
-    """A task that computed so long, and had no CPU for the rest of `queued` times that."""
-    maker.span(run, *who, "task", start, took * queued, item=item, cpu_ns=took)
-
-
-def of_workers(maker: Maker, repeat: int, model: str, ready: int, times: int) -> None:
-    """One of two workers sleeps, the other one does the rest."""
-    first, each, large = (took * times for took in (ready, MS // 10, MS // 10 + 2 * MS))
-    last = first + 200 * MS + (LARGE - 1) * large
-    wall = last + 15 * MS * times
-    run = maker.run(model, wall, workload="worker-costs", control=True, repeat=repeat, kind="io")
-    pids = [maker.pid(), maker.pid()]
-    begin = run["start_ns"]
-    for worker, pid in enumerate(pids):
-        stamps = {"interpreter_ready_ns": begin + first - MS, "first_task_ns": begin + first}
-        maker.process(run, pid, "worker", worker=worker, spawn_requested_ns=begin, **stamps)
-    done(maker, run, (pids[0], pids[0]), 0, begin + first, 150 * MS)
-    for number in range(100):
-        done(maker, run, (pids[1], pids[1]), 1 + number, begin + first + number * each, 0)
-    for number in range(LARGE):
-        done(maker, run, (pids[1], pids[1]), 101 + number, begin + first + 200 * MS + number * large, 0)
-    maker.span(run, run["main_pid"], run["main_pid"], "shutdown", begin + last + 5 * MS * times, 10 * MS * times)
-
-
-def of_spin(maker: Maker, repeat: int, together: int, queued: int) -> None:
-    for model, cpu in (("serial", 10 * MS), ("fork", 10 * MS * together)):
-        run = maker.run(model, 100 * MS, workload="spin", control=True, repeat=repeat)
-        for item in range(8):
-            pid = run["main_pid"] + (0 if model == "serial" else 1 + item % 2)
-            # Two at a time in processes, without a gap.
-            begin = (item if model == "serial" else item // 2) * cpu * queued
-            done(maker, run, (pid, pid), item, run["start_ns"] + begin, cpu, queued)
-
-
 def test_a_run_with_waits_and_without_a_recorded_task_has_no_demand() -> None:
     """Its tasks lowered a limit, after which no process could write its stream."""
     maker = Maker()
@@ -265,10 +181,6 @@ def test_the_costs_are_read_off_the_controls() -> None:
     assert costs.slowdown == ParallelSlowdown(workers=2, cpu=1.0, wall=1.0, between_ns=0.0)
 
 
-def of_threads(tables: Tables, metric: str) -> dict[str, Any]:
-    return one_row(tables, metric, scope="cell", model="threads", workload="matmul")
-
-
 def test_a_prediction_is_a_row_of_the_threads_that_it_is_from() -> None:
     tables = suite()
     serial = of_threads(tables, "predicted_serial_wall_ns")
@@ -289,63 +201,6 @@ def test_what_other_programs_took_of_the_cpus_is_in_a_prediction() -> None:
     assert of_threads(busy, "predicted_fork_wall_ns")["value"] == pytest.approx(123 * MS, rel=1e-4)
     # 8 L = 30 + 4 L + 13: what a task takes alone on that machine.
     assert of_threads(busy, "break_even_fork_task_ns")["value"] == pytest.approx(10.75 * MS, rel=0.02)
-
-
-def test_break_even_never_comes_with_both_speeds_as_they_are() -> None:
-    tables = suite(together=2)
-    row = of_threads(tables, "break_even_fork_task_ns")
-    assert (row["quality"], row["value"]) == ("unavailable", None)
-    # Computing beside the other takes twice as long, so two do no more than one; threads took 85 ms for 80.
-    assert row["reason"] == (
-        "no task is long enough: processes would be at most 1.00x as fast as one after another, and threads are 0.94x"
-    )
-    tables.metrics = compute_all(Analysis(tables))
-    (sentence,) = what_if.sentences(Analysis(tables), groups(tables))
-    assert sentence.startswith("Processes have no break-even here: no task is long enough")
-
-
-def with_runs(tables: Tables, model: str, walls_ms: Sequence[int]) -> Tables:
-    """The same with a run of that model in each round."""
-    runs = [
-        {
-            **row,
-            "model": model,
-            "workers": 1 if model == "serial" else 2,
-            "start_method": "" if model == "serial" else model,
-            "run_id": f"{model}-{row['repeat']}",
-            "wall_ns": walls_ms[row["repeat"] - 1] * MS,
-        }
-        for row in records(tables.runs)
-        if row["workload"] == "matmul" and row["model"] == "threads" and not row["warmup"]
-    ]
-    return replace(tables, runs=from_rows("runs", [*records(tables.runs), *runs]))
-
-
-def test_predictions_are_compared_with_measurements_round_by_round() -> None:
-    tables = with_runs(suite(), "serial", (100, 200, 300, 400, 1_000))
-    tables.metrics = compute_all(Analysis(tables))
-    table = what_if.by_topic(Analysis(tables), groups(tables))[what_if.PREDICTION]
-    serial = table.groups[0].rows[0].fields[2]
-    # 80 over 100, 200, 300, 400, 1000: geometric mean .267; s of the logarithms is .861, t(4) s / sqrt(5) 1.069.
-    assert (serial.main, serial.sub) == ("0.27x", "0.09–0.77")
-
-
-@pytest.mark.parametrize("measured", [False, True])
-def test_start_methods_are_compared_round_by_round_so_that_noise_of_a_round_is_not_in_it(measured: bool) -> None:
-    slow = (1, 4, 2, 8, 3)
-    tables = suite(slow=slow)
-    if measured:
-        for model, walls in (("fork", (100,) * 5), ("spawn", (200, 400, 400, 400, 800))):
-            tables = with_runs(tables, model, [wall * times for wall, times in zip(walls, slow, strict=True)])
-    tables.metrics = compute_all(Analysis(tables))
-    table = what_if.by_topic(Analysis(tables), groups(tables))[what_if.START_METHODS]
-    fork, spawn = table.groups[0].rows
-    assert fork.fields[2].main == "is the default"
-    assert {row.fields[1].tag for row in (fork, spawn)} == {"measured" if measured else "predicted"}
-    # Measured, base 2 the logarithms are 1, 2, 2, 2, 3: t(4) s / sqrt(5) = .878. Predicted, they are 60 + 40 + 13 over
-    # 30 + 40 + 13 in every round.
-    expected = ("4.00x", "2.18–7.35") if measured else ("1.36x", "1.36–1.36")
-    assert (spawn.fields[2].main, spawn.fields[2].sub) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells.cell_runs import CellKey
 from tracekit.analysis.metrics.cells.speedup import SAME_WORK
 from tracekit.analysis.metrics.predict import break_even, prediction
-from tracekit.analysis.metrics.predict.break_even_terms import BreakEvenTerms
+from tracekit.analysis.metrics.predict.break_even_terms import NO_COSTS, BreakEvenTerms
 from tracekit.analysis.metrics.predict.task_demand import BASE
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.environment import environments
@@ -107,10 +107,12 @@ def _sentence(base: ReportCell, terms: Sequence[BreakEvenTerms]) -> str:
     ]
     if not known:
         numbers = [base.number(break_even.metric_name(model, break_even.LENGTH)) for model in prediction.POOLS]
-        never = next((number for number in numbers if number.method == break_even.PLAYED), None)
-        if never is not None:
-            return f"Processes have no break-even here: {never.reason}."
-        return f"The break-even of processes is not known: {numbers[0].reason}."
+        # Of a pool that was not measured nothing is asked; what one of the others never does may be open for another.
+        asked = [number for number in numbers if number.reason != NO_COSTS.reason] or numbers
+        unknown = next((number for number in asked if number.method != break_even.PLAYED), None)
+        if unknown is None:
+            return f"Processes have no break-even here: {asked[0].reason}."
+        return f"The break-even of processes is not known: {unknown.reason}."
     each = listed([f"{_POOLS[model]} from {_with_interval(number)}" for model, number in known])
     length = f" One takes {format_ns(statistics.median(item.task_ns for item in terms))} here." if terms else ""
     return (

@@ -144,7 +144,13 @@ NOTICES: dict[str, NoticeKind] = {
         "warning",
         "the exit code of {program} is not known: py-spy does not pass it on ({run_id})",
         "a run of a suite counts as killed; tracekit record ends with code 3",
-        "repeat without py-spy: --capture waits",
+        "repeat it with --capture waits",
+    ),
+    "wall-of-tool": NoticeKind(
+        "warning",
+        "when {program} began or ended is not known: py-spy started it ({run_id})",
+        "its wall is an upper bound: py-spy's own start and end are in it",
+        "record it with --capture waits",
     ),
     "processes-left": NoticeKind(
         "info",

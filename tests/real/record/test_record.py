@@ -109,8 +109,19 @@ def test_the_end_as_json(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (4, b"")
 
 
-@pytest.mark.parametrize("capture", ["none", "waits", "kernel", "waits,kernel"])
-@pytest.mark.parametrize("ending", ["pass", "os.kill(os.getpid(), signal.SIGKILL)"])
+KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
+
+
+@pytest.mark.parametrize(
+    ("capture", "ending"),
+    [
+        *((capture, ending) for capture in ("none", "waits", "kernel", "waits,kernel") for ending in ("pass", KILLED)),
+        ("viztracer", "pass"),
+        ("py-spy", KILLED),
+        ("waits,py-spy", "pass"),
+        ("kernel,py-spy", KILLED),
+    ],
+)
 def test_the_wall_is_one_number(tmp_path: Path, capture: str, ending: str) -> None:
     """What is said at the end is what the report says: from the start of the process until it was reaped."""
     for name in capture.split(","):
@@ -120,14 +131,21 @@ def test_the_wall_is_one_number(tmp_path: Path, capture: str, ending: str) -> No
     said = json.loads(done.stderr.decode().splitlines()[-1])["wall_ns"]
     (run,) = read_rows(tmp_path, "runs")
     manifest = only_bundle(tmp_path).manifest()
-    assert said == run["wall_ns"] == manifest["ended_ns"] - manifest["started_ns"]
+    start_ns, end_ns = manifest["program_window"]
+    assert said == run["wall_ns"] == end_ns - start_ns
+    if "py-spy" in capture:
+        assert manifest["started_ns"] < start_ns < end_ns < manifest["ended_ns"], "py-spy's own time is not in it"
+    else:
+        assert [start_ns, end_ns] == [manifest["started_ns"], manifest["ended_ns"]]
 
 
-@pytest.mark.parametrize("capture", ["none", "waits"])
+@pytest.mark.parametrize("capture", ["none", "waits", "viztracer", "py-spy", "waits,py-spy", "kernel,py-spy"])
 def test_the_wall_holds_exec_and_loading(tmp_path: Path, capture: str) -> None:
-    """It begins before the fork, which the kernel stamps in clock ticks since boot, and ends after the last line."""
-    if capture != "none":
-        needs(capture)
+    """It begins before the exec and ends after the last line. Without py-spy it begins before the fork, which the
+    kernel stamps in clock ticks since boot; py-spy's child waits before its exec until the wall has begun.
+    """
+    for name in capture.split(","):
+        needs(name)
     code = """
         import time
         first_ns = time.monotonic_ns()
@@ -138,12 +156,16 @@ def test_the_wall_holds_exec_and_loading(tmp_path: Path, capture: str) -> None:
     done = recorded(tmp_path, "--capture", capture, "--", sys.executable, script(tmp_path, code))
     forked_ticks, asleep_ns, first_ns, last_ns = map(int, done.stdout.split())
     (run,) = read_rows(tmp_path, "runs")
-    ticks_per_s = os.sysconf("SC_CLK_TCK")
-    assert run["start_ns"] + asleep_ns < (forked_ticks + 1) * 1_000_000_000 // ticks_per_s
+    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    if "py-spy" in capture:
+        assert run["start_ns"] + asleep_ns >= forked_ticks * tick_ns
+    else:
+        assert run["start_ns"] + asleep_ns < (forked_ticks + 1) * tick_ns
     assert run["start_ns"] < first_ns <= last_ns < run["start_ns"] + run["wall_ns"]
-    (own,) = only_bundle(tmp_path).manifest()["processes"]
-    life_ns = own["ended_ns"] - own["started_ns"]
-    assert (life_ns < run["wall_ns"]) if capture == "waits" else (life_ns == run["wall_ns"])
+    for own in only_bundle(tmp_path).manifest().get("processes", []):
+        # The probe begins when the loader is done.
+        within = (run["start_ns"] < own["started_ns"], own["ended_ns"] < run["start_ns"] + run["wall_ns"])
+        assert within == (("waits" in capture,) * 2)
 
 
 def test_a_module_and_a_console_script(tmp_path: Path) -> None:

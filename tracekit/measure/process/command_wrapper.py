@@ -7,6 +7,7 @@ program's output.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,17 +39,18 @@ def changed_variables(env: Mapping[str, str], added: Mapping[str, str]) -> dict[
     return {name: value for name, value in add_variables(env, added).items() if env.get(name) != value}
 
 
-def prefix_env(variables: Mapping[str, str | None], argv: list[str]) -> list[str]:
-    """The command that runs `argv` with these variables, which its parent does not have; None: without that one."""
-    unset = [word for name, value in variables.items() if value is None for word in ("-u", name)]
-    given = [f"{name}={value}" for name, value in variables.items() if value is not None]
-    return ["/usr/bin/env", *unset, *given, *argv] if variables else argv
+def prefix_env(variables: Mapping[str, str], argv: list[str]) -> list[str]:
+    """The command that runs `argv` with these variables, which its parent does not have."""
+    return ["/usr/bin/env", *(f"{name}={value}" for name, value in variables.items()), *argv] if variables else argv
 
 
-def wrap_apart(argv: list[str], wrap: Callable[[list[str]], list[str]], log: Path) -> list[str]:
-    """The command under which the tool of `wrap` starts `argv`, each with streams of its own.
+def wrap_apart(
+    argv: list[str], variables: Mapping[str, str | None], wrap: Callable[[list[str]], list[str]], log: Path, gate: str
+) -> list[str]:
+    """The command under which the tool of `wrap` starts `argv`, each with streams and variables of its own.
 
-    The program gets the caller's streams; what the tool itself prints goes to the file `log`.
+    The program gets the caller's streams, and `variables`, which the tool has not; None: without that one. What the
+    tool itself prints goes to the file `log`. The program begins when there is a line to be read from `gate`.
 
     Raises EnvironmentLacks when too many descriptors are inherited, OSError when the log cannot be written.
     """
@@ -58,8 +60,14 @@ def wrap_apart(argv: list[str], wrap: Callable[[list[str]], list[str]], log: Pat
     out, err = free[:2]
     log.open("ab").close()
     before = f'exec {out}>&1 {err}>&2 >>"$0" 2>&1 && exec "$@"'
-    after = f'exec "$@" >&{out} 2>&{err} {out}>&- {err}>&-'
+    # Nothing stands between the gate and the program: its exec ends what the shell does.
+    changes = [_set_in_shell(name, value) for name, value in variables.items()]
+    after = "; ".join([*changes, f"read -r TRACEKIT_GATE <{gate}", f'exec "$@" >&{out} 2>&{err} {out}>&- {err}>&-'])
     return ["/bin/sh", "-c", before, str(log), *wrap(["/bin/sh", "-c", after, "sh", *argv])]
+
+
+def _set_in_shell(name: str, value: str | None) -> str:
+    return f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}"
 
 
 def replace_closed_streams(streams: StandardStreams) -> StandardStreams:

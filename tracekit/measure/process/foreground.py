@@ -169,11 +169,11 @@ def run_in_foreground(
     streams: StandardStreams,
     signals: HeldSignals,
     duration_s: float = 0.0,
-    wrapped: bool = False,
+    wrapped: WrappedProgram | None = None,
 ) -> ProcessResult:
     """Run `argv` in `folder` to its end, or ask it to end after `duration_s` seconds (0: never).
 
-    `wrapped` says that what is started is a tool whose only child is the program (py-spy). Inheritable descriptors stay
+    With `wrapped` what is started is a tool whose only child is the program (py-spy). Inheritable descriptors stay
     open in the program. Raises ProgramNotExecutable when the system refuses to start it.
     """
     with _unblock(signals):
@@ -193,9 +193,10 @@ def run_in_foreground(
             )
         except OSError as error:
             raise ProgramNotExecutable(f"cannot start {argv[0]}: {error.strerror}", f"file {argv[0]}") from error
-    program = WrappedProgram(process.pid) if wrapped else None
+    if wrapped is not None:
+        wrapped.follow(process.pid)
     limit = started_ns / 1e9 + duration_s if duration_s > 0 else math.inf
-    arrived, timed_out = _wait(process, signals, limit, wrapped=wrapped)
+    arrived, timed_out = _wait(process, signals, limit, wrapped=wrapped is not None)
     return ProcessResult(
         pid=process.pid,
         exit_code=process.returncode,
@@ -203,7 +204,8 @@ def run_in_foreground(
         ended_ns=time.monotonic_ns(),
         timed_out=timed_out,
         signals=tuple(arrived),
-        wrapped_exit_code=None if program is None else program.read_exit_code(),
+        wrapped_exit_code=None if wrapped is None else wrapped.read_exit_code(),
+        wrapped_window=None if wrapped is None else wrapped.read_window(),
     )
 
 

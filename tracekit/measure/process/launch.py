@@ -64,6 +64,8 @@ class ProcessResult:
     """Signals that asked a program to end, whoever sent them: the terminal, another process, its `--duration`."""
     wrapped_exit_code: int | None = None
     """The exit code of the program that a tool started, as `exit_code`; None without a tool, or where it is unknown."""
+    wrapped_window: tuple[int, int] | None = None
+    """When that program began and ended, as `started_ns` and `ended_ns`; None as there."""
 
 
 def measured_environment(import_folder: Path) -> dict[str, str]:

@@ -1,9 +1,11 @@
-"""Reads how a program ended that a tool started: py-spy does not pass on its child's exit status.
+"""Reads when a program began that a tool started, and how it ended: py-spy does not pass on its child's exit status.
 
-The program is not our child, so the system does not report its end to us. It stays in the process table until it is
-reaped: by the tool, which does so when it has written its file, or by init if the tool gave up first. A pidfd tells of
-the end, and the wait status stands in proc(5)'s stat, field 52; of a program that was reaped meanwhile the pidfd still
-has it (PIDFD_GET_INFO, Linux 6.15). Linux only; elsewhere, and on an older one if we came too late, nothing is known.
+The program is not our child. So that its beginning is known, a shell in its place waits for a line from us before it
+becomes the program (`gate`): the stamp is taken just before that line is written. The system does not report its end to
+us. It stays in the process table until it is reaped: by the tool, which does so when it has written its file, or by
+init if the tool gave up first. A pidfd tells of the end, and the wait status stands in proc(5)'s stat, field 52; of a
+program that was reaped meanwhile the pidfd still has it (PIDFD_GET_INFO, Linux 6.15). Linux only; elsewhere, and on an
+older one if we came too late, nothing is known.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import select
 import struct
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 _LOOK_EVERY_S = 0.001
 _FIRST_CHILD_S = 10.0
-"""How long the tool has for starting the program."""
+"""How long the tool has for starting the program, and the program for coming to the gate."""
 
 _INFO = struct.Struct("=QQ11Ii")
 """struct pidfd_info of linux/pidfd.h, its first version: mask, cgroup, eleven ids, wait status."""
@@ -26,33 +30,64 @@ _INFO_EXIT = 8
 
 
 class WrappedProgram:
-    """The first child of the tool `tool_pid`. It is looked for until it is there or the tool has ended."""
+    """The first child of a tool. It is looked for from `follow` on until it is there or the tool has ended."""
 
-    def __init__(self, tool_pid: int) -> None:
+    def __init__(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        self._writing = os.fdopen(writing, "wb", buffering=0)
+        self.gate = f"/proc/{os.getpid()}/fd/{writing}"
+        """The file from which the program's shell reads a line, and goes on. Without us it is not there or at its end:
+        the program then starts all the same."""
         self._exit_code: int | None = None
+        self._started_ns: int | None = None
+        self._ended_ns: int | None = None
         self._thread: threading.Thread | None = None
-        try:
-            pid = _wait_for_child(Path(f"/proc/{tool_pid}"))
-            if pid is None:
-                return
-            descriptor = os.pidfd_open(pid)
-        except (OSError, AttributeError, ValueError, IndexError):
-            # No proc, no pidfd, or the program was reaped already.
-            return
-        self._thread = threading.Thread(target=self._follow, args=(pid, descriptor), daemon=True)
+
+    def __enter__(self) -> WrappedProgram:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writing.close()
+
+    def follow(self, tool_pid: int) -> None:
+        """Begin to watch for the program of this tool."""
+        self._thread = threading.Thread(target=self._follow, args=(Path(f"/proc/{tool_pid}"),), daemon=True)
         self._thread.start()
 
     def read_exit_code(self) -> int | None:
         """The program's exit code, negative for a signal; None if unknown. Call it after the tool's end."""
-        if self._thread is not None:
-            self._thread.join(1.0)
+        self._wait_for_end()
         return self._exit_code
 
-    def _follow(self, pid: int, descriptor: int) -> None:
+    def read_window(self) -> tuple[int, int] | None:
+        """When it began, just before its exec, and when it had ended, CLOCK_MONOTONIC ns; None if unknown. Call it
+        after the tool's end."""
+        self._wait_for_end()
+        if self._started_ns is None or self._ended_ns is None:
+            return None
+        return self._started_ns, self._ended_ns
+
+    def _wait_for_end(self) -> None:
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+    def _follow(self, tool: Path) -> None:
+        pid = descriptor = None
+        # No proc, no pidfd, or the program was reaped already.
+        with suppress(OSError, AttributeError, ValueError, IndexError):
+            pid = _wait_for_child(tool)
+            descriptor = None if pid is None else os.pidfd_open(pid)
+        self._started_ns = self._open_gate(tool)
+        if pid is None or descriptor is None:
+            return
         try:
             poller = select.poll()
             poller.register(descriptor, select.POLLIN)
             poller.poll()
+            self._ended_ns = time.monotonic_ns()
             status = _read_status(pid)
             if status is None:
                 status = _read_reaped(descriptor)
@@ -61,6 +96,22 @@ class WrappedProgram:
             return
         finally:
             os.close(descriptor)
+
+    def _open_gate(self, tool: Path) -> int | None:
+        """Let the program go on when it has come to the gate, and say when; None where it does not come."""
+        limit = time.monotonic() + _FIRST_CHILD_S
+        with suppress(OSError, ValueError):
+            while time.monotonic() < limit and _read_stat(tool)[0] != b"Z":
+                now_ns = time.monotonic_ns()
+                try:
+                    self._writing.write(b"\n")
+                except BrokenPipeError:
+                    # Nobody has it open for reading.
+                    time.sleep(_LOOK_EVERY_S)
+                else:
+                    return now_ns
+        self._writing.close()
+        return None
 
 
 def _wait_for_child(tool: Path) -> int | None:

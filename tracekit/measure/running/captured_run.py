@@ -58,7 +58,7 @@ class RunOutcome:
     """Its own, negative for a signal as in subprocess; None when it is not known."""
     checksum: str | None = None
     wall_ns: int | None = None
-    """Of a workload the span `run` of its main process; of a program what `_program_window` says."""
+    """Of a workload the span `run` of its main process; of a program from the start of its process until its end."""
     took_ns: int = 0
     """From launch to end, interpreter start included: the time left of a suite is estimated from it."""
     processes: int = 0
@@ -117,7 +117,7 @@ def finish_run(bundle: Bundle, spec: RunSpec, machine: MachineBefore, watched: C
     failure = failure or _tool_failure(bundle, spec, watched)
     status, reason = judge(spec, result, exit_code, main, failure)
     found += _make_notices(bundle, spec, watched, exit_code)
-    window = _program_window(watched, processes) if spec.program else None
+    window = (result.wrapped_window or (result.started_ns, result.ended_ns)) if spec.program else None
     remove_handshake(bundle)
     write_manifest(
         bundle,
@@ -237,22 +237,6 @@ def _find_exit_code(spec: RunSpec, watched: CapturedProcess, processes: Processe
     return _find_wrapped(processes, result).get("exit_code") if spec.program else main.exit_code
 
 
-def _program_window(watched: CapturedProcess, processes: Processes) -> tuple[int, int]:
-    """When a recorded program began and ended, CLOCK_MONOTONIC ns: the one definition of its wall.
-
-    As its parent saw it under every capture: from just before the process was started, so with exec and loading, until
-    it was reaped. Where a capture's tool starts the program (py-spy) that would be the tool's own time: there it is
-    what another capture saw of the program's process, from the loader's end to its exit, and the tool's time only where
-    no other capture saw it.
-    """
-    result = watched.result
-    if not watched.capture.passes_exit_code:
-        own = _find_wrapped(processes, result)
-        if own.get("started_ns") is not None:
-            return own["started_ns"], max(own["started_ns"], own.get("ended_ns") or result.ended_ns)
-    return result.started_ns, result.ended_ns
-
-
 def _tool_failure(bundle: Bundle, spec: RunSpec, watched: CapturedProcess) -> TracekitError | None:
     """The failure of a tool that starts the program.
 
@@ -275,6 +259,8 @@ def _make_notices(bundle: Bundle, spec: RunSpec, watched: CapturedProcess, exit_
     if exit_code is None and (spec.program or not watched.result.timed_out):
         found.append(notice("exit-code-unknown", program=spec.workload, run_id=spec.run_id))
     if spec.program:
+        if not watched.capture.passes_exit_code and watched.result.wrapped_window is None:
+            found.append(notice("wall-of-tool", program=spec.workload, run_id=spec.run_id))
         if watched.survivors:
             pids = ", ".join(map(str, watched.survivors))
             found.append(notice("processes-left", pids=pids, program=spec.workload, run_id=spec.run_id))

@@ -29,13 +29,13 @@ from tracekit.measure.process.command import ProgramCommand, describe_command
 from tracekit.measure.process.command_wrapper import (
     add_variables,
     changed_variables,
-    prefix_env,
     replace_closed_streams,
     wrap_apart,
 )
 from tracekit.measure.process.foreground import HeldSignals, StandardStreams, hold_signals, run_in_foreground
 from tracekit.measure.process.launch import ProcessResult
 from tracekit.measure.process.watchdog import start_watchdog
+from tracekit.measure.process.wrapped_program import WrappedProgram
 from tracekit.measure.running.captured_run import RunOutcome, finish_run, to_shell_code, watch_process
 from tracekit.measure.running.manifest import MachineBefore
 from tracekit.system import interpreters
@@ -258,16 +258,13 @@ def _run_wrapped(
 ) -> ProcessResult:
     """Run the program under the capture's command, whose temporary folder is `temporary`; the program has its own."""
     own: dict[str, str | None] = {**changed_variables(around.env, variables), "TMPDIR": around.env.get("TMPDIR")}
-    return run_in_foreground(
-        wrap_apart(
-            prefix_env(own, argv),
-            lambda command: capture.wrap(command, spec, bundle),
-            bundle.tool_log,
-        ),
-        env={**around.env, "TMPDIR": str(Path(temporary).absolute())},
-        folder=around.folder,
-        streams=replace_closed_streams(around.streams),
-        signals=around.signals,
-        duration_s=spec.duration_s,
-        wrapped=True,
-    )
+    with WrappedProgram() as wrapped:
+        return run_in_foreground(
+            wrap_apart(argv, own, lambda command: capture.wrap(command, spec, bundle), bundle.tool_log, wrapped.gate),
+            env={**around.env, "TMPDIR": str(Path(temporary).absolute())},
+            folder=around.folder,
+            streams=replace_closed_streams(around.streams),
+            signals=around.signals,
+            duration_s=spec.duration_s,
+            wrapped=wrapped,
+        )

@@ -1,43 +1,62 @@
-"""How a program ended that another tool started: also where the tool has reaped it before anyone could look."""
+"""A program that another tool started: when it began, and how it ended, also where the tool reaped it before us."""
 
 from __future__ import annotations
 
+import os
 import platform
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from tracekit.measure.process.command_wrapper import wrap_apart
 from tracekit.measure.process.wrapped_program import WrappedProgram
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; the other systems know nothing of it")
 
 TOOL = """
 import subprocess, sys, time
-program = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read(1); " + sys.argv[1]], stdin=0)
-program.wait() if sys.argv[2] == "reaps" else time.sleep(60)
+program = subprocess.Popen(["sh", "-c", 'read -r go <"$0"; exec "$@"', sys.argv[1], sys.executable, "-c", sys.argv[2]])
+program.wait() if sys.argv[3] == "reaps" else time.sleep(60)
 """
-ENDS = {"sys.exit(7)": 7, "pass": 0, "import os; os.kill(os.getpid(), 11)": -signal.SIGSEGV}
+ENDS = {"sys.exit(7)": 7, "pass": 0, "os.kill(os.getpid(), 11)": -signal.SIGSEGV}
 
 
-@pytest.mark.parametrize("program", ENDS)
+@pytest.mark.parametrize("ending", ENDS)
 @pytest.mark.parametrize("tool", ["reaps", "waits"])
-def test_the_exit_code_is_known(tool: str, program: str) -> None:
+def test_the_exit_code_and_the_window_are_known(tool: str, ending: str) -> None:
     if tool == "reaps" and tuple(int(part) for part in platform.release().split(".")[:2]) < (6, 15):
         pytest.skip("before Linux 6.15 nothing is left of a reaped process; the other tool is tested")
-    with subprocess.Popen([sys.executable, "-c", TOOL, program, tool], stdin=subprocess.PIPE) as started:
-        found = WrappedProgram(started.pid)
-        assert started.stdin is not None
-        started.stdin.write(b"x")
-        started.stdin.close()
-        if tool == "reaps":
-            started.wait()
-        code = found.read_exit_code()
-        started.kill()
-    assert code == ENDS[program]
+    code = f"import os, sys, time; print(time.monotonic_ns(), flush=True); {ending}"
+    before_ns = time.monotonic_ns()
+    with WrappedProgram() as found:
+        words = [sys.executable, "-c", TOOL, found.gate, code, tool]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as started:
+            assert started.stdout is not None
+            found.follow(started.pid)
+            ran_ns = int(started.stdout.readline())
+            if tool == "reaps":
+                started.wait()
+            exit_code, window = found.read_exit_code(), found.read_window()
+            started.kill()
+    assert exit_code == ENDS[ending]
+    assert window is not None
+    assert before_ns < window[0] < ran_ns < window[1] < time.monotonic_ns()
 
 
 def test_of_a_tool_that_starts_nothing_nothing_is_known() -> None:
-    with subprocess.Popen([sys.executable, "-c", "pass"]) as started:
-        assert WrappedProgram(started.pid).read_exit_code() is None
+    with WrappedProgram() as found, subprocess.Popen([sys.executable, "-c", "pass"]) as started:
+        found.follow(started.pid)
+        started.wait()
+        assert (found.read_exit_code(), found.read_window()) == (None, None)
+
+
+def test_a_program_starts_without_us() -> None:
+    """tracekit was killed before the program came to the gate, or gave up."""
+    with WrappedProgram() as found:
+        gate = found.gate
+    words = wrap_apart(["echo", "ran"], {"MINE": "a 'quoted' one"}, lambda argv: argv, Path(os.devnull), gate)
+    assert subprocess.run(words, capture_output=True, timeout=60, check=True).stdout == b"ran\n"

@@ -2,8 +2,8 @@
 
     run-span       a run of a suite: the span `run` of its main process, from before the first worker is started until
                    the last one is joined
-    program-span   a recorded program: from the start of its process, exec and loading included, until its parent
-                   reaped it; of a program that a capture's tool started (py-spy), as another capture saw its process
+    program-span   a recorded program: from the start of its process, exec and loading included, until its end was
+                   seen; of a program that a capture's tool started (py-spy) from just before its exec
 
 CLOCK_MONOTONIC in nanoseconds. Over the repeats of a cell: the median, with the 95 % bootstrap interval of
 the median.

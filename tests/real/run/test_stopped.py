@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -115,11 +115,13 @@ def temporary() -> Iterator[Path]:
         yield Path(folder)
 
 
-def running(folder: Path, temporary: Path, *words: str) -> tuple[subprocess.Popen[bytes], str]:
-    """A `tracekit run` in that folder, and the variable by which it and all that it starts are known."""
+def running(
+    folder: Path, temporary: Path, *words: str, program: Sequence[str] = ("-m", "tracekit")
+) -> tuple[subprocess.Popen[bytes], str]:
+    """A `tracekit WORDS` in that folder, and the variable by which it and all that it starts are known."""
     name = "TRACEKIT_TESTED_BY"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tracekit", "run", *words],
+        [sys.executable, *program, *words],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -133,7 +135,7 @@ def running(folder: Path, temporary: Path, *words: str) -> tuple[subprocess.Pope
 def test_the_programs_of_crash_are_ended_as_well(tmp_path: Path, temporary: Path, number: signal.Signals) -> None:
     """They lead process groups of their own, and a pool of one has workers when the signal comes."""
     before = abandoned_segments()
-    process, mark = running(tmp_path, temporary, "crash", "--size", "smoke")
+    process, mark = running(tmp_path, temporary, "run", "crash", "--size", "smoke")
 
     def a_pool_is_at_work() -> bool:
         # Forked workers have the words of their program.
@@ -152,9 +154,38 @@ def test_the_programs_of_crash_are_ended_as_well(tmp_path: Path, temporary: Path
 def test_who_is_asked_about_a_module_is_ended_as_well(tmp_path: Path, temporary: Path, number: signal.Signals) -> None:
     """Before anything is measured: an import that never ends."""
     (tmp_path / "endless.py").write_text("import time, pathlib\npathlib.Path('begun').touch()\ntime.sleep(600)\n")
-    process, mark = running(tmp_path, temporary, "endless:work", "--items", "range(3)")
+    process, mark = running(tmp_path, temporary, "run", "endless:work", "--items", "range(3)")
     until((tmp_path / "begun").exists, "the module is imported")
     process.send_signal(number)
     assert process.wait(60) == (130 if number == signal.SIGINT else -number)
+    until(lambda: not processes_with(mark), "it is gone")
+    assert list(temporary.iterdir()) == []
+
+
+FAKED = """
+import sys, types
+from tracekit.measure.capture import pyspy
+pyspy.shutil = types.SimpleNamespace(which=lambda *_words, **_path: sys.argv[1])
+from tracekit.cli import main
+main(sys.argv[2:])
+"""
+"""tracekit with a py-spy of our own, its first argument."""
+
+
+@pytest.mark.parametrize("command", ["run", "record"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda item: item.name)
+def test_a_tool_that_is_tried_out_is_ended_as_well(
+    tmp_path: Path, temporary: Path, number: signal.Signals, command: str
+) -> None:
+    """py-spy in its preflight, with a temporary file and a child that do not go by themselves."""
+    tool = tmp_path / "py-spy"
+    tool.write_text('#!/bin/sh\nsleep 600 &\n: > "$TMPDIR/.tmpX"\n: > begun\nwait\n')
+    tool.chmod(0o755)
+    words = (command, "--capture", "py-spy", "spin" if command == "run" else "true")
+    process, mark = running(tmp_path, temporary, *words, program=("-c", FAKED, str(tool)))
+    until((tmp_path / "begun").exists, "the trial begins")
+    assert list(temporary.glob("**/.tmpX"))
+    process.send_signal(number)
+    assert process.wait(60) == (143 if number == signal.SIGTERM else -number)
     until(lambda: not processes_with(mark), "it is gone")
     assert list(temporary.iterdir()) == []

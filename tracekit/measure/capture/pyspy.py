@@ -10,17 +10,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tracekit.bundle.spec import RunSpec
-from tracekit.bundle.store import Bundle
-from tracekit.core.errors import CaptureUnavailable
+from tracekit.bundle.store import STDERR_LOG, STDOUT_LOG, Bundle
+from tracekit.core.errors import CaptureUnavailable, EnvironmentLacks, RunFailed
 from tracekit.core.notices import Notice, notice
 from tracekit.measure.capture import Capture, Provision
-from tracekit.measure.process.watchdog import make_scratch_folder
+from tracekit.measure.process.launch import launch
+from tracekit.measure.process.watchdog import scratch_prefix, start_watchdog
 from tracekit.system.interpreters import Interpreter
 
 MOST_ERRORS = 0.02
@@ -45,27 +46,28 @@ class PySpyCapture(Capture):
         # Whether the system lets py-spy read another process depends on user, ptrace_scope and container, and whether
         # py-spy knows that Python on its version: only a short trial shows it.
         trial = [interpreter.executable, "-c", "import time; time.sleep(0.2)"]
+        words = [_find_binary(), "record", "--rate", "50", "--format", "raw", "--output", os.devnull, "--native", "--"]
         try:
-            with make_scratch_folder() as folder:
-                # Killed, it leaves a file of its own there.
-                done = subprocess.run(
-                    [
-                        *(_find_binary(), "record", "--rate", "50", "--format", "raw", "--output", os.devnull),
-                        *("--native", "--", *trial),
-                    ],
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    timeout=_TRIAL_S,
-                    check=False,
-                    stdin=subprocess.DEVNULL,
-                    env={**os.environ, "TMPDIR": str(folder)},
+            # Killed, it leaves a file of its own and its child.
+            with start_watchdog() as watchdog, tempfile.TemporaryDirectory(prefix=scratch_prefix()) as folder:
+                done = launch(
+                    [*words, *trial],
+                    env=os.environ,
+                    cwd=Path.cwd(),
+                    folder=Path(folder),
+                    timeout_s=_TRIAL_S,
+                    watchdog=watchdog,
                 )
-        except (OSError, subprocess.SubprocessError) as error:
+                logs = [Path(folder, name).read_text(errors="replace") for name in (STDERR_LOG, STDOUT_LOG)]
+        except (OSError, EnvironmentLacks, RunFailed) as error:
             raise CaptureUnavailable(f"py-spy does not run: {error}", "pip install py-spy") from error
-        if done.returncode != 0:
-            printed = (done.stderr or done.stdout).strip().splitlines()
-            reason = printed[0] if printed else f"exit code {done.returncode}"
+        if done.timed_out:
+            raise CaptureUnavailable(
+                f"py-spy does not end: its trial took more than {_TRIAL_S} s", "pip install py-spy"
+            )
+        if done.exit_code != 0:
+            printed = "\n".join(logs).strip().splitlines()
+            reason = printed[0] if printed else f"exit code {done.exit_code}"
             raise CaptureUnavailable(
                 f"py-spy was refused: {reason}",
                 "sudo sysctl kernel.yama.ptrace_scope=1 (or a container with --cap-add SYS_PTRACE)",

@@ -8,7 +8,10 @@ import pytest
 
 from tracekit.bundle.spec import RunSpec
 from tracekit.bundle.store import Bundle
+from tracekit.core.errors import CaptureUnavailable
+from tracekit.measure.capture import Provision, pyspy
 from tracekit.measure.capture.pyspy import CAPTURE
+from tracekit.system import interpreters
 
 SAID = "py-spy> Wrote speedscope file to '/tmp/x'. Samples: {} Errors: {}\npy-spy> Visit https://www.speedscope.app/\n"
 
@@ -39,3 +42,22 @@ def test_errors_of_pyspy_are_told(tmp_path: Path, log: str | None, told: str, ca
     notices = CAPTURE.collect(spec, bundle, [])
     assert [notice.code for notice in notices] == ["samples-failed"] * bool(told)
     assert all(told in notice.text and remedy in notice.remedy for notice in notices)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("no program", "py-spy does not run: cannot start"),
+        ("#!/bin/sh\necho refused\nexit 1\n", "py-spy was refused: refused"),
+        ("#!/bin/sh\nexit 7\n", "py-spy was refused: exit code 7"),
+        ("#!/bin/sh\nsleep 600\n", "py-spy does not end"),
+    ],
+)
+def test_a_trial_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str) -> None:
+    tool = tmp_path / "py-spy"
+    tool.write_text(text)
+    tool.chmod(0o755)
+    monkeypatch.setattr(pyspy, "_find_binary", lambda: str(tool))
+    monkeypatch.setattr(pyspy, "_TRIAL_S", 0.5 if "sleep" in text else 30)
+    with pytest.raises(CaptureUnavailable, match=told):
+        CAPTURE.preflight(interpreters.inspect_own(), Provision())

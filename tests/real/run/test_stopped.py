@@ -22,7 +22,7 @@ from tests.real.leftovers import (
     processes_with,
 )
 from tests.real.quick import QUICK
-from tests.recording import until
+from tests.recording import needs, until
 from tracekit.bundle.store import Store
 
 
@@ -187,5 +187,15 @@ def test_a_tool_that_is_tried_out_is_ended_as_well(
     assert list(temporary.glob("**/.tmpX"))
     process.send_signal(number)
     assert process.wait(60) == (143 if number == signal.SIGTERM else -number)
+    until(lambda: not processes_with(mark), "it is gone")
+    assert list(temporary.iterdir()) == []
+
+
+def test_py_spy_leaves_no_file_of_its_own(tmp_path: Path, temporary: Path) -> None:
+    needs("py-spy")
+    process, mark = running(tmp_path, temporary, "record", "--capture", "py-spy", "--", "sleep", "600")
+    until(lambda: list(temporary.glob("*/.tmp*")), "py-spy has made one")
+    process.terminate()
+    assert process.wait(60) == 143
     until(lambda: not processes_with(mark), "it is gone")
     assert list(temporary.iterdir()) == []

@@ -6,6 +6,7 @@ wrong, with the value; then the command that fixes it. `_COMMANDS` below names e
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -86,6 +87,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    if sys.stdout is None:
+        # It is closed. A stream that cannot be written to fails and is explained as a full disk is.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
     try:
         code = _invoke(argv)
     except OSError as error:
@@ -93,7 +97,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         if isinstance(error, BrokenPipeError):
             sys.exit(0)  # as below
-        fail(f"cannot write to stdout: {error.strerror}", "df -h", OutputUnwritable.exit_code)
+        remedy = "tracekit ... >FILE" if error.errno == errno.EBADF else "df -h"
+        fail(f"cannot write to stdout: {error.strerror}", remedy, OutputUnwritable.exit_code)
     except TracekitError as error:
         fail(str(error), error.hint, error.exit_code)
     except click.ClickException as error:
@@ -122,7 +127,7 @@ def _invoke(argv: Sequence[str] | None) -> Any:
     except click.exceptions.NoArgsIsHelpError as error:
         write_stdout(error.format_message())
         code = 2
-    if sys.stdout is not None and not sys.stdout.closed:
+    if not sys.stdout.closed:
         sys.stdout.flush()
     return code
 
@@ -130,7 +135,7 @@ def _invoke(argv: Sequence[str] | None) -> Any:
 def _is_of_stdout(error: OSError) -> bool:
     """Whether the error is stdout's, which then fails again. It is redirected to /dev/null, or Python would write what
     stdout has kept at exit, fail a third time, and end with 120."""
-    if error.filename is not None or sys.stdout is None:
+    if error.filename is not None:
         return False
     try:
         sys.stdout.write("\n")

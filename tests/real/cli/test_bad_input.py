@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -218,29 +219,45 @@ def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("buffered", [True, False])
+WITHOUT_ROOM = "cannot write to stdout: No space left on device", "  try: df -h"
+CLOSED = "cannot write to stdout: Bad file descriptor", "  try: tracekit ... >FILE"
+
+
+def assert_stdout_is_blamed(folder: Path, words: Sequence[str], unbuffered: str = "") -> None:
+    """Run the command with a full disk behind `>`, and with a stdout that is closed."""
+    for redirection, (error, remedy) in ((">/dev/full", WITHOUT_ROOM), (">&-", CLOSED)):
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "tracekit", *words],
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=folder,
+            timeout=60,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
+        )
+        assert done.returncode == 4, (redirection, done.stderr)
+        # `view` says first what it reads.
+        assert done.stderr.splitlines()[-2:] == [f"error: {error}", remedy]
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     "words",
     [("list", "workloads"), ("list", "models", "--json"), ("--help",), ("run",), ("run", "matmul", "--dry-run")],
 )
-def test_a_stdout_that_takes_nothing(
-    tracekit: Tracekit, tmp_path: Path, words: tuple[str, ...], buffered: bool
-) -> None:
-    """A full disk behind `>`: it was a traceback and 1, or Python's own words at exit and 120."""
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "tracekit", *words],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "" if buffered else "1"},
-        )
-    assert done.returncode == 4
-    error, remedy = done.stderr.splitlines()
-    assert error == "error: cannot write to stdout: No space left on device"
-    assert remedy == "  try: df -h"
+def test_a_stdout_that_takes_nothing(tmp_path: Path, words: tuple[str, ...], unbuffered: str) -> None:
+    """It was a traceback and 1, Python's own words at exit and 120, or nothing and 0."""
+    assert_stdout_is_blamed(tmp_path, words, unbuffered)
+
+
+@pytest.mark.parametrize(
+    "words", [("report",), ("export", "latest", "runs"), ("explain", "start-methods"), ("list", "suites"), ("view",)]
+)
+def test_a_stdout_that_takes_nothing_of_a_suite(real_suite: RealSuite, tmp_path: Path, words: tuple[str, ...]) -> None:
+    traced = next(real_suite.root.glob("*-serial-*-viztracer")).name
+    more = {"report": ("--reports", str(tmp_path)), "view": (traced, "--no-browser")}
+    assert_stdout_is_blamed(real_suite.folder, [*words, *more.get(words[0], ())])
 
 
 def test_a_file_name_is_met_with_the_way_to_run_it(tracekit: Tracekit) -> None:

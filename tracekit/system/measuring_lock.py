@@ -27,6 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _POLL_S = 0.25
 _MOST_BYTES = 4096
 _SHOWN = 60
+_SHARED = Path("/tmp")
 
 
 class Holder(NamedTuple):
@@ -90,12 +91,14 @@ def _find_path() -> Path:
     if not _NAME.fullmatch(name):
         raise UsageError(f"{VARIABLE}={name!r} cannot name a lock", f"{VARIABLE}=mine: letters, digits and . _ -")
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
-    folder = runtime if runtime.is_absolute() and _is_ours(runtime) else Path("/tmp", f"tracekit-{os.geteuid()}")
+    folder = runtime if runtime.is_absolute() and _is_ours(runtime) else _SHARED / f"tracekit-{os.geteuid()}"
     if folder != runtime:
         with suppress(FileExistsError), _explain(folder):
             folder.mkdir(0o700)
         if not _is_ours(folder):
             raise EnvironmentLacks(f"{folder} is not a folder of yours alone", f"ls -ld {folder}")
+        with _explain(folder):
+            folder.chmod(0o700)
     return folder / f"tracekit-{name}.lock"
 
 

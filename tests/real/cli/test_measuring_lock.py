@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ import pytest
 from tests.conftest import Tracekit
 from tests.real.quick import assert_two_lines
 from tests.recording import until
+from tracekit.core.errors import EnvironmentLacks
+from tracekit.system import measuring_lock
 
 HOLDS = "import pathlib, time\npathlib.Path('begun').touch()\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)\n"
 
@@ -126,3 +129,87 @@ def test_no_link_is_followed(tmp_path: Path, tracekit: Tracekit, variables: dict
     said = tracekit(*RECORD, env={**variables, "TRACEKIT_LOCK": "mine"})
     assert_two_lines(said, 4, "tracekit-mine.lock as a lock")
     assert target.read_text() == "precious"
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What stands for /tmp in this process, which has no runtime folder."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    monkeypatch.setattr(measuring_lock, "_SHARED", folder)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    return folder
+
+
+def list_locks(folder: Path) -> list[Path]:
+    """The files below the folder while the lock is held."""
+    with measuring_lock.hold_lock("tracekit run"):
+        return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_without_a_runtime_folder_it_is_in_a_folder_of_ours_alone(shared: Path) -> None:
+    before = os.umask(0)
+    try:
+        (lock,) = list_locks(shared)
+    finally:
+        os.umask(before)
+    found = lock.parent.lstat()
+    assert lock.parent == shared / f"tracekit-{os.geteuid()}"
+    assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o700, os.geteuid())
+
+
+@pytest.mark.parametrize("kind", ["link", "world-writable", "relative", "missing"])
+def test_a_runtime_folder_that_others_could_change_is_not_used(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(0o700)
+    given = runtime
+    if kind == "link":
+        given = tmp_path / "link"
+        given.symlink_to(runtime)
+    elif kind == "world-writable":
+        runtime.chmod(0o1777)
+    elif kind == "relative":
+        monkeypatch.chdir(tmp_path)
+        given = Path("runtime")
+    else:
+        runtime.rmdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(given))
+    assert len(list_locks(shared)) == 1
+    assert not runtime.exists() or not list_locks(runtime)
+
+
+def test_a_shared_folder_that_is_not_ours_alone_is_refused(shared: Path, tmp_path: Path) -> None:
+    ours = shared / f"tracekit-{os.geteuid()}"
+    target = tmp_path / "target"
+    target.mkdir()
+
+    def assert_refused() -> None:
+        with pytest.raises(EnvironmentLacks, match="is not a folder of yours alone") as refusal:
+            list_locks(shared)
+        assert refusal.value.exit_code == 4
+        assert list(target.iterdir()) == []
+
+    ours.symlink_to(target)
+    assert_refused()
+    ours.unlink()
+    ours.touch()
+    assert_refused()
+    ours.unlink()
+    ours.mkdir()
+    ours.chmod(0o770)
+    assert_refused()
+    if os.geteuid() == 0:
+        ours.chmod(0o700)
+        os.chown(ours, 65534, -1)
+        assert_refused()
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o711, 0o500])
+def test_a_shared_folder_of_another_mode_is_mended(shared: Path, mode: int) -> None:
+    ours = shared / f"tracekit-{os.geteuid()}"
+    ours.mkdir()
+    ours.chmod(mode)
+    assert len(list_locks(shared)) == 1
+    assert stat.S_IMODE(ours.stat().st_mode) == 0o700

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Tracekit
-from tests.real.quick import assert_two_lines
+from tests.real.quick import QUICK, assert_two_lines
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import Store, SuiteFolder
 
@@ -56,13 +57,14 @@ def test_one_that_is_refused_keeps_the_others(store: Store, tracekit: Tracekit) 
     assert names(store) == list(NAMES)
 
 
-def test_the_oldest_that_have_ended_go(store: Store, tracekit: Tracekit) -> None:
-    said = tracekit("record", "--capture", "none", "--keep", "2", "--", "true")
+@pytest.mark.parametrize("words", [("record", "--capture", "none", "true"), ("run", "spin", *QUICK)], ids=itemgetter(0))
+def test_the_oldest_that_have_ended_go(store: Store, tracekit: Tracekit, words: tuple[str, ...]) -> None:
+    said = tracekit(words[0], "--keep", "2", *words[1:])
     assert said.code == 0, said.err
     left = names(store)
     assert left[:2] == [NAMES[1], NAMES[3]]
     assert len(left) == 3
-    assert left[2].endswith("-true")
+    assert left[2].endswith(f"-{words[-1] if words[0] == 'record' else words[1]}")
     assert [line for line in said.err.splitlines() if line.startswith("removed")] == [
         f"removed {NAMES[0]}",
         f"removed {NAMES[2]}",

@@ -233,6 +233,18 @@ def test_a_rest_that_steal_explains_is_inconclusive(stolen_ms: int, verdict: str
     assert row.verdict == verdict
 
 
+def test_a_rest_without_kernel_may_be_a_sleep_until_other_threads_had_a_cpu() -> None:
+    plain = {"scope": "run", "quality": "measured", "method": "m"}
+    metrics = [
+        {**plain, "metric": "unattributed_ns", "value": 50.0 * MS},
+        {**plain, "metric": "thread_wall_ns", "value": 1000.0 * MS},
+    ]
+    threads = [{"role": "other", "run_queue_wait_ns": 40 * MS, "start_ns": 0, "end_ns": 1000 * MS}]
+    for kernel, verdict in ((None, "inconclusive"), (WATCHED, "fail")):
+        [row] = ledger.compare_unattributed(made(metrics=metrics, threads=threads, kernel=kernel))
+        assert row.verdict == verdict
+
+
 def test_a_ledger_of_events_with_holes_is_inconclusive() -> None:
     plain = {"scope": "run", "quality": "measured", "method": "m"}
     metrics = [

@@ -121,6 +121,11 @@ def estimate_error(seen: WatchedRun, key: Key) -> float:
     return float(seen.place.steal_ns or 0) + sum_run_queue_wait(seen, key)
 
 
+def sum_queue_of_all(seen: WatchedRun) -> float:
+    """The run-queue wait of all threads, ns: as long may a thread wait for another one that is ready and has no CPU."""
+    return float(seen.tables.threads["run_queue_wait_ns"].sum())
+
+
 def sum_missing(seen: WatchedRun, key: Key) -> float:
     """ns of the thread in which the kernel's events do not say what it did; 0 without them."""
     return 0.0 if seen.kernel is None else float(seen.kernel.missing.get(key[1], 0))

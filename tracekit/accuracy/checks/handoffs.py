@@ -7,7 +7,7 @@ import numpy as np
 from tracekit.accuracy.checks.gil import TRAP_NS
 from tracekit.accuracy.comparison import Comparison, compute_wait_tolerance
 from tracekit.accuracy.kernel_reference import explain_missing_reference
-from tracekit.accuracy.thread_sums import list_threads, select_available, select_threads, sum_waits
+from tracekit.accuracy.thread_sums import list_threads, select_available, select_threads, sum_queue_of_all, sum_waits
 from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis.load.kernel.pages import Array
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, find_family
@@ -56,7 +56,7 @@ def compare_handoffs(seen: WatchedRun) -> list[Comparison]:
                     unit="ns",
                     tolerance=max(LATENCY_SHARE[percent] * values[1], LATENCY_NS[percent]),
                     # To be preempted between the probe's stamp and the kernel's makes the kernel's handoff longer.
-                    error=float(seen.place.steal_ns or 0) + _sum_queue(seen) / len(latencies),
+                    error=float(seen.place.steal_ns or 0) + sum_queue_of_all(seen) / len(latencies),
                     metric=metric,
                 )
             )
@@ -79,10 +79,6 @@ def _list_latencies(seen: WatchedRun) -> tuple[Array, int]:
         found.append((ends - drops)[slept & (drops >= 0)])
         inside += int((slept & (drops >= starts)).sum())
     return np.concatenate(found), inside
-
-
-def _sum_queue(seen: WatchedRun) -> float:
-    return float(seen.tables.threads["run_queue_wait_ns"].sum())
 
 
 def _of_run(seen: WatchedRun, metric: str) -> float:

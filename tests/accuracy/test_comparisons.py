@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.accuracy.run_factory import ALIVE, BLOCKED_AT_ONCE, PLACE, T0, TID, answers, made, number, thread, wait
+from tests.accuracy.run_factory import (
+    ALIVE,
+    BLOCKED_AT_ONCE,
+    PLACE,
+    T0,
+    TID,
+    WATCHED,
+    answers,
+    made,
+    number,
+    thread,
+    wait,
+)
 from tests.table_factory import MS
 from tracekit.accuracy import kernel_reference, task_accounting
 from tracekit.accuracy.checks import endings, gil, handoffs, ledger, switches, waits

@@ -70,6 +70,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "no_functions": "text",
         "switch_interval_ns": "int",
         "before_cpu_ns": "int",
+        "cpu_ns": "int",
     },
     "threads": {
         "run_id": "text",

@@ -81,7 +81,7 @@ THREAD = [
 LARGEST_TID = 2**22
 """PID_MAX_LIMIT of Linux: no process and no thread has a greater id."""
 
-_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s6Q2I2Q")
+_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s6Q2I3Q")
 _SLOT = layout(SLOT)
 _LIMIT_AT = struct.calcsize("<8s6I4Q")
 THREADS_AT = 4096
@@ -139,6 +139,8 @@ class Header:
     before_cpu_ns: int
     """CPU time of its first thread before the probe came to it: the loader's, or of a forked child the fork's. It is
     in no record of that thread."""
+    cpu_ns: int | None
+    """CPU time of the whole process when it ended, by its own clock; None where it was killed."""
     switch_interval_ns: int | None
     """sys.getswitchinterval() as its last wait for the GIL had it; None without such a wait."""
     ticks: tuple[tuple[int, int], ...]
@@ -200,6 +202,10 @@ def _slots(path: Path) -> Iterator[tuple[int, ...]]:
         raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
 
 
+def _check_interval(ns: int) -> int | None:
+    return ns if 0 < ns <= _LONGEST_INTERVAL_NS else None
+
+
 def read_places(path: Path) -> tuple[Header, int, int]:
     """The header, the offset of the first slot, and the number of thread entries. Raises as `read_header`."""
     try:
@@ -242,7 +248,8 @@ def read_places(path: Path) -> tuple[Header, int, int]:
         no_thread_entry=no_entry,
         executable=executable.split(b"\0", 1)[0].decode("utf-8", "replace"),
         before_cpu_ns=values[27] if values[27] <= _LONGEST_INTERVAL_NS else 0,
-        switch_interval_ns=values[-1] if 0 < values[-1] <= _LONGEST_INTERVAL_NS else None,
+        switch_interval_ns=_check_interval(values[-2]),
+        cpu_ns=_check_interval(values[-1]) if ended else None,
         ticks=tuple(pair for pair in ((base_ticks, base_ns), (later_ticks, later_ns)) if base_ticks and pair[0]),
     )
     return header, slots_at, threads

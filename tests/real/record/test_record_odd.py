@@ -18,6 +18,7 @@ from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import records
 from tracekit.bundle.store import Store
+from tracekit.measure.probe.compile import CannotCompile, find_compiler
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
@@ -185,3 +186,64 @@ def test_a_pool_thread_that_sleeps_where_nobody_sees_it_waits_for_work(tmp_path:
     rows = records(compute_all(Analysis(tables), ["thread_idle_ns", "thread_wall_ns"]))
     idle, wall = (row["value"] for row in rows if row["tid"] == thread["tid"])
     assert 0.9 * wall < idle <= wall
+
+
+CLONED = """
+#define _GNU_SOURCE
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static char stack[65536] __attribute__((aligned(16)));
+static int running = 1;
+
+static long long read_clock(clockid_t clock)
+{
+    struct timespec now;
+    syscall(SYS_clock_gettime, clock, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static int spin(void *unused)
+{
+    while (read_clock(CLOCK_THREAD_CPUTIME_ID) < 300000000)
+        ;
+    return 0;
+}
+
+int main(void)
+{
+    int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+    if (clone(spin, stack + sizeof stack, flags, NULL, NULL, NULL, &running) < 0)
+        return 1;
+    while (__atomic_load_n(&running, __ATOMIC_ACQUIRE))
+        syscall(SYS_futex, &running, FUTEX_WAIT, 1, NULL, NULL, 0);
+    printf("%lld\\n", read_clock(CLOCK_PROCESS_CPUTIME_ID));
+    return 0;
+}
+"""
+
+
+def test_the_cpu_time_of_a_thread_that_nobody_saw_begin_is_its_process_s(tmp_path: Path) -> None:
+    """A library may call clone itself: the probe sees no such thread, the process's clock counts it."""
+    needs("waits")
+    try:
+        compiler = find_compiler()
+    except CannotCompile as error:
+        pytest.skip(str(error))
+    (tmp_path / "cloned.c").write_text(CLONED)
+    subprocess.run([*compiler, "-O1", "-o", "cloned", "cloned.c"], cwd=tmp_path, check=True, timeout=60)
+    done = recorded(tmp_path, "--", "./cloned")
+    assert done.returncode == 0, done.stderr
+    own_ns = int(done.stdout)
+    assert own_ns >= 300_000_000
+    (suite,) = Store(tmp_path / ".tracekit").suites()
+    rows = records(compute_all(Analysis(load_suite(suite)), ["cpu_ns"]))
+    found = {row["scope"]: (row["value"], row["quality"]) for row in rows}
+    assert found["process"] == found["run"]
+    value, quality = found["process"]
+    assert own_ns <= value < 1.1 * own_ns
+    assert quality == "measured"

@@ -137,6 +137,7 @@ struct waits_header {
     uint32_t before_involuntary;
     uint64_t pid_namespace; /* which pid this is: its inode, 0: not known */
     _Atomic uint64_t switch_interval_ns; /* of the last wait for a GIL of this image, 0: not known */
+    uint64_t process_cpu_ns; /* when ended: CPU time since it was made, also of threads that the probe did not see */
 };
 _Static_assert(sizeof(struct waits_header) <= WAITS_HEADER_BYTES, "the header fits its page");
 

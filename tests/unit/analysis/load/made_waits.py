@@ -110,6 +110,7 @@ def waits_bytes(
         "ticks": (0, 0, 0, 0),
         "before_cpu_ns": 0,
         "switch_interval_ns": 0,
+        "process_cpu_ns": 0,
         **header,
     }
     words = [told[name] for name in ("format", "slot_bytes", "slots_at", "threads")]
@@ -119,6 +120,7 @@ def waits_bytes(
     head = struct.pack("<8s6I8Q4I", told["magic"], *words, pid, ppid, *longs, *flags)
     head += struct.pack("<iIQ1024s", exit_code, told["no_thread_entry"], told["ended_ns"], executable.encode())
     head += struct.pack("<4Q", *told["ticks"])
-    head += struct.pack("<2Q2I2Q", told["before_cpu_ns"], 0, 0, 0, 0, told["switch_interval_ns"])
+    last = [told[name] for name in ("switch_interval_ns", "process_cpu_ns")]
+    head += struct.pack("<2Q2I3Q", told["before_cpu_ns"], 0, 0, 0, 0, *last)
     table = b"".join(entries).ljust(THREADS * THREAD_BYTES, b"\0")
     return head.ljust(HEADER_BYTES, b"\0") + table + b"".join(slots)

@@ -260,6 +260,16 @@ def test_what_a_process_used_before_the_probe_came_is_read_if_it_can_be_a_time(
     assert [row["before_cpu_ns"] for row in records(tables.processes) if row["pid"] == MAIN] == [read]
 
 
+@pytest.mark.parametrize(
+    ("ended", "written", "read"), [("exit", 0, None), ("exit", 2**64 - 1, None), ("exit", MS, MS), ("", MS, None)]
+)
+def test_the_cpu_time_of_a_process_is_read_if_it_ended_and_it_can_be_one(
+    tmp_path: Path, ended: str, written: int, read: int | None
+) -> None:
+    tables = loaded(tmp_path, [slot("gil", 1, 1, of=GIL)], ended=ended, process_cpu_ns=written)
+    assert [row["cpu_ns"] for row in records(tables.processes) if row["pid"] == MAIN] == [read]
+
+
 @pytest.mark.parametrize(("written", "read"), [(0, None), (2**64 - 1, None), (MS, MS)])
 def test_the_switch_interval_of_a_process_is_read_if_it_can_be_one(
     tmp_path: Path, written: int, read: int | None

@@ -268,6 +268,26 @@ def test_a_balance_without_tasks_says_why() -> None:
     assert (row["quality"], row["reason"]) == ("unavailable", "no task was recorded in this run")
 
 
+def test_a_program_s_cpu_time_is_that_of_its_processes_clocks() -> None:
+    """Also of threads that nobody saw, or whose own clock was not read; a process that was killed has its threads'."""
+    program = Program()
+    process, other = program.maker.rows["processes"][0], program.pid + 1
+    process.update(before_cpu_ns=3 * MS, cpu_ns=340 * MS)
+    program.maker.process(program.run, other, "other")
+    program.thread(program.pid, 40)
+    program.thread(program.pid + 9, None)
+    program.maker.thread(program.run, other, other, program.at(0), program.at(100), cpu_ns=20 * MS)
+    tables = program.tables()
+    processes = {row["pid"]: row["value"] for row in all_rows(tables, "cpu_ns", scope="process")}
+    assert processes == {program.pid: 340 * MS, other: 20 * MS}
+    run = one_row(tables, "cpu_ns", scope="run")
+    assert (run["value"], run["lower"], run["upper"], run["quality"]) == (360 * MS, 360 * MS, 360 * MS, "measured")
+    process["cpu_ns"] = None
+    qualities = {row["pid"]: row["quality"] for row in all_rows(program.tables(), "cpu_ns", scope="process")}
+    assert qualities == {program.pid: "unavailable", other: "measured"}
+    assert one_row(program.tables(), "cpu_ns", scope="run")["quality"] == "unavailable"
+
+
 def test_a_program_s_cpu_time_has_what_its_processes_used_before_the_probe_came() -> None:
     program = Program()
     program.maker.rows["processes"][0]["before_cpu_ns"] = 3 * MS

@@ -4,21 +4,24 @@ User and system time of the main process in the run window plus that of each wor
 summed. Wall says how long one waited, CPU time how much work it was. Processes that
 multiprocessing keeps for itself (the fork server, the resource tracker) are not measured and not in it.
 
-A recorded program has no such counters: there it is the CPU clocks of all threads at their ends, native threads (BLAS,
-OpenMP) included, as the wait probe read them, and what each process used before the probe came to it: for exec, the
-loader or the fork. A process of which one thread's clock is not known has no number.
+A recorded program has no such counters: there it is the CPU clock of each process at its end, as the wait probe read
+it. That counts all threads, also those that the probe did not see begin, and exec, the loader or the fork. Of a process
+that was killed it is the sum of its threads' clocks at their ends, and what it used before the probe came to it; it has
+no number where one thread's clock is not known.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.cells.cell_runs import is_program
 from tracekit.analysis.metrics.counters import total_processes
-from tracekit.analysis.metrics.estimate import Estimate, Place
+from tracekit.analysis.metrics.estimate import Estimate, Place, measured
+from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.metric import EVERYWHERE, Metric
 from tracekit.analysis.metrics.rows import rows_of_runs
 
@@ -29,30 +32,33 @@ def compute(analysis: Analysis) -> pd.DataFrame:
     runs, places = total_processes(
         analysis.measured_processes, found, missing="the CPU time of the processes was not read"
     )
-    for place, estimate in _sum_program_threads(analysis).items():
-        if len(place) == 1:
-            runs[place[0]] = estimate
-        else:
-            places[place] = estimate
-    return rows_of_runs(analysis, METRIC.name, METRIC.unit, runs, places=places)
+    program_runs, program_places = _read_programs(analysis)
+    return rows_of_runs(analysis, METRIC.name, METRIC.unit, runs | program_runs, places=places | program_places)
 
 
-def _sum_program_threads(analysis: Analysis) -> dict[Place, Estimate]:
-    """The processes of recorded programs, and the runs of which every process has threads."""
+def _read_programs(analysis: Analysis) -> tuple[dict[str, Estimate], dict[Place, Estimate]]:
+    """The runs of recorded programs of which every process has a number, and the processes that have one."""
     programs = {run["run_id"] for run in analysis.usable_runs if is_program(run)}
-    sums = {place: item for place, item in analysis.thread_end_sums("cpu_ns").items() if place[0] in programs}
-    before: dict[Place, int] = {}
+    threads = analysis.thread_end_sums("cpu_ns")
+    # The kernel may reuse an id: processes that had the same one are one place.
+    same: dict[Place, list[Mapping[str, Any]]] = {}
     for process in analysis.processes:
-        run, place = (process["run_id"],), (process["run_id"], process["pid"])
-        if place not in sums:
-            sums.pop(run, None)
-        for key in (run, place):
-            before[key] = before.get(key, 0) + (process["before_cpu_ns"] or 0)
-    return {place: _add(item, before.get(place, 0)) for place, item in sums.items() if len(place) < 3}
-
-
-def _add(item: Estimate, ns: int) -> Estimate:
-    return replace(item, value=item.value + ns, lower=item.lower + ns, upper=item.upper + ns)
+        if process["run_id"] in programs:
+            same.setdefault((process["run_id"], process["pid"]), []).append(process)
+    places: dict[Place, Estimate] = {}
+    for place, processes in same.items():
+        clocks = [process["cpu_ns"] for process in processes]
+        if None not in clocks:
+            places[place] = measured(float(sum(clocks)), f"{WAITS_PROBE}, process ends", n=len(clocks))
+        elif place in threads:
+            before = sum(process["before_cpu_ns"] or 0 for process in processes)
+            places[place] = measured(threads[place].value + before, threads[place].method, n=threads[place].n)
+    runs: dict[str, Estimate] = {}
+    for run_id in programs - {place[0] for place in same.keys() - places.keys()}:
+        if parts := [found for place, found in places.items() if place[0] == run_id]:
+            methods = " + ".join(sorted({part.method for part in parts}))
+            runs[run_id] = measured(sum(part.value for part in parts), methods, n=sum(part.n for part in parts))
+    return runs, places
 
 
 METRIC = Metric(
@@ -64,8 +70,8 @@ METRIC = Metric(
     summary="CPU time of the main process and all workers, their start-up included.",
     method=(
         "Main process: difference over the run window, without the shutdown. Worker process: since birth. "
-        "multiprocessing's own helper processes are left out. Recorded program: the CPU clocks of all threads at their "
-        "ends, native threads included, and each process's exec, loader or fork. Cell: median, bootstrap interval."
+        "multiprocessing's own helper processes are left out. Recorded program: each process's CPU clock at its end, "
+        "exec, loader or fork included; of one that was killed its threads' clocks. Cell: median, bootstrap interval."
     ),
     compute=compute,
 )

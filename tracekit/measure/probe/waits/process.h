@@ -193,6 +193,7 @@ COLD static void end_process(enum waits_end how, int code)
     write_record(header, KIND_EXIT, now, 0, (uint64_t)(uint32_t)code, 0, 0, 0);
     header->exit_code = code & 0xFF;
     header->ended_ns = now;
+    header->process_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     atomic_store_explicit(&header->ended, (uint32_t)how, memory_order_release);
 }
 

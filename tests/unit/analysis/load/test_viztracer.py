@@ -16,6 +16,7 @@ from tracekit import api
 from tracekit.analysis.load import load_run
 from tracekit.analysis.load.viztracer import read_viztracer
 from tracekit.analysis.report.build import build
+from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.tables import records
 from tracekit.analysis.view import find_traces
 from tracekit.bundle.store import Store
@@ -146,8 +147,11 @@ def test_a_full_ring_reaches_report_view_and_export(tmp_path: Path) -> None:
     said: list[str] = []
     (item,) = find_traces(Store(tmp_path / "store"), "latest", tmp_path, announce=said.append)
     api.export(folder, "slices", "csv", warn=said.append)
-    texts = [item.detail, *said[-2:], *(notice.text for notice in build(api.analyse(folder)).notices)]
-    assert sum("lacks the first 51.0 ms of 100 ms" in text for text in texts) == 4
+    report = build(api.analyse(folder))
+    terminal = [" ".join(to_text(report, width).split()) for width in (None, 60)]
+    texts = [item.detail, *said[-2:], *(notice.text for notice in report.notices), *terminal]
+    assert sum("lacks the first 51.0 ms of 100 ms" in text for text in texts) == 6
+    assert all("try: tracekit run matmul --trace-entries" in text for text in terminal), terminal
 
 
 def test_a_full_ring_without_a_call_says_that_its_part_is_unknown(tmp_path: Path) -> None:

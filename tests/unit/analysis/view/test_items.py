@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.table_factory import BOOT_NS
+from tests.unit.analysis.load import made_bundles
 from tracekit.analysis.view import find_traces, items
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import Bundle, Store, SuiteFolder
-from tracekit.core.errors import NothingToDo, UsageError
+from tracekit.core.errors import NothingToDo, TracekitError, UsageError
 
 SPEC: dict[str, Any] = {"suite_id": "s1", "workload": "matmul", "workload_target": "", "size": "small", "workers": 2}
 
@@ -99,6 +102,45 @@ def test_a_program_that_left_nothing_to_see_is_told_how_to_record_it(tmp_path: P
         with pytest.raises(NothingToDo) as caught:
             find_traces(store, target, tmp_path)
         assert caught.value.hint == "tracekit record --capture waits -- python 'my app.py'"
+
+
+def list_damaged_specs(whole: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What was done, and what spec.json then is: each key dropped, each value of another type or size."""
+    others = (None, True, -1, 10**30, "x", ["x"], {"x": []})
+    for key, value in whole.items():
+        yield f"without {key}", {name: kept for name, kept in whole.items() if name != key}
+        for other in others:
+            if type(other) is not type(value) or type(value) is int:
+                yield f"{key} = {other!r}", {**whole, key: other}
+    yield from ((f"spec.json = {other!r}", other) for other in others)
+
+
+@pytest.mark.parametrize("target", ["s1", "001"])
+def test_a_damaged_spec_is_refused_or_left_out(target: str, tmp_path: Path) -> None:
+    """Sealed so, as what is damaged after the sealing is found by its hash. What a reader does without, it does."""
+    run = made_bundles.spec("001", capture="viztracer", parameters={"skew": 8.0})
+    folder = made_bundles.make_suite(tmp_path / "store", run)
+    trace = {"traceEvents": [{"ph": "X", "pid": 100, "tid": 1, "name": "f", "ts": BOOT_NS / 1000, "dur": 1.0}]}
+    bundle = made_bundles.make_bundle(folder.root, run, raw={"viztracer-100.json": json.dumps(trace).encode()})
+    manifest, whole = bundle.manifest(), json.loads(bundle.spec_path.read_bytes())
+    shown = set()
+    for what, damaged in [("whole", whole), *list_damaged_specs(whole)]:
+        bundle.spec_path.write_text(json.dumps(damaged))
+        bundle.seal(manifest)
+        said: list[str] = []
+        try:
+            find_traces(Store(tmp_path / "store"), target, tmp_path, announce=said.append)
+        except TracekitError:
+            # Without `capture` it is a run like any other, which nothing has to be said of.
+            told = any(text.startswith("left out: ") for text in said) or what == "without capture"
+            assert target == "001" or told, what
+        except Exception as error:
+            raise AssertionError(what) from error
+        else:
+            shown.add(what)
+    assert "whole" in shown
+    # What has a default may be missing, and a number that is not used here may be any; nothing is of another type.
+    assert all(what.startswith(("whole", "without ")) or what.endswith((" = -1", f" = {10**30}")) for what in shown)
 
 
 def test_an_empty_store_and_an_unknown_name_are_told_apart(tmp_path: Path) -> None:

@@ -137,9 +137,6 @@ COLD static void fill_header(struct waits_header *header, uint64_t ticks)
     header->ppid = (uint32_t)getppid();
     header->start_ticks = ticks;
     header->pid_namespace = pid_namespace();
-    header->monotonic_ns = now_ns();
-    header->boottime_ns = clock_ns(CLOCK_BOOTTIME);
-    header->realtime_ns = clock_ns(CLOCK_REALTIME);
     header->limit = (mapped_bytes - WAITS_SLOTS_AT) / sizeof(struct waits_slot);
     atomic_store_explicit(&header->ready, FIRST_SLOTS, relaxed);
     struct usage used = read_own_usage();
@@ -147,6 +144,10 @@ COLD static void fill_header(struct waits_header *header, uint64_t ticks)
     header->before_queue_ns = used.queue;
     header->before_voluntary = (uint32_t)used.voluntary;
     header->before_involuntary = (uint32_t)used.involuntary;
+    /* After the readings, as a life begins here: a thread that loses its CPU while it reads did so before. */
+    header->monotonic_ns = now_ns();
+    header->boottime_ns = clock_ns(CLOCK_BOOTTIME);
+    header->realtime_ns = clock_ns(CLOCK_REALTIME);
     /* Last, as a file that has it is whole. */
     memcpy(header->magic, WAITS_MAGIC, sizeof header->magic);
 }

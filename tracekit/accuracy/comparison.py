@@ -184,11 +184,22 @@ class ComparedRun:
         )
 
     def compare_interval(
-        self, check: str, what: str, found: Mapping[str, Any], wanted: float, *, tolerance: float, metric: str = ""
+        self,
+        check: str,
+        what: str,
+        found: Mapping[str, Any],
+        wanted: float,
+        *,
+        tolerance: float,
+        more: float = 0.0,
+        metric: str = "",
     ) -> Comparison:
-        """Compare the interval of a row of the metrics table, ns, with a reference that it should contain."""
+        """Compare the interval of a row of the metrics table, ns, with a reference that it should contain.
+
+        The true value may be above the reference by up to `more`.
+        """
         lower, upper = float(found["lower"]), float(found["upper"])
-        outside = max(lower - wanted, wanted - upper, 0.0)
+        outside = max(lower - wanted - more, wanted - upper, 0.0)
         return self.compare(
             check,
             what,

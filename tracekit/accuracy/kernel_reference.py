@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from tracekit.analysis.load.kernel.pages import Array
 from tracekit.analysis.load.kernel.trace import KernelEvents, KernelTrace, read_trace
@@ -36,6 +37,8 @@ class KernelReference:
     nothing says which. Some machines' kernels record nothing in the context of certain other tasks."""
     drops: tuple[Array, Array] = (_NONE, _NONE)
     """Entries of drop_gil, in order of time: when, CLOCK_MONOTONIC ns, and the thread's id; int64 arrays."""
+    dropped: tuple[Array, Array] = (_NONE, _NONE)
+    """Returns from drop_gil, likewise."""
     born: dict[int, int] = field(default_factory=dict)
     """Thread id -> when it was created, CLOCK_MONOTONIC ns. Of an id that was used twice, the first time."""
     executed: dict[int, int] = field(default_factory=dict)
@@ -68,6 +71,20 @@ class KernelReference:
         found: Array = np.append(others, -1)[np.searchsorted(others, ends) - 1]
         return found
 
+    def lie_in_drop(self, tid: int, points: Array, since: Array) -> npt.NDArray[np.bool_]:
+        """Which points (int64, ns) lie in a drop_gil of the thread behind a moment of `since`, without a sleep between.
+
+        A moment is in a drop_gil: its entry, or the end of a sleep.
+        """
+        times, tids = self.dropped
+        others = np.sort(np.concatenate([times[tids == tid], self.switches.get(tid, (_NONE, _NONE))[0]]))
+        begun, left = (
+            np.append(moments, -1)[np.searchsorted(moments, points, side="right") - 1]
+            for moments in (np.sort(since), others)
+        )
+        found: npt.NDArray[np.bool_] = begun > left
+        return found
+
 
 def explain_missing_reference(kernel: KernelReference | None) -> str:
     """Why the kernel's uprobes give no reference for the GIL wait; empty when they do."""
@@ -90,7 +107,8 @@ def read_reference(bundle: Bundle) -> KernelReference | None:
         executed=first["sched/sched_process_exec"],
         ended=last["sched/sched_process_exit"],
         gil=trace.has_gil_probes,
-        drops=_list_drops(trace),
+        drops=_list_calls(trace, "drop_gil entry"),
+        dropped=_list_calls(trace, "drop_gil return"),
         missing=sum_missing(events, trace.wakeups),
         lost=trace.lost,
         switches=switches(events["prev_pid"], events["prev_state"], events["ts_ns"]),
@@ -134,9 +152,9 @@ def _follow_idle(switched: KernelEvents) -> Array:
     return found
 
 
-def _list_drops(trace: KernelTrace) -> tuple[Array, Array]:
-    drops = trace.kinds.get("drop_gil entry")
-    return (_NONE, _NONE) if drops is None else (drops["ts_ns"], drops["common_pid"])
+def _list_calls(trace: KernelTrace, name: str) -> tuple[Array, Array]:
+    calls = trace.kinds.get(name)
+    return (_NONE, _NONE) if calls is None else (calls["ts_ns"], calls["common_pid"])
 
 
 def _index(events: KernelEvents, latest: bool) -> dict[int, int]:

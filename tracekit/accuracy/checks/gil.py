@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from tracekit.accuracy.comparison import MS, POINTS, SHARE, Comparison, compute_wait_tolerance, judge_difference
 from tracekit.accuracy.kernel_reference import explain_missing_reference
@@ -29,14 +28,16 @@ from tracekit.accuracy.thread_sums import (
     Key,
     estimate_error,
     list_threads,
+    select_sched,
     select_threads,
     sum_run_queue_wait,
     sum_waits,
 )
 from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis.load.kernel.pages import Array
+from tracekit.analysis.load.kernel.thread_events import NO_END
 from tracekit.analysis.metrics.methods import ACCOUNTING, KERNEL_UPROBE, PYSPY_NATIVE, WAITS_PROBE
-from tracekit.analysis.tables import Tables, records
+from tracekit.analysis.tables import records
 
 TRAP_NS = 1_000
 """The time that the uprobe at a function's return may add to a call."""
@@ -45,7 +46,7 @@ LEAST_SAMPLES = 20
 
 
 BESIDE_NS = 20_000
-"""The traps and the GIL's mutex lie within this of a hold's ends, without the time in which the thread was ready."""
+"""take_gil returns within this, without the time in which the thread is ready, once the thread has the GIL."""
 MOST_COUNTS_OFF = 2
 """Or 3 %: a hold that lasts as long as the switch interval is longer by one clock and shorter by the other."""
 
@@ -118,7 +119,7 @@ def compare_holds(seen: WatchedRun) -> list[Comparison]:
         return []
     if silent := explain_missing_reference(seen.kernel):
         return [place.mark_unavailable(check, silent)]
-    rows, beside = [], _list_ready_beside_holds(seen.tables)
+    rows, beside = [], _list_ready_beside_holds(seen)
     for metric, suffix in _HOLD_METRICS.items():
         wanted_of, probe = (select_threads(seen.tables, metric, method) for method in (KERNEL_UPROBE, WAITS_PROBE))
         for thread in list_threads(seen):
@@ -151,29 +152,24 @@ def compare_holds(seen: WatchedRun) -> list[Comparison]:
     return rows or [place.mark_unavailable(check, "no thread held the GIL while another waited")]
 
 
-def _list_ready_beside_holds(tables: Tables) -> dict[Key, Array]:
-    """Per thread the lengths, ns, of the intervals in which it was ready right before or after one of its holds by the
-    kernel.
+def _list_ready_beside_holds(seen: WatchedRun) -> dict[Key, Array]:
+    """Per thread the lengths, ns, of the intervals in which it was ready on its way out of take_gil right before one of
+    its holds by the kernel, or in the drop_gil after it before it first slept there.
     """
-    holds = tables.holds[(tables.holds["method"] == KERNEL_UPROBE) & tables.holds["start_ns"].notna()]
-    ready = tables.sched[tables.sched["state"] == "runnable"]
+    assert seen.kernel is not None
+    holds = seen.tables.holds[(seen.tables.holds["method"] == KERNEL_UPROBE) & seen.tables.holds["start_ns"].notna()]
     found: dict[Key, Array] = {}
     for row in records(holds[["pid", "tid"]].drop_duplicates()):
         pid, tid = row["pid"], row["tid"]
         of_thread = holds[(holds["pid"] == pid) & (holds["tid"] == tid)]
-        waits = ready[(ready["pid"] == pid) & (ready["tid"] == tid)]
-        starts = waits["start_ns"].to_numpy("int64")
-        lengths = waits["dur_ns"].to_numpy("int64")
-        after = _lie_behind(starts, np.sort(of_thread["end_ns"].to_numpy("int64")))
-        before = _lie_behind(-(starts + lengths), np.sort(-of_thread["start_ns"].to_numpy("int64")))
-        found[pid, tid] = lengths[after | before]
+        ready = select_sched(seen.tables, "runnable", (pid, tid))
+        starts = ready["start_ns"].to_numpy("int64")
+        lengths = ready["dur_ns"].to_numpy("int64")
+        after = seen.kernel.lie_in_drop(tid, starts, of_thread["end_ns"].to_numpy("int64"))
+        takes, ends = np.sort(of_thread["start_ns"].to_numpy("int64")), starts + lengths
+        taken = np.append(takes, NO_END)[np.searchsorted(takes, ends)]
+        found[pid, tid] = lengths[after | (taken - ends <= BESIDE_NS)]
     return found
-
-
-def _lie_behind(points: Array, ends: Array) -> npt.NDArray[np.bool_]:
-    """Which points lie at most BESIDE_NS behind the last of the sorted `ends` before them."""
-    last = np.searchsorted(ends, points, side="right") - 1
-    return (last >= 0) & (points - ends[last] <= BESIDE_NS)
 
 
 def compare_with_known(seen: WatchedRun) -> list[Comparison]:

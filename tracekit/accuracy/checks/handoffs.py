@@ -7,7 +7,15 @@ import numpy as np
 from tracekit.accuracy.checks.gil import TRAP_NS
 from tracekit.accuracy.comparison import Comparison, compute_wait_tolerance
 from tracekit.accuracy.kernel_reference import explain_missing_reference
-from tracekit.accuracy.thread_sums import list_threads, select_available, select_threads, sum_queue_of_all, sum_waits
+from tracekit.accuracy.thread_sums import (
+    Key,
+    list_threads,
+    select_available,
+    select_sched,
+    select_threads,
+    sum_queue_of_all,
+    sum_waits,
+)
 from tracekit.accuracy.watched_run import WatchedRun
 from tracekit.analysis.load.kernel.pages import Array
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, find_family
@@ -106,5 +114,22 @@ def compare_switch_waits(seen: WatchedRun) -> list[Comparison]:
             reference = wanted.get(thread.key, 0.0)
             tolerance = compute_wait_tolerance(reference) + TRAP_NS * counts.get(thread.key, 0)
             row = found[thread.key]
-            rows.append(place.compare_interval(check, thread.label, row, reference, tolerance=tolerance, metric=metric))
+            more = _sum_preempted_behind(seen, thread.key)
+            rows.append(
+                place.compare_interval(
+                    check, thread.label, row, reference, tolerance=tolerance, more=more, metric=metric
+                )
+            )
     return rows or [place.mark_unavailable(check, "the probe gives no interval for these threads")]
+
+
+def _sum_preempted_behind(seen: WatchedRun, key: Key) -> float:
+    """For how long, ns, the thread was preempted right behind its sleeps in drop_gil: it is still in libc's wait."""
+    assert seen.kernel is not None
+    waits = seen.tables.waits
+    waits = waits[(waits["kind"] == "gil-switch") & (waits["method"] == KERNEL_UPROBE)]
+    slept = waits[(waits["pid"] == key[0]) & (waits["tid"] == key[1])]
+    ready = select_sched(seen.tables, "runnable", key)
+    ends = (slept["start_ns"] + slept["dur_ns"]).to_numpy("int64")
+    behind = seen.kernel.lie_in_drop(key[1], ready["start_ns"].to_numpy("int64"), ends)
+    return float(ready["dur_ns"].to_numpy("int64")[behind].sum())

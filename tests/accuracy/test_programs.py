@@ -21,10 +21,10 @@ import pytest
 from tests.conftest import Said, find_pythons, run_tracekit
 from tracekit.accuracy import capture_cost
 from tracekit.accuracy.cases import CASES, choose_cases
-from tracekit.accuracy.comparison import COSTS, Comparison
+from tracekit.accuracy.comparison import CHECKS, COSTS, Comparison
 from tracekit.accuracy.runner import SELF_TEST_CHECKS, AccuracyRequest, run_comparisons
 from tracekit.accuracy.table import format_comparison
-from tracekit.accuracy.watched_run import PROGRAMS, record_case
+from tracekit.accuracy.watched_run import PROGRAMS, record_case, watch_case
 from tracekit.core.errors import CaptureUnavailable
 from tracekit.measure.capture import Provision, load_capture
 from tracekit.system import interpreters
@@ -83,6 +83,33 @@ def test_a_program_says_what_it_is_about(name: str) -> None:
         [sys.executable, "-m", "tracekit.accuracy.programs", name, "--help"], capture_output=True, text=True, check=True
     )
     assert f"usage: python -m tracekit.accuracy.programs {name}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "checks"),
+    [
+        ("gil-mutex-busy", "--beside 8", {"gil-kernel", "gil-switch"}),
+        ("spinners-short-interval", "--threads 4 --switch-interval 0.0001 --beside 2", {"gil-kernel", "gil-holds"}),
+        ("loop-hog", "", {"gil-kernel", "gil-holds"}),
+        ("loop-hog-busy", "--beside 8", {"gil-kernel", "gil-holds"}),
+    ],
+)
+def test_the_gil_is_compared_at_load_with_a_short_switch_interval_and_beside_an_event_loop(
+    name: str, options: str, checks: set[str]
+) -> None:
+    [case] = choose_cases((name,))
+    assert " ".join(case.options) == options
+    assert checks <= set(case.checks or CHECKS)
+
+
+def test_spinners_take_turns_by_the_switch_interval_that_they_are_given(tmp_path: Path) -> None:
+    own = interpreters.inspect_own()
+    need("waits", own)
+    [case] = choose_cases(("spinners-short-interval",))
+    seen = watch_case(case, own, "waits", short(tmp_path))
+    intervals = seen.tables.processes["switch_interval_ns"].dropna()
+    assert [50_000 < interval <= 100_000 for interval in intervals] == [True]
+    assert len(seen.known.children) == 2
 
 
 @pytest.mark.parametrize("python", PYTHONS.values(), ids=lambda item: item.label)

@@ -24,13 +24,18 @@ class Case:
 
 
 MUTEX = ("gil-kernel", "gil-switch", "sites", "processes")
+LOOP = ("gil-kernel", "gil-switch", "gil-holds", "gil-known", "sites", "processes")
+SHORT_INTERVAL = ("--threads", "4", "--switch-interval", "0.0001", "--beside", "2")
 
 CASES = (
     Case(name="spinners-1", sampled=True, program="spinners", options=("--threads", "1")),
     Case(name="spinners-2", sampled=True, program="spinners", options=("--threads", "2"), quick=True),
     Case(name="spinners-4", sampled=True, program="spinners", options=("--threads", "4")),
     Case(name="spinners-8", sampled=True, program="spinners", options=("--threads", "8")),
+    Case(name="spinners-short-interval", program="spinners", options=SHORT_INTERVAL),
     Case(name="hog", sampled=True, program="hog", quick=True),
+    Case(name="loop-hog", program="loop_hog", checks=LOOP),
+    Case(name="loop-hog-busy", program="loop_hog", options=("--beside", "8"), checks=LOOP),
     Case(name="sleepers", sampled=True, program="sleepers"),
     Case(name="hashing", sampled=True, program="hashing"),
     Case(name="alternating", program="alternating"),
@@ -48,7 +53,7 @@ CASES = (
     Case(name="migrations", program="migrations"),
     # Its holds last 3 µs, of which the uprobes' traps take up two: they are no reference for these.
     Case(name="gil-mutex", program="gil_mutex", checks=MUTEX),
-    Case(name="gil-mutex-busy", program="gil_mutex", options=("--beside", "4"), checks=MUTEX),
+    Case(name="gil-mutex-busy", program="gil_mutex", options=("--beside", "8"), checks=MUTEX),
     Case(name="read-storm", program="read_storm"),
     Case(name="lock-storm", program="lock_storm", options=("--hammered", "300000", "--turns", "3000")),
     Case(name="comes-and-goes", program="comes_and_goes", quick=True),

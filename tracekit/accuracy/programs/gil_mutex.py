@@ -7,7 +7,7 @@ import os
 import threading
 import time
 
-from tracekit.accuracy.programs.known import Known, join, start
+from tracekit.accuracy.programs.known import Known, compute_beside, join, start
 
 READ = "gil_mutex.py:read_on"
 READS = 100
@@ -36,19 +36,9 @@ def read_on(known: Known, name: str, until: float) -> None:
 def run(known: Known, options: argparse.Namespace) -> None:
     """Read in all threads at the same time; with processes beside them the one that has the mutex often has no CPU."""
     until = time.monotonic() + options.seconds
-    beside = []
-    for _ in range(options.beside):
-        pid = os.fork()
-        if pid == 0:
-            while time.monotonic() < until:
-                pass
-            os._exit(0)
-        beside.append(pid)
     threads = [
         threading.Thread(target=read_on, args=(known, f"reader {number}", until)) for number in range(options.threads)
     ]
-    start(*threads)
-    join(*threads)
-    for pid in beside:
-        os.waitpid(pid, 0)
-        known.child(pid, "_exit", 0)
+    with compute_beside(known, options.beside, until):
+        start(*threads)
+        join(*threads)

@@ -34,6 +34,7 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 WAIT = "threading.py:Condition.wait"
@@ -187,3 +188,20 @@ def join(*threads: threading.Thread) -> None:
     """Join all threads."""
     for thread in threads:
         thread.join()
+
+
+@contextlib.contextmanager
+def compute_beside(known: Known, processes: int, until: float) -> Iterator[None]:
+    """Keep the CPUs busy with so many children until a time of time.monotonic; at the end they are waited for."""
+    pids = []
+    for _ in range(processes):
+        pid = os.fork()
+        if pid == 0:
+            while time.monotonic() < until:
+                pass
+            os._exit(0)
+        pids.append(pid)
+    yield
+    for pid in pids:
+        os.waitpid(pid, 0)
+        known.child(pid, "_exit", 0)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 import time
 
-from tracekit.accuracy.programs.known import Known, join, start
+from tracekit.accuracy.programs.known import Known, compute_beside, join, start
 
 SPIN = "spinners.py:spin"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the number of threads and the duration."""
+    """Add the number of threads and of processes, the switch interval and the duration."""
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--beside", type=int, default=0, help="processes that compute meanwhile")
+    parser.add_argument("--switch-interval", type=float, default=sys.getswitchinterval(), metavar="SECONDS")
     parser.add_argument("--seconds", type=float, default=1.0)
 
 
@@ -31,11 +34,13 @@ def spin(known: Known, name: str, until: float, alone: bool) -> None:
 
 def run(known: Known, options: argparse.Namespace) -> None:
     """Spin in all threads at the same time."""
+    sys.setswitchinterval(options.switch_interval)
     until = time.monotonic() + options.seconds
     alone = options.threads == 1
     threads = [
         threading.Thread(target=spin, args=(known, f"spinner {number}", until, alone))
         for number in range(options.threads)
     ]
-    start(*threads)
-    join(*threads)
+    with compute_beside(known, options.beside, until):
+        start(*threads)
+        join(*threads)

@@ -128,9 +128,9 @@ def test_a_remedy_asks_for_the_same_work_once_more(changed: dict[str, int], code
     assert len(found) == len(changed)
 
 
-def slow_rounds(*factors: float) -> Tables:
+def slow_rounds(*factors: float, **changed: Any) -> Tables:
     """Of five rounds the walls of matmul under fork are so many times those of the good suite, which are 1.97x."""
-    tables = small().tables()
+    tables = small(**changed).tables()
     runs = tables.runs
     forked = (runs["workload"] == "matmul") & (runs["model"] == "fork") & ~runs["warmup"].astype(bool)
     by_round = runs.loc[forked, "repeat"].map(dict(enumerate(factors, 1)))
@@ -198,6 +198,17 @@ def test_of_several_doubts_only_the_machine_keeps_its_remedy() -> None:
         ("short-runs", False),
     ]
     assert [item.code for item in loaded if item.remedy] == ["load"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "first"),
+    [({"load_before": 1.6}, "load"), ({"task_ms": 10}, "short-runs")],
+)
+def test_uneven_rounds_beside_another_doubt_leave_the_remedy_to_it(changed: dict[str, Any], first: str) -> None:
+    tables = slow_rounds(0.7, 1.0, 1.4, 1.0, 1.0, **changed)
+    found = find_notices(Analysis(tables), computed(tables))
+    assert {item.code for item in found} == {first, "uneven-rounds"}
+    assert [item.code for item in found if item.remedy] == [first]
 
 
 def test_no_control() -> None:

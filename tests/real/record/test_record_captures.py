@@ -278,6 +278,17 @@ def test_a_child_python_without_viztracer_is_told(tmp_path: Path) -> None:
     assert len(list(only_bundle(tmp_path).raw.glob("viztracer-*.json"))) == 1
 
 
+@pytest.mark.parametrize("option", ["-I", "-S", "-E"])
+def test_a_python_that_viztracer_cannot_enter_is_recorded_and_told_why(option: str, tmp_path: Path) -> None:
+    done = recorded(tmp_path, "--capture", "waits,viztracer", "--", sys.executable, option, "-c", "print('ran')")
+    assert (done.returncode, done.stdout) == (0, b"ran\n")
+    bundle = only_bundle(tmp_path)
+    assert (len(list(bundle.waits.glob("*.bin"))), bundle.viztracer_traces()) == (1, [])
+    said = " ".join(done.stderr.decode().split())
+    assert "no Python of it read PYTHONPATH" in said
+    assert "try: run Python without -I, -E and -S" in said
+
+
 CROWD = """
 import os, time
 def busy():

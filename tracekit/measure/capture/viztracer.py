@@ -38,6 +38,9 @@ _SETTLE_S = 0.5
 
 _POLL_S = 0.02
 
+_ENTER = "run Python without -I, -E and -S, which keep VizTracer out; --capture waits works with them"
+"""The remedy where no Python of a recorded program was traced."""
+
 
 class VizTracerCapture(Capture):
     """Records every Python call of every process."""
@@ -115,7 +118,8 @@ def _collect_of_program(spec: RunSpec, bundle: Bundle) -> list[Notice]:
     if not missing and bundle.viztracer_traces():
         return []
     named = ", ".join(missing) or "the whole program: no Python of it read PYTHONPATH"
-    return [notice("capture-incomplete", capture=VIZTRACER, missing=named, run_id=spec.run_id)]
+    found = notice("capture-incomplete", capture=VIZTRACER, missing=named, run_id=spec.run_id)
+    return [found if missing else found._replace(remedy=_ENTER)]
 
 
 def _is_saving(marker: Path, bundle: Bundle, since_s: float) -> bool:

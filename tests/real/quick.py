@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from tracekit.bundle.store import Store, SuiteFolder
 from tracekit.measure.planning.request import Request
 
 QUICK = ("--size", "smoke", "--runs", "1", "--warmup", "0", "--no-controls", "--capture", "none", "--workers", "2")
+
+AS_A_USER = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+"""Before a command: root is bound by the modes of files as any user is."""
 
 
 def measure(folder: Path, workload: str, *, pythons: Sequence[str] = (), **settings: Any) -> SuiteFolder:

@@ -276,11 +276,10 @@ class SuiteFolder:
     def remove(self) -> None:
         """Remove the folder. Raises UsageError as `check_removable`, OutputUnwritable."""
         self.check_removable()
-        # First its name: a suite of which half is gone must not be taken for one.
+        # First its name: half a suite must not be taken for one. What a killed removal left goes as well.
         going = self.root.with_name(f".{self.root.name}.removed")
         with explained_os_errors(self.root):
             self.root.rename(going)
-            # With what a killed removal left.
             for path in {going, *self.root.parent.glob(".????????-??????-*.removed")}:
                 shutil.rmtree(path)
 
@@ -322,7 +321,8 @@ class Store:
 
     def suites(self) -> list[SuiteFolder]:
         """Every suite, oldest first (ids start with their date and time)."""
-        return [SuiteFolder(path) for path in sorted(self.root.glob("[!.]*")) if is_suite(path)]
+        paths = sorted(self.root.iterdir()) if self.root.is_dir() else []
+        return [SuiteFolder(path) for path in paths if not path.name.startswith(".") and is_suite(path)]
 
     def list_ended(self) -> list[SuiteFolder]:
         """Every suite that can be read and is not being measured any more, oldest first."""

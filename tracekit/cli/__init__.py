@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import shlex
 import signal
 import sys
 import textwrap
@@ -21,7 +22,7 @@ from typing import Any, NoReturn
 import click
 
 import tracekit
-from tracekit.core.errors import OutputUnwritable, TracekitError
+from tracekit.core.errors import EnvironmentLacks, OutputUnwritable, TracekitError
 from tracekit.core.visible_text import make_visible
 
 INTERRUPTED = 130
@@ -93,6 +94,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         code = _invoke(argv)
     except OSError as error:
+        if isinstance(error, PermissionError) and error.filename is not None:
+            # Before 3.14 pathlib raises it where it is asked whether something is there.
+            name = os.fsdecode(error.filename)
+            fail(f"cannot use {name}: {error.strerror}", f"namei -l {shlex.quote(name)}", EnvironmentLacks.exit_code)
         if not _is_of_stdout(error):
             raise
         if isinstance(error, BrokenPipeError):

@@ -7,14 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, RealSuite, Said, Tracekit
 from tests.real.leftovers import measured_processes
-from tests.real.quick import QUICK, assert_two_lines
+from tests.real.quick import AS_A_USER, QUICK, assert_two_lines
 from tracekit.bundle.spec import FORMAT
 from tracekit.bundle.store import Store
 
@@ -70,26 +71,81 @@ def test_a_file_stands_where_the_folder_should_be(tracekit: Tracekit, tmp_path: 
     assert_two_lines(tracekit("run", "matmul", *QUICK, "--reports", "taken"), 4, "taken")
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="needs setpriv to drop root")
-def test_unwritable_folder(tmp_path: Path) -> None:
-    # Root may write everywhere, so the command is run as nobody where the tests are root.
-    as_nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-    locked = tmp_path / "locked"
-    locked.mkdir(mode=0o555)
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tracekit.cli import main; main()"
-    try_import = [*as_nobody, sys.executable, "-c", "import click"]
-    if subprocess.run(try_import, capture_output=True, check=False, cwd="/").returncode != 0:
-        pytest.skip("this Python is not readable by nobody: chmod o+x the folders above it")
+def run_as_a_user(folder: Path, *words: str, **variables: str) -> Said:
     done = subprocess.run(
-        [*as_nobody, sys.executable, "-c", code, str(ROOT), "run", "matmul", *QUICK],
-        cwd=locked,
+        [*AS_A_USER, sys.executable, "-m", "tracekit", *words],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
     )
-    assert_two_lines(Said(code=done.returncode, out=done.stdout, err=done.stderr), 4, "reports")
+    return Said(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+def test_unwritable_folder(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    assert_two_lines(run_as_a_user(locked, "run", "matmul", *QUICK), 4, "reports")
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """A folder that may not be read, nor anything in it."""
+    folder = tmp_path / "locked"
+    (folder / "below").mkdir(parents=True)
+    folder.chmod(0)
+    yield folder
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "--store", "locked/below"),
+        ("list", "suites", "--store", "locked/below"),
+        ("export", "latest", "runs", "--store", "locked/below"),
+        ("view", "locked/below/trace.json"),
+        ("record", "--store", "locked/below", "--capture", "none", "true"),
+        ("run", "spin", "--dry-run", "--store", "locked/below"),
+    ],
+    ids=itemgetter(0),
+)
+@pytest.mark.usefixtures("locked")
+def test_what_may_not_be_read_is_named(tmp_path: Path, words: tuple[str, ...]) -> None:
+    said = run_as_a_user(tmp_path, *words)
+    assert_two_lines(said, 4, "locked/below", "Permission denied")
+
+
+def test_a_store_that_may_not_be_read_is_not_an_empty_one(tmp_path: Path, locked: Path) -> None:
+    (tmp_path / ".tracekit").symlink_to(locked)
+    assert_two_lines(run_as_a_user(tmp_path, "report"), 4, ".tracekit", "Permission denied")
+
+
+@pytest.mark.parametrize("below", ["", "versions", "versions/3.9.18/bin"])
+def test_a_folder_of_pyenv_that_may_not_be_read_is_passed_over(tmp_path: Path, below: str) -> None:
+    pyenv, folder = tmp_path / "pyenv", tmp_path / "pyenv" / below
+    only = pyenv / "versions" / "3.9.18" / "bin" / "python3.9"
+    only.parent.mkdir(parents=True)
+    only.symlink_to(sys.executable)
+    folder.chmod(0)
+    variables = {"PYENV_ROOT": str(pyenv), "XDG_CACHE_HOME": str(pyenv / "cache")}
+    try:
+        for words, code in (
+            (("list", "pythons", "--json"), 0),
+            (("run", "spin", "--dry-run", "--python", str(only)), 2),
+            *([] if below else [(("doctor", "--json"), 0)]),
+        ):
+            said = run_as_a_user(tmp_path, *words, **variables)
+            assert said.code == code, said.err
+            if code:
+                assert_two_lines(said, code, f"no Python at '{only}'")
+            else:
+                assert json.loads(said.out)
+    finally:
+        folder.chmod(0o700)
 
 
 def test_full_disk(tmp_path: Path) -> None:

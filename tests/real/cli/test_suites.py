@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from operator import itemgetter
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Tracekit
+from tests.conftest import RealSuite, Tracekit
 from tests.real.quick import QUICK, assert_two_lines
+from tests.unit.analysis.load import made_bundles
 from tracekit.bundle.spec import RunSpec, Suite
 from tracekit.bundle.store import Store, SuiteFolder
 
@@ -87,3 +89,39 @@ def test_what_a_killed_removal_left_is_no_suite_and_goes_with_the_next(
     assert said.code == 0, said.err
     assert not left.exists()
     assert all(other.is_dir() for other in others)
+
+
+@pytest.mark.parametrize("before", [(), ("explain", "start-methods"), ("report",)], ids=str)
+def test_a_suite_is_named_by_its_path_from_another_folder(
+    real_suite: RealSuite, tracekit: Tracekit, tmp_path: Path, before: tuple[str, ...]
+) -> None:
+    words = (*before, str(real_suite.root))
+    if not before:
+        words = ("export", os.path.relpath(real_suite.root, tmp_path), "runs")
+    said = tracekit(*words)
+    assert said.code == 0, said.err
+    assert said.out
+    assert [path.name for path in tmp_path.glob("reports/2*")] == ([real_suite.suite_id] if "report" in before else [])
+    assert not (tmp_path / ".tracekit").exists()
+
+
+def test_claims_are_judged_with_a_suite_that_is_named_by_its_path(tracekit: Tracekit, tmp_path: Path) -> None:
+    """One of another Python than this one: what is refused is a second suite of the same place, and another workload.
+
+    Its numbers are made by hand, as a suite of claims takes minutes.
+    """
+    (tmp_path / "here").mkdir()
+    for place, workload in (("a", "claims"), ("b", "claims"), ("c", "spin")):
+        folder = SuiteFolder(tmp_path / place / "s1")
+        folder.create(Suite(suite_id="s1", workload=workload, size="small", specs=(made_bundles.spec(),)))
+        made_bundles.make_bundle(folder.root, made_bundles.spec())
+        folder.finish("ok", [])
+    run, report = ("run", "claims", "--dry-run"), ("report", "../a/s1")
+    for words, other, code, text in (
+        (run, "../a/s1", 0, ""),
+        (run, str(tmp_path / "c" / "s1"), 2, "s1 is one of spin"),
+        (report, str(tmp_path / "b" / "s1"), 2, "s1 is from Linux and Python 3.13 as well"),
+    ):
+        said = tracekit(*words, "--with", other, cwd=tmp_path / "here")
+        assert said.code == code, said.err
+        assert text in said.err

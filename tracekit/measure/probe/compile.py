@@ -158,7 +158,7 @@ def find_library(wanted: ProbeLibrary) -> Path:
         compiler = find_compiler()
     except CannotCompile:
         # There may have been one once: any library of these sources will do.
-        if _cache_folder().is_dir():
+        if os.access(_cache_folder(), os.R_OK):
             for library in sorted(_prepare_cache().glob(f"{name}-*.so")):
                 if _is_private(library) and is_current(library, wanted):
                     return library

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.real.quick import AS_A_USER
 from tracekit.measure.probe import compile as probe
 
 STAGES = probe.STAGES
@@ -136,3 +137,28 @@ def test_a_cache_that_cannot_be_made_is_the_reason(cache: Path, tmp_path: Path) 
     cache.write_text("a file")
     with pytest.raises(probe.CannotCompile, match="cannot be used"):
         probe.find_library(STAGES)
+
+
+def test_a_cache_that_may_not_be_read_is_none(cache: Path, tmp_path: Path) -> None:
+    cache.mkdir()
+    cache.chmod(0)
+    code = """
+import sys
+from pathlib import Path
+from tests.real.quick import AS_A_USER
+from tracekit.measure.probe import compile as probe
+probe.LIBRARIES = Path(sys.argv[1])
+try:
+    probe.find_library(probe.STAGES)
+except probe.CannotCompile as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [*AS_A_USER, sys.executable, "-c", code, str(tmp_path / "package")],
+        env={**os.environ, "CC": "/nonexistent/cc"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    cache.chmod(0o700)
+    assert done.stdout == "there is no C compiler (/nonexistent/cc)\n", done.stderr

@@ -34,6 +34,17 @@ for _ in range(3):
     threading.Thread(target=comes_and_goes).start()
 """
 
+# ctypes calls without the GIL: when there are two threads, both are about to take it, and nobody has it.
+FIRST_MEETING = """
+import ctypes
+program, thread = ctypes.CDLL(None), ctypes.c_ulong()
+@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+def meets(_nothing):
+    return None
+program.pthread_create(ctypes.byref(thread), None, meets, None)
+program.pthread_join(thread, None)
+"""
+
 
 @pytest.fixture(scope="session")
 def counted_library(make_once: MakeOnce) -> str:
@@ -83,6 +94,24 @@ def test_a_sleep_for_the_mutex_of_the_gil_is_a_wait_for_the_gil(
     assert "gil" in {waits_file.WAITS[kind] for kind in blocked}
     for (_begin, end), found in zip(sleeps, inside, strict=True):
         assert (found["start_ns"] + found["dur_ns"] >= end).all()
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_mutex_of_the_gil_is_known_before_any_thread_has_waited_for_the_gil(
+    counted_library: str, watching: Watching, python: Interpreter
+) -> None:
+    """One thread takes the free GIL slowly, and keeps its mutex meanwhile; the other finds that one taken first."""
+    if python.free_threaded:
+        pytest.skip("a free-threaded Python has no GIL to wait for; the others are tested")
+    slow = Watching(preload=counted_library, folder=watching.folder)
+    env = {"SLOW_SIGNALS": "first", "TRACEKIT_WAITS_ALL_SIGNALS": "1"}
+    seen = slow(python.executable, "-I", "-c", FIRST_MEETING, env=env)
+    assert seen.code == 0
+    begin, end = (int(word) for word in seen.err.split())
+    waits = np.sort(of_kind(seen.first, "gil", "gil-switch"), order="start_ns")
+    assert waits_file.WAITS[int(waits["kind"][0])] == "gil"
+    assert begin < waits["start_ns"][0] < end - MS
+    assert waits["start_ns"][0] + waits["dur_ns"][0] >= end
 
 
 @pytest.mark.parametrize("python", PYTHONS)

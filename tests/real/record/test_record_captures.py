@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.recording import ENV, PYTHON_IN_SHELL, needs, only_bundle, recorded, script
+from tests.recording import ENV, LIMIT_S, PYTHON_IN_SHELL, TRACEKIT, needs, only_bundle, recorded, script
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.store import Store, SuiteFolder
-from tracekit.system import interpreters
+from tracekit.system import interpreters, tracefs
 
 
 def test_a_capture_that_cannot_be_used(tmp_path: Path) -> None:
@@ -174,6 +174,34 @@ def test_a_program_that_is_no_python_runs_once_under_the_kernel_capture(tmp_path
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "calls").read_text() == "one two\n"
     assert b"deploy.sh has no symbol table" in done.stderr
+
+
+def test_two_kernel_captures_at_once(tmp_path: Path) -> None:
+    """Each program waits for the other: they run at the same time."""
+    needs("waits")
+    needs("kernel")
+    meet = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); there = pathlib.Path(sys.argv[2]).exists"
+    program = [sys.executable, "-c", f"{meet}\nwhile not there(): time.sleep(0.01)\nsys.exit(int(sys.argv[3]))"]
+    words = [*TRACEKIT, "record", "--anyway", "--capture", "waits,kernel"]
+    both = [
+        subprocess.Popen(
+            [*words, "-o", mine, "--", *program, mine + ".here", other + ".here", code], cwd=tmp_path, env=ENV
+        )
+        for mine, other, code in (("one", "two", "3"), ("two", "one", "4"))
+    ]
+    assert [process.wait(LIMIT_S) for process in both] == [3, 4]
+    pids = []
+    for store in ("one", "two"):
+        (suite,) = Store(tmp_path / store).suites()
+        running = {row["pid"] for row in records(load_suite(suite).sched) if row["state"] == "running"}
+        pids += running
+        assert running == {line["pid"] for line in suite.bundles()[0].manifest()["processes"]}
+    assert len(set(pids)) == 2
+    root = tracefs.find_tracefs()
+    assert root is not None
+    for process in both:
+        assert not list((root / "instances").glob(f"tracekit-{process.pid}-*"))
+        assert f"tracekit_{process.pid}_" not in (root / "uprobe_events").read_text()
 
 
 def test_more_processes_than_descriptors(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
+import zipapp
 from pathlib import Path
 
 import pytest
@@ -247,3 +249,73 @@ def test_the_cpu_time_of_a_thread_that_nobody_saw_begin_is_its_process_s(tmp_pat
     value, quality = found["process"]
     assert own_ns <= value < 1.1 * own_ns
     assert quality == "measured"
+
+
+WAITING = "import sys, time; time.sleep(0.05); print(sys.prefix, sys.flags.isolated); sys.exit(3)"
+
+
+@pytest.mark.parametrize("way", ["zipapp", "-I", "-S", "-E", "venv"])
+def test_a_program_is_watched_in_whatever_way_python_is_started(tmp_path: Path, way: str) -> None:
+    needs("waits")
+    python, options, prefix = sys.executable, [way] if way.startswith("-") else [], sys.prefix
+    app = tmp_path / "app"
+    app.mkdir()
+    name = "app/" + script(app, WAITING, "__main__.py")
+    if way == "zipapp":
+        zipapp.create_archive(app, tmp_path / "app.pyz")
+        name = "app.pyz"
+    elif way == "venv":
+        prefix = str(tmp_path / "env")
+        venv.create(prefix, symlinks=True)
+        python = f"{prefix}/bin/python"
+    elif way == "-S":
+        prefix = sys.base_prefix
+    done = recorded(tmp_path, "--capture", "waits", "--", python, *options, name)
+    assert (done.returncode, done.stdout.decode()) == (3, f"{prefix} {int(way == '-I')}\n"), done.stderr
+    assert_main_thread_slept(tmp_path)
+
+
+def assert_main_thread_slept(folder: Path) -> None:
+    """The one suite there has the main thread of WAITING, and its wait."""
+    (suite,) = Store(folder / ".tracekit").suites()
+    tables = load_suite(suite)
+    (main,) = [row for row in records(tables.threads) if row["role"] == "main"]
+    sleeps = [row for row in records(tables.waits) if row["tid"] == main["tid"] and row["kind"] == "sleep"]
+    assert sum(row["dur_ns"] for row in sleeps) >= 50_000_000
+
+
+def test_a_user_without_rights_records_under_waits(tmp_path: Path) -> None:
+    needs("waits")
+    python, setpriv = shutil.which("python3", path="/usr/bin:/bin"), shutil.which("setpriv")
+    if os.geteuid() != 0 or python is None or setpriv is None:
+        pytest.skip("needs to be root, setpriv and a Python in /usr/bin that everybody may run")
+    nobody = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
+    for each in (tmp_path, *tmp_path.parents[:3]):
+        each.chmod(each.stat().st_mode | 0o055)
+    own = tmp_path / "own"
+    own.mkdir()
+    os.chown(own, 65534, 65534)
+    if subprocess.run([*nobody, sys.executable, "-c", "import click"], capture_output=True, check=False).returncode:
+        pytest.skip("this Python is not readable by nobody: chmod o+x the folders above it")
+    words = [*nobody, *TRACEKIT, "record", "--capture", "waits", "--", python, "-c", WAITING]
+    done = subprocess.run(words, cwd=own, env=ENV | {"HOME": str(own)}, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 3, done.stderr
+    assert (own / ".tracekit").stat().st_uid == 65534
+    assert_main_thread_slept(own)
+
+
+def test_a_store_that_is_read_only_is_refused_before_the_program_is_started(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(store)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("may not mount a tmpfs: run the tests as root")
+    try:
+        name = script(tmp_path, "open('ran', 'w').close()")
+        done = recorded(tmp_path, "-o", "store", "--capture", "waits", "--", sys.executable, name)
+    finally:
+        subprocess.run(["umount", str(store)], check=True)
+    assert done.returncode == 4, done.stderr
+    assert b"error: cannot write" in done.stderr
+    assert b"Read-only file system" in done.stderr
+    assert not (tmp_path / "ran").exists()

@@ -10,6 +10,10 @@ import pytest
 from tests.conftest import Tracekit
 from tests.real.leftovers import abandoned_segments, assert_nothing_left, measured_processes
 from tests.real.quick import QUICK, assert_two_lines
+from tracekit import api
+from tracekit.bundle.store import Store
+from tracekit.measure.planning.request import Request
+from tracekit.system import process_table
 
 
 @pytest.mark.parametrize("model", ["serial", "threads", "fork", "spawn", "forkserver"])
@@ -46,6 +50,20 @@ def test_daemons_of_tasks_end_with_the_run(faulty: Path, tracekit: Tracekit) -> 
     said = tracekit("run", "faulty:LEAVES_A_DAEMON", *QUICK, "--models", "threads,fork,spawn,forkserver")
     assert said.code == 0, said.err
     assert not measured_processes(faulty)
+
+
+def test_where_orphans_are_given_to_nobody_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where daemons of tasks cannot be found: a kernel that does not know these requests of prctl."""
+
+    def list_codes() -> list[str]:
+        request = Request(workload="spin", captures=("none",))
+        return [item.code for item in api.prepare(request, store=Store(tmp_path)).notices]
+
+    assert "daemons-not-ended" not in list_codes()
+    monkeypatch.setattr(process_table, "_GET_CHILD_SUBREAPER", 9999)
+    monkeypatch.setattr(process_table, "_SET_CHILD_SUBREAPER", 9999)
+    assert "daemons-not-ended" in list_codes()
+    assert not process_table.adopt_orphans()
 
 
 def test_items_without_an_end(faulty: Path, tracekit: Tracekit) -> None:

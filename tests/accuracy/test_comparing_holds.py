@@ -54,12 +54,29 @@ def test_a_thread_preempted_while_it_drops_the_gil_still_holds_it(
     assert row.verdict == verdict
 
 
-@pytest.mark.parametrize(("before_us", "ms", "verdict"), [(5, 40, "ok"), (30, 40, "fail"), (5, 20, "fail")])
-def test_a_thread_preempted_on_its_way_out_of_take_gil_holds_it_already(before_us: int, ms: int, verdict: str) -> None:
+@pytest.mark.parametrize(
+    ("ms", "entered_ms", "slept_ms", "verdict"),
+    [
+        (40, -50, -100, "ok"),
+        (20, -50, -100, "fail"),
+        (40, -5, -100, "fail"),
+        (40, -50, -49, "fail"),
+        (40, -50, -2, "fail"),
+    ],
+)
+def test_a_thread_preempted_in_take_gil_may_hold_it_already(
+    ms: int, entered_ms: int, slept_ms: int, verdict: str
+) -> None:
     hold = {"object": "gil 1", "start_ns": T0, "end_ns": T0 + 500 * MS, "method": "kernel-uprobe"}
-    before = {"state": "runnable", "start_ns": T0 - before_us * 1000 - ms * MS, "dur_ns": ms * MS}
+    before = {"state": "runnable", "start_ns": T0 - 45 * MS, "dur_ns": ms * MS}
+    kernel = KernelReference(
+        gil=True,
+        switches={TID: (np.array([T0 + slept_ms * MS]), np.array([T0 - 45 * MS]))},
+        takes=(np.array([T0 + entered_ms * MS]), np.array([TID])),
+        taken=(np.array([T0]), np.array([TID])),
+    )
     metrics = of_holds("gil_hold_ns", 540 * MS, 500 * MS)
-    [row] = gil.compare_holds(made(threads=[ALIVE], metrics=metrics, holds=[hold], sched=[before]))
+    [row] = gil.compare_holds(made(kernel=kernel, threads=[ALIVE], metrics=metrics, holds=[hold], sched=[before]))
     assert row.verdict == verdict
 
 

@@ -39,6 +39,10 @@ class KernelReference:
     """Entries of drop_gil, in order of time: when, CLOCK_MONOTONIC ns, and the thread's id; int64 arrays."""
     dropped: tuple[Array, Array] = (_NONE, _NONE)
     """Returns from drop_gil, likewise."""
+    takes: tuple[Array, Array] = (_NONE, _NONE)
+    """Entries of take_gil, likewise."""
+    taken: tuple[Array, Array] = (_NONE, _NONE)
+    """Returns from take_gil, likewise."""
     born: dict[int, int] = field(default_factory=dict)
     """Thread id -> when it was created, CLOCK_MONOTONIC ns. Of an id that was used twice, the first time."""
     executed: dict[int, int] = field(default_factory=dict)
@@ -71,12 +75,12 @@ class KernelReference:
         found: Array = np.append(others, -1)[np.searchsorted(others, ends) - 1]
         return found
 
-    def lie_in_drop(self, tid: int, points: Array, since: Array) -> npt.NDArray[np.bool_]:
-        """Which points (int64, ns) lie in a drop_gil of the thread behind a moment of `since`, without a sleep between.
+    def lie_in_call(self, tid: int, points: Array, since: Array, returns: tuple[Array, Array]) -> npt.NDArray[np.bool_]:
+        """Which points (int64, ns) lie in a call by the thread behind a moment of `since`, without a sleep between.
 
-        A moment is in a drop_gil: its entry, or the end of a sleep.
+        A moment is in the call: its entry, or the end of a sleep. `returns` are those of the function.
         """
-        times, tids = self.dropped
+        times, tids = returns
         others = np.sort(np.concatenate([times[tids == tid], self.switches.get(tid, (_NONE, _NONE))[0]]))
         begun, left = (
             np.append(moments, -1)[np.searchsorted(moments, points, side="right") - 1]
@@ -109,6 +113,8 @@ def read_reference(bundle: Bundle) -> KernelReference | None:
         gil=trace.has_gil_probes,
         drops=_list_calls(trace, "drop_gil entry"),
         dropped=_list_calls(trace, "drop_gil return"),
+        takes=_list_calls(trace, "take_gil entry"),
+        taken=_list_calls(trace, "take_gil return"),
         missing=sum_missing(events, trace.wakeups),
         lost=trace.lost,
         switches=switches(events["prev_pid"], events["prev_state"], events["ts_ns"]),

@@ -12,7 +12,7 @@ The return of a function is seen through a trap that takes about a microsecond, 
 well: nothing beside 60 waits a second, some per cent of the shortest ones in a storm of them. Holds are compared in the
 same way. The kernel's last from the return of take_gil to the entry of drop_gil, and the traps at both lie inside the
 thread's true hold: 0.5 to 1 µs of each. Preempted between that entry and the moment at which it frees the GIL, the
-thread still holds it.
+thread still holds it, and preempted between that of the take and the return it holds it already.
 """
 
 from __future__ import annotations
@@ -45,8 +45,6 @@ LEAST_SAMPLES = 20
 """With fewer samples no share is compared: its interval would be half of the whole range."""
 
 
-BESIDE_NS = 20_000
-"""take_gil returns within this, without the time in which the thread is ready, once the thread has the GIL."""
 MOST_COUNTS_OFF = 2
 """Or 3 %: a hold that lasts as long as the switch interval is longer by one clock and shorter by the other."""
 
@@ -153,10 +151,11 @@ def compare_holds(seen: WatchedRun) -> list[Comparison]:
 
 
 def _list_ready_beside_holds(seen: WatchedRun) -> dict[Key, Array]:
-    """Per thread the lengths, ns, of the intervals in which it was ready on its way out of take_gil right before one of
-    its holds by the kernel, or in the drop_gil after it before it first slept there.
+    """Per thread the lengths, ns, of the intervals in which it was ready in the take_gil before one of its holds by the
+    kernel, if it never slept there, or in the drop_gil after it before it first slept.
     """
-    assert seen.kernel is not None
+    kernel = seen.kernel
+    assert kernel is not None
     holds = seen.tables.holds[(seen.tables.holds["method"] == KERNEL_UPROBE) & seen.tables.holds["start_ns"].notna()]
     found: dict[Key, Array] = {}
     for row in records(holds[["pid", "tid"]].drop_duplicates()):
@@ -165,10 +164,15 @@ def _list_ready_beside_holds(seen: WatchedRun) -> dict[Key, Array]:
         ready = select_sched(seen.tables, "runnable", (pid, tid))
         starts = ready["start_ns"].to_numpy("int64")
         lengths = ready["dur_ns"].to_numpy("int64")
-        after = seen.kernel.lie_in_drop(tid, starts, of_thread["end_ns"].to_numpy("int64"))
-        takes, ends = np.sort(of_thread["start_ns"].to_numpy("int64")), starts + lengths
-        taken = np.append(takes, NO_END)[np.searchsorted(takes, ends)]
-        found[pid, tid] = lengths[after | (taken - ends <= BESIDE_NS)]
+        after = kernel.lie_in_call(tid, starts, of_thread["end_ns"].to_numpy("int64"), kernel.dropped)
+        entered = kernel.takes[0][kernel.takes[1] == tid]
+        voluntary = kernel.switches.get(tid, (_NONE, _NONE))[0]
+        held, slept = (
+            np.append(moments, NO_END)[np.searchsorted(moments, starts)]
+            for moments in (np.sort(of_thread["start_ns"].to_numpy("int64")), voluntary)
+        )
+        before = kernel.lie_in_call(tid, starts, entered, kernel.taken) & (held < slept)
+        found[pid, tid] = lengths[after | before]
     return found
 
 

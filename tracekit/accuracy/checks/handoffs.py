@@ -131,5 +131,5 @@ def _sum_preempted_behind(seen: WatchedRun, key: Key) -> float:
     slept = waits[(waits["pid"] == key[0]) & (waits["tid"] == key[1])]
     ready = select_sched(seen.tables, "runnable", key)
     ends = (slept["start_ns"] + slept["dur_ns"]).to_numpy("int64")
-    behind = seen.kernel.lie_in_drop(key[1], ready["start_ns"].to_numpy("int64"), ends)
+    behind = seen.kernel.lie_in_call(key[1], ready["start_ns"].to_numpy("int64"), ends, seen.kernel.dropped)
     return float(ready["dur_ns"].to_numpy("int64")[behind].sum())

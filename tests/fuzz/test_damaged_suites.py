@@ -40,7 +40,8 @@ def test_a_damaged_suite_is_refused_or_told_or_changes_nothing(
     cases = [case for case in choose_cases(suite, CASES, SEED) if case.words[0] in commands]
     found = [(case, *fuzzer.judge(case)) for case in cases]
     assert [f"{case}: {why}" for case, verdict, why in found if verdict == "fault"] == []
-    assert {verdict for _, verdict, _ in found} >= {"unchanged", "refused"}
+    # Which damages a command meets is drawn: some change nothing, but among a few there may be no such one.
+    assert "refused" in {verdict for _, verdict, _ in found}
 
 
 def test_every_file_damage_and_command_is_among_the_cases(suite: SuiteFolder) -> None:

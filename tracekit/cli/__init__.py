@@ -188,9 +188,13 @@ def write_stdout(*parts: Part) -> None:
 
 
 def find_width() -> int | None:
-    """The columns of the terminal that stdout is, or what COLUMNS says, at least 40; None for a file or a pipe."""
+    """The columns of the terminal that stdout is, COLUMNS before its own size, at least 40; None for a file or a pipe,
+    whose reader counts on a line per row.
+    """
     wanted = os.environ.get("COLUMNS", "")
     try:
+        if not sys.stdout.isatty():
+            return None
         columns = int(wanted) if wanted.isdecimal() else os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError, AttributeError):
         return None

@@ -79,7 +79,7 @@ def list_owners(root: Path) -> list[Owner]:
 
 
 def list_leftovers(*, of: int | None = None) -> list[Owner]:
-    """The owners that are dead, and the process `of`, alive or not.
+    """The owners that are dead; with `of` only that process, alive or not.
 
     Empty where that cannot be judged or tracefs may not be read.
     """
@@ -87,7 +87,7 @@ def list_leftovers(*, of: int | None = None) -> list[Owner]:
     if root is None or not is_in_initial_pid_namespace():
         return []
     try:
-        return [owner for owner in list_owners(root) if owner.pid == of or not owner.is_alive]
+        return [owner for owner in list_owners(root) if (owner.pid == of if of else not owner.is_alive)]
     except OSError:
         return []
 

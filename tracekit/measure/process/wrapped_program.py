@@ -110,7 +110,12 @@ class WrappedProgram:
                     time.sleep(_LOOK_EVERY_S)
                 else:
                     return now_ns
-        self._writing.close()
+        # The number of the file has to stay ours: a program that comes later would wait for a line from whatever has it
+        # then. /dev/null is at its end.
+        with suppress(OSError, ValueError):
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, self._writing.fileno(), inheritable=False)
+            os.close(nothing)
         return None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tracekit.measure.process import wrapped_program
 from tracekit.measure.process.command_wrapper import wrap_apart
 from tracekit.measure.process.wrapped_program import WrappedProgram
 
@@ -54,9 +55,25 @@ def test_of_a_tool_that_starts_nothing_nothing_is_known() -> None:
         assert (found.read_exit_code(), found.read_window()) == (None, None)
 
 
-def test_a_program_starts_without_us() -> None:
-    """tracekit was killed before the program came to the gate, or gave up."""
+def test_a_program_starts_where_tracekit_gave_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when other files were opened since, which must not be taken for the gate."""
+    monkeypatch.setattr(wrapped_program, "_FIRST_CHILD_S", 0.0)
     with WrappedProgram() as found:
-        gate = found.gate
+        found.follow(os.getpid())
+        assert found.read_window() is None
+        pipes = [os.pipe() for _ in range(20)]
+        assert_starts(found.gate)
+        for pipe in pipes:
+            os.close(pipe[0])
+            os.close(pipe[1])
+
+
+def test_a_program_starts_where_tracekit_was_killed() -> None:
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    assert_starts(f"/proc/{killed.pid}/fd/5")
+
+
+def assert_starts(gate: str) -> None:
     words = wrap_apart(["echo", "ran"], {"MINE": "a 'quoted' one"}, lambda argv: argv, Path(os.devnull), gate)
     assert subprocess.run(words, capture_output=True, timeout=60, check=True).stdout == b"ran\n"

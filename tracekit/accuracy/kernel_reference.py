@@ -17,9 +17,6 @@ _STATES = 0xFF
 _DEAD = 0x10 | 0x20
 _LIFE = ("task/task_newtask", "sched/sched_process_exec", "sched/sched_process_exit")
 _SLEPT, _LEFT, _RAN, _WOKEN = range(4)
-_IDLE_NS = 250_000
-"""How long a thread that is ready may wait for a CPU that is idle: on a virtual machine the host has to give it one. On
-the average of 100 switches that was 75 µs."""
 _NONE: Array = np.empty(0, dtype=np.int64)
 
 
@@ -123,39 +120,24 @@ def read_reference(bundle: Bundle) -> KernelReference | None:
 
 
 def sum_missing(switched: KernelEvents, woken: KernelEvents) -> dict[int, int]:
-    """Per thread: ns between two of its events that cannot follow one another.
-
-    A thread that was ready and leaves a CPU which was idle before came to it unseen, as soon as it could: at most
-    _IDLE_NS of that are unknown.
+    """Per thread: ns between two of its events that cannot follow one another. All of it is unknown: on a virtual machine
+    a thread also waits for a CPU that is idle, until the host gives it one.
     """
     asleep = (switched["prev_state"] & _STATES) != 0
     tids = np.concatenate([switched["prev_pid"], switched["next_pid"], woken["pid"]])
     times = np.concatenate([switched["ts_ns"], switched["ts_ns"], woken["ts_ns"]])
     counts = len(switched), len(woken)
     what = np.concatenate([np.where(asleep, _SLEPT, _LEFT), np.full(counts[0], _RAN), np.full(counts[1], _WOKEN)])
-    was_idle = np.concatenate([_follow_idle(switched), np.zeros(counts[0] + counts[1], dtype=bool)])
     order = np.lexsort((times, tids))
-    tids, times, what, was_idle = tids[order], times[order], what[order], was_idle[order]
+    tids, times, what = tids[order], times[order], what[order]
     before, after = what[:-1], what[1:]
     left = (after == _SLEPT) | (after == _LEFT)
     # To leave a CPU one must have been on it, and to be on it again one must have been woken.
     wrong = np.where(left, before != _RAN, (after == _RAN) & ((before == _RAN) | (before == _SLEPT)))
     wrong &= (tids[1:] == tids[:-1]) & (tids[1:] != 0)
-    lengths = np.diff(times)
-    short = left & was_idle[1:] & (before != _SLEPT)
-    lengths = np.where(short, np.minimum(lengths, _IDLE_NS), lengths)
     found: dict[int, int] = {}
-    for tid, length in zip(tids[1:][wrong].tolist(), lengths[wrong].tolist(), strict=True):
+    for tid, length in zip(tids[1:][wrong].tolist(), np.diff(times)[wrong].tolist(), strict=True):
         found[tid] = found.get(tid, 0) + length
-    return found
-
-
-def _follow_idle(switched: KernelEvents) -> Array:
-    """Of each switch, whether the one before it on its CPU was to the idle loop, which is thread 0."""
-    order = np.lexsort((switched["ts_ns"], switched["cpu"]))
-    cpu, came = switched["cpu"][order], switched["next_pid"][order]
-    found = np.zeros(len(order), dtype=bool)
-    found[order[1:]] = (cpu[1:] == cpu[:-1]) & (came[:-1] == 0)
     return found
 
 

@@ -54,9 +54,7 @@ _NOTHING: dict[str, Any] = {"value": 0.0, "n": 0}
 
 
 class KernelWait(NamedTuple):
-    """One thread's time in take_gil by the kernel, ns, in calls in which it blocked: blocked, and ready before that; and
-    how many such calls there were.
-    """
+    """One thread's time in the calls of take_gil in which it blocked, ns: blocked, ready before that; and how many."""
 
     blocked: float = 0.0
     ready: float = 0.0

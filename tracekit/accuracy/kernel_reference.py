@@ -120,8 +120,9 @@ def read_reference(bundle: Bundle) -> KernelReference | None:
 
 
 def sum_missing(switched: KernelEvents, woken: KernelEvents) -> dict[int, int]:
-    """Per thread: ns between two of its events that cannot follow one another. All of it is unknown: on a virtual machine
-    a thread also waits for a CPU that is idle, until the host gives it one.
+    """Per thread: ns between two of its events that cannot follow one another.
+
+    All of it is unknown: on a virtual machine a thread also waits for an idle CPU, until the host gives it one.
     """
     asleep = (switched["prev_state"] & _STATES) != 0
     tids = np.concatenate([switched["prev_pid"], switched["next_pid"], woken["pid"]])

@@ -50,6 +50,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "checksum": "text",
         "start_ns": "int",
         "wall_ns": "int",
+        "traces": "int",
     },
     "processes": {
         "run_id": "text",
@@ -84,6 +85,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "start_ns": "int",
         "end_ns": "int",
         "cpu_ns": "int",
+        "cpu_read_ns": "int",
         "run_queue_wait_ns": "int",
         "voluntary_switches": "int",
         "involuntary_switches": "int",

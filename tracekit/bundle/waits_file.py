@@ -48,6 +48,9 @@ TEXT = 48
 KNOWN, NATIVE = 1, 2
 """Bits of `flags`."""
 
+QUEUE_AGE_NS = 500_000_000
+"""By how much a thread's run-queue wait in the table may be older than its CPU time there (QUEUE_NS in waits.c)."""
+
 OPEN_TICKS = 0x100
 """Bit of a thread's `open_kind`: its `open_start_ns` is a reading of the processor's counter."""
 

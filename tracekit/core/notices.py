@@ -133,6 +133,7 @@ NOTICES: dict[str, NoticeKind] = {
         "run {run_id} ended as {status}: {reason}",
         "it contributes no number",
         "{remedy}",
+        "what it did until then is recorded",
     ),
     "stream-truncated": NoticeKind(
         "warning",

@@ -70,17 +70,22 @@ def _compare_threads(seen: WatchedRun, kernel: KernelReference) -> list[Comparis
 def _compare_cpu(seen: WatchedRun) -> list[Comparison]:
     """CPU time of each process against its own clock, and what the kernel's events show of it after that reading."""
     running = seen.tables.sched[seen.tables.sched["state"] == "running"]
-    found = {row["pid"]: row["value"] for row in select_available(seen.tables, "cpu_ns", "process")}
+    found = {row["pid"]: row for row in select_available(seen.tables, "cpu_ns", "process")}
     rows = []
     for process in seen.known.processes:
         rest = clip_durations(running[running["pid"] == process.pid], (process.at_ns, _LATEST_NS)).sum()
         wanted = float(process.cpu_ns + rest)
+        row = found.get(process.pid, {})
+        value = float(row.get("value", 0.0))
+        if row.get("quality") == "bound":
+            # A bound is right where the true value lies in it.
+            value = min(max(wanted, float(row["lower"])), float(row["upper"]))
         error = sum(sum_missing(seen, thread.key) for thread in list_threads(seen) if thread.key[0] == process.pid)
         rows.append(
             seen.place.compare_values(
                 "lifetimes",
                 f"process {process.pid}, CPU time",
-                (found.get(process.pid, 0.0), wanted),
+                (value, wanted),
                 unit="ns",
                 tolerance=compute_wait_tolerance(wanted),
                 error=error if rest else 0.0,

@@ -75,11 +75,12 @@ def run(known: Known, options: argparse.Namespace) -> None:
 def reap(known: Known, me: ThreadRecorder, pid: int, ended: str, exit_code: int) -> None:
     """Wait for the end of a child, and check it: a program that does not do what it claims is no reference."""
     with me.blocked("child-wait"):
-        _, status = os.waitpid(pid, 0)
+        _, status, used = os.wait4(pid, 0)
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
     if code != exit_code:
         raise RuntimeError(f"a child ended with {code} instead of {exit_code}")
     known.child(pid, ended, exit_code)
+    known.process(pid, round((used.ru_utime + used.ru_stime) * 1e9))
 
 
 def killed_asleep(known: Known, me: ThreadRecorder, after: float) -> None:

@@ -18,7 +18,8 @@
                            between end_ns and read_ns
         idle               kind of wait -> ns of it in which the thread waited for work
         migrations         how often it changed its CPU; null where it did not see to it
-    processes    one per process that wrote answers: pid, and cpu_ns of all its threads up to at_ns, CLOCK_MONOTONIC
+    processes    one per process that wrote answers, or that was killed: pid, and cpu_ns of all its threads up to
+                 at_ns, CLOCK_MONOTONIC
     children     pid, ended (exit, _exit, signal), exit_code (negative for a signal)
     active       where code is generated all the time: [tid, start_ns, end_ns, name] of each generated function
 
@@ -60,6 +61,10 @@ class Known:
         """Record a child that was waited for, and how it ended."""
         self.children.append({"pid": pid, "ended": ended, "exit_code": exit_code})
 
+    def process(self, pid: int, cpu_ns: int) -> None:
+        """Record what CPU time a process has used up to now."""
+        self.processes.append({"pid": pid, "cpu_ns": cpu_ns, "at_ns": time.monotonic_ns()})
+
     def absorb(self, text: str) -> None:
         """Add the answers of a child process, from its `to_json`."""
         theirs = json.loads(text)
@@ -70,7 +75,7 @@ class Known:
     def to_json(self) -> str:
         """Make the JSON object described above."""
         gil_enabled = getattr(sys, "_is_gil_enabled", None)
-        own = {"pid": os.getpid(), "cpu_ns": time.process_time_ns(), "at_ns": time.monotonic_ns()}
+        self.process(os.getpid(), time.process_time_ns())
         return json.dumps(
             {
                 "program": self.program,
@@ -78,7 +83,7 @@ class Known:
                 "gil": True if gil_enabled is None else gil_enabled(),
                 "unavailable": self.unavailable,
                 "threads": self.threads,
-                "processes": [*self.processes, own],
+                "processes": self.processes,
                 "children": self.children,
                 "active": self.active,
             }

@@ -20,7 +20,15 @@ PartialRow = dict[str, Any]
 
 MAIN, OTHER = "main", "other"
 
-_WHOLE_LIFETIME = ("start_ns", "end_ns", "cpu_ns", "run_queue_wait_ns", "voluntary_switches", "involuntary_switches")
+_WHOLE_LIFETIME = (
+    "start_ns",
+    "end_ns",
+    "cpu_ns",
+    "cpu_read_ns",
+    "run_queue_wait_ns",
+    "voluntary_switches",
+    "involuntary_switches",
+)
 """The columns of a thread that must come from one source: else its time ledger would not add up."""
 
 

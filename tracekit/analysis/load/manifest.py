@@ -42,6 +42,8 @@ class Manifest(Struct, kw_only=True):
     ended_ns: Count | None = None
     program_window: tuple[Count, Count] | None = None
     """When a recorded program began and ended: its wall. Absent in bundles that were made before it was written."""
+    program_cpu_ns: Count | None = None
+    """CPU time of a recorded program's own process at its end; absent as above, and where it could not be read."""
     environment: dict[str, Any] = default(default_factory=dict)
     notices: list[tuple[str, str, str, str]] = default(default_factory=list)
     processes: list[ManifestProcess] = default(default_factory=list)
@@ -102,6 +104,8 @@ def add_manifest_processes(lifetimes: ProcessLifetimes, manifest: Manifest, *, p
     if program:
         lifetimes.choose_main()
     main, code = lifetimes.main, manifest.exit_code
+    if main is not None:
+        main.fill({"cpu_ns": manifest.program_cpu_ns})
     for process in lifetimes:
         if not process.row.get("probed"):
             continue

@@ -76,7 +76,7 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     if spec.program:
         add_steal(columns, spec.run_id, lifetimes, manifest)
     found = measure_program(probed, manifest) if spec.program else _measure_workload(spec, manifest, streams)
-    _add_row(columns, spec, manifest, found)
+    _add_row(columns, spec, manifest, {**found, "traces": len(bundle.viztracer_traces())})
     _add_notices(columns, bundle, spec, manifest, streams)
     add_samples(bundle, spec, columns)
     add_traces(bundle, spec, window, found, columns, calls=traces)
@@ -204,5 +204,12 @@ def _add_failure(columns: Columns, bundle: Bundle, spec: RunSpec, status: str, r
     remedy = f"cat {shlex.quote(str(bundle.stderr_log))}"
     if status == "interrupted":
         reason, remedy = "the suite was interrupted", f"tracekit run {spec.workload} --size {spec.size}"
-    failed = notice("run-failed", run_id=spec.run_id, status=status, reason=reason, remedy=remedy)
+    elif spec.program:
+        # Its output went where the user sent it.
+        remedy = (
+            "let it end by itself, or record a part of it: --duration SECONDS"
+            if status == "killed"
+            else f"ls {shlex.quote(str(bundle.root))}"
+        )
+    failed = notice("run-failed", bool(spec.program), run_id=spec.run_id, status=status, reason=reason, remedy=remedy)
     columns.add_notice(failed, spec.run_id)

@@ -127,6 +127,11 @@ class Analysis(SuiteRecords):
         rows = processes[processes["no_functions"].notna()]
         return dict(zip(rows["run_id"].tolist(), rows["no_functions"].tolist(), strict=True))
 
+    def runs_with_notice(self, code: str) -> frozenset[str]:
+        """The runs of which a notice with this code was given."""
+        notices = self._tables.notices
+        return frozenset(notices.loc[notices["code"] == code, "run_id"].dropna())
+
     def runs_watched_by(self, method: str) -> list[str]:
         """The ids of usable runs in which this method could record waits."""
         return [run_id for run_id, methods in self.wait_methods.items() if method in methods]

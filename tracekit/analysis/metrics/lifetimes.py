@@ -33,6 +33,8 @@ def compute_lifetimes(tables: Tables, usable: Collection[str]) -> pd.DataFrame:
     opens, closes   the run window, CLOCK_MONOTONIC ns
     born, died      its lifetime cut to the window (Int64); missing where a stamp of a worker was not taken
     cpu_ns, run_queue_wait_ns, voluntary_switches, involuntary_switches   of its whole life, as recorded (Int64)
+    unread_ns       int64: how long it lived on after its cpu_ns was read, because it was killed; 0 where it was read
+                    at its end
     """
     runs = tables.runs[["run_id", "model", "start_ns", "wall_ns"]].rename(columns={"start_ns": "opens"})
     runs = runs[runs["run_id"].isin(list(usable)) & runs["opens"].notna() & runs["wall_ns"].notna()]
@@ -58,7 +60,8 @@ def compute_lifetimes(tables: Tables, usable: Collection[str]) -> pd.DataFrame:
     frame = threads[[*KEYS, "role", *_COUNTED]]
     pool = native & program & (threads["tid"] != threads["pid"]).fillna(False).astype(bool)
     frame = frame.assign(program=program.to_numpy(bool), native=native, pool=pool, counts=counts)
-    return frame.assign(opens=opens, closes=closes, born=born, died=died)
+    unread = (died - threads["cpu_read_ns"]).clip(lower=0).fillna(0).astype("int64")
+    return frame.assign(opens=opens, closes=closes, born=born, died=died, unread_ns=unread)
 
 
 def can_have_ledgers(threads: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -40,13 +40,14 @@ def sum_bounds(
     *,
     counted: Ints | None = None,
     reason: str | None = None,
+    every: bool = False,
 ) -> dict[Place, Estimate]:
     """The same for bounds: lower end, value and upper end of each thread; without `counted`, `n` is the number of
     threads."""
     counted = np.ones(len(threads), np.int64) if counted is None else counted
     return {
         place: bound(float(lower), float(value), float(upper), method, n=count, reason=reason)
-        for place, (lower, value, upper), count in _totals(threads, ends, counted, every=False)
+        for place, (lower, value, upper), count in _totals(threads, ends, counted, every=every)
     }
 
 

@@ -42,6 +42,8 @@ NAMES = {
 class LedgerRows:
     """`parts`: ns by metric, only those that are known. `whole`: their sum. `idle_rule`: what counts as idle here.
 
+    `least`: those of which only the least is known, because a thread was killed.
+
     `unseen`: why the GIL wait is not known, `lacking`: why each part is not; empty when they are.
     """
 
@@ -52,6 +54,7 @@ class LedgerRows:
     idle_rule: str
     unseen: str
     lacking: Mapping[str, str]
+    least: frozenset[str] = frozenset()
 
     def share(self, part: str) -> float:
         """0..1; unattributed may be below 0, where clocks disagree."""
@@ -94,6 +97,7 @@ def ledger_of(numbers: Mapping[str, Number]) -> LedgerRows | None:
         n=max(number.n for number in known.values()),
         idle_rule=idle.reason if idle is not None and idle.reason.startswith("idle") else "",
         unseen="" if gil is None or gil.available else gil.reason,
+        least=frozenset({ledger_parts.ON_CPU} if _is_least(known.get(ledger_parts.ON_CPU)) else ()),
         lacking={part: numbers[part].reason for part in PARTS if part in numbers and not numbers[part].available},
     )
 
@@ -126,7 +130,12 @@ def rules(ledgers: Iterable[LedgerRows]) -> str:
 
 def amount_text(ledger: LedgerRows, part: str) -> str:
     """`1.20 s (49 %)` of one part."""
-    return f"{format_ns(ledger.parts.get(part, 0.0))} ({ledger.share(part) * 100:.0f} %)"
+    least = "at least " if part in ledger.least else ""
+    return f"{least}{format_ns(ledger.parts.get(part, 0.0))} ({ledger.share(part) * 100:.0f} %)"
+
+
+def _is_least(number: Number | None) -> bool:
+    return number is not None and number.quality == "bound" and (number.upper or 0.0) > (number.centre or 0.0)
 
 
 def _from(cell: ReportCell) -> LedgerRows | None:

@@ -26,7 +26,7 @@ from typing import IO, Any
 from tracekit.core.errors import ProgramNotExecutable
 from tracekit.measure.process.launch import ProcessResult
 from tracekit.measure.process.wrapped_program import WrappedProgram
-from tracekit.system.process_table import RunningProcess, find_process
+from tracekit.system.process_table import RunningProcess, find_process, read_cpu_ns
 
 GRACE_S = 5.0
 """How long a program that was asked to end has for it, before the next stronger signal."""
@@ -197,6 +197,9 @@ def run_in_foreground(
         wrapped.follow(process.pid)
     limit = started_ns / 1e9 + duration_s if duration_s > 0 else math.inf
     arrived, timed_out = _wait(process, signals, limit, wrapped=wrapped is not None)
+    # A process that was reaped has no clock.
+    cpu_ns = read_cpu_ns(process.pid) if process.returncode is None else None
+    process.wait()
     return ProcessResult(
         pid=process.pid,
         exit_code=process.returncode,
@@ -206,6 +209,7 @@ def run_in_foreground(
         signals=tuple(arrived),
         wrapped_exit_code=None if wrapped is None else wrapped.read_exit_code(),
         wrapped_window=None if wrapped is None else wrapped.read_window(),
+        program_cpu_ns=cpu_ns if wrapped is None else wrapped.read_cpu_ns(),
     )
 
 
@@ -217,7 +221,7 @@ def _wait(
     begun = time.monotonic()
     stages = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)]
     timed_out = False
-    while process.poll() is None:
+    while not _has_ended(process):
         now = time.monotonic()
         # Another thread of ours, numpy's for instance, may be given the signal that we are about to wait for.
         look_again = max(_POLL_LEAST_S, min((now - begun) * _POLL_SHARE, _POLL_MOST_S))
@@ -227,7 +231,7 @@ def _wait(
             asked_by.append(number)
             if is_missing and (program := _find_program(process, wrapped=wrapped)) is not None:
                 program.send(number)
-        elif time.monotonic() >= limit and process.poll() is None:
+        elif time.monotonic() >= limit and not _has_ended(process):
             timed_out = True
             number = stages.pop(0)
             asked_by.append(number)
@@ -235,6 +239,14 @@ def _wait(
                 member.send(number)
             limit = time.monotonic() + GRACE_S if stages else math.inf
     return asked_by, timed_out
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended. It is left to be reaped where the system can say so without reaping it."""
+    if hasattr(os, "waitid") and process.returncode is None:
+        with suppress(ChildProcessError):
+            return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    return process.poll() is not None
 
 
 def _find_program(process: subprocess.Popen[bytes], *, wrapped: bool) -> RunningProcess | None:

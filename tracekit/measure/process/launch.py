@@ -66,6 +66,9 @@ class ProcessResult:
     """The exit code of the program that a tool started, as `exit_code`; None without a tool, or where it is unknown."""
     wrapped_window: tuple[int, int] | None = None
     """When that program began and ended, as `started_ns` and `ended_ns`; None as there."""
+    program_cpu_ns: int | None = None
+    """CPU time of a program's own process, exec and all threads included, read between its end and its reaping; None
+    for a run of a suite, and where it could not be read."""
 
 
 def measured_environment(import_folder: Path) -> dict[str, str]:

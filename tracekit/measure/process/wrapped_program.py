@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from tracekit.system.process_table import read_cpu_ns
+
 _LOOK_EVERY_S = 0.001
 _FIRST_CHILD_S = 10.0
 """How long the tool has for starting the program, and the program for coming to the gate."""
@@ -42,6 +44,7 @@ class WrappedProgram:
         self._exit_code: int | None = None
         self._started_ns: int | None = None
         self._ended_ns: int | None = None
+        self._cpu_ns: int | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> WrappedProgram:
@@ -70,6 +73,12 @@ class WrappedProgram:
             return None
         return self._started_ns, self._ended_ns
 
+    def read_cpu_ns(self) -> int | None:
+        """CPU time of the program's process, its shell at the gate included, at its end, ns; None if unknown. Call it
+        after the tool's end."""
+        self._wait_for_end()
+        return self._cpu_ns
+
     def _wait_for_end(self) -> None:
         if self._thread is not None:
             self._thread.join(1.0)
@@ -88,6 +97,7 @@ class WrappedProgram:
             poller.register(descriptor, select.POLLIN)
             poller.poll()
             self._ended_ns = time.monotonic_ns()
+            self._cpu_ns = read_cpu_ns(pid)
             status = _read_status(pid)
             if status is None:
                 status = _read_reaped(descriptor)

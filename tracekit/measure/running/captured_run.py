@@ -129,6 +129,7 @@ def finish_run(bundle: Bundle, spec: RunSpec, machine: MachineBefore, watched: C
         started_ns=result.started_ns,
         ended_ns=result.ended_ns,
         program_window=window,
+        program_cpu_ns=result.program_cpu_ns,
         notices=found,
         processes=processes,
     )

@@ -50,6 +50,13 @@ def test_a_program_that_a_tool_started_has_its_own_wall(tmp_path: Path) -> None:
     assert (run["start_ns"], run["wall_ns"]) == (BOOT_NS + 1 * MS, 102 * MS)
 
 
+def test_the_cpu_time_that_the_parent_read_stands_where_the_program_did_not_read_its_own(tmp_path: Path) -> None:
+    """The main process was killed; a child's clock is the child's own."""
+    files = {MAIN: waits_bytes(image(2), ended="")}
+    assert of_pid(recorded(tmp_path / "read", files, program_cpu_ns=44 * MS), MAIN)["cpu_ns"] == 44 * MS
+    assert of_pid(recorded(tmp_path / "unread", files), MAIN)["cpu_ns"] is None
+
+
 def test_a_program_that_left_no_file_has_the_wall_that_its_parent_saw(tmp_path: Path) -> None:
     for number, waits in enumerate(({}, {MAIN: b""}, {MAIN: bytes(5000)})):
         (run,) = records(recorded(tmp_path / str(number), waits).runs)
@@ -170,6 +177,7 @@ def test_threads_from_birth_to_end(tmp_path: Path) -> None:
     # It had not ended with its process: what was last known of it, and the process's end.
     assert (running["start_ns"], running["end_ns"]) == (BOOT_NS + 12 * MS, BOOT_NS + 100 * MS)
     assert (running["cpu_ns"], running["run_queue_wait_ns"]) == (20 * MS, 6 * MS)
+    assert (running["cpu_read_ns"], ended["cpu_read_ns"]) == (BOOT_NS + 90 * MS, None)
     assert running["voluntary_switches"] is None
     assert (main["role"], main["cpu_ns"], main["end_ns"]) == ("main", 60 * MS, BOOT_NS + 99 * MS)
 

@@ -62,6 +62,33 @@ def test_a_program_with_the_probe() -> None:
     assert one_row(program.tables(), "thread_task_blocked_ns", scope="run")["quality"] == "unavailable"
 
 
+def test_a_thread_that_was_killed_may_have_computed_since_its_last_reading() -> None:
+    """It lived 100 ms, waited 25 and had computed 30 when its clock was last read, 40 ms before its end. Steal is what
+    the 5 ms before that lack, not what the 40 ms after it may be."""
+    program = Program()
+    program.thread(7, cpu_ms=30, cpu_read_ns=program.at(60), run_queue_wait_ns=0)
+    program.thread(8, cpu_ms=100)
+    program.wait(7, "sleep", 0, 25, **OURS)
+    program.steal(50)
+    tables = program.tables()
+    where = {"scope": "thread", "tid": 7}
+    assert parts(tables, **where) == {
+        "thread_wall_ns": 100,
+        "thread_on_cpu_ns": 30,
+        "thread_sleep_ns": 25,
+        "thread_steal_ns": 5,
+        "unattributed_ns": 40,
+    }
+    on_cpu, rest = (one_row(tables, name, **where) for name in ("thread_on_cpu_ns", "unattributed_ns"))
+    assert (*ends(on_cpu), on_cpu["quality"]) == (30 * MS, 30 * MS, 70 * MS, "bound")
+    assert (*ends(rest), rest["quality"]) == (0, 40 * MS, 40 * MS, "bound")
+    # Its run-queue wait may be read half a second before its CPU time.
+    assert ends(one_row(tables, "thread_run_queue_ns", **where)) == (0, 0, 45 * MS)
+    other = one_row(tables, "thread_on_cpu_ns", scope="thread", tid=8)
+    assert (other["value"], other["quality"]) == (100 * MS, "measured")
+    assert one_row(tables, "thread_on_cpu_ns", scope="run")["upper"] == 170 * MS
+
+
 def test_waits_that_overlap_count_once_for_the_one_that_began_first() -> None:
     program = Program()
     program.thread(7, cpu_ms=20)

@@ -95,6 +95,28 @@ def test_run_queue_wait_and_migrations() -> None:
     assert one_row(tables, "cpu_migrations", scope="thread", tid=8)["value"] == 0
 
 
+def test_the_run_queue_wait_of_a_thread_that_was_killed_is_a_bound() -> None:
+    """It was last read at 90 ms at the latest, and may then have been half a second old."""
+    program = Program()
+    program.thread(7, run_queue_wait_ns=4 * MS, cpu_read_ns=program.at(90))
+    program.thread(8, run_queue_wait_ns=2 * MS)
+    tables = program.tables()
+    run = one_row(tables, "run_queue_wait_ns", scope="run")
+    assert (*ends(run), run["quality"]) == (6 * MS, 6 * MS, (6 + 10 + 500) * MS, "bound")
+    other = one_row(tables, "run_queue_wait_ns", scope="thread", tid=8)
+    assert (other["value"], other["quality"]) == (2 * MS, "measured")
+
+
+def test_the_kernels_record_takes_no_time_after_the_last_reading_for_steal() -> None:
+    program = Program(capture="waits+kernel")
+    program.thread(7, cpu_ms=30, cpu_read_ns=program.at(50))
+    program.scheduled(7, ("running", 100))
+    program.steal(60)
+    tables = program.tables()
+    assert one_row(tables, "thread_on_cpu_ns", scope="thread", tid=7)["value"] == 80 * MS
+    assert one_row(tables, "thread_steal_ns", scope="thread", tid=7)["value"] == 20 * MS
+
+
 def test_what_native_threads_waited_for_a_cpu_is_in_the_sums() -> None:
     """A pool of BLAS that has more threads than there are CPUs waits there instead of the Python threads."""
     program = scheduled()

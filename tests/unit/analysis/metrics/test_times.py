@@ -7,6 +7,7 @@ import pytest
 from tests.table_factory import MS, Maker, full_run
 from tests.unit.analysis.metrics.metric_rows import all_rows, ends, one_row
 from tests.unit.analysis.metrics.watched_program import Program
+from tracekit.core.notices import notice
 
 
 def repeated(maker: Maker, model: str, *walls_ms: int, **values: object) -> None:
@@ -301,3 +302,44 @@ def test_a_program_s_cpu_time_has_what_its_processes_used_before_the_probe_came(
     assert processes == {program.pid: 43 * MS, program.pid + 1: 20 * MS}
     run = one_row(tables, "cpu_ns", scope="run")
     assert (run["value"], run["lower"], run["upper"], run["quality"]) == (63 * MS, 63 * MS, 63 * MS, "measured")
+
+
+def test_the_cpu_time_of_a_child_that_was_killed_is_a_bound() -> None:
+    """Its thread's clock was last read at 70 ms: it may have computed for the 30 ms after that, or not at all."""
+    program, child = Program(), 4711
+    program.maker.rows["processes"][0]["cpu_ns"] = 11 * MS
+    program.maker.process(program.run, child, "other", before_cpu_ns=2 * MS)
+    program.maker.thread(
+        program.run, child, child, program.at(0), program.at(100), cpu_ns=20 * MS, cpu_read_ns=program.at(70)
+    )
+    tables = program.tables()
+    rows = {row["pid"]: row for row in all_rows(tables, "cpu_ns", scope="process")}
+    assert (*ends(rows[child]), rows[child]["quality"]) == (22 * MS, 22 * MS, 52 * MS, "bound")
+    assert rows[child]["reason"].startswith("at least: ")
+    run = one_row(tables, "cpu_ns", scope="run")
+    assert (*ends(run), run["quality"]) == (33 * MS, 33 * MS, 63 * MS, "bound")
+    program.maker.rows["processes"][1]["cpu_ns"] = 50 * MS
+    run = one_row(program.tables(), "cpu_ns", scope="run")
+    assert (run["value"], run["quality"]) == (61 * MS, "measured")
+
+
+@pytest.mark.parametrize(("capture", "quality"), [("waits", "measured"), ("kernel", "measured"), ("viztracer", None)])
+def test_the_cpu_time_of_a_program_needs_a_capture_that_sees_all_its_processes(
+    capture: str, quality: str | None
+) -> None:
+    program = Program(capture=capture)
+    program.maker.rows["processes"][0]["cpu_ns"] = 11 * MS
+    run = one_row(program.tables(), "cpu_ns", scope="run")
+    assert run["quality"] == (quality or "unavailable")
+    assert quality or "capture waits or kernel" in run["reason"]
+    process = one_row(program.tables(), "cpu_ns", scope="process")
+    assert (process["value"], process["quality"]) == (11 * MS, "measured")
+
+
+def test_the_wall_of_a_program_is_a_bound_where_only_its_tool_was_timed() -> None:
+    program = Program(wall_ms=30, capture="py-spy")
+    given = notice("wall-of-tool", program="app.py", run_id=program.run["run_id"])
+    program.maker.rows["notices"].append({"run_id": program.run["run_id"], **given._asdict()})
+    row = one_row(program.tables(), "wall_ns", scope="run")
+    assert (*ends(row), row["quality"]) == (0, 30 * MS, 30 * MS, "bound")
+    assert row["reason"].startswith("at most: ")

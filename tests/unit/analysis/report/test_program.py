@@ -31,6 +31,7 @@ from tracekit.analysis.report.pages.program.recorded_program import ended_text, 
 from tracekit.analysis.report.render.markdown import coded, to_markdown
 from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.write import write
+from tracekit.core.notices import notice
 
 
 def test_the_headline_says_how_long_how_it_ended_and_where_the_time_went() -> None:
@@ -70,13 +71,41 @@ def test_a_program_that_only_another_capture_watched_says_so_where_the_waits_wou
     found = rows()
     for name in ("waits", "holds", "threads"):
         found[name] = []
-    found["runs"][0]["capture"] = capture
+    found["runs"][0].update(capture=capture, traces=1)
     shown = build(tables(found))
     said = section(shown, "sites").sentences
     assert said[0].startswith("Without capture waits, ")
     assert f"`tracekit {left} 20250101-000000-app.py" in said[1]
     assert f"--capture waits,{capture}" in said[2]
     assert "Without capture waits" in to_text(shown)
+
+
+def test_a_program_that_viztracer_could_not_enter_has_no_calls_to_look_at() -> None:
+    found = rows()
+    for name in ("waits", "holds", "threads"):
+        found[name] = []
+    found["runs"][0].update(capture="viztracer", traces=0)
+    assert not any("timeline" in text for text in section(build(tables(found)), "sites").sentences)
+
+
+def test_a_number_of_which_only_one_end_is_known_says_so() -> None:
+    """A child was killed 300 ms after its clock was read, and the program's wall is that of its tool."""
+    found = rows()
+    child = next(row for row in found["threads"] if row["pid"] == CHILD)
+    child["cpu_read_ns"] = child["end_ns"] - 300 * MS
+    child["cpu_ns"] -= 300 * MS
+    given = notice("wall-of-tool", program="app.py", run_id=found["runs"][0]["run_id"])
+    found["notices"].append({"run_id": found["runs"][0]["run_id"], **given._asdict()})
+    shown = build(tables(found))
+    assert "took at most 1.00 s" in shown.verdicts[0].lead
+    assert "CPUs busy" not in shown.verdicts[0].rest
+    assert "on-CPU at least " in shown.verdicts[0].rest
+    whole, *others = shown.summary.groups[0].rows
+    assert whole.fields[0].main == "≤ 1.00 s"
+    (killed,) = [row for row in others if row.fields[0].sub == "SIGKILL"]
+    assert killed.fields[1].main.startswith("≥ ")
+    assert whole.fields[1].main.startswith("≥ ")
+    assert not others[0].fields[1].main.startswith("≥ ")
 
 
 def test_the_rest_of_a_thread_that_hardly_lived_is_no_doubt() -> None:

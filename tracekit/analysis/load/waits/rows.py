@@ -24,7 +24,8 @@ def add_waits(columns: Columns, processes: Sequence[ProbedProcess], spec: RunSpe
         header = process.file.header
         process.lifetime.row["switch_interval_ns"] = header.switch_interval_ns
         process.lifetime.row["before_cpu_ns"] = header.before_cpu_ns
-        process.lifetime.row["cpu_ns"] = header.cpu_ns
+        if header.cpu_ns is not None:
+            process.lifetime.row["cpu_ns"] = header.cpu_ns
         if header.no_functions and found.python:
             process.lifetime.row["no_functions"] = header.no_functions
             facts = {"version": header.version, "reason": header.no_functions, **place}

@@ -18,7 +18,7 @@ of a process without Python; not of one that was seen with a Python thread state
 process keeps the role `main`.
 """
 
-_END_COLUMNS = ("end_ns", "cpu_ns", "run_queue_wait_ns", "voluntary_switches", "involuntary_switches")
+_END_COLUMNS = ("end_ns", "cpu_ns", "cpu_read_ns", "run_queue_wait_ns", "voluntary_switches", "involuntary_switches")
 """The columns from a thread's last record."""
 
 
@@ -141,7 +141,9 @@ def _apply_entry(threads: _ThreadRows, entry: Any, window: Window) -> None:
         row = threads.begin(tid)
     if row.get("start_ns") is None:
         row["start_ns"] = start_ns
-    if row.get("cpu_ns") is None and window.stamp(int(entry["checkpoint_ns"])) is not None:
+    read_ns = window.stamp(int(entry["checkpoint_ns"]))
+    if row.get("cpu_ns") is None and read_ns is not None:
+        row["cpu_read_ns"] = read_ns
         row["cpu_ns"] = _check_ns(int(entry["cpu_ns"]))
         row["run_queue_wait_ns"] = _check_ns(int(entry["run_queue_ns"]))
 

@@ -25,6 +25,7 @@ class AccountableTime(NamedTuple):
     cpu      on a CPU within it
     queue    run-queue wait, of the whole life where it was not counted in tasks
     gap      our own readings at the ends of tasks
+    unread   after the last reading of cpu and queue, because the thread was killed
     """
 
     tasks: Intervals
@@ -33,6 +34,7 @@ class AccountableTime(NamedTuple):
     cpu: Ints
     queue: Ints
     gap: Ints
+    unread: Ints
 
 
 def compute_accountable(
@@ -61,7 +63,8 @@ def compute_accountable(
     of_life_queue = _counted(threads, "run_queue_wait_ns", queue_changes)
     queue = np.where(idle_worker, 0, np.where(whole | (queue_in_tasks < 0), of_life_queue, queue_in_tasks))
     gap = np.where(whole, 0, np.maximum(_whole_numbers(per_thread["gap"]), 0))
-    return AccountableTime(tasks, whole, np.where(whole, life, in_tasks), cpu, queue, gap)
+    unread = np.where(whole, threads["unread_ns"].to_numpy(np.int64), 0)
+    return AccountableTime(tasks, whole, np.where(whole, life, in_tasks), cpu, queue, gap, unread)
 
 
 def _counted(threads: pd.DataFrame, counter: str, changes: pd.DataFrame) -> Ints:

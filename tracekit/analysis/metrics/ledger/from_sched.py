@@ -115,7 +115,7 @@ def _sum_inside(given: LedgerInput, pieces: Intervals) -> Ints:
 def _steal(given: LedgerInput, running: Ints) -> Ints:
     """Per thread: ns of its running that were no CPU time."""
     cpu = given.time.cpu
-    rest = np.where(cpu < 0, 0, np.maximum(running - cpu, 0))
+    rest = np.where(cpu < 0, 0, np.maximum(running - cpu - given.time.unread, 0))
     return share_out(rest, given.steal, number_runs(given.recorded.threads))
 
 

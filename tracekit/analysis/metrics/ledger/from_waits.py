@@ -12,6 +12,9 @@
 4. What is still left was steal as far as the machine lost any in the run window; the threads share it in proportion to
    what they have left. The rest is unattributed; it is negative where the CPU clock alone exceeds the lifetime.
 
+A thread that was killed may have used more CPU time than its last reading says, and waited longer for a CPU: at most
+all the time since then. Those parts are bounds, and what is not known is unattributed.
+
 Idle, in a suite: the time outside tasks that is no GIL wait, CPU time there included. In a program: the waits that
 idle.py lists. In a thread of a suite that has no tasks (main, the executor's): its waits for anything but the GIL. In a
 native thread of a program (BLAS, OpenMP): waits for locks, polls, and what step 3 leaves, since such a pool sleeps in
@@ -58,6 +61,8 @@ from tracekit.analysis.metrics.lifetimes import can_have_ledgers
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.recorded_intervals import GIL as GIL_KIND
 from tracekit.analysis.metrics.recorded_intervals import GIL_SWITCH, RecordedWaits
+from tracekit.analysis.metrics.switches.by_thread import KILLED
+from tracekit.bundle.waits_file import QUEUE_AGE_NS
 
 CUT_ORDER = (IO, POLL, CHILD, SLEEP, IDLE, LOCK, GIL)
 OUTSIDE_TASKS = "idle: outside tasks, but for GIL waits"
@@ -108,12 +113,16 @@ def build_from_waits(given: LedgerInput, runs: frozenset[str], *, probe: bool, f
         pool = threads["pool"].to_numpy(bool)
         parts[IDLE] = parts[IDLE] + np.where(pool, rest, 0)
         rest = np.where(pool, 0, rest)
-        parts[STEAL] = share_out(np.where(usable, rest, 0), given.steal, number_runs(threads))
+        parts[STEAL] = share_out(
+            np.where(usable, np.maximum(rest - time.unread, 0), 0), given.steal, number_runs(threads)
+        )
     else:
         parts[BLOCKED] = rest
     parts[UNATTRIBUTED] = life - sum(parts.values(), start=np.zeros(len(life), np.int64))
     parts[WALL] = life
     ends = _ends(parts, time, np.maximum(rest, 0), given.steal, probe=probe)
+    if killed := bool(time.unread[usable].any()):
+        ends |= _widen_unread(parts, ends, time.unread, np.maximum(rest, 0))
     program = bool(threads.loc[usable, "program"].any())
     if not probe:
         parts = {part: values for part, values in parts.items() if part not in (*WAIT_PARTS, IDLE)}
@@ -129,6 +138,7 @@ def build_from_waits(given: LedgerInput, runs: frozenset[str], *, probe: bool, f
         reasons={
             IDLE: RULE if program else OUTSIDE_TASKS,
             RUN_QUEUE: _AT_MOST,
+            **({ON_CPU: KILLED, UNATTRIBUTED: KILLED} if killed else {}),
             BLOCKED: JOINED
             if probe
             else "GIL wait, I/O, locks, sleep, idleness or steal: not separated without capture waits",
@@ -155,6 +165,23 @@ def _ends(
     least = np.where((time.queue < 0) | (budgets < 0), 0, np.clip(queue + rest - budgets, 0, queue))
     most_steal = np.where(budgets < 0, rest, np.maximum(np.minimum(rest, budgets), parts[STEAL]))
     return {RUN_QUEUE: (least, most_queue), STEAL: (nothing, most_steal)}
+
+
+def _widen_unread(
+    parts: dict[str, Ints], ends: dict[str, tuple[Ints, Ints]], unread: Ints, rest: Ints
+) -> dict[str, tuple[Ints, Ints]]:
+    """The ends of the parts that may have some of a thread's time after its last reading.
+
+    `rest` is what waits, CPU time and run-queue wait left. The first reading of the run-queue wait is the older one.
+    """
+    queue = parts[RUN_QUEUE]
+    low, high = ends[RUN_QUEUE]
+    late = np.where(unread > 0, np.minimum(rest, unread + QUEUE_AGE_NS), 0)
+    return {
+        ON_CPU: (parts[ON_CPU], parts[ON_CPU] + np.minimum(unread, rest + queue)),
+        RUN_QUEUE: (np.where(unread > 0, 0, low), np.maximum(high, queue + late)),
+        UNATTRIBUTED: (parts[UNATTRIBUTED] - np.minimum(late, np.maximum(parts[UNATTRIBUTED], 0)), parts[UNATTRIBUTED]),
+    }
 
 
 def select_ledger_waits(recorded: RecordedWaits, wait_methods: Mapping[str, Sequence[str]]) -> Intervals:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -74,11 +74,19 @@ class Ledger:
         if part in self.ends:
             lower, upper = self.ends[part]
             found = sum_bounds(self.threads, (lower, values, upper), method, reason=reason)
+            if part in (ON_CPU, UNATTRIBUTED):
+                # A bound because of a thread that was killed: of the others it is as exact as ever.
+                found = {place: _as_measured(item) for place, item in found.items()}
         else:
             found = sum_threads(self.threads, values, np.ones(len(values), np.int64), method, reason=reason)
         # A sum that silently lacks a worker would be wrong. Of a program the known threads are all there is: a process
         # that was killed leaves some whose CPU time nobody read.
         return found | dict.fromkeys(self.lacking, _LACKS)
+
+
+def _as_measured(item: Estimate) -> Estimate:
+    """The same as measured, where its bounds are one number."""
+    return replace(item, quality="measured", reason=None) if item.lower == item.upper else item
 
 
 def find_lacking(threads: pd.DataFrame, usable: Bools) -> frozenset[Place]:

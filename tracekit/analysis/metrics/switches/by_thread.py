@@ -25,8 +25,11 @@ from tracekit.analysis.metrics.gil.holds import ASSUMED, find_places, look_up_in
 from tracekit.analysis.metrics.interval_timeline import Bools, Intervals, Ints, make_disjoint
 from tracekit.analysis.metrics.methods import KERNEL_SCHED, WAITS_PROBE
 from tracekit.analysis.metrics.recorded_intervals import GIL, GIL_SWITCH, RecordedWaits, SchedStates
-from tracekit.analysis.metrics.thread_sums import sum_threads
+from tracekit.analysis.metrics.thread_sums import sum_bounds, sum_threads
+from tracekit.bundle.waits_file import QUEUE_AGE_NS
 
+_ENDS = f"{WAITS_PROBE}, thread ends"
+KILLED = "at least: a thread was killed after its last reading"
 _NAMED = 3
 """So many missing processes are named."""
 VOLUNTARY, INVOLUNTARY = "voluntary_switches", "involuntary_switches"
@@ -46,6 +49,8 @@ def sum_thread_ends(
 ) -> dict[Place, Estimate]:
     """A count that the wait probe read of each thread at its end; of processes and runs of which every thread has one.
 
+    A duration of a thread that was killed was read before: it is a bound, at most all the time since then more.
+
     watched    which threads, rows of the lifetimes table, are of runs that the probe watched
     programs   runs of recorded programs: these have the sum of their other processes, as an estimate that names those
                that are missing. What a suite compares has other sources, and one that lacks a worker would flatter.
@@ -56,7 +61,8 @@ def sum_thread_ends(
     counts = threads[counter].fillna(0).to_numpy(np.int64)
     # What is a duration and no count has one reading a thread.
     of_each = np.ones(len(counts), np.int64) if counter.endswith("_ns") else counts
-    numbers = sum_threads(threads[there], counts[there], of_each[there], f"{WAITS_PROBE}, thread ends", every=True)
+    numbers = sum_threads(threads[there], counts[there], of_each[there], _ENDS, every=True)
+    numbers |= _bound_unread(recorded, there, counter)
     lacking = threads[~known]
     short = set(zip(lacking["run_id"], lacking["pid"], strict=True))
     runs = {(run_id,) for run_id, _ in short}
@@ -66,6 +72,19 @@ def sum_thread_ends(
         if others:
             found[run] = _sum_others(others, sorted(pid for run_id, pid in short if (run_id,) == run))
     return found
+
+
+def _bound_unread(recorded: RecordedWaits, there: Bools, counter: str) -> dict[Place, Estimate]:
+    """The places of `there` in which a thread's duration was last read before the thread was killed."""
+    threads = recorded.threads[there]
+    unread = threads["unread_ns"].to_numpy(np.int64)
+    if not counter.endswith("_ns") or not unread.any():
+        return {}
+    older = QUEUE_AGE_NS if counter == "run_queue_wait_ns" else 0
+    least = threads[counter].to_numpy(np.int64)
+    most = least + np.where(unread > 0, unread + older, 0)
+    bounds = sum_bounds(threads, (least, least, most), _ENDS, reason=KILLED, every=True)
+    return {place: found for place, found in bounds.items() if found.upper > found.lower}
 
 
 def _sum_others(processes: Sequence[Estimate], missing: Sequence[int]) -> Estimate:

@@ -7,6 +7,8 @@ bursts, and a median would hide them: steal_ns is summed over the runs of a cell
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
@@ -18,6 +20,7 @@ from tracekit.analysis.statistics.intervals import sum_ratio_interval
 from tracekit.analysis.tables import records
 
 _MISSING = unavailable("the system does not count steal here")
+_NO_CPU = unavailable("the CPU time of the run window was not read: see steal_ns and cpu_ns")
 
 
 def compute(analysis: Analysis) -> pd.DataFrame:
@@ -43,18 +46,22 @@ def compute_share(analysis: Analysis) -> pd.DataFrame:
     }
     rows = MetricRows(analysis, SHARE.name, SHARE.unit)
     for run in analysis.usable_runs:
-        rows.add_run(run, _share([pairs[run["run_id"]]] if run["run_id"] in pairs else [], pooled=False))
+        rows.add_run(run, _share([run["run_id"]], pairs, stolen, pooled=False))
     for cell in analysis.lightly_traced_cells:
-        rows.add_cell(cell, _share([pairs[run_id] for run_id in cell.runs if run_id in pairs], pooled=True))
+        rows.add_cell(cell, _share(cell.runs, pairs, stolen, pooled=True))
     return rows.to_frame()
 
 
-def _share(pairs: list[tuple[float, float]], *, pooled: bool) -> Estimate:
-    tops, bottoms = [steal for steal, _ in pairs], [steal + cpu for steal, cpu in pairs]
+def _share(
+    runs: Iterable[str], pairs: Mapping[str, tuple[float, float]], stolen: Mapping[str, float | None], *, pooled: bool
+) -> Estimate:
+    runs = list(runs)
+    known = [pairs[run_id] for run_id in runs if run_id in pairs]
+    tops, bottoms = [steal for steal, _ in known], [steal + cpu for steal, cpu in known]
     if not sum(bottoms):
-        return _MISSING
+        return _MISSING if all(stolen.get(run_id) is None for run_id in runs) else _NO_CPU
     interval = sum_ratio_interval(tops, bottoms) if pooled else None
-    return measured(sum(tops) / sum(bottoms), "/proc/stat", interval=interval, n=len(pairs))
+    return measured(sum(tops) / sum(bottoms), "/proc/stat", interval=interval, n=len(known))
 
 
 STEAL = Metric(

@@ -59,7 +59,9 @@ def build_page(analysis: Analysis) -> PageView | None:
 def _no_waits(program: RecordedProgram) -> Section:
     """In place of the wait sites: why there are none, and where the data of the other captures is."""
     own = sorted(split_capture(str(program.run["capture"])))
-    left = [_LEFT[name].format(suite=program.run["suite_id"]) for name in own if name in _LEFT]
+    # A program in which VizTracer found no Python has no trace; a notice says so.
+    there = [name for name in own if name in _LEFT and (name != VIZTRACER or program.run["traces"])]
+    left = [_LEFT[name].format(suite=program.run["suite_id"]) for name in there]
     sentences = (
         "Without capture waits, what the threads of this run waited for and how long is unknown.",
         *left,

@@ -115,14 +115,18 @@ def headline(program: RecordedProgram) -> Verdict:
     if wall is None:
         lead = f"{program.name} was not recorded to its end"
         return Verdict(label="", outcome="none", lead=lead, rest=f": its run is {program.run['status']}.")
-    lead = f"{program.name} took {format_ns(wall)}"
+    # Where a tool started it, its wall is a bound.
+    most = "at most " if program.number("wall_ns").quality == "bound" else ""
+    lead = f"{program.name} took {most}{format_ns(wall)}"
     ledger = program.ledger()
     used = cpu.centre
-    if cpu.available and used is not None:
+    if cpu.available:
         lead += f" and {value_text(cpu)} of CPU time"
-    elif ledger is not None:
+    elif ledger is not None and program.number(ledger_parts.ON_CPU).quality != "bound":
         used = ledger.parts.get(ledger_parts.ON_CPU)
-    busy = f" ({used / wall:.2f} CPUs busy)" if used is not None and wall else ""
+    busy = (
+        f" ({used / wall:.2f} CPUs busy)" if used is not None and wall and not most and cpu.quality != "bound" else ""
+    )
     return Verdict(label="", outcome=PROGRAM, lead=lead, rest=f"{busy}; {_end_of(program)}.{_where(program)}")
 
 
@@ -206,7 +210,8 @@ def _threads(program: RecordedProgram, pid: int) -> str:
 def _lifetime(program: RecordedProgram, process: Mapping[str, Any] | None) -> TableField:
     if process is None:
         wall = program.run["wall_ns"]
-        return TableField(main="n/a" if wall is None else format_ns(wall), sub=_ended_of_run(program))
+        most = "≤ " if program.number("wall_ns").quality == "bound" else ""
+        return TableField(main="n/a" if wall is None else f"{most}{format_ns(wall)}", sub=_ended_of_run(program))
     starts = [process[name] for name in _STARTS if process[name] is not None]
     if not starts and process["role"] == "main" and program.run["start_ns"] is not None:
         starts = [program.run["start_ns"]]
@@ -221,7 +226,8 @@ def _part(ledger: LedgerRows | None, part: str, notes: Footnotes) -> TableField:
     if part not in ledger.parts:
         reason = ledger.lacking.get(part) or f"not recorded by {ledger.method}"
         return TableField(main="n/a", mark=notes.mark(f"{NAMES[part]} is {reason}"))
-    return TableField(main=format_ns(ledger.parts[part]), sub=percent(ledger.share(part)))
+    least = "≥ " if part in ledger.least else ""
+    return TableField(main=f"{least}{format_ns(ledger.parts[part])}", sub=f"{least}{percent(ledger.share(part))}")
 
 
 def _other(ledger: LedgerRows | None, notes: Footnotes) -> TableField:

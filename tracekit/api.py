@@ -257,15 +257,14 @@ def export(folder: SuiteFolder, table: str, file_format: str, warn: Warn = lambd
 
 
 def _encode(frame: pd.DataFrame, file_format: str) -> bytes:
-    from tracekit.analysis.report.render.tabular import encode_csv
+    from tracekit.analysis.report.render.tabular import encode_csv, encode_parquet
 
     if file_format == "csv":
         return encode_csv(frame).encode()
     if file_format == "json":
         return (frame.to_json(orient="records", indent=1, double_precision=15) + "\n").encode()
     if file_format == "parquet":
-        data: bytes = frame.to_parquet(None, index=False, compression="zstd")
-        return data
+        return encode_parquet(frame)
     raise UsageError(
         f"unknown format {file_format!r}: known are {', '.join(EXPORT_FORMATS)}",
         "tracekit export latest metrics --format json",

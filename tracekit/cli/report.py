@@ -25,7 +25,8 @@ from tracekit.cli.options import check_with_option, complete_suites, get_store, 
 def report(
     ctx: click.Context, /, suite: str, reports: Path, others: tuple[str, ...] | None, store: Path | None
 ) -> None:
-    """Write the report of SUITE (an id, an unambiguous prefix of one, or latest) as HTML, PNG, Markdown, CSV and JSON.
+    """Write the report of SUITE (an id, an unambiguous prefix of one, or latest) as HTML, PNG, Markdown, CSV,
+    JSON and Parquet.
 
     \b
     Examples:

@@ -205,7 +205,7 @@ def test_slices_come_from_every_process(real_suite: RealSuite) -> None:
 def test_the_report_is_there(real_suite: RealSuite) -> None:
     folder = real_suite.folder / "reports" / real_suite.suite_id
     names = {path.name for path in folder.iterdir()}
-    assert {"index.html", "report.md", "metrics.csv", "metrics.json"} <= names
+    assert {"index.html", "report.md", "metrics.csv", "metrics.json", "metrics.parquet"} <= names
     assert len([name for name in names if name.endswith(".png")]) >= 4
     assert json.loads((folder / "metrics.json").read_text())
 

@@ -11,7 +11,7 @@ from tracekit.analysis.report.build import build
 from tracekit.analysis.report.figures.style import png
 from tracekit.analysis.report.render.html import to_html
 from tracekit.analysis.report.render.markdown import to_markdown
-from tracekit.analysis.report.render.tabular import to_csv, to_json
+from tracekit.analysis.report.render.tabular import encode_parquet, to_csv, to_json
 from tracekit.analysis.report.views import ReportView
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.files import make_output_folder
@@ -28,14 +28,15 @@ class ReportFiles:
     markdown: Path
     csv: Path
     json: Path
+    parquet: Path
     figures: tuple[Path, ...]
     downloads: tuple[Path, ...]
     view: ReportView
 
 
 def write(tables: Tables, folder: Path) -> ReportFiles:
-    """Write index.html, report.md, metrics.csv, metrics.json, the figures and what the sections offer to download;
-    existing files are replaced.
+    """Write index.html, report.md, metrics.csv, metrics.json, metrics.parquet, the figures and what the sections offer
+    to download; existing files are replaced.
 
     Everything is made in a temporary folder in its place and moved in by rename, the page last, so a reader
     never meets half a file. Raises OutputUnwritable.
@@ -53,6 +54,7 @@ def write(tables: Tables, folder: Path) -> ReportFiles:
         "index.html": to_html(view, pictures),
     }
     contents = {f"{slug}.png": data for slug, data in pictures.items()}
+    contents["metrics.parquet"] = encode_parquet(tables.metrics)
     contents.update({name: make_visible(text).encode() for name, text in texts.items()})
     with explained_os_errors(folder):
         make_output_folder(folder.parent)
@@ -68,6 +70,7 @@ def write(tables: Tables, folder: Path) -> ReportFiles:
         markdown=folder / "report.md",
         csv=folder / "metrics.csv",
         json=folder / "metrics.json",
+        parquet=folder / "metrics.parquet",
         figures=tuple(folder / f"{slug}.png" for slug in pictures),
         downloads=tuple(folder / item.name for item in view.downloads),
         view=view,

@@ -3,21 +3,24 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from tests.unit.analysis.report import made_program
 from tests.unit.analysis.report.made_numbers import Suite, typical
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.write import write
 from tracekit.core.errors import MeasurementError, OutputUnwritable
 
 
-def test_a_report_is_a_page_a_text_two_tables_and_its_figures(tmp_path: Path) -> None:
+def test_a_report_is_a_page_a_text_three_tables_and_its_figures(tmp_path: Path) -> None:
     files = write(typical().tables(), tmp_path / "deep" / "report")
     assert {path.name for path in files.folder.iterdir()} == {
         "index.html",
         "report.md",
         "metrics.csv",
         "metrics.json",
+        "metrics.parquet",
         "speedup.png",
         "thread-time.png",
         "worker-start.png",
@@ -27,6 +30,18 @@ def test_a_report_is_a_page_a_text_two_tables_and_its_figures(tmp_path: Path) ->
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in files.figures)
     assert json.loads(files.json.read_text())
     assert files.view.verdicts[0].outcome == "processes"
+
+
+def test_json_has_the_numbers_of_cells_and_runs_parquet_and_csv_those_of_threads_too(tmp_path: Path) -> None:
+    tables = made_program.tables(made_program.rows())
+    files = write(tables, tmp_path)
+    whole = pd.read_parquet(files.parquet)
+    pd.testing.assert_frame_equal(whole, tables.metrics)
+    assert set(whole["scope"]) == {"cell", "run", "process", "thread"}
+    assert len(pd.read_csv(files.csv)) == len(whole)
+    rows = json.loads(files.json.read_text())
+    assert len(rows) == whole["scope"].isin(["cell", "run"]).sum() > 0
+    assert {row["scope"] for row in rows} == {"cell", "run"}
 
 
 def test_writing_again_replaces_and_leaves_other_files_alone(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ def to_markdown(view: ReportView) -> str:
         "## How it was made",
         _fenced(view.command or "(the command was not recorded)"),
         f"tracekit {escaped(view.version)}, suite {escaped(view.suite_id)}. Every number: "
-        "[metrics.csv](metrics.csv), [metrics.json](metrics.json).",
+        "[metrics.csv](metrics.csv), [metrics.parquet](metrics.parquet); of cells and runs: "
+        "[metrics.json](metrics.json).",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -1,4 +1,4 @@
-"""Tables as CSV and JSON, for other programs."""
+"""Tables as CSV, JSON and Parquet, for other programs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,20 @@ def to_csv(tables: Tables) -> str:
 
 
 def to_json(tables: Tables) -> str:
-    """metrics.json: a list of objects, one per metrics row and line; a missing value is null, never NaN."""
-    plain = tables.metrics.astype(object)
+    """metrics.json: a list of objects, one per metrics row of a cell or run and line; a missing value is null.
+
+    The rows of processes and threads, most of a suite's, would make several megabytes: metrics.parquet has them.
+    """
+    plain = tables.metrics[tables.metrics["scope"].isin(("cell", "run"))].astype(object)
     rows = plain.where(plain.notna(), None).to_dict("records")
     lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
     return f"[\n{lines}\n]\n" if rows else "[]\n"
+
+
+def encode_parquet(frame: pd.DataFrame) -> bytes:
+    """Any table as Parquet, its texts as they are."""
+    data: bytes = frame.to_parquet(None, index=False, compression="zstd")
+    return data
 
 
 def encode_csv(frame: pd.DataFrame) -> str:

@@ -155,8 +155,8 @@ def _compute(tables: Tables) -> Tables:
     import pandas as pd
 
     from tracekit.analysis.metrics.analysis import share_analysis
-    from tracekit.analysis.metrics.diagnostics import find_notices
     from tracekit.analysis.metrics.metric import compute_all
+    from tracekit.analysis.metrics.number_notices import find_notices
     from tracekit.analysis.tables import from_rows
 
     analysis = share_analysis(tables)

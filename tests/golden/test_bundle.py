@@ -13,8 +13,8 @@ import pytest
 
 from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.metric import compute_all
+from tracekit.analysis.metrics.number_notices import find_notices
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.tables import Tables

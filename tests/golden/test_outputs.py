@@ -15,8 +15,8 @@ from tests.conftest import Tracekit
 from tests.golden.conftest import Golden, rounded
 from tests.table_factory import suite
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.metric import compute_all
+from tracekit.analysis.metrics.number_notices import find_notices
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.render.html import to_html
 from tracekit.analysis.report.render.markdown import to_markdown

@@ -9,8 +9,8 @@ from tracekit import __version__
 from tracekit.analysis.metrics.analysis import share_analysis
 from tracekit.analysis.report import environment
 from tracekit.analysis.report.appendix import every_cell
+from tracekit.analysis.report.caveats import view_notices
 from tracekit.analysis.report.cells import CellGroup
-from tracekit.analysis.report.diagnostics import view_notices
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages import COMPARISON, load_page
 from tracekit.analysis.report.views import PageView, ReportView, Verdict

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tracekit.analysis.metrics.diagnostics import finite
+from tracekit.analysis.metrics.number_notices import finite
 from tracekit.analysis.report.views import FactGroup
 from tracekit.core.units import format_ns, significant
 

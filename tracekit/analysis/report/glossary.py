@@ -13,6 +13,7 @@ TERMS = {
     "break-even": "The task length, or number of tasks, from which on processes are faster than threads and serial.",
     "bundle": "The folder of one run: its specification, what was recorded, and a manifest that seals it.",
     "capture": "How a run is watched: none, waits, stages, kernel, viztracer or py-spy.",
+    "caveat": "A sentence that says when not to trust the numbers of a suite.",
     "cell": "One workload with its parameters, model, worker count, capture, Python and operating system; its repeats "
     "are pooled.",
     "command wrapper": "The program that starts a recorded program and keeps it apart from the tool that traces it.",
@@ -20,7 +21,6 @@ TERMS = {
     "contention attribution": "The GIL wait of each thread by the thread and function that held the GIL meanwhile.",
     "context switch": "The kernel puts another thread on a CPU.",
     "control": "A workload that measures what the machine can give: the same computing or waiting with nothing shared.",
-    "diagnostics": "Sentences that say when not to trust the numbers of a suite.",
     "footprint": "The memory, descriptors, threads and processes of one further worker.",
     "GIL": "The global interpreter lock: the thread that holds it may run Python code, the others wait.",
     "GIL handoff": "The GIL passes from a thread that gives it up to one that waits for it.",

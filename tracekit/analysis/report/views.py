@@ -202,7 +202,7 @@ class FactGroup:
 class PageView:
     """What one kind of suite shows: what a page of `pages.PAGES` returns.
 
-    `diagnostics`: sentences that say when not to trust the numbers. `by_workers`: the summary for other worker counts.
+    `caveats`: sentences that say when not to trust the numbers. `by_workers`: the summary for other worker counts.
     `captures`: the probe effects.
     """
 
@@ -210,7 +210,7 @@ class PageView:
     summary: TableView
     figures: tuple[FigureGroup, ...]
     sections: tuple[Section, ...]
-    diagnostics: tuple[str, ...]
+    caveats: tuple[str, ...]
     methods: tuple[MethodView, ...] = ()
     by_workers: tuple[TableView, ...] = ()
     captures: TableView | None = None

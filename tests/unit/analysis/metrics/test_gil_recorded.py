@@ -10,10 +10,10 @@ from tests.table_factory import MS, Maker, full_run
 from tests.unit.analysis.metrics.metric_rows import all_rows, ends, one_row
 from tests.unit.analysis.metrics.watched_program import Program
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.gil.wait_sampled import compute_wilson, waits_for_gil
 from tracekit.analysis.metrics.methods import RANKS, compare_methods, find_family, measure_distance, rank
 from tracekit.analysis.metrics.metric import compute_all
+from tracekit.analysis.metrics.number_notices import find_notices
 from tracekit.analysis.tables import Tables, from_rows
 
 

@@ -10,8 +10,8 @@ from tests.table_factory import MS as MS_INT
 from tests.table_factory import Maker, full_run
 from tests.unit.analysis.report.made_numbers import MS, Interval, Suite, typical
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.metric import compute_all
+from tracekit.analysis.metrics.number_notices import find_notices
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.cells import ReportCell
 from tracekit.analysis.report.grouping import groups
@@ -87,7 +87,7 @@ def test_without_a_light_capture_it_is_the_bound() -> None:
 
 def test_what_is_a_range_is_said_of_those_numbers_only() -> None:
     def said(suite: Suite) -> list[str]:
-        return [text for text in build(suite.tables()).diagnostics if text.startswith("As an exact GIL wait")]
+        return [text for text in build(suite.tables()).caveats if text.startswith("As an exact GIL wait")]
 
     assert said(watched()) == []
     assert "it is a range here" in said(typical())[0]

@@ -20,7 +20,7 @@ from tracekit.core.errors import UsageError
 
 def made_page(analysis: Analysis) -> PageView:
     """A page of somebody's own."""
-    return replace(comparison.build_page(analysis), diagnostics=("made",))
+    return replace(comparison.build_page(analysis), caveats=("made",))
 
 
 def suite(page: str) -> Tables:
@@ -30,7 +30,7 @@ def suite(page: str) -> Tables:
 
 
 def test_a_page_of_ones_own_is_named_by_its_module() -> None:
-    assert build(suite(f"{__name__}:made_page")).diagnostics == ("made",)
+    assert build(suite(f"{__name__}:made_page")).caveats == ("made",)
 
 
 @pytest.mark.parametrize("page", [name for name in PAGES if name != COMPARISON and name != "claims"])

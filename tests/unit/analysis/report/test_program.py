@@ -113,9 +113,9 @@ def test_the_rest_of_a_thread_that_hardly_lived_is_no_doubt() -> None:
     found["waits"], found["holds"] = [], []
     found["threads"] = [made.thread(MAIN, MAIN, "MainThread", 0, 20, cpu=18, role="main")]
     found["processes"] = found["processes"][:1]
-    assert not any(text.startswith("As the whole story") for text in build(tables(found)).diagnostics)
+    assert not any(text.startswith("As the whole story") for text in build(tables(found)).caveats)
     found["threads"][0]["cpu_ns"] -= MS
-    assert any(text.startswith("As the whole story: 15 %") for text in build(tables(found)).diagnostics)
+    assert any(text.startswith("As the whole story: 15 %") for text in build(tables(found)).caveats)
 
 
 def test_threads_that_the_ledger_is_not_about_are_not_counted_as_living_in_it() -> None:
@@ -201,7 +201,7 @@ def test_an_unknown_end_is_a_doubt_and_no_guess() -> None:
     found["processes"][1].update(ended="unknown", exit_code=None)
     shown = build(tables(found))
     assert shown.summary.groups[0].rows[2].fields[0].sub == "not known"
-    assert any("how process 200 ended" in text for text in shown.diagnostics)
+    assert any("how process 200 ended" in text for text in shown.caveats)
 
 
 def test_the_ledger_of_every_place_closes() -> None:
@@ -307,7 +307,7 @@ def test_a_program_without_a_capture_that_sees_waits_has_a_bound_and_says_so() -
     assert (unwatched.slug, unwatched.tables) == ("sites", ())
     assert unwatched.sentences[0].startswith("Without capture waits, ")
     assert unwatched.sentences[1] == "`tracekit record --capture waits -- ...` records the waits."
-    assert any(text.startswith("As a GIL wait: it is a range") for text in shown.diagnostics)
+    assert any(text.startswith("As a GIL wait: it is a range") for text in shown.caveats)
     assert any("blocked" in figure.alt for block in shown.figures for figure in block.figures)
 
 

@@ -30,7 +30,7 @@ from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.metrics.startup.stages import CALL, LIFE, READY, RECORDING, STAGES
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.figures import style
-from tracekit.analysis.report.pages.starts.page import DIAGNOSTICS
+from tracekit.analysis.report.pages.starts.page import CAVEATS
 from tracekit.analysis.report.pages.starts.stages import TITLES
 from tracekit.analysis.report.render.markdown import escaped, to_markdown
 from tracekit.analysis.report.render.terminal import to_text
@@ -307,7 +307,7 @@ def test_the_figure_says_in_words_what_it_shows(whole: ReportView) -> None:
 def test_the_report_is_about_starts_and_nothing_else(whole: ReportView) -> None:
     assert (whole.by_workers, whole.captures) == ((), None)
     assert [section.slug for section in whole.sections] == ["stages"]
-    assert whole.diagnostics[: len(DIAGNOSTICS)] == DIAGNOSTICS
+    assert whole.caveats[: len(CAVEATS)] == CAVEATS
     assert not any("speed-up" in verdict.sentence for verdict in whole.verdicts)
 
 
@@ -329,7 +329,7 @@ def test_another_workload_keeps_its_usual_report(followed: bool) -> None:
     assert "stages" not in {section.slug for section in view.sections}
     assert view.downloads == ()
     assert "as fast as serial" in view.verdicts[0].sentence
-    assert not set(DIAGNOSTICS) & set(view.diagnostics)
+    assert not set(CAVEATS) & set(view.caveats)
 
 
 def test_models_that_start_nobody_are_left_out() -> None:

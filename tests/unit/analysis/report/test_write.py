@@ -110,7 +110,7 @@ def test_an_environment_of_absurd_numbers_still_has_a_report(absurd: object) -> 
 
 def test_doubts_name_what_this_suite_lacks() -> None:
     suite = Suite().cell("serial", n=2, wall_ms=50).cell("threads", n=2, failed=1, gil_wait_ms=(5.0, 0.0, 9.0))
-    text = " ".join(build(suite.tables()).diagnostics)
+    text = " ".join(build(suite.tables()).caveats)
     assert "2 threads (1 of 3) gave no usable number" in text
     assert "2 usable repeats" in text
     assert "less than 200 ms" in text

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tracekit.analysis.report.appendix import methods
+from tracekit.analysis.report.caveats import find_caveats
 from tracekit.analysis.report.cells import CellGroup
-from tracekit.analysis.report.diagnostics import find_diagnostics
 from tracekit.analysis.report.views import FigureGroup, FigureView, MissingFigure, PageView, Section, TableView, Verdict
 
 
@@ -18,15 +18,15 @@ def subject_page(
     summary: TableView,
     figures: Sequence[FigureView],
     sections: Iterable[Section],
-    diagnostics: Sequence[str],
+    caveats: Sequence[str],
 ) -> PageView:
-    """The page; its own diagnostics stand before those that hold for every suite."""
+    """The page; its own caveats stand before those that hold for every suite."""
     return PageView(
         verdicts=tuple(verdicts),
         summary=summary,
         figures=(FigureGroup(label="", figures=number_slugs(figures), missing=()),),
         sections=tuple(sections),
-        diagnostics=(*diagnostics, *find_diagnostics(tuple(groups))),
+        caveats=(*caveats, *find_caveats(tuple(groups))),
         methods=methods(tuple(groups)),
     )
 

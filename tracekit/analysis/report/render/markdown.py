@@ -21,7 +21,7 @@ def to_markdown(view: ReportView) -> str:
         *(part for section in view.sections for part in _section(section)),
         *_notices(view),
         "## When not to trust it",
-        "\n".join(f"- {escaped(text)}" for text in view.diagnostics),
+        "\n".join(f"- {escaped(text)}" for text in view.caveats),
         "## Environment",
         "\n".join(f"- **{escaped(block.label)}**: {_facts(block.facts)}" for block in view.environment),
         "## How it was made",

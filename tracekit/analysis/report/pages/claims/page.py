@@ -25,7 +25,7 @@ from tracekit.analysis.report.pages.faults.page import matrix_figures
 from tracekit.analysis.report.views import LegendItem, PageView, RowGroup, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import plural
 
-DIAGNOSTICS = (
+CAVEATS = (
     "For another machine, system or version of Python than those that were measured, or another time.",
     "As the last word on a claim: each is tested by one experiment, and another may find what this one cannot.",
 )
@@ -43,7 +43,7 @@ def build_page(analysis: Analysis) -> PageView | None:
         summary=claims_table(own),
         figures=matrix_figures(find_matrices(found), "crash"),
         sections=(),
-        diagnostics=DIAGNOSTICS,
+        caveats=CAVEATS,
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report import environment
 from tracekit.analysis.report.appendix import methods
+from tracekit.analysis.report.caveats import find_caveats
 from tracekit.analysis.report.cells import CellGroup, ReportCell
-from tracekit.analysis.report.diagnostics import find_diagnostics
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.names import names_of
 from tracekit.analysis.report.pages.comparison import (
@@ -49,7 +49,7 @@ def build_page(analysis: Analysis) -> PageView:
         captures=summary.captures_table(own),
         figures=_figures(own, workload),
         sections=_sections(analysis, own, workload),
-        diagnostics=find_diagnostics(own),
+        caveats=find_caveats(own),
         methods=methods(found),
     )
 

@@ -13,8 +13,8 @@ begins with that, and the speed-ups follow as what was measured, without a claim
 from __future__ import annotations
 
 from tracekit.analysis.metrics.cells.ceiling import choose_control
-from tracekit.analysis.metrics.diagnostics import SHORT_NS, find_allowed, find_busy_share, is_uneven
 from tracekit.analysis.metrics.ledger.parts import RUN_QUEUE
+from tracekit.analysis.metrics.number_notices import SHORT_NS, find_allowed, find_busy_share, is_uneven
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.shares import control_speedup, gil_wait_share, is_slower, judge_speedup, thread_time_ns
 from tracekit.analysis.report.views import Verdict

@@ -24,7 +24,7 @@ from tracekit.analysis.report.views import (
 from tracekit.analysis.report.wording import plural
 from tracekit.core.units import format_ns
 
-DIAGNOSTICS = (
+CAVEATS = (
     "For what may happen another time: each case is one program that fails once. Where two things race, such as a "
     "result and the end of its pool, the outcome may differ; repeat with --runs 5 for medians.",
     "As a property of threads and processes: the outcomes are those of this Python's pools.",
@@ -49,7 +49,7 @@ def build_page(analysis: Analysis) -> PageView | None:
         summary=matrix_table(matrices),
         figures=matrix_figures(matrices, str(tables.suite.get("workload") or "")),
         sections=sections(matrices),
-        diagnostics=DIAGNOSTICS,
+        caveats=CAVEATS,
     )
 
 

@@ -51,7 +51,7 @@ LOWERED = {
 }
 """Limit that a program lowered for itself -> to what."""
 
-DIAGNOSTICS = (
+CAVEATS = (
     "As the memory of your workers: these import nothing but what multiprocessing does, and hold the data that they "
     "made. What your workers import and load comes on top.",
     "As the cost of inherited data that is read once: it is copied page by page as it is read, and what is never read "
@@ -76,7 +76,7 @@ def build_page(analysis: Analysis) -> PageView | None:
         summary=summary_table(footprints),
         figures=[memory_figure.figure(numbers) for numbers in footprints],
         sections=[section(footprints)],
-        diagnostics=DIAGNOSTICS,
+        caveats=CAVEATS,
     )
 
 

@@ -48,7 +48,7 @@ _KINDS = {
 }
 """Channel -> what it is."""
 
-DIAGNOSTICS = (
+CAVEATS = (
     "For a busy machine: one pair exchanges messages on an otherwise idle machine. Several pairs share locks, CPUs and "
     "memory bandwidth.",
     "For small messages elsewhere: they wait until the other side is woken, which takes longer on a busy or virtual "
@@ -71,7 +71,7 @@ def build_page(analysis: Analysis) -> PageView | None:
         summary=summary_table(channels),
         figures=[round_trip_figure.figure(numbers) for numbers in channels],
         sections=[section(channels)],
-        diagnostics=DIAGNOSTICS,
+        caveats=CAVEATS,
     )
 
 

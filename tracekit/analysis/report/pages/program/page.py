@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.diagnostics import OPEN_NS
+from tracekit.analysis.metrics.number_notices import OPEN_NS
 from tracekit.analysis.report import environment
 from tracekit.analysis.report.appendix import OF_PROGRAMS, methods
 from tracekit.analysis.report.grouping import groups
@@ -51,7 +51,7 @@ def build_page(analysis: Analysis) -> PageView | None:
         summary=processes_table(program),
         figures=(time_figures.figures(program),),
         sections=tuple(section for section in sections if section is not None),
-        diagnostics=program_diagnostics(program),
+        caveats=program_caveats(program),
         methods=methods(found, OF_PROGRAMS),
     )
 
@@ -70,7 +70,7 @@ def _no_waits(program: RecordedProgram) -> Section:
     return Section(slug="sites", title="Wait sites", sentences=sentences, lead=len(sentences))
 
 
-def program_diagnostics(program: RecordedProgram) -> tuple[str, ...]:
+def program_caveats(program: RecordedProgram) -> tuple[str, ...]:
     """What the numbers of a recorded program do not show; first what its own run calls for."""
     found = [
         _unexplained(program),

@@ -38,7 +38,7 @@ _WORKERS = {"fork": "a forked process", "forkserver": "a process of the fork ser
 _FOR_TERMINAL = 8
 """Most kinds of workers for whose columns a terminal has room."""
 
-DIAGNOSTICS = (
+CAVEATS = (
     "For several starts at once, which share the CPUs: here workers are started one at a time on an otherwise idle "
     "machine.",
     "As free of probe effect: a small preloaded library records the stages, and its cost is the difference of the two "
@@ -66,7 +66,7 @@ def build_page(analysis: Analysis) -> PageView | None:
         summary=summary_table(own),
         figures=[figure for group in own if (figure := stages_figure.figure(group)) is not None],
         sections=[section(own), *(item for item in further if item is not None)],
-        diagnostics=DIAGNOSTICS,
+        caveats=CAVEATS,
     )
 
 

@@ -1,4 +1,4 @@
-"""The notices of a suite, and its diagnostics: sentences that say when not to trust its numbers."""
+"""The notices of a suite, and its caveats: sentences that say when not to trust its numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def view_notices(tables: Tables) -> tuple[NoticeView, ...]:
     return tuple(sorted(views, key=lambda view: _rank(view.severity)))
 
 
-def find_diagnostics(groups: tuple[CellGroup, ...]) -> tuple[str, ...]:
+def find_caveats(groups: tuple[CellGroup, ...]) -> tuple[str, ...]:
     """What the numbers of a suite of models do not show; first what this suite's own data call for."""
     cells = [cell for group in groups for cell in group.cells]
     found = [

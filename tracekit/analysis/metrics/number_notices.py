@@ -1,4 +1,4 @@
-"""Diagnostics: notices about the numbers of a suite, which can only be found when the numbers are there."""
+"""Notices about the numbers of a suite, which can only be found when the numbers are there."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from tests import table_factory
 from tests.table_factory import ENVIRONMENT, MS, Maker, full_run
 from tests.unit.analysis.metrics.watched_program import Program
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.metrics.diagnostics import find_notices
 from tracekit.analysis.metrics.interval_timeline import IntervalTimeline
 from tracekit.analysis.metrics.metric import compute_all
+from tracekit.analysis.metrics.number_notices import find_notices
 from tracekit.analysis.tables import Tables
 
 

@@ -49,3 +49,18 @@ def significant(value: float, digits: int = 3) -> str:
     # "%e" finds the exponent after rounding, so 9.996 counts as 10.0 and not as 9.996.
     exponent = int(f"{abs(value):.{digits - 1}e}".split("e")[1])
     return f"{value:,.{max(0, digits - 1 - exponent)}f}"
+
+
+def percent(share: float) -> str:
+    """A part of a whole: `49 %`; what is not nothing does not read as nothing: `<1 %`."""
+    return "<1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
+
+
+def plural(count: int, word: str) -> str:
+    """`1 repeat`, `5 repeats`, `2 CPUs`, `2 processes`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}{'es' if word.endswith('s') else 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

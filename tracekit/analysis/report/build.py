@@ -14,8 +14,8 @@ from tracekit.analysis.report.cells import CellGroup
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages import COMPARISON, load_page
 from tracekit.analysis.report.views import PageView, ReportView, Verdict
-from tracekit.analysis.report.wording import plural
 from tracekit.analysis.tables import Tables, check
+from tracekit.core.units import plural
 
 
 def build(tables: Tables) -> ReportView:

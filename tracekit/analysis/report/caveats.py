@@ -5,9 +5,9 @@ from __future__ import annotations
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE, find_family
 from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.views import NoticeView
-from tracekit.analysis.report.wording import listed
 from tracekit.analysis.statistics.intervals import LEAST
 from tracekit.analysis.tables import Tables
+from tracekit.core.units import listed
 
 _SEVERITIES = ("error", "warning", "info")
 

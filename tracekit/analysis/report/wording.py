@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from tracekit.analysis.report.cells import Number
-from tracekit.core.units import TIME_STEPS, format_bytes, format_value, significant
+from tracekit.core.units import TIME_STEPS, format_bytes, format_value, plural, significant
 
 _SIZE_STEPS = ((1024.0**3, "GiB"), (1024.0**2, "MiB"), (1024.0, "KiB"))
 _DASH = "–"
@@ -67,21 +67,6 @@ def range_text(lower: float, upper: float, unit: str) -> str:
 def times(value: float) -> str:
     """A ratio: `1.82x`."""
     return format_value(value, "ratio")
-
-
-def percent(share: float) -> str:
-    """A part of a whole: `49 %`; what is not nothing does not read as nothing: `<1 %`."""
-    return "<1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
-
-
-def plural(count: int, word: str) -> str:
-    """`1 repeat`, `5 repeats`, `2 CPUs`, `2 processes`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}{'es' if word.endswith('s') else 's'}"
-
-
-def listed(words: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def workers_text(counts: Iterable[int]) -> str:

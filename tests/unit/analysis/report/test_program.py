@@ -24,9 +24,9 @@ from tests.unit.analysis.report.made_program import (
     view,
     whole,
 )
+from tracekit.analysis.metrics.names import names_of
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.ledger import PARTS, UNATTRIBUTED
-from tracekit.analysis.report.names import names_of
 from tracekit.analysis.report.pages.program.recorded_program import ended_text, read_program
 from tracekit.analysis.report.render.markdown import coded, to_markdown
 from tracekit.analysis.report.render.terminal import to_text

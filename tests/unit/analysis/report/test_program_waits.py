@@ -6,10 +6,10 @@ from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, lines, loaded, rows, section, tables, view
 from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.names import names_of, short_place
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.names import names_of
 from tracekit.analysis.report.sections.contention_attribution import read_attribution
-from tracekit.analysis.report.sections.wait_sites import UNKNOWN, short_place, sites_of
+from tracekit.analysis.report.sections.wait_sites import UNKNOWN, sites_of
 
 
 def test_blame_says_who_held_the_gil_in_which_function() -> None:

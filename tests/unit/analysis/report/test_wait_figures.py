@@ -15,11 +15,11 @@ from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, loaded, rows, view
 from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.names import names_of
 from tracekit.analysis.report.figures import attribution_matrix, flame, style
 from tracekit.analysis.report.figures import ledger_bars as ledger
 from tracekit.analysis.report.figures.ledger_bars import LedgerBar
 from tracekit.analysis.report.ledger import NAMES, PARTS, LedgerRows
-from tracekit.analysis.report.names import names_of
 from tracekit.analysis.report.sections.contention_attribution import read_attribution
 from tracekit.analysis.report.views import FigureView
 

@@ -5,13 +5,11 @@ import pytest
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.wording import (
     interval_text,
-    listed,
-    percent,
-    plural,
     range_text,
     value_text,
     workers_text,
 )
+from tracekit.core.units import listed, percent, plural
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
-from tracekit.analysis.report.names import Names
+from tracekit.analysis.metrics.names import Names, short_place
 from tracekit.analysis.report.render.tabular import encode_csv
-from tracekit.analysis.report.sections.wait_sites import short_place
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
-from tracekit.analysis.report.wording import percent, plural
 from tracekit.analysis.tables import records
-from tracekit.core.units import format_ns
+from tracekit.core.units import format_ns, percent, plural
 
 COLUMNS = (
     ("Waiter", "function"),

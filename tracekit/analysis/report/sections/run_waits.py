@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.gil.wait_stacks import collapse_waits
+from tracekit.analysis.metrics.names import Names
 from tracekit.analysis.report.figures import attribution_matrix, flame
-from tracekit.analysis.report.names import Names
 from tracekit.analysis.report.sections.contention_attribution import (
     attribution_csv,
     attribution_sentences,

@@ -10,11 +10,11 @@ import pandas as pd
 from tracekit.analysis.metrics.ledger.idle import idle_waits, rests_in_pool
 from tracekit.analysis.metrics.lifetimes import KEYS, NATIVE
 from tracekit.analysis.metrics.methods import WAITS_PROBE
+from tracekit.analysis.metrics.names import short_place
 from tracekit.analysis.report.render.tabular import encode_csv
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
-from tracekit.analysis.report.wording import percent, plural
 from tracekit.analysis.tables import Tables
-from tracekit.core.units import format_ns
+from tracekit.core.units import format_ns, percent, plural
 
 COLUMNS = (
     ("Function", "file and first line"),
@@ -129,14 +129,6 @@ def sites_csv(sites: tuple[Site, ...]) -> str:
     frame = pd.DataFrame(columns).astype({"line": "Int64"})
     names = {"total": "total_ns", "longest": "longest_ns"}
     return encode_csv(frame.rename(columns=names))
-
-
-def short_place(file: str, line: int | None) -> str:
-    """`threading.py:1000`, `futures/thread.py:69`: two parts of the path at most; empty for an unknown file."""
-    if not file:
-        return ""
-    parts = file.replace("\\", "/").split("/")
-    return "/".join(parts[-2:] if len(parts) > 2 else parts[-1:]) + ("" if line is None else f":{line}")
 
 
 def _block(label: str, sites: list[Site], most: int, whole: int) -> RowGroup:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tracekit.analysis.report.cells import START_METHODS, CellGroup, Number, ReportCell
 from tracekit.analysis.report.pages.faults.cases import FaultCase, find_cases
 from tracekit.analysis.report.shares import is_slower
-from tracekit.analysis.report.wording import interval_text, plural, value_text
-from tracekit.core.units import format_bytes
+from tracekit.analysis.report.wording import interval_text, value_text
+from tracekit.core.units import format_bytes, plural
 
 HOLDS, CAVEAT, NOT, UNKNOWN = "holds", "holds with a caveat", "does not hold here", "not measured"
 

@@ -23,7 +23,7 @@ from tracekit.analysis.report.pages.claims.claims import (
 from tracekit.analysis.report.pages.faults.cases import find_matrices
 from tracekit.analysis.report.pages.faults.page import matrix_figures
 from tracekit.analysis.report.views import LegendItem, PageView, RowGroup, TableField, TableRow, TableView, Verdict
-from tracekit.analysis.report.wording import plural
+from tracekit.core.units import plural
 
 CAVEATS = (
     "For another machine, system or version of Python than those that were measured, or another time.",

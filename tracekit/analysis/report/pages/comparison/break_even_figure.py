@@ -12,9 +12,8 @@ from tracekit.analysis.metrics.predict.prediction import POOLS
 from tracekit.analysis.report.cells import ReportCell
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.views import FigureView
-from tracekit.analysis.report.wording import plural
 from tracekit.analysis.statistics.ratios import geometric_mean
-from tracekit.core.units import format_bytes, format_ns
+from tracekit.core.units import format_bytes, format_ns, plural
 
 TITLE = "From which task on processes pay"
 SLUG = "break-even"

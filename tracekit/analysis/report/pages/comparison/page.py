@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.names import names_of
 from tracekit.analysis.report import environment
 from tracekit.analysis.report.appendix import methods
 from tracekit.analysis.report.caveats import find_caveats
 from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.grouping import groups
-from tracekit.analysis.report.names import names_of
 from tracekit.analysis.report.pages.comparison import (
     speedup_figure,
     summary,

@@ -12,8 +12,9 @@ from tracekit.analysis.report.cells import CellGroup, Number, ReportCell, left_o
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.shares import ceiling as ceiling_of
 from tracekit.analysis.report.views import FigureView, MissingFigure
-from tracekit.analysis.report.wording import interval_text, listed, plural, times
+from tracekit.analysis.report.wording import interval_text, times
 from tracekit.analysis.statistics.intervals import LEAST
+from tracekit.core.units import listed, plural
 
 TITLE = "Speed-up against serial"
 SLUG = "speedup"

@@ -11,10 +11,10 @@ from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.fields import TAG_TEXT, TAGS, Footnotes, field_of, how
 from tracekit.analysis.report.shares import ceiling, contains_one, gil_wait, gil_wait_share, judge_speedup
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
-from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
+from tracekit.analysis.report.wording import interval_text, range_text, times, value_text
 from tracekit.analysis.statistics.intervals import LEAST
 from tracekit.bundle.names import is_light
-from tracekit.core.units import format_ns
+from tracekit.core.units import format_ns, listed, plural
 
 COLUMNS = (
     ("Model", "workers"),

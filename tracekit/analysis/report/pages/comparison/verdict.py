@@ -18,9 +18,9 @@ from tracekit.analysis.metrics.number_notices import SHORT_NS, find_allowed, fin
 from tracekit.analysis.report.cells import CellGroup, Number, ReportCell
 from tracekit.analysis.report.shares import control_speedup, gil_wait_share, is_slower, judge_speedup, thread_time_ns
 from tracekit.analysis.report.views import Verdict
-from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
+from tracekit.analysis.report.wording import interval_text, range_text, times, value_text
 from tracekit.bundle.names import SERIAL, WAITING
-from tracekit.core.units import format_value
+from tracekit.core.units import format_value, listed, plural
 
 _NOTABLE_WAIT = 0.10
 """A GIL wait is given as the reason when at least this part of the thread time is certain to be one."""

@@ -26,10 +26,10 @@ from tracekit.analysis.report.views import (
     TableRow,
     TableView,
 )
-from tracekit.analysis.report.wording import interval_text, listed, plural, range_text, times, value_text
+from tracekit.analysis.report.wording import interval_text, range_text, times, value_text
 from tracekit.analysis.statistics.ratios import Rounds, divide_rounds, geometric_interval, geometric_mean
 from tracekit.analysis.tables import CELL
-from tracekit.core.units import format_ns
+from tracekit.core.units import format_ns, listed, plural
 
 SLUG = "what-if"
 PREDICTION, BREAK_EVEN, START_METHODS = "prediction", "break-even", "start-methods"

@@ -21,8 +21,7 @@ from tracekit.analysis.report.views import (
     TableView,
     Verdict,
 )
-from tracekit.analysis.report.wording import plural
-from tracekit.core.units import format_ns
+from tracekit.core.units import format_ns, plural
 
 CAVEATS = (
     "For what may happen another time: each case is one program that fails once. Where two things race, such as a "

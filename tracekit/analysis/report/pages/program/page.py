@@ -19,9 +19,8 @@ from tracekit.analysis.report.sections.gil import gil_table
 from tracekit.analysis.report.sections.method_comparison import comparison_table
 from tracekit.analysis.report.sections.run_waits import run_sections
 from tracekit.analysis.report.views import PageView, Section, table_section
-from tracekit.analysis.report.wording import listed
 from tracekit.bundle.names import PY_SPY, SEE_WAITS, UNTRACED, VIZTRACER, split_capture
-from tracekit.core.units import format_ns
+from tracekit.core.units import format_ns, listed
 
 _LEFT = {
     PY_SPY: "py-spy's stack samples are in this table: `tracekit export {suite} samples`.",

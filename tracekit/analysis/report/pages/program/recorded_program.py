@@ -13,16 +13,16 @@ from typing import Any
 
 from tracekit.analysis.metrics.ledger import parts as ledger_parts
 from tracekit.analysis.metrics.lifetimes import NATIVE
+from tracekit.analysis.metrics.names import Names, names_of
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.fields import GIL_WAIT_AS_PART, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
 from tracekit.analysis.report.grouping import Numbers, Place, number_at, places_of
 from tracekit.analysis.report.ledger import NAMES, LedgerRows, amount_text, ledger_of, unattributed_text
-from tracekit.analysis.report.names import Names, names_of
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView, Verdict
-from tracekit.analysis.report.wording import listed, percent, plural, value_text
+from tracekit.analysis.report.wording import value_text
 from tracekit.analysis.tables import Tables, records
 from tracekit.bundle.names import PROGRAM
-from tracekit.core.units import format_ns
+from tracekit.core.units import format_ns, listed, percent, plural
 
 COLUMNS = (
     ("Process", "threads"),

@@ -31,7 +31,8 @@ from tracekit.analysis.report.views import (
     Verdict,
     table_section,
 )
-from tracekit.analysis.report.wording import interval_text, listed, value_text
+from tracekit.analysis.report.wording import interval_text, value_text
+from tracekit.core.units import listed
 
 _WORKERS = {"fork": "a forked process", "forkserver": "a process of the fork server", "spawn": "a spawned process"}
 

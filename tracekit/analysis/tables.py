@@ -50,6 +50,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "checksum": "text",
         "start_ns": "int",
         "wall_ns": "int",
+        "asked_ns": "int",
         "traces": "int",
     },
     "processes": {

@@ -85,12 +85,17 @@ def test_what_is_sent_to_tracekit_is_passed_on(tmp_path: Path) -> None:
     name = script(tmp_path, TELLS_SIGNALS)
     with in_the_background(tmp_path, "--capture", "none", "--", sys.executable, name) as process:
         assert line_of(process) == "ready"
-        for number in ("SIGUSR1", "SIGINT", "SIGHUP", "SIGUSR2", "SIGQUIT", "SIGTERM"):
+        asked = (0, 0)
+        for number in ("SIGUSR1", "SIGUSR2", "SIGINT", "SIGHUP", "SIGQUIT", "SIGTERM"):
+            sent_ns = time.monotonic_ns()
             process.send_signal(getattr(signal, number))
             assert line_of(process) == number
+            asked = (sent_ns, time.monotonic_ns()) if number == "SIGINT" else asked
         assert process.wait(LIMIT_S) == 9
     manifest = only_bundle(tmp_path).manifest()
     assert (manifest["exit_code"], manifest["status"]) == (9, "ok")
+    # SIGUSR1 and SIGUSR2 ask for something else than the end.
+    assert asked[0] < manifest["asked_ns"] < asked[1]
 
 
 def test_terminated_with_its_program(tmp_path: Path) -> None:
@@ -136,7 +141,7 @@ def test_a_server_until_its_duration(tmp_path: Path) -> None:
     bundle = only_bundle(tmp_path)
     manifest = bundle.manifest()
     assert (manifest["status"], bundle.spec().duration_s, bundle.spec().workload) == ("ok", 1.0, "http.server")
-    assert manifest["ended_ns"] - manifest["started_ns"] >= 1e9
+    assert manifest["started_ns"] + 1_000_000_000 <= manifest["asked_ns"] < manifest["ended_ns"]
 
 
 def recorded_here(folder: Path, code: str, **options: Any) -> RunOutcome:

@@ -44,6 +44,8 @@ class Manifest(Struct, kw_only=True):
     """When a recorded program began and ended: its wall. Absent in bundles that were made before it was written."""
     program_cpu_ns: Count | None = None
     """CPU time of a recorded program's own process at its end; absent as above, and where it could not be read."""
+    asked_ns: Count | None = None
+    """When a recorded program was asked to end; absent where it was not, and in bundles of before it was written."""
     environment: dict[str, Any] = default(default_factory=dict)
     notices: list[tuple[str, str, str, str]] = default(default_factory=list)
     processes: list[ManifestProcess] = default(default_factory=list)

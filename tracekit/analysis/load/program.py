@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tracekit.analysis.load.align import Window
 from tracekit.analysis.load.columns import Columns
 from tracekit.analysis.load.lifetimes import MAIN, ProcessLifetimes
 from tracekit.analysis.load.manifest import Manifest
@@ -22,7 +23,14 @@ def measure_program(processes: Sequence[ProbedProcess], manifest: Manifest) -> d
     start_ns, end_ns = manifest.program_window or (manifest.started_ns, manifest.ended_ns)
     wall_ns = None if start_ns is None or end_ns is None else max(0, end_ns - start_ns)
     gil_enabled = _find_gil_state(_find_main(processes))
-    return {"kind": PROGRAM, "gil_enabled": gil_enabled, "start_ns": start_ns, "wall_ns": wall_ns}
+    asked_ns = Window(manifest.started_ns, manifest.ended_ns).stamp(manifest.asked_ns)
+    return {
+        "kind": PROGRAM,
+        "gil_enabled": gil_enabled,
+        "start_ns": start_ns,
+        "wall_ns": wall_ns,
+        "asked_ns": asked_ns,
+    }
 
 
 def add_steal(columns: Columns, run_id: str, lifetimes: ProcessLifetimes, manifest: Manifest) -> None:

@@ -37,6 +37,8 @@ _HELD = tuple(
     if hasattr(signal, name)
 )
 _SENT_BY_TERMINAL = (getattr(signal, "SIGHUP", None), signal.SIGINT, getattr(signal, "SIGQUIT", None))
+_OF_PROGRAM = (getattr(signal, "SIGUSR1", None), getattr(signal, "SIGUSR2", None))
+"""Signals that have a meaning of the program's own: they do not ask it to end."""
 _POLL_S = 0.05
 _POLL_SHARE = 0.05
 _POLL_LEAST_S, _POLL_MOST_S = 0.02, 1.0
@@ -196,7 +198,7 @@ def run_in_foreground(
     if wrapped is not None:
         wrapped.follow(process.pid)
     limit = started_ns / 1e9 + duration_s if duration_s > 0 else math.inf
-    arrived, timed_out = _wait(process, signals, limit, wrapped=wrapped is not None)
+    arrived, timed_out, asked_ns = _wait(process, signals, limit, wrapped=wrapped is not None)
     # A process that was reaped has no clock.
     cpu_ns = read_cpu_ns(process.pid) if process.returncode is None else None
     process.wait()
@@ -207,6 +209,7 @@ def run_in_foreground(
         ended_ns=time.monotonic_ns(),
         timed_out=timed_out,
         signals=tuple(arrived),
+        asked_ns=asked_ns,
         wrapped_exit_code=None if wrapped is None else wrapped.read_exit_code(),
         wrapped_window=None if wrapped is None else wrapped.read_window(),
         program_cpu_ns=cpu_ns if wrapped is None else wrapped.read_cpu_ns(),
@@ -215,9 +218,11 @@ def run_in_foreground(
 
 def _wait(
     process: subprocess.Popen[bytes], signals: HeldSignals, limit: float, *, wrapped: bool
-) -> tuple[list[int], bool]:
-    """Wait for the end; the signals that asked for it, and whether `limit` (monotonic seconds) passed before."""
+) -> tuple[list[int], bool, int | None]:
+    """Wait for the end; the signals that asked for it, whether `limit` (monotonic seconds) passed before, and when the
+    first of those arrived that by default end a program and are not its own affair."""
     asked_by: list[int] = []
+    asked_ns = None
     begun = time.monotonic()
     stages = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)]
     timed_out = False
@@ -229,16 +234,19 @@ def _wait(
         if arrived is not None:
             number, is_missing = arrived
             asked_by.append(number)
+            if number not in _OF_PROGRAM:
+                asked_ns = asked_ns or time.monotonic_ns()
             if is_missing and (program := _find_program(process, wrapped=wrapped)) is not None:
                 program.send(number)
         elif time.monotonic() >= limit and not _has_ended(process):
             timed_out = True
             number = stages.pop(0)
             asked_by.append(number)
+            asked_ns = asked_ns or time.monotonic_ns()
             for member in _list_foreground_family(process, wrapped=wrapped):
                 member.send(number)
             limit = time.monotonic() + GRACE_S if stages else math.inf
-    return asked_by, timed_out
+    return asked_by, timed_out, asked_ns
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

@@ -62,6 +62,8 @@ class ProcessResult:
     """It ran longer than its limit, and was ended (a run) or asked to end (a program) for that."""
     signals: tuple[int, ...] = ()
     """Signals that asked a program to end, whoever sent them: the terminal, another process, its `--duration`."""
+    asked_ns: int | None = None
+    """CLOCK_MONOTONIC of the first of them, just before it was passed on; None where nothing asked it to end."""
     wrapped_exit_code: int | None = None
     """The exit code of the program that a tool started, as `exit_code`; None without a tool, or where it is unknown."""
     wrapped_window: tuple[int, int] | None = None

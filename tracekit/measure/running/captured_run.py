@@ -130,6 +130,7 @@ def finish_run(bundle: Bundle, spec: RunSpec, machine: MachineBefore, watched: C
         ended_ns=result.ended_ns,
         program_window=window,
         program_cpu_ns=result.program_cpu_ns,
+        asked_ns=result.asked_ns,
         notices=found,
         processes=processes,
     )

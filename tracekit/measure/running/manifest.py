@@ -32,13 +32,14 @@ def write_manifest(
     ended_ns: int | None = None,
     program_window: tuple[int, int] | None = None,
     program_cpu_ns: int | None = None,
+    asked_ns: int | None = None,
     notices: Sequence[Notice] = (),
     processes: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Seal the bundle of a run that has ended; stamps are CLOCK_MONOTONIC ns. Raises OutputUnwritable.
 
-    `started_ns` and `ended_ns` are of the process that tracekit started; `program_window` and `program_cpu_ns` are of a
-    recorded program.
+    `started_ns` and `ended_ns` are of the process that tracekit started; `program_window`, `program_cpu_ns` and
+    `asked_ns` are of a recorded program.
     """
     after = read_busy()
     bundle.seal(
@@ -51,6 +52,7 @@ def write_manifest(
             "ended_ns": ended_ns,
             **({} if program_window is None else {"program_window": list(program_window)}),
             **({} if program_cpu_ns is None else {"program_cpu_ns": program_cpu_ns}),
+            **({} if asked_ns is None else {"asked_ns": asked_ns}),
             "environment": {
                 **machine.facts,
                 "load_before": machine.busy["load"],

@@ -50,6 +50,14 @@ def test_a_program_that_a_tool_started_has_its_own_wall(tmp_path: Path) -> None:
     assert (run["start_ns"], run["wall_ns"]) == (BOOT_NS + 1 * MS, 102 * MS)
 
 
+def test_when_a_program_was_asked_to_end_is_in_its_run(tmp_path: Path) -> None:
+    """Not a stamp of another clock."""
+    files = {MAIN: waits_bytes(image(2), ended_ms=100)}
+    for name, stamp, expected in (("asked", 90, BOOT_NS + 90 * MS), ("elsewhere", 9_000, None)):
+        (run,) = records(recorded(tmp_path / name, files, asked_ns=BOOT_NS + stamp * MS).runs)
+        assert run["asked_ns"] == expected
+
+
 def test_the_cpu_time_that_the_parent_read_stands_where_the_program_did_not_read_its_own(tmp_path: Path) -> None:
     """The main process was killed; a child's clock is the child's own."""
     files = {MAIN: waits_bytes(image(2), ended="")}

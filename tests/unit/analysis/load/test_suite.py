@@ -67,6 +67,7 @@ def test_a_run_becomes_a_row(tmp_path: Path) -> None:
         "checksum": "c0ffee",
         "start_ns": BOOT_NS,
         "wall_ns": 100 * MS,
+        "asked_ns": None,
         "traces": 0,
     }
 

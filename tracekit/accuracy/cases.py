@@ -40,6 +40,7 @@ CASES = (
     Case(name="hashing", sampled=True, program="hashing"),
     Case(name="alternating", program="alternating"),
     Case(name="lock", program="lock", quick=True),
+    Case(name="lock-relay", program="lock", options=("--times", "150", "--held", "0.003"), checks=("wakeups",)),
     Case(name="queue", program="queues", quick=True),
     Case(name="event", program="event"),
     Case(name="pipe", program="pipe", quick=True),

@@ -88,6 +88,7 @@ CHECKS: Mapping[str, Check] = {
     "starts": Check("Stages of worker starts against the kernel's fork, exec and exit", ("spawn_stages",)),
     "unattributed": Check("Share of the thread time that the ledger cannot attribute", ("unattributed_ns",)),
     "sites": Check("Functions in which threads waited, or held the GIL while others waited"),
+    "wakeups": Check("Which thread ended each wait for a lock, wait probe against the kernel's wake-ups"),
     "names-move": Check("Functions that come and go: each wait is attributed to the one that ran"),
     "processes": Check("Every child process and how it ended"),
     "effect": Check("CPU time with the capture over CPU time without"),

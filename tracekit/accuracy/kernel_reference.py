@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tracekit.analysis.load.kernel.pages import Array
 from tracekit.analysis.load.kernel.trace import KernelEvents, KernelTrace, read_trace
-from tracekit.bundle.kernel_files import FOLDER
+from tracekit.bundle.kernel_files import FOLDER, WAKING
 from tracekit.bundle.store import Bundle
 
 _STATES = 0xFF
@@ -41,6 +41,8 @@ class KernelReference:
     """Entries of take_gil, likewise."""
     taken: tuple[Array, Array] = (_NONE, _NONE)
     """Returns from take_gil, likewise."""
+    wakings: dict[int, tuple[Array, Array]] = field(default_factory=dict)
+    """Thread id -> when it was woken, CLOCK_MONOTONIC ns, and by which thread (or whom an interrupt met); int64."""
     born: dict[int, int] = field(default_factory=dict)
     """Thread id -> when it was created, CLOCK_MONOTONIC ns. Of an id that was used twice, the first time."""
     executed: dict[int, int] = field(default_factory=dict)
@@ -115,6 +117,7 @@ def read_reference(bundle: Bundle) -> KernelReference | None:
         taken=_list_calls(trace, "take_gil return"),
         missing=sum_missing(events, trace.wakeups),
         lost=trace.lost,
+        wakings=_group_wakings(trace.kinds[WAKING]),
         switches=switches(events["prev_pid"], events["prev_state"], events["ts_ns"]),
     )
 
@@ -145,6 +148,14 @@ def sum_missing(switched: KernelEvents, woken: KernelEvents) -> dict[int, int]:
 def _list_calls(trace: KernelTrace, name: str) -> tuple[Array, Array]:
     calls = trace.kinds.get(name)
     return (_NONE, _NONE) if calls is None else (calls["ts_ns"], calls["common_pid"])
+
+
+def _group_wakings(events: KernelEvents) -> dict[int, tuple[Array, Array]]:
+    return {
+        int(tid): (events["ts_ns"][chosen], events["common_pid"][chosen])
+        for tid in np.unique(events["pid"])
+        if len(chosen := np.flatnonzero(events["pid"] == tid))
+    }
 
 
 def _index(events: KernelEvents, latest: bool) -> dict[int, int]:

@@ -11,7 +11,18 @@ from typing import TypeAlias
 
 from tracekit.accuracy import capture_cost, task_accounting, workload_runs
 from tracekit.accuracy.cases import Case, choose_cases
-from tracekit.accuracy.checks import endings, gil, handoffs, ledger, lifetimes, scheduling, sites, switches, waits
+from tracekit.accuracy.checks import (
+    endings,
+    gil,
+    handoffs,
+    ledger,
+    lifetimes,
+    scheduling,
+    sites,
+    switches,
+    waits,
+    wakeups,
+)
 from tracekit.accuracy.comparison import CHECKS, COSTS, ComparedRun, Comparison
 from tracekit.accuracy.saved_progress import SavedProgress
 from tracekit.accuracy.watched_run import WatchedRun, watch_case
@@ -44,6 +55,7 @@ _OF_WATCHED: dict[str, Compare] = {
     "ledger-known": ledger.compare_known,
     "unattributed": ledger.compare_unattributed,
     "sites": sites.compare_sites,
+    "wakeups": wakeups.compare_wakers,
     "names-move": sites.compare_changing_code,
     "processes": endings.compare_children,
 }

@@ -160,6 +160,18 @@ COLUMNS: dict[str, dict[str, str]] = {
         "line": "int",
         "method": "text",
     },
+    "wakeups": {
+        "run_id": "text",
+        "pid": "int",
+        "tid": "int",
+        "start_ns": "int",
+        "woken_ns": "int",
+        "waker_tid": "int",
+        "object": "text",
+        "function": "text",
+        "file": "text",
+        "line": "int",
+    },
     "holds": {
         "run_id": "text",
         "pid": "int",
@@ -285,6 +297,7 @@ class Tables:
     imports: pd.DataFrame
     spans: pd.DataFrame
     waits: pd.DataFrame
+    wakeups: pd.DataFrame
     holds: pd.DataFrame
     slices: pd.DataFrame
     samples: pd.DataFrame

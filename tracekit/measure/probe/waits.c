@@ -123,6 +123,7 @@ static const char sources[] = WAITS_SOURCES;
 #include "waits/timing.h"
 #include "waits/conditions.h"
 #include "waits/mutexes.h"
+#include "waits/wakeups.h"
 #include "waits/calls.h"
 #include "waits/children.h"
 #include "waits/own_file.h"

@@ -30,6 +30,10 @@ enum waits_kind {
     KIND_GIL_TAKE = 16, /* start: taken without a wait; object: the GIL */
     KIND_GIL_DROP = 17, /* start: dropped; duration: since it was taken, if FLAG_KNOWN; site: the holder's function */
 
+    /* Who ended a wait of kind lock, of a millisecond and more; written by the waiter. start: of the wait; duration:
+       until it was woken; object: the semaphore; other: tid that posted it; site: the function it was in */
+    KIND_WAKEUP = 18,
+
     /* Starts and ends of threads and processes. */
     KIND_THREAD_START = 32, /* start: first instruction; duration: since pthread_create; other: creator's tid; if
                                FLAG_NATIVE its first function is not Python's; site: id of its library's name */

@@ -114,6 +114,34 @@ def test_gils_are_numbered_per_process(tmp_path: Path) -> None:
     ]
 
 
+def test_who_ended_a_wait_is_a_row_of_its_own(tmp_path: Path) -> None:
+    """One of a thread that no system gives, and one that ends after the run, are left out."""
+    slots = [
+        *site_slots(3, "Store.put", "/app/store.py", 12),
+        slot("lock", 10, 6, tid=THREAD, of=LOCK),
+        slot("wakeup", 10, 5, tid=THREAD, of=LOCK, other=MAIN, site=3),
+        slot("wakeup", 20, 5, tid=THREAD, of=LOCK, other=2**30),
+        slot("wakeup", 20, 10**7, tid=THREAD, of=LOCK, other=MAIN),
+    ]
+    tables = loaded(tmp_path, slots)
+    assert records(tables.wakeups) == [
+        {
+            "run_id": "001-matmul-fork",
+            "pid": MAIN,
+            "tid": THREAD,
+            "start_ns": BOOT_NS + 10 * MS,
+            "woken_ns": BOOT_NS + 15 * MS,
+            "waker_tid": MAIN,
+            "object": hex(LOCK),
+            "function": "Store.put",
+            "file": "/app/store.py",
+            "line": 12,
+        }
+    ]
+    assert codes(tables) == ["waits-outside"]
+    check("wakeups", tables.wakeups)
+
+
 def test_what_is_not_known_is_missing(tmp_path: Path) -> None:
     slots = [
         slot("gil", 1, 1, of=GIL),

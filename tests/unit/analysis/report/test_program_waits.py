@@ -61,6 +61,25 @@ def test_sites_are_functions_with_what_they_wait_for_and_idle_ones_apart() -> No
     ]
 
 
+def test_a_site_names_the_thread_that_ended_most_of_its_waits() -> None:
+    """Of 50 ms in `small` the hog ended 40, the feeder itself nothing, and of 10 it is not known who did."""
+    found = rows()
+    found["waits"] += [made.wait(FEEDER, "lock", 920, 40, "small"), made.wait(FEEDER, "lock", 970, 10, "small")]
+    waited = found["waits"][-2]
+    woken = {
+        "start_ns": waited["start_ns"],
+        "woken_ns": waited["start_ns"] + 39 * MS,
+        "waker_tid": HOG,
+        "object": "0x1",
+    }
+    place = {name: waited[name] for name in ("run_id", "pid", "tid")}
+    found["wakeups"].append({**place, **woken, "function": "lets_go", "file": "/home/me/app.py", "line": 3})
+    (table,) = section(build(tables(found)), "sites").tables
+    (row,) = [row for row in table.groups[0].rows if row.fields[0].main == "a lock"]
+    assert row.fields[0].sub == "1 thread; 80 % ended by thread 101 in lets_go"
+    assert "ended by" in {item.mark for item in table.legend}
+
+
 def test_many_sites_are_summed_below_the_top_ones() -> None:
     found = rows()
     found["waits"] += [made.wait(HOG, "lock", 920 + index, 0.5, f"lock_{index:02}") for index in range(30)]

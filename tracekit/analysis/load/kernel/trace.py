@@ -32,7 +32,7 @@ _MOST_PAGE_BYTES = 1 << 20
 _FIELDS = {
     SWITCH: ("prev_pid", "prev_state", "next_pid"),
     WAKEUP: ("pid",),
-    WAKING: ("pid",),
+    WAKING: ("common_pid", "pid"),
     "sched/sched_process_exec": ("pid", "old_pid"),
     "sched/sched_process_exit": ("pid",),
     "task/task_newtask": ("common_pid", "pid", "clone_flags"),
@@ -135,7 +135,8 @@ def read_trace(folder: Path) -> KernelTrace | None:
             raise BundleCorrupt(f"{path} cannot be read: {error}", HINT) from error
     kinds = {kind: _join_cpus(found) for kind, found in parts.items()}
     # Before format 2 it was not recorded.
-    kinds.setdefault(WAKING, KernelEvents({name: np.empty(0, dtype=np.int64) for name in ("ts_ns", "cpu", "pid")}, []))
+    columns = ("ts_ns", "cpu", *_FIELDS[WAKING])
+    kinds.setdefault(WAKING, KernelEvents({name: np.empty(0, dtype=np.int64) for name in columns}, []))
     return KernelTrace(
         pid=meta.pid,
         start_tid=meta.start_tid,

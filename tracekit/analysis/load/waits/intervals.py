@@ -1,4 +1,4 @@
-"""Blocking waits and GIL holds from the wait probe's files `waits/*.bin` to the tables `waits` and `holds`.
+"""Blocking waits, GIL holds and wake-ups from the wait probe's files `waits/*.bin` to tables of these names.
 
 A file can have ten million slots, and a run thousands of files. Slots are read in chunks from the file's mapping, and
 the columns are joined once per run. Text columns are categories, because few functions, kinds and objects repeat in
@@ -64,6 +64,7 @@ class WaitTables:
         self._clock = clock
         self._waits: _Chunks = {}
         self._holds: _Chunks = {}
+        self._wakeups: _Chunks = {}
         # Text or site -> its code in the columns.
         self._objects = {"": 0}
         self._sites: dict[Site, int] = {("", "", 0): 0}
@@ -85,6 +86,10 @@ class WaitTables:
             held = chunk[kinds == waits_file.GIL_DROP]
             held = process.select_possible(held, self._window.holds(_find_taken_ns(held), held["start_ns"]))
             _append(self._holds, process.holds(held))
+            woken = chunk[kinds == waits_file.WAKEUP]
+            ends = woken["start_ns"] + woken["dur_ns"]
+            woken = process.select_possible(woken, self._window.holds(woken["start_ns"], ends))
+            _append(self._wakeups, process.wakeups(woken[(woken["other"] > 0) & (woken["other"] <= LARGEST_TID)]))
             pending = pending[~are_recorded(pending, waited)]
         if len(pending):
             process.number_gils(pending["object"][np.isin(pending["kind"], _GIL_KINDS)])
@@ -108,6 +113,11 @@ class WaitTables:
             return empty("holds")
         columns["start_ns"] = _nullable(columns["start_ns"], missing=columns["start_ns"] == 0)
         return self._frame("holds", columns)
+
+    def make_wakeups(self) -> pd.DataFrame:
+        """Make the table `wakeups`, once: it uses up what was collected."""
+        columns = _join_chunks(self._wakeups)
+        return self._frame("wakeups", columns) if columns else empty("wakeups")
 
     def _frame(self, table: str, columns: dict[str, Any]) -> pd.DataFrame:
         rows = len(columns["pid"])
@@ -173,6 +183,16 @@ class _SlotColumns:
             "object": self._object_codes(np.full(len(slots), _GIL_WAITS[0]), slots["object"]),
             "start_ns": np.where(known, _find_taken_ns(slots), 0).astype(np.int64),
             "end_ns": slots["start_ns"].astype(np.int64),
+        }
+
+    def wakeups(self, slots: Array) -> dict[str, Array]:
+        """Columns of `wakeups`, coded as those of `waits`; the place is the waiter's, the site its waker's."""
+        return {
+            **self._place(slots),
+            "object": self._object_codes(np.full(len(slots), _LOCK_WAITS[0]), slots["object"]),
+            "start_ns": slots["start_ns"].astype(np.int64),
+            "woken_ns": (slots["start_ns"] + slots["dur_ns"]).astype(np.int64),
+            "waker_tid": slots["other"].astype(np.int64),
         }
 
     def list_threads(self) -> WaitingThreads:

@@ -36,3 +36,4 @@ def add_waits(columns: Columns, processes: Sequence[ProbedProcess], spec: RunSpe
             columns.add_notice(notice("waits-outside", count=outside, **place), spec.run_id)
     columns.add_frame("waits", tables.make_waits())
     columns.add_frame("holds", tables.make_holds())
+    columns.add_frame("wakeups", tables.make_wakeups())

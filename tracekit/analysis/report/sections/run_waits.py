@@ -23,7 +23,7 @@ def run_sections(analysis: Analysis, run_id: str, names: Names, what: str, first
 
     `what` stands in the figures; `first`, if any, is the first sentence of each section.
     """
-    sections = (_attribution(analysis, run_id, names, what, first), _sites(analysis, run_id, first))
+    sections = (_attribution(analysis, run_id, names, what, first), _sites(analysis, run_id, names, first))
     return [section for section in sections if section is not None]
 
 
@@ -64,8 +64,8 @@ def _without_functions(analysis: Analysis, run_id: str) -> tuple[str, ...]:
     )
 
 
-def _sites(analysis: Analysis, run_id: str, first: str) -> Section | None:
-    found = sites_of(analysis.tables, run_id)
+def _sites(analysis: Analysis, run_id: str, names: Names, first: str) -> Section | None:
+    found = sites_of(analysis.tables, run_id, names)
     table = sites_table(found)
     leading = _without_functions(analysis, run_id)
     if leading and not any(site.function for site in found):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,10 @@ import pandas as pd
 from tracekit.analysis.metrics.ledger.idle import idle_waits, rests_in_pool
 from tracekit.analysis.metrics.lifetimes import KEYS, NATIVE
 from tracekit.analysis.metrics.methods import WAITS_PROBE
-from tracekit.analysis.metrics.names import short_place
+from tracekit.analysis.metrics.names import Names, short_place
 from tracekit.analysis.report.render.tabular import encode_csv
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
-from tracekit.analysis.tables import Tables
+from tracekit.analysis.tables import Tables, records
 from tracekit.core.units import format_ns, percent, plural
 
 COLUMNS = (
@@ -36,7 +37,10 @@ KINDS = {
 """Kind of wait -> its name in the report."""
 
 UNKNOWN = "(no Python function)"
+_ENDED = "the thread that released the lock or gave what was waited for; recorded for waits of 1 ms and more"
 _MOST, _MOST_IDLE = 12, 6
+_WAIT = [*KEYS, "start_ns"]
+"""What names a wait of the probe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,10 @@ class Site:
     count: int
     longest: int
     threads: int
+    waker: str = ""
+    """Who ended most of the time waited here, as `thread owner in keeps_it`; empty where that is not known."""
+    woken: int = 0
+    """The part of `total` that it ended."""
 
     @property
     def place(self) -> str:
@@ -59,9 +67,9 @@ class Site:
         return short_place(self.file, self.line)
 
 
-def sites_of(tables: Tables, run_id: str) -> tuple[Site, ...]:
+def sites_of(tables: Tables, run_id: str, names: Names | None = None) -> tuple[Site, ...]:
     """The sites of a run, the longest waiting first. The probe's waits; only without any the kernel's, which have no
-    functions.
+    functions. With `names` also who ended the waits for locks.
     """
     waits = tables.waits[(tables.waits["run_id"] == run_id) & tables.waits["dur_ns"].notna()]
     by_probe = waits[waits["method"] == WAITS_PROBE]
@@ -77,6 +85,7 @@ def sites_of(tables: Tables, run_id: str) -> tuple[Site, ...]:
         total=("length", "sum"), count=("length", "size"), longest=("length", "max"), threads=("thread", "nunique")
     )
     rows = found.sort_values("total", ascending=False, kind="stable").reset_index()
+    wakers = {} if names is None else _find_wakers(waits, tables.wakeups[tables.wakeups["run_id"] == run_id], names)
     return tuple(
         Site(
             function="" if pd.isna(function) else str(function),
@@ -88,9 +97,25 @@ def sites_of(tables: Tables, run_id: str) -> tuple[Site, ...]:
             count=int(count),
             longest=int(longest),
             threads=int(threads),
+            **(wakers.get((str(function), str(file)), {}) if kind == "lock" else {}),
         )
         for function, file, line, kind, idle, total, count, longest, threads in rows.itertuples(index=False, name=None)
     )
+
+
+def _find_wakers(waits: pd.DataFrame, wakeups: pd.DataFrame, names: Names) -> dict[tuple[str, str], dict[str, Any]]:
+    """For each function and file that waited for locks: `waker` and `woken` of Site."""
+    ended = wakeups[[*_WAIT, "waker_tid", "function"]].rename(columns={"function": "by"})
+    ended = ended.merge(waits[[*_WAIT, "length", "function", "file"]], on=_WAIT)
+    sums: dict[tuple[str, str, int, int, str], int] = {}
+    for row in records(ended[["function", "file", "pid", "waker_tid", "by", "length"]]):
+        key = (row["function"], row["file"], row["pid"], row["waker_tid"], row["by"] or "")
+        sums[key] = sums.get(key, 0) + row["length"]
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for (function, file, pid, tid, by), length in sorted(sums.items(), key=lambda item: -item[1]):
+        waker = f"{names.thread(pid, tid)}{f' in {by}' if by else ''}"
+        found.setdefault((str(function), str(file)), {"waker": waker, "woken": length})
+    return found
 
 
 def sites_table(sites: tuple[Site, ...]) -> TableView | None:
@@ -115,6 +140,7 @@ def sites_table(sites: tuple[Site, ...]) -> TableView | None:
                 mark="function",
                 text="the innermost Python function at that moment; none before the first and after the last one",
             ),
+            *([LegendItem(mark="ended by", text=_ENDED)] if any(site.waker for site in sites) else []),
         ),
     )
 
@@ -123,11 +149,23 @@ def sites_csv(sites: tuple[Site, ...]) -> str:
     """Every site, for other programs; files are as short as in the report, which is passed on."""
     columns = {
         name: [getattr(site, name) for site in sites]
-        for name in ("function", "file", "line", "kind", "idle", "total", "count", "longest", "threads")
+        for name in (
+            "function",
+            "file",
+            "line",
+            "kind",
+            "idle",
+            "total",
+            "count",
+            "longest",
+            "threads",
+            "waker",
+            "woken",
+        )
     }
     columns["file"] = [short_place(site.file, None) for site in sites]
     frame = pd.DataFrame(columns).astype({"line": "Int64"})
-    names = {"total": "total_ns", "longest": "longest_ns"}
+    names = {"total": "total_ns", "longest": "longest_ns", "woken": "woken_ns"}
     return encode_csv(frame.rename(columns=names))
 
 
@@ -157,12 +195,18 @@ def _row(site: Site, whole: int) -> TableRow:
         label=site.function or UNKNOWN,
         detail=site.place,
         fields=(
-            TableField(main=KINDS.get(site.kind, site.kind), sub=plural(site.threads, "thread"), words=True),
+            TableField(main=KINDS.get(site.kind, site.kind), sub=_threads(site), words=True),
             _total(site.total, whole),
             TableField(main=f"{site.count:,}", sub=f"mean {format_ns(site.total / site.count)}"),
             TableField(main=format_ns(site.longest)),
         ),
     )
+
+
+def _threads(site: Site) -> str:
+    """How many waited, and who ended it."""
+    waited = plural(site.threads, "thread")
+    return f"{waited}; {percent(site.woken / site.total)} ended by {site.waker}" if site.waker else waited
 
 
 def _total(total: int, whole: int) -> TableField:

@@ -1,6 +1,6 @@
 /* The hooks of the calls that a thread can block in: semaphores, read and write, and all those of the list in hooks.h.
  *
- * In: timing.h, the list. Out: the hooks themselves. Conditions have their own file, as they are the GIL's too.
+ * In: timing.h, wakeups.h, the list. Out: the hooks themselves. Conditions have their own file, as they are the GIL's too.
  */
 
 /* A thread was cancelled: from now on every call that ends a cancelled thread has to be made. */
@@ -40,21 +40,21 @@ EXPORT int sem_wait(sem_t *lock)
 {
     if (take_free_lock(lock))
         return 0;
-    TIME_WAIT(KIND_LOCK, (uintptr_t)lock, int, real_sem_wait(lock));
+    WAIT_FOR_POST(lock, real_sem_wait(lock));
 }
 
 EXPORT int sem_timedwait(sem_t *lock, const struct timespec *until)
 {
     if (take_free_lock(lock))
         return 0;
-    TIME_WAIT(KIND_LOCK, (uintptr_t)lock, int, real_sem_timedwait(lock, until));
+    WAIT_FOR_POST(lock, real_sem_timedwait(lock, until));
 }
 
 EXPORT int sem_clockwait(sem_t *lock, clockid_t clock, const struct timespec *until)
 {
     if (take_free_lock(lock))
         return 0;
-    TIME_WAIT(KIND_LOCK, (uintptr_t)lock, int, real_sem_clockwait(lock, clock, until));
+    WAIT_FOR_POST(lock, real_sem_clockwait(lock, clock, until));
 }
 
 /* If no thread was cancelled, libc's own function does nothing but the system call while the process has one thread,

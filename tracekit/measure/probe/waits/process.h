@@ -63,6 +63,7 @@ COLD static void begin_in_child(void)
     atomic_store_explicit(&file, NULL, relaxed);
     for (unsigned n = 0; n < STARTS; n++)
         atomic_store_explicit(&starts[n].used, false, relaxed);
+    forget_places();
     begin_process(parents);
     munmap(parents, parents_bytes);
     /* The thread that forks in Python holds the GIL, and no other thread is left to wait for it. */

@@ -1,0 +1,106 @@
+"""Who ended a wait for a lock, under every Python that is found here."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.probe.conftest import PYTHONS, Watching, functions, of_kind, run
+from tracekit.analysis.load.waits.slots import WaitsFile
+from tracekit.bundle import waits_file
+from tracekit.system.interpreters import Interpreter
+
+LOCKS = """
+import os, queue, threading, time
+lock, items = threading.Lock(), queue.SimpleQueue()
+def keeps():
+    with lock: time.sleep(0.06)
+def wants():
+    with lock: pass
+def makes():
+    time.sleep(0.03)
+    items.put(1)
+def contend():
+    keeper, wanter, maker = (threading.Thread(target=what) for what in (keeps, wants, makes))
+    keeper.start()
+    time.sleep(0.02)
+    wanter.start()
+    wanter.join()
+    maker.start()
+    items.get()
+    maker.join()
+    print(keeper.native_id, wanter.native_id, maker.native_id, flush=True)
+contend()
+"""
+
+FORKED = (
+    LOCKS
+    + """
+waits = threading.Lock()
+waits.acquire()
+threading.Thread(target=waits.acquire, daemon=True).start()
+time.sleep(0.02)
+if os.fork() == 0:
+    contend()
+    os._exit(0)
+os.wait()
+"""
+)
+
+SHARED = """
+import multiprocessing, os, threading, time
+if __name__ == "__main__":
+    turn = multiprocessing.get_context("fork").Semaphore(0)
+    if os.fork() == 0:
+        time.sleep(0.06)
+        turn.release()
+        os._exit(0)
+    mine = threading.Timer(0.02, lambda: None)
+    mine.start()
+    turn.acquire()
+    os.wait()
+"""
+
+
+def wakers(file: WaitsFile) -> dict[int, set[tuple[int, str]]]:
+    """Waiter -> who ended its waits: thread id and function."""
+    found: dict[int, set[tuple[int, str]]] = {}
+    records = of_kind(file, waits_file.WAKEUP)
+    for row, name in zip(records.tolist(), functions(file, records), strict=True):
+        named = dict(zip(records.dtype.names or (), row, strict=True))
+        found.setdefault(named["tid"], set()).add((named["other"], name))
+    return found
+
+
+def check_contention(file: WaitsFile, printed: str) -> None:
+    keeper, wanter, maker = map(int, printed.split())
+    main, found = file.header.pid, wakers(file)
+    assert found[wanter] == {(keeper, "keeps")}
+    by_main = {waker for waker, _ in found[main]}
+    assert {wanter, maker} <= by_main
+    assert (maker, "makes") in found[main]
+    # A record belongs to a wait that was recorded, and lies in it.
+    waits = {(row["tid"], row["start_ns"]): row["dur_ns"] for row in of_kind(file, "lock")}
+    for row in of_kind(file, waits_file.WAKEUP):
+        assert 1_000_000 <= row["dur_ns"] <= waits[row["tid"], row["start_ns"]]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_lock_a_queue_and_a_join_have_the_thread_that_ended_the_wait(watching: Watching, python: Interpreter) -> None:
+    seen = run(watching, python, LOCKS)
+    check_contention(seen.first, seen.out)
+
+
+@pytest.mark.parametrize("python", PYTHONS[-1:])
+def test_a_child_that_was_forked_beside_a_waiting_thread_has_its_own(watching: Watching, python: Interpreter) -> None:
+    seen = run(watching, python, FORKED)
+    first, second = seen.out.splitlines()
+    check_contention(seen.first, first)
+    check_contention(seen.files[1], second)
+
+
+@pytest.mark.parametrize("python", PYTHONS[:1])
+def test_a_lock_that_other_processes_release_has_no_waker(watching: Watching, python: Interpreter) -> None:
+    file = run(watching, python, SHARED).first
+    shared = [row for row in of_kind(file, "lock") if row["object"] % 4096 == 0]
+    assert any(row["dur_ns"] > 20_000_000 for row in shared)
+    assert not any(row["object"] % 4096 == 0 for row in of_kind(file, waits_file.WAKEUP))

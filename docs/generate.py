@@ -23,6 +23,8 @@ from tracekit.accuracy import predictions
 from tracekit.accuracy.comparison import CHECKS
 from tracekit.accuracy.result import read_result
 from tracekit.accuracy.table import markdown
+from tracekit.analysis.diagnostics import DIAGNOSTICS
+from tracekit.analysis.diagnostics.engine import load_diagnostic
 from tracekit.analysis.metrics import METRICS
 from tracekit.analysis.metrics.metric import Metric
 from tracekit.analysis.report.glossary import TERMS
@@ -193,6 +195,15 @@ def predictions_part() -> str:
     return predictions.format_markdown(predictions.read_report(DOCS / "predictions.json"))
 
 
+def diagnostics_part() -> str:
+    """A section per diagnostic, from the Diagnostic values."""
+    sections = []
+    for name in DIAGNOSTICS:
+        diagnostic = load_diagnostic(name)
+        sections.append(f"### {name}\n\n{diagnostic.looks_for} {diagnostic.silent}\n")
+    return "\n".join(sections)
+
+
 def glossary_part() -> str:
     """One row per term."""
     rows = ["| term | meaning |", "|---|---|", *(f"| {term} | {text} |" for term, text in TERMS.items())]
@@ -210,6 +221,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "accuracy": accuracy_part,
     "predictions": predictions_part,
     "glossary": glossary_part,
+    "diagnostics": diagnostics_part,
 }
 
 

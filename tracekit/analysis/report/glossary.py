@@ -21,6 +21,8 @@ TERMS = {
     "contention attribution": "The GIL wait of each thread by the thread and function that held the GIL meanwhile.",
     "context switch": "The kernel puts another thread on a CPU.",
     "control": "A workload that measures what the machine can give: the same computing or waiting with nothing shared.",
+    "diagnostic": "A rule that looks for one cause of lost time in a recorded program, and says what to try.",
+    "finding": "What a diagnostic says of a run, ranked by the time that could be won back.",
     "footprint": "The memory, descriptors, threads and processes of one further worker.",
     "GIL": "The global interpreter lock: the thread that holds it may run Python code, the others wait.",
     "GIL handoff": "The GIL passes from a thread that gives it up to one that waits for it.",

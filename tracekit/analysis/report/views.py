@@ -32,6 +32,14 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindingView:
+    """What a diagnostic found, and what to try next, empty where there is nothing. Code stands in `backticks`."""
+
+    sentence: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableField:
     """One entry of a table: the number, what stands beneath it, a quality tag and a footnote mark.
 
@@ -202,7 +210,8 @@ class FactGroup:
 class PageView:
     """What one kind of suite shows: what a page of `pages.PAGES` returns.
 
-    `caveats`: sentences that say when not to trust the numbers. `by_workers`: the summary for other worker counts.
+    `findings`: the answers, below the verdicts, the first one first. `caveats`: sentences that say when not to trust
+    the numbers. `by_workers`: the summary for other worker counts.
     `captures`: the probe effects.
     """
 
@@ -212,6 +221,7 @@ class PageView:
     sections: tuple[Section, ...]
     caveats: tuple[str, ...]
     methods: tuple[MethodView, ...] = ()
+    findings: tuple[FindingView, ...] = ()
     by_workers: tuple[TableView, ...] = ()
     captures: TableView | None = None
 

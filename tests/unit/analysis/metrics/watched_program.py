@@ -35,14 +35,30 @@ class Program:
     def at(self, ms: float) -> int:
         return int(self.run["start_ns"]) + round(ms * MS)
 
-    def thread(self, tid: int, cpu_ms: int | None = 0, *, start_ms: int = 0, end_ms: int = 100, **values: Any) -> None:
-        """A Python thread of the process."""
-        facts = {"role": "other", "cpu_ns": None if cpu_ms is None else cpu_ms * MS, **values}
-        self.maker.thread(self.run, self.pid, tid, self.at(start_ms), self.at(end_ms), **facts)
+    def child(self, pid: int, start_ms: float, end_ms: float, **values: Any) -> None:
+        """A process that it forks; one that executes something has `exec_ns`."""
+        stamps = {"spawn_requested_ns": self.at(start_ms), "exit_ns": self.at(end_ms)}
+        self.maker.process(self.run, pid, "other", **{**stamps, **values})
 
-    def wait(self, tid: int, kind: str, start_ms: float, end_ms: float, **values: Any) -> None:
+    def thread(
+        self,
+        tid: int,
+        cpu_ms: int | None = 0,
+        *,
+        start_ms: float = 0,
+        end_ms: float = 100,
+        pid: int | None = None,
+        **values: Any,
+    ) -> None:
+        """A Python thread of the process, or of one of its children."""
+        facts = {"role": "other", "cpu_ns": None if cpu_ms is None else cpu_ms * MS, **values}
+        self.maker.thread(self.run, pid or self.pid, tid, self.at(start_ms), self.at(end_ms), **facts)
+
+    def wait(
+        self, tid: int, kind: str, start_ms: float, end_ms: float, *, pid: int | None = None, **values: Any
+    ) -> None:
         length = self.at(end_ms) - self.at(start_ms)
-        self.maker.wait(self.run, self.pid, tid, kind, self.at(start_ms), length, **values)
+        self.maker.wait(self.run, pid or self.pid, tid, kind, self.at(start_ms), length, **values)
 
     def hold(self, tid: int, start_ms: float | None, end_ms: float, **values: Any) -> None:
         start = None if start_ms is None else self.at(start_ms)

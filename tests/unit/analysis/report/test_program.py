@@ -272,7 +272,7 @@ def test_the_files_beside_the_page_hold_everything(tmp_path: Path) -> None:
 
 def test_the_terminal_says_who_kept_whom_waiting_without_markup() -> None:
     text = " ".join(to_text(view()).split())
-    assert "Thread 101 in hog held the GIL for 100 % of the time that feeder in small waited for it" in text
+    assert "by thread 101 in hog (me/app.py:10): feeder waited 700 ms for that in 7 holds" in text
     assert "main (pid 100 · 3 threads)" in text
     assert "`" not in text
 
@@ -290,7 +290,7 @@ def test_no_line_of_the_terminal_ends_inside_a_number_or_a_word() -> None:
 
 def test_markdown_keeps_functions_as_code() -> None:
     text = to_markdown(view())
-    assert "Thread 101 in `hog` held the GIL for 100 % of the time that feeder in `small` waited for it" in text
+    assert "by thread 101 in `hog` (me/app.py:10): feeder waited 700 ms for that in 7 holds" in text
     assert "## Contention attribution" in text
     assert "![" in text
     assert coded("a_b in `c_d` *e*") == r"a\_b in `c_d` \*e\*"

@@ -4,21 +4,22 @@ import pytest
 
 from tests.table_factory import MS
 from tests.unit.analysis.report import made_program as made
-from tests.unit.analysis.report.made_program import FEEDER, HOG, lines, loaded, rows, section, tables, view
+from tests.unit.analysis.report.made_program import FEEDER, HOG, lines, loaded, rows, section, tables, view, whole
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.names import names_of, short_place
 from tracekit.analysis.report.build import build
-from tracekit.analysis.report.sections.contention_attribution import read_attribution
+from tracekit.analysis.report.sections.contention_attribution import attribution_sentences, read_attribution
 from tracekit.analysis.report.sections.wait_sites import UNKNOWN, sites_of
 
 
 def test_blame_says_who_held_the_gil_in_which_function() -> None:
-    found = section(view(), "attribution")
-    assert found.sentences == (
+    attributed = read_attribution(Analysis(whole()), made.RUN, names_of(whole(), made.RUN))
+    assert attributed is not None
+    assert attribution_sentences(attributed) == (
         "Thread 101 in `hog` held the GIL for 100 % of the time that feeder in `small` waited for it "
         "(700 ms of 700 ms).",
     )
-    assert lines(found.tables[0]) == {
+    assert lines(section(view(), "attribution").tables[0]) == {
         "feeder, small · me/app.py": ["thread 101", "700 ms", "100 %", "7"],
         "thread 101, hog · me/app.py": ["feeder", "70.0 ms", "100 %", "7"],
     }
@@ -107,8 +108,8 @@ def test_where_functions_could_not_be_read_the_report_says_why_and_shows_no_site
     said = "The functions of the threads are not known: Python's could not be read, its version is not known."
     sites, attribution = section(shown, "sites"), section(shown, "attribution")
     assert (sites.sentences, sites.tables) == ((said,), ())
-    assert attribution.sentences[0] == said
-    assert "Thread 101 held the GIL for 100 % of the time that feeder waited" in attribution.sentences[1]
+    assert attribution.sentences == (said,)
+    assert ", by thread 101: feeder waited 700 ms for that in 7 holds" in shown.findings[0].sentence
     (stacks,) = [item.content for item in attribution.downloads if item.name == "wait.collapsed.txt"]
     assert "[lock, perhaps idle]" in stacks
     assert "gil wait, perhaps" not in stacks

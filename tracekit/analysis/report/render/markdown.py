@@ -16,6 +16,7 @@ def to_markdown(view: ReportView) -> str:
         f"# {escaped(view.title)}",
         escaped(view.subtitle),
         *_verdicts(view),
+        *(f"{coded(item.sentence)}" + f" Try: {coded(item.advice)}." * bool(item.advice) for item in view.findings),
         _table(view.summary),
         *(part for block in view.figures for part in _figures(block)),
         *(part for section in view.sections for part in _section(section)),

@@ -33,7 +33,7 @@ def to_text(view: ReportView, width: int | None = None) -> str:
     ]
     texts = [text for section in view.sections for text in _section_texts(section, width)]
     summary = [*_table(view.summary, width), _legend(view.summary, width)]
-    return "\n\n".join([*_verdicts(view, width), *summary, *texts, *notices])
+    return "\n\n".join([*_verdicts(view, width), *_findings(view, width), *summary, *texts, *notices])
 
 
 def table_text(table: TableView, width: int | None = None) -> str:
@@ -62,6 +62,14 @@ def _leading(section: Section) -> tuple[str, ...]:
 def _verdicts(view: ReportView, width: int | None) -> list[str]:
     several = len(view.verdicts) > 1
     return [_filled(f"{item.label}: {item.sentence}" if several else item.sentence, width) for item in view.verdicts]
+
+
+def _findings(view: ReportView, width: int | None) -> list[str]:
+    return [
+        filled(item.sentence, width)
+        + f"\n{_indented(f'try: {item.advice}'.replace('`', ''), width)}" * bool(item.advice)
+        for item in view.findings
+    ]
 
 
 def _table(table: TableView, width: int | None) -> list[str]:

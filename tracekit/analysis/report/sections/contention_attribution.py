@@ -105,12 +105,13 @@ def read_attribution(analysis: Analysis, run_id: str, names: Names) -> Attributi
     )
 
 
-def attribution_sentences(view: AttributionView) -> tuple[str, ...]:
-    """A sentence for each of the largest pairs of waiter and holder; none where no pair stands out."""
+def attribution_sentences(view: AttributionView, least_ns: float = 0) -> tuple[str, ...]:
+    """A sentence for each of the largest pairs of waiter and holder; none where no pair stands out, or all of them are
+    shorter than `least_ns`."""
     known = [
         entry
         for entry in view.entries
-        if entry.holder.thread != NOBODY and entry.waiter != OTHERS and entry.ns >= _NOTABLE * view.whole
+        if entry.holder.thread != NOBODY and entry.waiter != OTHERS and entry.ns >= max(_NOTABLE * view.whole, least_ns)
     ]
     return tuple(_sentence(entry, view.waited[entry.waiter]) for entry in known[:_MOST_SENTENCES])
 

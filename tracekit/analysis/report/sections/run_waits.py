@@ -18,16 +18,22 @@ from tracekit.analysis.report.views import Download, FigureGroup, FigureView, Se
 COLLAPSED = "wait.collapsed.txt"
 
 
-def run_sections(analysis: Analysis, run_id: str, names: Names, what: str, first: str = "") -> list[Section]:
+def run_sections(
+    analysis: Analysis, run_id: str, names: Names, what: str, first: str = "", *, told_ns: float = 0
+) -> list[Section]:
     """Contention attribution and wait sites of one run; a section without data is left out.
 
-    `what` stands in the figures; `first`, if any, is the first sentence of each section.
+    `what` stands in the figures; `first`, if any, is the first sentence of each section. A GIL wait of less than
+    `told_ns` has no sentence.
     """
-    sections = (_attribution(analysis, run_id, names, what, first), _sites(analysis, run_id, names, first))
+    attribution = _attribution(analysis, run_id, names, what, first, told_ns)
+    sections = (attribution, _sites(analysis, run_id, names, first))
     return [section for section in sections if section is not None]
 
 
-def _attribution(analysis: Analysis, run_id: str, names: Names, what: str, first: str) -> Section | None:
+def _attribution(
+    analysis: Analysis, run_id: str, names: Names, what: str, first: str, told_ns: float
+) -> Section | None:
     view = read_attribution(analysis, run_id, names)
     stacks = collapse_waits(analysis, run_id)
     drawn: list[FigureView] = [] if view is None else [attribution_matrix.figure(view, what)]
@@ -35,7 +41,8 @@ def _attribution(analysis: Analysis, run_id: str, names: Names, what: str, first
     drawn += [] if flames is None else [flames]
     if not drawn:
         return None
-    leading = (*_without_functions(analysis, run_id), *(() if view is None else attribution_sentences(view)))
+    told = () if view is None else attribution_sentences(view, told_ns)
+    leading = (*_without_functions(analysis, run_id), *told)
     downloads = []
     if stacks:
         about = "the waits as collapsed stacks in microseconds, for flamegraph.pl or speedscope"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
+from tracekit.analysis.diagnostics import ABOUT_THE_GIL
+from tracekit.analysis.diagnostics.engine import Diagnosis, describe_longest, diagnose
+from tracekit.analysis.diagnostics.evidence import Evidence
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.number_notices import OPEN_NS
 from tracekit.analysis.report import environment
@@ -18,7 +23,7 @@ from tracekit.analysis.report.pages.program.recorded_program import (
 from tracekit.analysis.report.sections.gil import gil_table
 from tracekit.analysis.report.sections.method_comparison import comparison_table
 from tracekit.analysis.report.sections.run_waits import run_sections
-from tracekit.analysis.report.views import PageView, Section, table_section
+from tracekit.analysis.report.views import FindingView, PageView, Section, table_section
 from tracekit.bundle.names import PY_SPY, SEE_WAITS, UNTRACED, VIZTRACER, split_capture
 from tracekit.core.units import format_ns, listed
 
@@ -40,19 +45,33 @@ def build_page(analysis: Analysis) -> PageView | None:
         return None
     found = groups(tables)
     what = f"{program.name}, {environment.began(tables.suite) or 'one run'}"
-    sections: list[Section | None] = [*run_sections(analysis, program.run_id, program.names, what)]
+    evidence = Evidence(analysis, program.run_id)
+    found_out = diagnose(evidence)
+    # One fact in one place: what a finding says of the GIL its section does not say again.
+    told_ns = math.inf if found_out.is_about(*ABOUT_THE_GIL) else evidence.least_ns
+    sections: list[Section | None] = [*run_sections(analysis, program.run_id, program.names, what, told_ns=told_ns)]
     if not SEE_WAITS & split_capture(str(program.run["capture"])):
         sections.append(_no_waits(program))
     sections.append(table_section("gil", "The GIL", gil_table(found)))
     sections.append(table_section("method-comparison", "Method comparison", comparison_table(found)))
     return PageView(
         verdicts=(headline(program),),
+        findings=view_findings(evidence, found_out),
         summary=processes_table(program),
         figures=(time_figures.figures(program),),
         sections=tuple(section for section in sections if section is not None),
         caveats=program_caveats(program),
         methods=methods(found, OF_PROGRAMS),
     )
+
+
+def view_findings(evidence: Evidence, found: Diagnosis) -> tuple[FindingView, ...]:
+    """What is said of the run, the answer first; of one without any finding, how long it waited at most."""
+    if found.said:
+        return tuple(FindingView(sentence=item.sentence, advice=item.advice) for item in found.said)
+    if evidence.waits.empty:
+        return ()
+    return (FindingView(sentence=describe_longest(evidence)),)
 
 
 def _no_waits(program: RecordedProgram) -> Section:

@@ -1,0 +1,80 @@
+"""A function that keeps the GIL far beyond the switch interval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.table_factory import MS
+from tests.unit.analysis.diagnostics.found import APP, diagnosis, found, only
+from tests.unit.analysis.metrics.watched_program import Program
+
+HOG, TICKER, THIRD = 11, 12, 13
+MATCH = {"function": "match", "file": "/usr/lib/python3.13/re/__init__.py", "line": 163}
+TICK = {"function": "ticker", "file": APP, "line": 20}
+
+
+def program(held_ms: float = 25, times: int = 4, **of_hog: Any) -> Program:
+    """In 1 s `regex_scan` holds the GIL so long, so many times; `ticker` waits for it from 1 ms after its begin on."""
+    made = Program(1_000)
+    made.thread(made.pid, role="main", end_ms=1_000)
+    made.thread(HOG, 500, end_ms=1_000, name="regex_scan", **of_hog)
+    made.thread(TICKER, 5, end_ms=1_000, name="ticker")
+    for number in range(times):
+        begin = 100 * (number + 1)
+        made.hold(HOG, begin, begin + held_ms, **MATCH)
+        made.wait(TICKER, "gil", begin + 1, begin + held_ms, holder_tid=HOG, **TICK)
+    return made
+
+
+def test_the_holder_is_named_with_its_function_and_the_one_who_waited_for_it() -> None:
+    finding = only(program(), "long-gil-holds")
+    assert finding.sentence == (
+        "The GIL was kept for up to 24.0 ms at a time, though Python asks for it after 5.00 ms, by regex_scan in "
+        "`match` (re/__init__.py:163): ticker waited 96.0 ms for that in 4 holds."
+    )
+    assert finding.weight_ns == 96 * MS
+    assert "ProcessPoolExecutor" in finding.advice
+
+
+def test_of_several_waiters_the_one_who_waited_longest_counts() -> None:
+    made = program()
+    made.thread(THIRD, 5, end_ms=1_000, name="third")
+    made.wait(THIRD, "gil", 110, 125, holder_tid=HOG)
+    finding = only(made, "long-gil-holds")
+    assert finding.sentence.endswith("ticker waited 96.0 ms for that in 4 holds, and 1 other thread less.")
+    assert finding.weight_ns == 96 * MS
+
+
+@pytest.mark.parametrize("held_ms", [6, 10.9])
+def test_a_thread_that_reacts_after_the_switch_interval_is_none(held_ms: float) -> None:
+    assert found(program(held_ms, times=9), "long-gil-holds") == []
+
+
+def test_a_few_long_holds_among_many_short_ones_are_none() -> None:
+    """As on a machine that is busy now and then: 24 ms of 24 + 30."""
+    made = program(times=1)
+    for number in range(6):
+        begin = 300 + 20 * number
+        made.hold(HOG, begin, begin + 6, **MATCH)
+        made.wait(TICKER, "gil", begin + 1, begin + 6, holder_tid=HOG, **TICK)
+    assert found(made, "long-gil-holds") == []
+
+
+def test_a_holder_that_waited_for_a_cpu_may_have_been_long_for_that() -> None:
+    assert found(program(run_queue_wait_ns=200 * MS), "long-gil-holds") == []
+    assert found(program(run_queue_wait_ns=100 * MS), "long-gil-holds") != []
+
+
+def test_the_switch_interval_is_that_of_the_process() -> None:
+    made = program()
+    made.maker.rows["processes"][0]["switch_interval_ns"] = 20 * MS
+    assert found(made, "long-gil-holds") == []
+
+
+def test_less_than_a_hundredth_of_the_wall_or_10_ms_is_not_said() -> None:
+    made = program(held_ms=12, times=1)
+    assert found(made, "long-gil-holds") != []
+    made.run["wall_ns"] = 1_200 * MS
+    assert diagnosis(made).said == ()

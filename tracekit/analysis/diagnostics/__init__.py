@@ -1,0 +1,23 @@
+"""From the tables of a recorded program to findings: what cost it time, in one sentence, and what to try.
+
+In: an `Analysis`. Out: a `Diagnosis` (engine.py, which to open first): the findings of every diagnostic, the one with
+most time to win back first. A diagnostic (finding.py) is one file: what it looks for, from when on it speaks, its
+sentence with numbers, names and lines, and a concrete next step. It says only what the data tell; where they do not
+tell, the sentence says so, or there is none. `DIAGNOSTICS` names them.
+"""
+
+from __future__ import annotations
+
+from tracekit.core.registry import Registry
+
+_ROWS = {
+    "hang": ("hang", "nothing moved any more when the program was asked to end, or was killed"),
+    "long-gil-holds": ("long_gil_holds", "one function keeps the GIL far beyond the switch interval"),
+}
+
+DIAGNOSTICS = Registry(
+    "diagnostic", {name: (f"{__name__}.{module}:DIAGNOSTIC", summary) for name, (module, summary) in _ROWS.items()}
+)
+
+ABOUT_THE_GIL = ("long-gil-holds",)
+"""Those that say who held the GIL while whom waited."""

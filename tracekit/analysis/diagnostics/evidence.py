@@ -1,0 +1,126 @@
+"""What the diagnostics look at: one run of a recorded program, with the waits, threads and processes in it.
+
+Times are integer nanoseconds of CLOCK_MONOTONIC, or lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.gil.holds import SWITCH_INTERVAL_NS
+from tracekit.analysis.metrics.ledger.idle import idle_waits
+from tracekit.analysis.metrics.methods import WAITS_PROBE
+from tracekit.analysis.metrics.names import Names, names_of, short_place
+from tracekit.analysis.tables import records
+
+LEAST_NS, LEAST_SHARE = 10_000_000, 0.01
+"""What is less than either, the second of the wall, is said in no sentence."""
+
+Place = tuple[int, int]
+"""pid and tid of a thread."""
+
+
+class Evidence:
+    """One run of a recorded program."""
+
+    def __init__(self, analysis: Analysis, run_id: str) -> None:
+        self.analysis = analysis
+        self.run_id = run_id
+        self.run: Mapping[str, Any] = next(run for run in analysis.runs if run["run_id"] == run_id)
+
+    @property
+    def wall_ns(self) -> int:
+        """How long the run took; 0 where that is not known."""
+        return int(self.run["wall_ns"] or 0)
+
+    @property
+    def begin_ns(self) -> int:
+        """When it began."""
+        return int(self.run["start_ns"] or 0)
+
+    @property
+    def least_ns(self) -> int:
+        """The least weight of a finding that is said."""
+        return max(LEAST_NS, round(LEAST_SHARE * self.wall_ns))
+
+    @cached_property
+    def names(self) -> Names:
+        """The names of its processes and threads."""
+        return names_of(self.analysis.tables, self.run_id)
+
+    @cached_property
+    def processes(self) -> dict[int, Mapping[str, Any]]:
+        """Its processes by pid."""
+        return dict(self.analysis.processes_of(self.run_id))
+
+    @property
+    def main(self) -> Mapping[str, Any]:
+        """The program's own process; empty where it is not known."""
+        return next((row for row in self.processes.values() if row["role"] == "main"), {})
+
+    @cached_property
+    def threads(self) -> tuple[Mapping[str, Any], ...]:
+        """Its threads of Python: rows of `Analysis.lifetimes`, with `born` and `died`."""
+        found = self.analysis.lifetimes
+        return tuple(records(found[(found["run_id"] == self.run_id) & ~found["native"]]))
+
+    @cached_property
+    def waits(self) -> pd.DataFrame:
+        """Its waits as the probe recorded them: rows of that table with a start and a length, and
+        end_ns  int64
+        idle    bool: in a function of the standard library that waits for work (ledger/idle.py), and not for the GIL
+        """
+        found = self.analysis.recorded_waits.waits
+        found = found[((found["run_id"] == self.run_id) & (found["method"] == WAITS_PROBE)).to_numpy(bool)]
+        found = found.reset_index(drop=True)
+        ends = found["start_ns"].to_numpy(np.int64) + found["dur_ns"].to_numpy(np.int64)
+        of_gil = found["kind"].isin(("gil", "gil-switch")).to_numpy(bool)
+        return found.assign(end_ns=ends, idle=idle_waits(found) & ~of_gil)
+
+    @cached_property
+    def gil_parts(self) -> pd.DataFrame:
+        """Its GIL waits, cut by who held the GIL: columns pid, waiter, holder (-1: none), function and file of the
+        holder, ns."""
+        parts = self.analysis.attributed_waits(self.run_id)
+        place = parts.waits[["pid", "tid"]].to_numpy(np.int64)[parts.wait]
+        columns = {"pid": place[:, 0], "waiter": place[:, 1], "holder": parts.tid, "ns": parts.length}
+        calls = parts.calls.astype("str").reset_index(drop=True)
+        return pd.DataFrame(columns).join(calls)
+
+    @cached_property
+    def lines(self) -> dict[tuple[str, str], int]:
+        """(function, file) -> the function's first line, where a wait or a hold names it."""
+        tables = self.analysis.tables
+        frames = [frame[frame["run_id"] == self.run_id] for frame in (tables.waits, tables.holds)]
+        known = pd.concat([frame[["function", "file", "line"]].dropna().drop_duplicates() for frame in frames])
+        return {(row["function"], row["file"]): row["line"] for row in records(known)}
+
+    def switch_interval_ns(self, pid: int) -> int:
+        """The switch interval of a process; CPython's default where it is not known."""
+        known = self.analysis.switch_intervals_ns
+        return known.get((self.run_id, pid)) or known.get((self.run_id,)) or SWITCH_INTERVAL_NS
+
+    def preempted(self, share: float) -> frozenset[Place]:
+        """The threads that waited for a CPU for more than this share of their CPU time, native ones included."""
+        threads = self.analysis.lifetimes
+        threads = threads[threads["run_id"] == self.run_id]
+        over = (threads["run_queue_wait_ns"] > share * threads["cpu_ns"]).fillna(False).to_numpy(bool)
+        return frozenset(zip(threads["pid"][over].tolist(), threads["tid"][over].tolist(), strict=True))
+
+    def thread(self, pid: int, tid: int) -> str:
+        """The name of a thread."""
+        return self.names.thread(pid, tid)
+
+    def site(self, function: object, file: object) -> str:
+        """`in `match` (re/__init__.py:163)` with a space before it; empty where the function is not known."""
+        if not isinstance(function, str) or not function or function == "nan":
+            return ""
+        path = file if isinstance(file, str) and file != "nan" else ""
+        place = short_place(path, self.lines.get((function, path)))
+        return f" in `{function}`" + (f" ({place})" if place else "")

@@ -13,11 +13,14 @@ from tracekit.core.registry import Registry
 _ROWS = {
     "hang": ("hang", "nothing moved any more when the program was asked to end, or was killed"),
     "long-gil-holds": ("long_gil_holds", "one function keeps the GIL far beyond the switch interval"),
+    "gil-convoy": ("gil_convoy", "a thread that hardly computes waits for the GIL after each of its other waits"),
+    "gil-turns": ("gil_turns", "threads that compute in Python take turns"),
+    "one-thread": ("one_thread", "one thread computes nearly all the time, nothing else uses a CPU"),
 }
 
 DIAGNOSTICS = Registry(
     "diagnostic", {name: (f"{__name__}.{module}:DIAGNOSTIC", summary) for name, (module, summary) in _ROWS.items()}
 )
 
-ABOUT_THE_GIL = ("long-gil-holds",)
+ABOUT_THE_GIL = ("long-gil-holds", "gil-convoy", "gil-turns")
 """Those that say who held the GIL while whom waited."""

@@ -46,6 +46,8 @@ def load_diagnostic(name: str) -> Diagnostic:
 
 def diagnose(evidence: Evidence) -> Diagnosis:
     """The findings about one run of a recorded program, as far as they pass the threshold (`Evidence.least_ns`)."""
+    if not evidence.wall_ns:
+        return Diagnosis(said=(), unsaid=0)
     found = [finding for name in DIAGNOSTICS for finding in load_diagnostic(name).look(evidence)]
     told = [finding for finding in found if finding.weight_ns >= evidence.least_ns]
     ranked = sorted(told, key=lambda finding: -finding.weight_ns)

@@ -15,8 +15,10 @@ import pandas as pd
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.gil.holds import SWITCH_INTERVAL_NS
 from tracekit.analysis.metrics.ledger.idle import idle_waits
+from tracekit.analysis.metrics.ledger.parts import ON_CPU
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.names import Names, names_of, short_place
+from tracekit.analysis.metrics.number_notices import finite
 from tracekit.analysis.tables import records
 
 LEAST_NS, LEAST_SHARE = 10_000_000, 0.01
@@ -101,6 +103,27 @@ class Evidence:
         known = pd.concat([frame[["function", "file", "line"]].dropna().drop_duplicates() for frame in frames])
         return {(row["function"], row["file"]): row["line"] for row in records(known)}
 
+    @cached_property
+    def cpus(self) -> int:
+        """How many CPUs it could use; 1 where that is not known."""
+        found = [finite(item, "usable_cpus") for item in self.analysis.suite.get("environments", [])[:1]]
+        return max(1, int(found[0] or 1)) if found else 1
+
+    @cached_property
+    def cpu_ns(self) -> int | None:
+        """CPU time of all its processes, native threads included; None where that of one is not known."""
+        known = [row["cpu_ns"] for row in self.processes.values()]
+        return None if None in known else sum(known)
+
+    def part_ns(self, part: str, *place: int) -> int:
+        """A part of the ledger of a thread, a process or the run; 0 where it is not known."""
+        found = self.analysis.thread_time(part).get((self.run_id, *place))
+        return int(found.value) if found is not None and found.available else 0
+
+    def on_cpu_ns(self, pid: int, tid: int) -> int:
+        """How long a thread was on a CPU."""
+        return self.part_ns(ON_CPU, pid, tid)
+
     def switch_interval_ns(self, pid: int) -> int:
         """The switch interval of a process; CPython's default where it is not known."""
         known = self.analysis.switch_intervals_ns
@@ -117,10 +140,10 @@ class Evidence:
         """The name of a thread."""
         return self.names.thread(pid, tid)
 
-    def site(self, function: object, file: object) -> str:
-        """`in `match` (re/__init__.py:163)` with a space before it; empty where the function is not known."""
+    def site(self, function: object, file: object, leading: str = "") -> str:
+        """`in `match` (re/__init__.py:163)` after `leading` and a space; empty where the function is not known."""
         if not isinstance(function, str) or not function or function == "nan":
             return ""
         path = file if isinstance(file, str) and file != "nan" else ""
         place = short_place(path, self.lines.get((function, path)))
-        return f" in `{function}`" + (f" ({place})" if place else "")
+        return f"{leading} in `{function}`" + (f" ({place})" if place else "")

@@ -1,0 +1,102 @@
+"""A GIL convoy: a thread that hardly computes waits for the GIL each time that it comes back from a wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tracekit.analysis.diagnostics.evidence import Evidence, Place
+from tracekit.analysis.diagnostics.finding import Diagnostic, Finding
+from tracekit.analysis.diagnostics.gil_parts import split_parts
+from tracekit.analysis.metrics.interval_timeline import Ints, to_ints
+from tracekit.analysis.tables import records
+from tracekit.core.units import format_ns, percent
+
+COMPUTES = 0.25
+"""A thread that used more CPU time than this part of its GIL wait computes: it takes turns with the holders."""
+_LEAST_WAITS = 10
+_COMES_BACK = 0.5
+"""Part of its GIL waits that have to begin where another wait has just ended."""
+_JUST_NS = 200_000
+_MOSTLY = 0.5
+"""Part of its GIL wait in which one other thread has to have the GIL."""
+
+
+def look(evidence: Evidence) -> Iterator[Finding]:
+    """A finding per thread that held the GIL, about the thread that waited for it longest."""
+    told: set[Place] = set()
+    for waiter in find_waiters(evidence):
+        pid, tid = int(waiter["pid"]), int(waiter["waiter"])
+        if waiter["ns"] < evidence.least_ns or evidence.on_cpu_ns(pid, tid) > COMPUTES * waiter["ns"]:
+            continue
+        back, holder = _find_returns(evidence, pid, tid), _find_holder(waiter["parts"])
+        if len(back) < _LEAST_WAITS or holder is None or (pid, holder["holder"]) in told:
+            continue
+        told.add((pid, holder["holder"]))
+        yield _describe(evidence, waiter, holder, back)
+
+
+def find_waiters(evidence: Evidence) -> list[dict[str, Any]]:
+    """The threads that waited for holds that were not long, the longest wait first: pid, waiter, ns, and `parts`, the
+    rows of them."""
+    parts = split_parts(evidence).others
+    found = [
+        {"pid": place[0], "waiter": place[1], "ns": int(own["ns"].sum()), "parts": own}
+        for place, own in ((tuple(key), own) for key, own in parts.groupby(["pid", "waiter"]))
+    ]
+    return sorted(found, key=lambda waiter: -waiter["ns"])
+
+
+def _describe(evidence: Evidence, waiter: dict[str, Any], holder: dict[str, Any], back: Ints) -> Finding:
+    """`back`: how long it waited for the GIL when it came back from another wait."""
+    pid, tid = int(waiter["pid"]), int(waiter["waiter"])
+    where = evidence.site(holder["function"], holder["file"], ", mostly")
+    sentence = (
+        f"{len(back):,} times {evidence.thread(pid, tid)} came back from a wait and then waited for the GIL, "
+        f"{format_ns(float(back.mean()))} on average; in all it waited {format_ns(waiter['ns'])} for the GIL, to use "
+        f"{format_ns(evidence.on_cpu_ns(pid, tid))} of CPU time. For {percent(holder['share'])} of that "
+        f"{evidence.thread(pid, holder['holder'])} held it{where}."
+    )
+    advice = (
+        f"move what {evidence.thread(pid, holder['holder'])} computes into a process "
+        "(`concurrent.futures.ProcessPoolExecutor`); `sys.setswitchinterval` only makes each of these waits shorter"
+    )
+    return Finding(diagnostic="gil-convoy", sentence=sentence, advice=advice, weight_ns=waiter["ns"])
+
+
+def _find_returns(evidence: Evidence, pid: int, tid: int) -> Ints:
+    """The lengths of the thread's GIL waits that began where another wait had just ended; none if these are few of
+    them."""
+    waits = evidence.waits
+    own = waits[((waits["pid"] == pid) & (waits["tid"] == tid)).to_numpy(bool)]
+    of_gil = own[(own["kind"] == "gil").to_numpy(bool)]
+    ends = np.sort(own["end_ns"][(~own["kind"].isin(("gil", "gil-switch"))).to_numpy(bool)].to_numpy(np.int64))
+    starts = to_ints(of_gil["start_ns"])
+    before = np.append(ends, 0)[np.searchsorted(ends, starts, side="right") - 1]
+    back: Ints = to_ints(of_gil["dur_ns"])[(starts - before >= 0) & (starts - before < _JUST_NS)]
+    return back if len(back) >= _COMES_BACK * len(starts) else back[:0]
+
+
+def _find_holder(parts: pd.DataFrame) -> dict[str, Any] | None:
+    """The thread that had the GIL most of the time, with the function in which it had it longest."""
+    whole = int(parts["ns"].sum())
+    by_holder = parts.groupby("holder")["ns"].sum().sort_values(ascending=False)
+    if by_holder.iloc[0] < _MOSTLY * whole:
+        return None
+    own = parts[(parts["holder"] == by_holder.index[0]).to_numpy(bool)]
+    sites = own.groupby(["holder", "function", "file"], dropna=False)["ns"].sum().reset_index()
+    (longest,) = records(sites.sort_values("ns", ascending=False).iloc[:1])
+    return {**longest, "share": by_holder.iloc[0] / whole}
+
+
+DIAGNOSTIC = Diagnostic(
+    name="gil-convoy",
+    looks_for="A thread that hardly computed waited for the GIL when it came back from other waits, at "
+    f"least {_LEAST_WAITS} times, and one other thread had it most of that time, giving it up when it was asked to.",
+    silent="A waiter that used CPU time itself takes turns (gil-turns); holds that do not end when they are asked to "
+    "are long ones (long-gil-holds).",
+    look=look,
+)

@@ -141,14 +141,16 @@ def measure(
     return run_suite(prepared.suite, prepared.folder, prepared.notices, on_start, on_end)
 
 
-def analyse(folder: SuiteFolder) -> Tables:
-    """Load the suite's tables, and compute its metrics and notices.
+def analyse(folder: SuiteFolder, window: str = "") -> Tables:
+    """Load the suite's tables, and compute its metrics and notices; of a recorded program in a `window` like `8s..12s`.
 
-    Raises BundleUnfinished, BundleCorrupt, BundleTooNew.
+    Raises BundleUnfinished, BundleCorrupt, BundleTooNew, and UsageError for a window that the run does not have.
     """
     from tracekit.analysis.load import load_suite
+    from tracekit.analysis.metrics.window import cut_to_window
 
-    return _compute(load_suite(folder))
+    tables = load_suite(folder)
+    return _compute(cut_to_window(tables, window) if window else tables)
 
 
 def _compute(tables: Tables) -> Tables:
@@ -157,10 +159,13 @@ def _compute(tables: Tables) -> Tables:
     from tracekit.analysis.metrics.analysis import share_analysis
     from tracekit.analysis.metrics.metric import compute_all
     from tracekit.analysis.metrics.number_notices import find_notices
+    from tracekit.analysis.metrics.window import WINDOW, explain_uncut
     from tracekit.analysis.tables import from_rows
 
     analysis = share_analysis(tables)
     tables.metrics = compute_all(analysis)
+    if WINDOW in tables.suite:
+        tables.metrics = explain_uncut(tables.metrics)
     found = [item._asdict() for item in find_notices(analysis, tables.metrics)]
     if found:
         tables.notices = pd.concat([tables.notices, from_rows("notices", found)], ignore_index=True)
@@ -206,10 +211,13 @@ def list_places(suite: Suite | Tables) -> set[tuple[str, str]]:
 
 
 def write_report(tables: Tables, folder: Path) -> ReportFiles:
-    """Write the suite's report to `folder`/<suite id>/. Raises OutputUnwritable."""
+    """Write the suite's report to `folder`/<suite id>/, that of a window to `folder`/<suite id>-<window>/, beside the
+    whole one. Raises OutputUnwritable."""
+    from tracekit.analysis.metrics.window import WINDOW
     from tracekit.analysis.report.write import write
 
-    return write(tables, folder / str(tables.suite["suite_id"]))
+    names = (str(tables.suite[key]) for key in ("suite_id", WINDOW) if key in tables.suite)
+    return write(tables, folder / "-".join(names))
 
 
 Warn = Callable[[str], None]

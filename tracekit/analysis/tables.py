@@ -225,6 +225,13 @@ COLUMNS: dict[str, dict[str, str]] = {
         "source": "text",
         "at": "text",
     },
+    "marks": {
+        "run_id": "text",
+        "pid": "int",
+        "tid": "int",
+        "ts_ns": "int",
+        "name": "text",
+    },
     "observations": {
         "run_id": "text",
         "what": "text",
@@ -303,6 +310,7 @@ class Tables:
     samples: pd.DataFrame
     sched: pd.DataFrame
     counters: pd.DataFrame
+    marks: pd.DataFrame
     observations: pd.DataFrame
     notices: pd.DataFrame
     metrics: pd.DataFrame = field(default_factory=lambda: empty("metrics"))

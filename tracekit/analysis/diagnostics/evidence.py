@@ -19,6 +19,7 @@ from tracekit.analysis.metrics.ledger.parts import ON_CPU
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.names import Names, names_of, short_place
 from tracekit.analysis.metrics.number_notices import finite
+from tracekit.analysis.metrics.recorded_intervals import cut_to_run
 from tracekit.analysis.tables import records
 
 LEAST_NS, LEAST_SHARE = 10_000_000, 0.01
@@ -80,7 +81,8 @@ class Evidence:
         """
         found = self.analysis.recorded_waits.waits
         found = found[((found["run_id"] == self.run_id) & (found["method"] == WAITS_PROBE)).to_numpy(bool)]
-        found = found.reset_index(drop=True)
+        runs = self.analysis.tables.runs
+        found = cut_to_run(found, runs[runs["run_id"] == self.run_id]).reset_index(drop=True)
         ends = found["start_ns"].to_numpy(np.int64) + found["dur_ns"].to_numpy(np.int64)
         of_gil = found["kind"].isin(("gil", "gil-switch")).to_numpy(bool)
         return found.assign(end_ns=ends, idle=idle_waits(found) & ~of_gil)

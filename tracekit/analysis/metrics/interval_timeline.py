@@ -93,8 +93,8 @@ class IntervalTimeline:
         stops = np.clip(ends[rows] + shift, low, high)
         kept = stops > begins
         begins, stops, rows = begins[kept], stops[kept], rows[kept]
-        # Equal starts: the longer one first, so that it wins as the outer of two nested intervals does.
-        order = np.lexsort((-stops, begins))
+        # Equal starts: the one that began first, were it not cut, then the longer one, as the outer of two nested ones.
+        order = np.lexsort((-stops, starts[rows], begins))
         return Intervals(begins[order], stops[order], rows[order])
 
     def lay_rows(self, frame: pd.DataFrame) -> Intervals:

@@ -87,6 +87,23 @@ def lay_sched_states(timeline: IntervalTimeline, sched: pd.DataFrame) -> SchedSt
     return SchedStates(running, runnable, sleeping, disk, to_ints(sched["cpu"].fillna(-1)))
 
 
+def cut_to_run(waits: pd.DataFrame, run: pd.DataFrame) -> pd.DataFrame:
+    """The parts of these waits that lie inside the run, one row of its table: inside its window, where it has one."""
+    if run.empty or run[["start_ns", "wall_ns"]].isna().any(axis=None):
+        return waits
+    opens = int(run["start_ns"].iloc[0])
+    closes = opens + int(run["wall_ns"].iloc[0])
+    starts, ends = (stamps.clip(opens, closes) for stamps in (waits["start_ns"], waits["start_ns"] + waits["dur_ns"]))
+    return waits.assign(start_ns=starts, dur_ns=ends - starts)[(ends > starts) | (waits["dur_ns"] == 0)]
+
+
+def find_recorded(timeline: IntervalTimeline, states: SchedStates) -> Bools:
+    """Which threads, lanes of the timeline, the kernel's scheduling record has."""
+    starts = np.concatenate([part.starts for part in states[:4]])
+    found: Bools = timeline.count_by_lane(starts) > 0
+    return found
+
+
 def lay_tasks(timeline: IntervalTimeline, spans: pd.DataFrame) -> Intervals:
     """All task spans on the timeline, disjoint."""
     return make_disjoint(timeline.lay_rows(spans[spans["name"] == "task"].reset_index(drop=True)))

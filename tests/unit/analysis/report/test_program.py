@@ -24,7 +24,10 @@ from tests.unit.analysis.report.made_program import (
     view,
     whole,
 )
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.metric import compute_all
 from tracekit.analysis.metrics.names import names_of
+from tracekit.analysis.metrics.window import cut_to_window
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.ledger import PARTS, UNATTRIBUTED
 from tracekit.analysis.report.pages.program.recorded_program import ended_text, read_program
@@ -106,6 +109,25 @@ def test_a_number_of_which_only_one_end_is_known_says_so() -> None:
     assert killed.fields[1].main.startswith("≥ ")
     assert whole.fields[1].main.startswith("≥ ")
     assert not others[0].fields[1].main.startswith("≥ ")
+
+
+def test_a_report_of_a_window_names_it_and_has_nothing_of_the_rest() -> None:
+    """The child was killed at 600 ms; at 800 the hog has the GIL and `feeder` waits for it, until 880."""
+    cut = cut_to_window(made.loaded(rows()), "800ms..880ms")
+    cut.metrics = compute_all(Analysis(cut), made.METRICS_READ)
+    shown = build(cut)
+    assert shown.verdicts[0].lead.startswith("app.py, window 0.8s..0.88s of 1.00 s: 80.0 ms")
+    assert "; it ran on." in shown.verdicts[0].rest
+    assert "GIL wait 80.0 ms (33 %)" in shown.verdicts[0].rest
+    assert "window=0.8s..0.88s" in {row.label.split("(")[1].split(")")[0] for row in shown.every}
+    (whole,) = shown.summary.groups[0].rows
+    assert whole.fields[0].sub == "ran on"
+    assert whole.fields[-1].main == "n/a"
+    (sites,) = section(shown, "sites").tables
+    assert {row.label: (row.fields[1].main, row.fields[3].main) for block in sites.groups for row in block.rows} == {
+        "small": ("80.0 ms", "80.0 ms"),
+        "Thread.join": ("80.0 ms", "80.0 ms"),
+    }
 
 
 def test_the_rest_of_a_thread_that_hardly_lived_is_no_doubt() -> None:

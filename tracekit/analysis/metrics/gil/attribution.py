@@ -163,8 +163,10 @@ def _lay_holds(gils: IntervalTimeline, holds: pd.DataFrame) -> Intervals:
     """The holds on the lanes of their GILs, disjoint; one of unknown beginning reaches back to the one before it."""
     starts = holds["start_ns"].fillna(0).to_numpy(np.int64)
     line = gils.lay(holds, starts, to_ints(holds["end_ns"]))
-    # By end, each begins no earlier than the one before it ended: that also bounds the unknown ones.
-    order = np.lexsort((line.starts, line.ends))
+    # By end, each begins no earlier than the one before it ended: that also bounds the unknown ones. By their own ends:
+    # all that end after the run's window end at its edge on the line.
+    ends = to_ints(holds["end_ns"])[line.rows]
+    order = np.lexsort((line.starts, ends, gils.find_lanes(line.starts)))
     line = Intervals(line.starts[order], line.ends[order], line.rows[order])
     before = np.concatenate([line.starts[:1], line.ends[:-1]])
     cut = Intervals(np.maximum(line.starts, before), line.ends, line.rows)

@@ -101,7 +101,8 @@ def find_handoffs(waits: pd.DataFrame, holds: pd.DataFrame, gils: IntervalTimeli
     last = _last_drops_by_others(
         drops.starts, to_ints(holds["tid"])[drops.rows], waiting.ends, to_ints(waits["tid"])[waiting.rows]
     )
-    during = last >= 0
+    # A wait that goes on at the end of the run's window has ended in nothing yet.
+    during = (last >= 0) & ~np.isin(waiting.ends, gils.edges)
     during[during] = drops.starts[last[during]] >= waiting.starts[during] - _FREEING_NS
     last, ended, rows = last[during], waiting.ends[during], waiting.rows[during]
     # One drop frees the GIL for one waiter: the first to take it. Others that woke had the drop of another thread.

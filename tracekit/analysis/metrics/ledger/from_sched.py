@@ -49,10 +49,11 @@ from tracekit.analysis.metrics.ledger.parts import (
 )
 from tracekit.analysis.metrics.lifetimes import can_have_ledgers
 from tracekit.analysis.metrics.methods import KERNEL_SCHED
-from tracekit.analysis.metrics.recorded_intervals import SchedStates
+from tracekit.analysis.metrics.recorded_intervals import SchedStates, find_recorded
 
 _OUTSIDE = OUTSIDE_TASKS + ", running included"
 _ONLY_WAITS = "blocked calls are separated by capture waits only"
+_WITH_STEAL = "with what the hypervisor stole meanwhile: that was not read"
 _NEEDS_PROBE = (LOCK, IO, POLL, SLEEP, CHILD)
 
 
@@ -92,7 +93,11 @@ def build_from_sched(
     parts[WALL] = life
     if not gil:
         del parts[GIL]
-    recorded = timeline.sum_by_lane(states.running.starts, states.running.lengths) > 0
+    reasons = {IDLE: RULE if program else _OUTSIDE, BLOCKED: JOINED if probe else _ONLY_WAITS}
+    if (given.steal[in_runs] < 0).all():
+        parts[ON_CPU] = parts[ON_CPU] + parts.pop(STEAL)
+        reasons[ON_CPU] = _WITH_STEAL
+    recorded = find_recorded(timeline, states)
     usable = in_runs & can_have_ledgers(threads) & recorded
     return Ledger(
         runs=runs,
@@ -100,7 +105,7 @@ def build_from_sched(
         lacking=find_lacking(threads, usable | ~in_runs),
         parts={part: values[usable] for part, values in parts.items()},
         methods=dict.fromkeys(parts, KERNEL_SCHED),
-        reasons={IDLE: RULE if program else _OUTSIDE, BLOCKED: JOINED if probe else _ONLY_WAITS},
+        reasons=reasons,
     )
 
 

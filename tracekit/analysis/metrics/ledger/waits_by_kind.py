@@ -27,9 +27,9 @@ from tracekit.analysis.metrics.thread_sums import join_methods, sum_bounds
 from tracekit.analysis.tables import WAIT_KINDS
 
 _AT_LEAST = "at least what the probe saw: the thread may also have slept in libc's pthread_cond_signal, unseen"
-_INSIDE_NS = 20_000
+INSIDE_NS = 20_000
 """The most CPU time that a wait takes: of 4,000 short ones beside one another it was 50 of 250 ms."""
-_READS_AND_WRITES = ("io-read", "io-write")
+READS_AND_WRITES = ("io-read", "io-write")
 NOT_WATCHED = unavailable("needs capture waits, which sees blocking calls")
 
 _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -38,7 +38,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
         "How long threads that gave the GIL up by force waited until another had taken it.",
     ),
     "lock_wait_ns": (("lock",), "How long threads were blocked on locks, conditions and semaphores."),
-    "io_wait_ns": (_READS_AND_WRITES, "How long threads were inside blocking reads and writes."),
+    "io_wait_ns": (READS_AND_WRITES, "How long threads were inside blocking reads and writes."),
     "poll_wait_ns": (("poll",), "How long threads waited in poll, select and epoll."),
     "sleep_ns": (("sleep",), "How long threads slept because they asked to."),
     "child_wait_ns": (("child-wait",), "How long threads waited for child processes to end."),
@@ -66,12 +66,12 @@ def _bound_switches(analysis: Analysis) -> dict[Place, Estimate]:
     switches = recorded.select(WAITS_PROBE, GIL_SWITCH)
     seen = timeline.sum_by_lane(switches.starts, switches.lengths)
     others = make_disjoint(recorded.select(WAITS_PROBE, *(kind for kind in WAIT_KINDS if kind != GIL_SWITCH)))
-    copies = recorded.waits["kind"].isin(_READS_AND_WRITES).to_numpy(bool)[others.rows]
+    copies = recorded.waits["kind"].isin(READS_AND_WRITES).to_numpy(bool)[others.rows]
     copying, waiting = (
         timeline.sum_by_lane(part.starts, part.lengths) for part in (others.select(copies), others.select(~copies))
     )
     # CPU time may also be inside these waits: each has a little, to fall asleep and to wake.
-    inside = np.minimum(waiting, timeline.count_by_lane(others.select(~copies).starts) * _INSIDE_NS)
+    inside = np.minimum(waiting, timeline.count_by_lane(others.select(~copies).starts) * INSIDE_NS)
     room = timeline.lengths - waiting - np.maximum(analysis.accountable_time.cpu - inside, copying)
     beside = (~threads["native"]).groupby([threads[key] for key in KEYS[:2]]).transform("sum")
     certain = (beside < 2) | threads["native"] | threads["run_id"].isin(list(analysis.gil_off_ids))

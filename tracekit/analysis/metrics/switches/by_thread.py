@@ -24,12 +24,12 @@ from tracekit.analysis.metrics.estimate import Estimate, Place
 from tracekit.analysis.metrics.gil.holds import ASSUMED, find_places, look_up_intervals
 from tracekit.analysis.metrics.interval_timeline import Bools, Intervals, Ints, make_disjoint
 from tracekit.analysis.metrics.methods import KERNEL_SCHED, WAITS_PROBE
-from tracekit.analysis.metrics.recorded_intervals import GIL, GIL_SWITCH, RecordedWaits, SchedStates
+from tracekit.analysis.metrics.recorded_intervals import GIL, GIL_SWITCH, RecordedWaits, SchedStates, find_recorded
 from tracekit.analysis.metrics.thread_sums import sum_bounds, sum_threads
 from tracekit.bundle.waits_file import QUEUE_AGE_NS
 
 _ENDS = f"{WAITS_PROBE}, thread ends"
-KILLED = "at least: a thread was killed after its last reading"
+KILLED = "at least: a thread was killed, or lived beyond the window, after its last reading"
 _NAMED = 3
 """So many missing processes are named."""
 VOLUNTARY, INVOLUNTARY = "voluntary_switches", "involuntary_switches"
@@ -99,7 +99,7 @@ def _sum_others(processes: Sequence[Estimate], missing: Sequence[int]) -> Estima
         n=sum(item.n for item in processes),
         reason=f"at least: without process{which}{', '.join(map(str, missing[:_NAMED]))}"
         f"{f' and {len(missing) - _NAMED} more' if len(missing) > _NAMED else ''}, whose threads left no count, "
-        "as when a signal ends them",
+        "as when a signal ends them or they live beyond a window",
     )
 
 
@@ -144,8 +144,7 @@ def estimate_gil_waiters(
 
 def have_sched(recorded: RecordedWaits, states: SchedStates) -> Bools:
     """Which threads the kernel's scheduling record has."""
-    there: Bools = recorded.timeline.sum_by_lane(states.running.starts, states.running.lengths) > 0
-    return there
+    return find_recorded(recorded.timeline, states)
 
 
 def _switch_points(recorded: RecordedWaits, states: SchedStates, *, voluntary: bool) -> Ints:

@@ -12,6 +12,7 @@ from tracekit.analysis.metrics.ledger.idle import idle_waits, rests_in_pool
 from tracekit.analysis.metrics.lifetimes import KEYS, NATIVE
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.names import Names, short_place
+from tracekit.analysis.metrics.recorded_intervals import cut_to_run
 from tracekit.analysis.report.render.tabular import encode_csv
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.tables import Tables, records
@@ -72,6 +73,7 @@ def sites_of(tables: Tables, run_id: str, names: Names | None = None) -> tuple[S
     functions. With `names` also who ended the waits for locks.
     """
     waits = tables.waits[(tables.waits["run_id"] == run_id) & tables.waits["dur_ns"].notna()]
+    waits = cut_to_run(waits, tables.runs[tables.runs["run_id"] == run_id])
     by_probe = waits[waits["method"] == WAITS_PROBE]
     waits = by_probe if len(by_probe) else waits
     if waits.empty:

@@ -14,6 +14,7 @@ from typing import Any
 from tracekit.analysis.metrics.ledger import parts as ledger_parts
 from tracekit.analysis.metrics.lifetimes import NATIVE
 from tracekit.analysis.metrics.names import Names, names_of
+from tracekit.analysis.metrics.window import RAN_ON, RECORDED_NS, WINDOW
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.fields import GIL_WAIT_AS_PART, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
 from tracekit.analysis.report.grouping import Numbers, Place, number_at, places_of
@@ -62,6 +63,8 @@ class RecordedProgram:
     """Rows of the threads that never ran Python (BLAS, OpenMP): each may have a ledger, and is in no sum."""
     numbers: Mapping[Place, Numbers]
     names: Names
+    window: str
+    """The window of its time that all of this is of: `8s..12s of 31.2 s`; empty for the whole."""
 
     @property
     def run_id(self) -> str:
@@ -106,6 +109,7 @@ def read_program(tables: Tables) -> RecordedProgram | None:
         native=tuple(native),
         numbers=numbers,
         names=names_of(tables, run_id),
+        window=f"{suite[WINDOW]} of {format_ns(suite[RECORDED_NS])}" if WINDOW in (suite := tables.suite) else "",
     )
 
 
@@ -117,7 +121,8 @@ def headline(program: RecordedProgram) -> Verdict:
         return Verdict(label="", outcome="none", lead=lead, rest=f": its run is {program.run['status']}.")
     # Where a tool started it, its wall is a bound.
     most = "at most " if program.number("wall_ns").quality == "bound" else ""
-    lead = f"{program.name} took {most}{format_ns(wall)}"
+    took = f", window {program.window}: {format_ns(wall)}" if program.window else f" took {most}{format_ns(wall)}"
+    lead = f"{program.name}{took}"
     ledger = program.ledger()
     used = cpu.centre
     if cpu.available:
@@ -133,6 +138,8 @@ def headline(program: RecordedProgram) -> Verdict:
 def ended_text(process: Mapping[str, Any]) -> str:
     """How a process ended: `exit code 3`, `os._exit, code 0`, `SIGKILL`, `not known`."""
     ended, code = process.get("ended"), process.get("exit_code")
+    if ended == RAN_ON:
+        return RAN_ON
     if code is not None and code < 0:
         return _signal(-code)
     if ended == "signal":
@@ -280,6 +287,8 @@ def _tags(rows: list[TableRow]) -> tuple[LegendItem, ...]:
 
 def _end_of(program: RecordedProgram) -> str:
     ended = _ended_of_run(program)
+    if ended == RAN_ON:
+        return f"it {RAN_ON}"
     if ended == "not known":
         return "how it ended is not known"
     if ended.startswith("SIG") or "signal" in ended:

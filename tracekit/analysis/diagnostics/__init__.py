@@ -15,6 +15,10 @@ _ROWS = {
     "long-gil-holds": ("long_gil_holds", "one function keeps the GIL far beyond the switch interval"),
     "gil-convoy": ("gil_convoy", "a thread that hardly computes waits for the GIL after each of its other waits"),
     "gil-turns": ("gil_turns", "threads that compute in Python take turns"),
+    "lock-contention": ("lock_contention", "threads wait for a lock that another thread keeps"),
+    "event-loop": ("event_loop", "an event loop blocked in something else than its poll"),
+    "io-bound": ("io_bound", "a thread mostly reads and writes"),
+    "idle-run": ("idle_run", "nearly nothing happened: the threads slept or waited for something to come"),
     "one-thread": ("one_thread", "one thread computes nearly all the time, nothing else uses a CPU"),
 }
 

@@ -74,10 +74,17 @@ class Evidence:
         return tuple(records(found[(found["run_id"] == self.run_id) & ~found["native"]]))
 
     @cached_property
+    def lives(self) -> dict[Place, int]:
+        """How long each of these threads lived."""
+        known = [row for row in self.threads if row["born"] is not None and row["died"] is not None]
+        return {(row["pid"], row["tid"]): row["died"] - row["born"] for row in known}
+
+    @cached_property
     def waits(self) -> pd.DataFrame:
         """Its waits as the probe recorded them: rows of that table with a start and a length, and
         end_ns  int64
         idle    bool: in a function of the standard library that waits for work (ledger/idle.py), and not for the GIL
+        life    float: which part of its thread's life it is; nan where that is not known
         """
         found = self.analysis.recorded_waits.waits
         found = found[((found["run_id"] == self.run_id) & (found["method"] == WAITS_PROBE)).to_numpy(bool)]
@@ -85,7 +92,10 @@ class Evidence:
         found = cut_to_run(found, runs[runs["run_id"] == self.run_id]).reset_index(drop=True)
         ends = found["start_ns"].to_numpy(np.int64) + found["dur_ns"].to_numpy(np.int64)
         of_gil = found["kind"].isin(("gil", "gil-switch")).to_numpy(bool)
-        return found.assign(end_ns=ends, idle=idle_waits(found) & ~of_gil)
+        places = zip(found["pid"].tolist(), found["tid"].tolist(), strict=True)
+        lives = np.array([self.lives.get(place) or np.nan for place in places], dtype=np.float64)
+        lengths = found["dur_ns"].to_numpy(np.float64)
+        return found.assign(end_ns=ends, idle=idle_waits(found) & ~of_gil, life=lengths / lives)
 
     @cached_property
     def gil_parts(self) -> pd.DataFrame:
@@ -99,9 +109,9 @@ class Evidence:
 
     @cached_property
     def lines(self) -> dict[tuple[str, str], int]:
-        """(function, file) -> the function's first line, where a wait or a hold names it."""
+        """(function, file) -> the function's first line, where a wait, a hold or a wake-up names it."""
         tables = self.analysis.tables
-        frames = [frame[frame["run_id"] == self.run_id] for frame in (tables.waits, tables.holds)]
+        frames = [frame[frame["run_id"] == self.run_id] for frame in (tables.waits, tables.holds, tables.wakeups)]
         known = pd.concat([frame[["function", "file", "line"]].dropna().drop_duplicates() for frame in frames])
         return {(row["function"], row["file"]): row["line"] for row in records(known)}
 

@@ -21,7 +21,7 @@ _ELSEWHERE = {
     "poll": ("multiprocessing/connection.py", "subprocess.py", "multiprocessing/popen_forkserver.py"),
 }
 """Functions that wait for other programs; and the files whose polls wait for the program's own processes."""
-_STDIN = "fd 0"
+STDIN = "fd 0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class FinalWait:
     @property
     def waits_elsewhere(self) -> bool:
         """Whether a user, another program or a clock may end it."""
-        if self.kind == "sleep" or self.object == _STDIN or self.function in _ELSEWHERE["accept"]:
+        if self.kind == "sleep" or self.object == STDIN or self.function in _ELSEWHERE["accept"]:
             return True
         return self.kind == "poll" and not self.file.endswith(_ELSEWHERE["poll"])
 

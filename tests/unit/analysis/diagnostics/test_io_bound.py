@@ -1,0 +1,64 @@
+"""A thread that mostly reads and writes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.table_factory import MS
+from tests.unit.analysis.diagnostics.found import APP, JOIN, QUEUE_GET, found, only
+from tests.unit.analysis.metrics.watched_program import Program
+
+FETCH = {"function": "fetch", "file": APP, "line": 10, "object": "fd 5"}
+WORKER = 12
+
+
+def program() -> Program:
+    """It takes 1 s; main has a worker."""
+    made = Program(1_000)
+    made.thread(made.pid, 50, role="main", end_ms=1_000)
+    made.thread(WORKER, 50, end_ms=1_000, name="worker")
+    return made
+
+
+def test_the_thread_is_named_with_the_function_in_which_it_reads() -> None:
+    made = program()
+    for begin in range(0, 400, 100):
+        made.wait(made.pid, "io-read", begin, begin + 80, **FETCH)
+        made.wait(made.pid, "io-write", begin + 80, begin + 90, function="store", file=APP, line=20, object="fd 6")
+    finding = only(made, "io-bound")
+    assert finding.sentence == (
+        "For 360 ms of 1.00 s (36 %) main thread was in reads and writes, 8 times: 320 ms of that in reads in `fetch` "
+        "(me/app.py:10)."
+    )
+    assert finding.weight_ns == 360 * MS
+    assert "ThreadPoolExecutor" in finding.advice
+
+
+def test_one_long_answer_cannot_be_overlapped() -> None:
+    made = program()
+    made.wait(made.pid, "io-read", 100, 900, **FETCH)
+    finding = only(made, "io-bound")
+    assert ", 1 time: 800 ms of that" in finding.sentence
+    assert "answers so late" in finding.advice
+
+
+@pytest.mark.parametrize("wait", [{**FETCH, "object": "fd 0"}, {**QUEUE_GET, "object": "fd 5"}], ids=["stdin", "idle"])
+def test_who_reads_the_keyboard_or_a_queue_is_not_bound_by_io(wait: dict[str, object]) -> None:
+    made = program()
+    made.wait(made.pid, "io-read", 100, 900, **wait)
+    assert found(made, "io-bound") == []
+
+
+def test_a_worker_that_is_in_one_read_for_most_of_its_life_waits_for_work() -> None:
+    made = program()
+    made.wait(WORKER, "io-read", 100, 650, **FETCH)
+    made.wait(made.pid, "lock", 10, 900, **JOIN)
+    assert found(made, "io-bound") == []
+    made.wait(WORKER, "io-read", 700, 900, **FETCH)
+    assert only(made, "io-bound").sentence.startswith("For 200 ms of 1.00 s (20 %) worker was in reads")
+
+
+def test_a_fifth_of_the_wall_is_the_least() -> None:
+    made = program()
+    made.wait(made.pid, "io-read", 100, 299, **FETCH)
+    assert found(made, "io-bound") == []

@@ -106,6 +106,11 @@ class Bundle:
         return self.root / "waits"
 
     @property
+    def marks(self) -> Path:
+        """What the program marked itself; see marks_file.py."""
+        return self.root / "marks.txt"
+
+    @property
     def stderr_log(self) -> Path:
         return self.root / STDERR_LOG
 

@@ -1,7 +1,8 @@
-"""`tracekit report --window`: a part of a real program's time, under a capture that saw it all."""
+"""`tracekit report --window`: a part of a real program's time; and the marks that a program sets itself."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from tests.conftest import MakeOnce, run_tracekit
 from tests.real.quick import assert_two_lines
 from tests.recording import needs, recorded, script
 from tracekit import api
+from tracekit.analysis.load import load_suite
 from tracekit.analysis.tables import Tables, records
+from tracekit.analysis.timeline.trace import build_run
 from tracekit.bundle.store import Store, SuiteFolder
 
 IDLE_THEN_BUSY = """
@@ -95,3 +98,74 @@ def test_a_window_that_there_is_not_is_an_error_of_two_lines(
     said = run_tracekit("report", str(suite.root), "--window", window, cwd=tmp_path)
     assert_two_lines(said, 2, expected)
     assert not list(tmp_path.iterdir())
+
+
+MARKED = """
+import multiprocessing, threading, time
+import tracekit
+
+def compute():
+    tracekit.mark("load begins")
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until:
+        pass
+    tracekit.mark("load ends")
+
+def work():
+    other = threading.Thread(target=compute)
+    other.start()
+    other.join()
+
+if __name__ == "__main__":
+    time.sleep(0.3)
+    for context in (multiprocessing.get_context(name) for name in ("fork", "spawn")):
+        worker = context.Process(target=work)
+        worker.start()
+        worker.join()
+    tracekit.mark("<u>\\x1b[2J")
+    time.sleep(0.3)
+"""
+
+
+def test_marks_of_threads_and_workers_are_ends_of_windows_and_on_report_and_timeline(tmp_path: Path) -> None:
+    needs("waits")
+    done = recorded(tmp_path, "--capture", "waits", "--", sys.executable, script(tmp_path, MARKED))
+    assert done.returncode == 0, done.stderr
+    (suite,) = Store(tmp_path / ".tracekit").suites()
+    (bundle,) = suite.bundles()
+    assert sorted(path.name for path in bundle.root.iterdir() if "marks" in path.name) == ["marks.txt"]
+    tables = api.analyse(suite)
+    marks = records(tables.marks)
+    assert [row["name"] for row in marks] == ["load begins", "load ends", "load begins", "load ends", "<u>\x1b[2J"]
+    workers = {(row["pid"], row["tid"]) for row in marks[:4]}
+    assert len(workers) == 2
+    assert workers <= {(row["pid"], row["tid"]) for row in records(tables.threads)}
+    (run,) = records(tables.runs)
+    assert marks[-1]["pid"] not in {pid for pid, _ in workers}
+    # From the first of that name to the last of that one: without what the program slept before and after.
+    cut = api.analyse(suite, "load begins..load ends")
+    (window,) = records(cut.runs)
+    assert (window["start_ns"], window["start_ns"] + window["wall_ns"]) == (marks[0]["ts_ns"], marks[3]["ts_ns"])
+    assert window["wall_ns"] < run["wall_ns"] - 500_000_000
+    page = api.write_report(tables, tmp_path / "reports")
+    text = page.markdown.read_text()
+    assert text.count("load begins") >= 2
+    assert "\x1b" not in text + page.html.read_text()
+    assert "<u>" not in page.html.read_text()
+    build_run(tables, run["run_id"], tmp_path / "trace.json")
+    events = [item for item in json.loads((tmp_path / "trace.json").read_text())["traceEvents"] if item["ph"] == "i"]
+    assert [item["name"] for item in events][:4] == ["load begins", "load ends"] * 2
+    assert len({(item["pid"], item["tid"]) for item in events}) == 3
+
+
+def test_marks_are_recorded_under_every_capture_and_nothing_is_left_where_there_are_none(tmp_path: Path) -> None:
+    for code, expected in (("import tracekit; tracekit.mark('here')", ["here"]), ("pass", [])):
+        folder = tmp_path / (code[:4])
+        folder.mkdir()
+        done = recorded(folder, "--capture", "none", "--", sys.executable, "-c", code)
+        assert done.returncode == 0, done.stderr
+        (suite,) = Store(folder / ".tracekit").suites()
+        (bundle,) = suite.bundles()
+        assert [row["name"] for row in records(load_suite(suite).marks)] == expected
+        assert not list(bundle.root.glob(".marks"))
+        assert bundle.marks.exists() == bool(expected)

@@ -13,6 +13,7 @@ from tracekit.analysis.load.imports import add_imports
 from tracekit.analysis.load.kernel.rows import add_kernel, add_kernel_lifetimes
 from tracekit.analysis.load.lifetimes import ProcessLifetimes
 from tracekit.analysis.load.manifest import UNFINISHED, Manifest, add_manifest_processes, read_manifest, read_spec
+from tracekit.analysis.load.marks import add_marks
 from tracekit.analysis.load.program import add_steal, find_python, measure_program
 from tracekit.analysis.load.pyspy import add_samples
 from tracekit.analysis.load.starts import add_starts, read_stages
@@ -78,6 +79,7 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     found = measure_program(probed, manifest) if spec.program else _measure_workload(spec, manifest, streams)
     _add_row(columns, spec, manifest, {**found, "traces": len(bundle.viztracer_traces())})
     _add_notices(columns, bundle, spec, manifest, streams)
+    add_marks(bundle, spec.run_id, window, columns)
     add_samples(bundle, spec, columns)
     add_traces(bundle, spec, window, found, columns, calls=traces)
     main = _find_main(streams)

@@ -143,6 +143,7 @@ def _cut(tables: Tables, opens: int, closes: int) -> Tables:
         holds=holds[held].reset_index(drop=True),
         samples=tables.samples[sampled].reset_index(drop=True),
         counters=empty("counters"),
+        marks=tables.marks[tables.marks["ts_ns"].between(opens, closes)].reset_index(drop=True),
         **lived,
     )
 

@@ -91,6 +91,12 @@ def write_calls(frame: pd.DataFrame, track: Track, origin_ns: int) -> Iterator[s
         )
 
 
+def write_mark(name: str, stamp: int, owner: Track, *, whole: bool) -> str:
+    """Write a moment that the program named, on the track of a thread or, with `whole`, of its process."""
+    where = f'"pid":{owner.shown_pid},"tid":{owner.shown_tid},"s":"{"p" if whole else "t"}"'
+    return f'{{"ph":"i","name":{quote(name)},"cat":"mark","ts":{format_us(stamp)},{where}}}'
+
+
 def write_counter(name: str, unit: str, owner: Track, stamps: Ints, values: Sequence[float]) -> Iterator[str]:
     """Write the readings of one counter, on a track of the process. `stamps` are ns from the start of the run."""
     where = f'"pid":{owner.shown_pid},"tid":{owner.shown_tid}'

@@ -18,10 +18,11 @@ from tracekit.analysis.timeline.events import (
     thread_metadata,
     write_calls,
     write_counter,
+    write_mark,
     write_track,
 )
 from tracekit.analysis.timeline.file import TraceFile
-from tracekit.analysis.timeline.process_tracks import RunTracks, Track, make_run_tracks, to_int
+from tracekit.analysis.timeline.process_tracks import RunTracks, Track, iterate_rows, make_run_tracks, to_int
 from tracekit.analysis.timeline.scheduling import NOT_RECORDED, SchedText, format_scheduling, list_cpus, split_text
 from tracekit.analysis.timeline.states import make_state_tracks, write_state_track
 from tracekit.analysis.timeline.text import replace_control
@@ -133,6 +134,7 @@ def _add(
         waits += len(states.bars)
         file.add(write_state_track(states, title))
     file.add(_curves(tables.counters, tracks, origin))
+    file.add(_marks(tables.marks, tracks, origin))
     slices, shortest = _longest(_whole_slices(tables.slices, origin), limit)
     for (pid, tid), track in tracks.threads.items():
         mine = slices[(slices["pid"] == pid) & (slices["tid"] == tid)]
@@ -146,6 +148,15 @@ def _add(
         waits=waits,
         sched_ends_ns=recorded.ends_ns,
     )
+
+
+def _marks(marks: pd.DataFrame, tracks: RunTracks, origin: int) -> Iterator[str]:
+    """On the track of the thread that set it; of one that has none, on that of its process, or of the main one."""
+    for pid, tid, stamp, name in iterate_rows(marks, "pid", "tid", "ts_ns", "name"):
+        thread = tracks.threads.get((int(pid), int(tid)))
+        owner = thread or tracks.processes.get(int(pid)) or tracks.main()
+        if owner is not None and stamp >= origin:
+            yield write_mark(str(name), int(stamp) - origin, owner, whole=thread is None)
 
 
 def _curves(counters: pd.DataFrame, tracks: RunTracks, origin: int) -> Iterator[str]:

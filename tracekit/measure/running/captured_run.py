@@ -23,6 +23,7 @@ from tracekit.measure.capture import Capture, load_capture
 from tracekit.measure.process.launch import ProcessResult
 from tracekit.measure.running.main_stream import MainFacts, read_main_stream
 from tracekit.measure.running.manifest import MachineBefore, write_manifest
+from tracekit.measure.running.marks import collect_marks
 from tracekit.measure.running.memory_sampler import remove_handshake
 from tracekit.measure.running.surviving_processes import find_survivors
 
@@ -98,8 +99,12 @@ def watch_process(
     survivors: list[int] = []
     failure: TracekitError | None = None
     try:
-        with explained_os_errors(bundle.root), capture.around(spec, bundle) as variables:
-            result = start(capture, variables)
+        with (
+            explained_os_errors(bundle.root),
+            collect_marks(bundle) as marks,
+            capture.around(spec, bundle) as variables,
+        ):
+            result = start(capture, {**variables, **marks})
             survivors = find_survivors(variables) if spec.program else []
     except TracekitError as error:
         if result is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import tracekit
+from tracekit.bundle import marks_file
 from tracekit.bundle.spec import RunSpec, Suite, parameters_text
 from tracekit.bundle.store import Bundle, SuiteFolder, explained_os_errors
 from tracekit.core.errors import ChecksumMismatch, OutputUnwritable, RunFailed, TracekitError
@@ -202,12 +203,13 @@ def _launch(
 ) -> ProcessResult:
     """Start the measured process, under the capture's command if it has one, and wait for its end."""
     measured = [spec.python, "-m", "tracekit.measure.inside.measured", str(bundle.root.resolve()), str(Path.cwd())]
-    env = measured_environment(import_folder.resolve())
+    # Marks are for the process alone, and do no harm to a tool that starts it.
+    env = {**measured_environment(import_folder.resolve()), marks_file.VARIABLE: variables[marks_file.VARIABLE]}
     argv = capture.wrap(measured, spec, bundle)
     if argv == measured:
         env = add_variables(env, variables)
-    elif variables:
-        argv = capture.wrap(prefix_env(changed_variables(env, variables), measured), spec, bundle)
+    elif changed := changed_variables(env, variables):
+        argv = capture.wrap(prefix_env(changed, measured), spec, bundle)
     return launch(
         argv,
         env=env,

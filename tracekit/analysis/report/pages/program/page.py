@@ -21,6 +21,7 @@ from tracekit.analysis.report.pages.program.recorded_program import (
     read_program,
 )
 from tracekit.analysis.report.sections.gil import gil_table
+from tracekit.analysis.report.sections.marks import marks_table
 from tracekit.analysis.report.sections.method_comparison import comparison_table
 from tracekit.analysis.report.sections.run_waits import run_sections
 from tracekit.analysis.report.views import FindingView, PageView, Section, table_section
@@ -52,6 +53,7 @@ def build_page(analysis: Analysis) -> PageView | None:
     sections: list[Section | None] = [*run_sections(analysis, program.run_id, program.names, what, told_ns=told_ns)]
     if not SEE_WAITS & split_capture(str(program.run["capture"])):
         sections.append(_no_waits(program))
+    sections.append(table_section("marks", "Marks", marks_table(tables, program.run, program.names)))
     sections.append(table_section("gil", "The GIL", gil_table(found)))
     sections.append(table_section("method-comparison", "Method comparison", comparison_table(found)))
     return PageView(

@@ -22,7 +22,13 @@ from tracekit.analysis.metrics.counters import Since
 from tracekit.analysis.metrics.estimate import Estimate, Numbers, Place
 from tracekit.analysis.metrics.gil import attribution, holds, wait_bound
 from tracekit.analysis.metrics.gil.wait_sampled import estimate_from_samples
-from tracekit.analysis.metrics.interval_timeline import Bools, Intervals, IntervalTimeline
+from tracekit.analysis.metrics.interval_timeline import (
+    Bools,
+    Intervals,
+    IntervalTimeline,
+    make_disjoint,
+    to_ints,
+)
 from tracekit.analysis.metrics.ledger.accountable import AccountableTime, compute_accountable
 from tracekit.analysis.metrics.ledger.from_counters import CountedLedger, build_from_counters
 from tracekit.analysis.metrics.ledger.from_sched import build_from_sched
@@ -33,7 +39,7 @@ from tracekit.analysis.metrics.ledger.from_waits import (
     select_ledger_waits,
 )
 from tracekit.analysis.metrics.ledger.parts import Ledger
-from tracekit.analysis.metrics.lifetimes import compute_lifetimes
+from tracekit.analysis.metrics.lifetimes import KEYS, compute_lifetimes
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE
 from tracekit.analysis.metrics.predict.break_even_terms import BreakEvenTerms, derive_terms_by_round
 from tracekit.analysis.metrics.predict.task_demand import DemandByRound, measure_demands, measure_outside_waits
@@ -109,6 +115,17 @@ class Analysis(SuiteRecords):
     def sched_states(self) -> SchedStates:
         """The kernel's scheduling record, on the same timeline."""
         return lay_sched_states(self.recorded_waits.timeline, self._tables.sched)
+
+    @cached_property
+    def runnable_since_creation(self) -> tuple[IntervalTimeline, Intervals]:
+        """When threads were ready, disjoint, on a timeline of their lives from when they were asked for."""
+        lifetimes = self.lifetimes
+        created = lifetimes["created"].fillna(lifetimes["opens"])
+        died = lifetimes["died"].fillna(lifetimes["closes"])
+        timeline = IntervalTimeline(lifetimes, KEYS, to_ints(created), to_ints(died))
+        sched = self._tables.sched
+        ready = sched[(sched["state"] == "runnable") & sched["start_ns"].notna() & sched["dur_ns"].notna()]
+        return timeline, make_disjoint(timeline.lay_rows(ready))
 
     @cached_property
     def task_intervals(self) -> Intervals:

@@ -33,6 +33,8 @@ def compute_lifetimes(tables: Tables, usable: Collection[str]) -> pd.DataFrame:
     opens, closes   the run window, CLOCK_MONOTONIC ns
     born, died      its lifetime cut to the window (Int64); missing where a stamp of a worker was not taken
     cpu_ns, run_queue_wait_ns, voluntary_switches, involuntary_switches   of its whole life, as recorded (Int64)
+    created         of a thread of a program, and of a child that was forked: when it was asked for (Int64), else born;
+                    it has waited for a CPU since then
     unread_ns       int64: how long it lived on after its cpu_ns was read, because it was killed; 0 where it was read
                     at its end
     """
@@ -60,8 +62,14 @@ def compute_lifetimes(tables: Tables, usable: Collection[str]) -> pd.DataFrame:
     frame = threads[[*KEYS, "role", *_COUNTED]]
     pool = native & program & (threads["tid"] != threads["pid"]).fillna(False).astype(bool)
     frame = frame.assign(program=program.to_numpy(bool), native=native, pool=pool, counts=counts)
+    # The first thread of a new image has a clock that began with it.
+    processes = tables.processes.drop_duplicates(["run_id", "pid"])
+    forked = processes.loc[processes["exec_ns"].isna(), ["run_id", "pid", "spawn_requested_ns"]]
+    by_fork = threads[["run_id", "pid"]].merge(forked, on=["run_id", "pid"], how="left")["spawn_requested_ns"]
+    requested = threads["spawn_requested_ns"].fillna(by_fork.where(threads["tid"] == threads["pid"]))
+    created = requested.where(requested.notna() & (requested >= opens) & (requested < born), born)
     unread = (died - threads["cpu_read_ns"]).clip(lower=0).fillna(0).astype("int64")
-    return frame.assign(opens=opens, closes=closes, born=born, died=died, unread_ns=unread)
+    return frame.assign(opens=opens, closes=closes, born=born, died=died, created=created, unread_ns=unread)
 
 
 def can_have_ledgers(threads: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

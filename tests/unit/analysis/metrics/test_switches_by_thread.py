@@ -117,6 +117,26 @@ def test_the_kernels_record_takes_no_time_after_the_last_reading_for_steal() -> 
     assert one_row(tables, "thread_steal_ns", scope="thread", tid=7)["value"] == 20 * MS
 
 
+def test_a_new_thread_waits_for_a_cpu_before_its_first_instruction() -> None:
+    """Asked for at 5 ms, it ran its first instruction at 30; so did a forked child. schedstat counts that as well."""
+    program, child = Program(capture="waits+kernel"), 4711
+    program.maker.process(program.run, child, "other", spawn_requested_ns=program.at(5), exec_ns=None)
+    program.thread(7, start_ms=30, spawn_requested_ns=program.at(5), run_queue_wait_ns=29 * MS)
+    program.maker.thread(
+        program.run, child, child, program.at(30), program.at(100), role="other", cpu_ns=0, run_queue_wait_ns=24 * MS
+    )
+    program.scheduled(7, ("runnable", 24), ("running", 40), ("runnable", 5), ("running", 25), start_ms=6)
+    program.maker.scheduled(
+        program.run, child, child, program.at(6), ("runnable", 24 * MS), ("running", 70 * MS), cpu=0
+    )
+    tables = program.tables()
+    for tid, waited in ((7, 29), (child, 24)):
+        found = {row["method"]: row["value"] for row in all_rows(tables, "run_queue_wait_ns", scope="thread", tid=tid)}
+        assert found == {"kernel-sched": waited * MS, "waits-probe, thread ends": waited * MS}
+    # Its life, of which the ledger is, begins with its first instruction.
+    assert one_row(tables, "thread_wall_ns", scope="thread", tid=7)["value"] == 70 * MS
+
+
 def test_what_native_threads_waited_for_a_cpu_is_in_the_sums() -> None:
     """A pool of BLAS that has more threads than there are CPUs waits there instead of the Python threads."""
     program = scheduled()

@@ -44,11 +44,13 @@ def compute(counter: str, unit: str, analysis: Analysis) -> pd.DataFrame:
 
 
 def _sum_runnable(analysis: Analysis) -> dict[Place, Estimate]:
-    """Runnable time of each thread in the kernel's scheduling record, and of processes and runs."""
-    waits, states = analysis.recorded_waits, analysis.sched_states
-    there = have_sched(waits, states)
-    waited = waits.timeline.sum_by_lane(states.runnable.starts, states.runnable.lengths)
-    times = waits.timeline.count_by_lane(states.runnable.starts)
+    """Runnable time of each thread in the kernel's scheduling record, and of processes and runs; also before its first
+    instruction, for which a new thread may have to wait longest."""
+    waits = analysis.recorded_waits
+    there = have_sched(waits, analysis.sched_states)
+    timeline, runnable = analysis.runnable_since_creation
+    waited = timeline.sum_by_lane(runnable.starts, runnable.lengths)
+    times = timeline.count_by_lane(runnable.starts)
     return sum_threads(waits.threads[there], waited[there], times[there], KERNEL_SCHED, every=True)
 
 
@@ -60,8 +62,8 @@ WAIT = Metric(
     valid_on=LINUX,
     summary="How long ready threads waited for a CPU.",
     method=(
-        "kernel-sched: runnable intervals, from wake-up to switch; the kernel counts to its decision to switch, on a "
-        "virtual machine up to 7 µs before. schedstat's run-queue delay, summed over threads, "
+        "kernel-sched: runnable intervals, from creation or wake-up to switch; the kernel counts to its decision to "
+        "switch, on a virtual machine up to 7 µs before. schedstat's run-queue delay, summed over threads, "
         "or as the wait probe read it at thread ends. Cell: median per method, bootstrap interval."
     ),
     compute=partial(compute, "run_queue_wait_ns", "ns"),

@@ -442,6 +442,12 @@ static void play_errno(void)
     MUST(pthread_join(other, NULL) == 0);
 }
 
+/* As setproctitle does, over the arguments. */
+static void play_title(void)
+{
+    strcpy(self_path, "server: worker");
+}
+
 static void play_nothing(void)
 {
 }
@@ -455,7 +461,7 @@ static const struct play {
     {"cancel", play_cancel},   {"records", play_records},       {"until-killed", play_until_killed},
     {"closes", play_closes},   {"locked-out", play_locked_out}, {"signals", play_signals},
     {"jumps", play_jumps},     {"errno", play_errno},           {"nothing", play_nothing},
-    {"joins", play_joins},     {"epoll", play_epoll},
+    {"joins", play_joins},     {"epoll", play_epoll},           {"title", play_title},
 };
 
 int main(int count, char **words)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import MakeOnce
 from tests.probe.conftest import HERE, Watching, build, compile_once, functions, of_kind
+from tests.probe.test_names import ERRORS, FUNCTIONS, HEAD, MANY, NAMED, PROPERTIES, names
 from tracekit.measure.probe import compile as probe
 
 WITHOUT_SHARED = tuple(flag for flag in probe.FLAGS if not flag.startswith("-O"))
@@ -99,6 +100,18 @@ def test_no_freed_memory_is_read_for_a_functions_name(address_checked: str, watc
     assert len(texts) >= 20
     assert all(file == f"<{name}>" and line == "1" for name, file, line in (text[:3] for text in texts))
     assert "forever" in functions(seen.first, of_kind(seen.first, "sleep", "gil"))
+
+
+def test_no_bad_address_for_a_threads_name(address_checked: str, watching: Watching) -> None:
+    """The probe comes first here: AddressSanitizer has a pthread_create of its own."""
+    text = "\n".join([HEAD, NAMED, FUNCTIONS, PROPERTIES, ERRORS, MANY])
+    *runtimes, probe_library = address_checked.split(":")
+    env = {"ASAN_OPTIONS": f"{ASAN['ASAN_OPTIONS']}:verify_asan_link_order=0", "PYTHONMALLOC": "malloc"}
+    seen = Watching(preload=":".join([probe_library, *runtimes]), folder=watching.folder)(
+        sys.executable, "-I", "-c", text, env=env
+    )
+    assert (seen.code, seen.err) == (0, "")
+    assert {"regex_scan", "plain", "attributes", "in an except", "starts 7"} <= set(names(seen.first))
 
 
 @pytest.fixture(scope="module")

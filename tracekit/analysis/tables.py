@@ -58,6 +58,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "pid": "int",
         "ppid": "int",
         "start_ticks": "int",
+        "name": "text",
         "role": "text",
         "worker": "int",
         "spawn_requested_ns": "int",

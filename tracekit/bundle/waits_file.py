@@ -43,6 +43,7 @@ WAITS = {
 GIL_TAKE, GIL_DROP, WAKEUP = 16, 17, 18
 THREAD_START, THREAD_END, THREAD_NAME = 32, 33, 34
 FORK, IMAGE, EXEC, EXIT, CHILD_ENDED = 35, 36, 37, 38, 39
+PROCESS_NAME, COMMAND, TITLE = 40, 41, 42
 TEXT = 48
 
 KNOWN, NATIVE = 1, 2
@@ -84,7 +85,7 @@ THREAD = [
 LARGEST_TID = 2**22
 """PID_MAX_LIMIT of Linux: no process and no thread has a greater id."""
 
-_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s6Q2I3Q")
+_HEADER = struct.Struct("<8s6I8Q4IiIQ1024s6Q2I4Q")
 _SLOT = layout(SLOT)
 _LIMIT_AT = struct.calcsize("<8s6I4Q")
 THREADS_AT = 4096
@@ -251,8 +252,8 @@ def read_places(path: Path) -> tuple[Header, int, int]:
         no_thread_entry=no_entry,
         executable=executable.split(b"\0", 1)[0].decode("utf-8", "replace"),
         before_cpu_ns=values[27] if values[27] <= _LONGEST_INTERVAL_NS else 0,
-        switch_interval_ns=_check_interval(values[-2]),
-        cpu_ns=_check_interval(values[-1]) if ended else None,
+        switch_interval_ns=_check_interval(values[-3]),
+        cpu_ns=_check_interval(values[-2]) if ended else None,
         ticks=tuple(pair for pair in ((base_ticks, base_ns), (later_ticks, later_ns)) if base_ticks and pair[0]),
     )
     return header, slots_at, threads

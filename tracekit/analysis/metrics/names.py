@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ MAIN, MAIN_THREAD = "main", "main thread"
 
 _PYTHONS = "MainThread"
 """Python's name for the first thread of every process."""
+_INTERPRETER = re.compile(r"python[0-9.]*[dt]*")
+"""The name of a program that runs Python."""
 _COMM = 15
 """Bytes of a thread's name that Linux keeps."""
 
@@ -34,13 +37,20 @@ def threads_of(tables: Tables, run_id: str) -> dict[tuple[int, int], NamedRow]:
     return {(row["pid"], row["tid"]): row for row in rows if row["tid"] is not None}
 
 
-def process_name(row: NamedRow) -> str:
-    """`main`, `worker 2`, `process 4711`, `make 4712`."""
+def process_names(processes: Mapping[int, NamedRow]) -> dict[int, str]:
+    """The name of each process: `main`, `worker 2`, `ForkPoolWorker-1`, `app.py 4711` of several, `make 4712`."""
+    counts = Counter(row["name"] for row in processes.values())
+    return {pid: _process_name(row, unique=counts[row["name"]] == 1) for pid, row in processes.items()}
+
+
+def _process_name(row: NamedRow, *, unique: bool) -> str:
     if row["role"] == "main":
         return MAIN
     if row["worker"] is not None:
         return f"worker {row['worker'] + 1}"
-    return f"{program_name(row['executable'] or '') or 'process'} {row['pid']}"
+    if row["name"] and unique:
+        return str(row["name"])
+    return f"{row['name'] or program_name(row['executable'] or '') or 'process'} {row['pid']}"
 
 
 def program_name(executable: str) -> str:
@@ -67,7 +77,7 @@ def own_name(name: str, *, first: bool, executable: str) -> str:
         return MAIN_THREAD
     # A new thread inherits the name of the program, which is no name of its own.
     inherited = PurePath(executable).name[:_COMM]
-    return "" if name == inherited or name.startswith(("python", "thread-")) else name
+    return "" if name == inherited or _INTERPRETER.fullmatch(name) else name
 
 
 def _own(row: NamedRow, process: NamedRow) -> str:
@@ -108,7 +118,7 @@ class Names:
 def names_of(tables: Tables, run_id: str) -> Names:
     """The names of all processes and threads of the run."""
     processes = processes_of(tables, run_id)
-    called = {pid: process_name(row) for pid, row in processes.items()}
+    called = process_names(processes)
     return Names(
         processes=called,
         threads=_threads(thread_names(threads_of(tables, run_id), processes), called),

@@ -35,7 +35,9 @@ class Track:
     worker: int | None
     """The worker's number, 0, 1, ...; None outside a pool."""
     program: str
-    """The name of the program in a process without Python, else empty."""
+    """The name of the process, else of its program where that is no Python; empty without one."""
+    named: bool
+    """It is the name of the process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +61,13 @@ class RunTracks:
         return thread.label if alone else f"{thread.label} {thread.shown_tid}"
 
     def label_process(self, process: Track) -> str:
-        """The label of a process in titles: `main`, `worker 2`, `process 4711`, `make 4712`."""
+        """The label of a process in titles: `main`, `worker 2`, `ForkPoolWorker-1`, `process 4711`, `make 4712`."""
         if process.worker is not None:
             return f"worker {process.worker + 1}"
-        return MAIN if process is self.main() else f"{process.program or 'process'} {process.shown_pid}"
+        if process is self.main():
+            return MAIN
+        alone = process.named and sum(track.program == process.program for track in self.processes.values()) == 1
+        return process.program if alone else f"{process.program or 'process'} {process.shown_pid}"
 
     @cached_property
     def _labels(self) -> Counter[str]:
@@ -101,7 +106,8 @@ def make_run_tracks(
             shown_pid=pids[pid],
             shown_tid=pids[pid],
             worker=_worker(row),
-            program=program_name(row["image"]),
+            program=row["name"] or program_name(row["image"]),
+            named=bool(row["name"]),
         )
         for pid, row in processes.items()
     }
@@ -117,6 +123,7 @@ def make_run_tracks(
                 shown_tid=tids[pid, tid],
                 worker=_worker(row),
                 program="",
+                named=False,
             )
             for (pid, tid), row in threads.items()
         },
@@ -136,13 +143,18 @@ def iterate_rows(frame: pd.DataFrame, *columns: str) -> Iterable[tuple[Any, ...]
 def _process_rows(tables: Tables) -> dict[int, dict[str, Any]]:
     frame = tables.processes
     found = {
-        int(pid): {"role": _text(role), "worker": to_int(worker), "image": PurePath(_text(executable)).name}
-        for pid, role, worker, executable in iterate_rows(frame, "pid", "role", "worker", "executable")
+        int(pid): {
+            "role": _text(role),
+            "worker": to_int(worker),
+            "name": _text(name),
+            "image": PurePath(_text(executable)).name,
+        }
+        for pid, role, worker, name, executable in iterate_rows(frame, "pid", "role", "worker", "name", "executable")
     }
     # A killed process may have left calls or tasks without a row of its own.
     for other in (tables.threads, tables.spans, tables.slices, tables.waits, tables.holds, tables.sched):
         for pid in other["pid"].dropna().unique().tolist():
-            found.setdefault(int(pid), {"role": "", "worker": None, "image": ""})
+            found.setdefault(int(pid), {"role": "", "worker": None, "name": "", "image": ""})
     return dict(sorted(found.items(), key=lambda item: (_rank(item[1]), item[0])))
 
 
@@ -195,7 +207,7 @@ def _worker(row: Mapping[str, Any]) -> int | None:
 
 
 def _process_label(row: Mapping[str, Any], how: str, prefix: str) -> str:
-    who = MAIN if row["role"] == "main" else _numbered(row) or program_name(row["image"]) or "process"
+    who = MAIN if row["role"] == "main" else _numbered(row) or row["name"] or program_name(row["image"]) or "process"
     if prefix:
         return f"{prefix} · {who}"
     return f"{who} ({how})" if how else who

@@ -87,7 +87,8 @@ enum {
     RETRY_SLOTS = 1 << 12,        /* records until growing is tried again where it failed */
     SPACE_SHARE = 16,             /* the part of a limited address space that the file may take */
     TEXT_BYTES = 32,              /* of a text in one slot */
-    NAME_BYTES = 200,             /* of a function's name that are kept */
+    NAME_BYTES = 200,             /* of a function's or a thread's name that are kept */
+    SYSTEM_NAME_BYTES = 15,       /* of a thread's name that the system has */
     PATH_BYTES = 400,             /* of a file's path that are kept */
     CACHED_BYTES = 256,           /* of a name and a path, to recognise the function of the wait before */
     SITES = 1 << 13,              /* different functions per process that can have an id */
@@ -118,7 +119,9 @@ static const char sources[] = WAITS_SOURCES;
 #include "waits/layout.h"
 #include "waits/check_functions.h"
 #include "waits/python_frames.h"
+#include "waits/python_names.h"
 #include "waits/threads.h"
+#include "waits/starts.h"
 #include "waits/gil.h"
 #include "waits/timing.h"
 #include "waits/conditions.h"

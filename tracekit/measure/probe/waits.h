@@ -39,12 +39,15 @@ enum waits_kind {
                                FLAG_NATIVE its first function is not Python's; site: id of its library's name */
     KIND_THREAD_END = 33,   /* start: its last; duration: CPU ns; object: run-queue ns (if FLAG_KNOWN);
                                other: voluntary switches; site: involuntary switches */
-    KIND_THREAD_NAME = 34,  /* site: id of the text */
+    KIND_THREAD_NAME = 34,  /* site: id of the text; if FLAG_KNOWN the name that Python has, else the system's */
     KIND_FORK = 35,         /* start, duration: the call; object: the child's pid */
     KIND_IMAGE = 36,        /* start: the loader was done; site: id of the text with the executable's path */
     KIND_EXEC = 37,         /* start: exec was requested; object: the pid to be replaced, perhaps a child's */
     KIND_EXIT = 38,         /* start: exit or _exit was called; object: exit code */
     KIND_CHILD_ENDED = 39,  /* start: reaped; object: wait status; other: pid; duration: its CPU ns */
+    KIND_PROCESS_NAME = 40, /* object: a pid; site: id of the name that multiprocessing gave that process */
+    KIND_COMMAND = 41,      /* site: id of a text: what this image of Python runs, "-m module", "-c code" or a file */
+    KIND_TITLE = 42,        /* site: id of the title that the process had in place of its command when it ended */
 
     KIND_TEXT = 48, /* 32 bytes of text at the slot's begin; site: id; part, parts: which of how many */
 };
@@ -105,6 +108,9 @@ enum waits_functions {
 
 enum waits_end { END_NONE = 0, END_EXIT = 1, END_UNDERSCORE_EXIT = 2 };
 
+/* Ids of texts from here on are names; each has one of its own. */
+#define WAITS_NAME_IDS 0x80000000u
+
 struct waits_header {
     char magic[8];
     uint32_t format;
@@ -142,6 +148,7 @@ struct waits_header {
     uint64_t pid_namespace; /* which pid this is: its inode, 0: not known */
     _Atomic uint64_t switch_interval_ns; /* of the last wait for a GIL of this image, 0: not known */
     uint64_t process_cpu_ns; /* when ended: CPU time since it was made, also of threads that the probe did not see */
+    _Atomic uint64_t names; /* names that have a text of their own */
 };
 _Static_assert(sizeof(struct waits_header) <= WAITS_HEADER_BYTES, "the header fits its page");
 

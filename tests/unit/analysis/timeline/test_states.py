@@ -13,7 +13,7 @@ from tests.table_factory import BOOT_NS, MS, Maker, full_run
 from tests.unit.analysis.report import made_program as made
 from tests.unit.analysis.report.made_program import FEEDER, HOG, MAIN, RUN, Rows, loaded, rows, sched
 from tests.unit.analysis.timeline.test_trace import Event, events, names
-from tracekit.analysis.metrics.names import process_name, processes_of
+from tracekit.analysis.metrics.names import process_names, processes_of
 from tracekit.analysis.timeline import SuitePart, TraceFacts, build_run, build_suite
 from tracekit.analysis.timeline.process_tracks import make_run_tracks
 from tracekit.analysis.timeline.scheduling import format_scheduling
@@ -68,14 +68,26 @@ def test_the_gil_of_a_process_shows_who_held_it(tmp_path: Path) -> None:
     assert facts.overview == ("GIL of main", "GIL · thread 101", "GIL · feeder")
 
 
-def test_a_process_of_another_program_is_called_by_that_program() -> None:
-    """As the report calls it."""
+def test_a_process_is_called_by_its_name_else_by_its_program() -> None:
+    """As the report calls it; a name that several have is told apart by the id."""
     tables = loaded(rows())
     main = tables.processes.iloc[0]
-    other = main.to_frame().T.assign(pid=300, role="other", executable="/bin/dash")
-    tables.processes = pd.concat([tables.processes, other], ignore_index=True)
-    tracks = make_run_tracks(tables, {})
-    assert tracks.label_process(tracks.processes[300]) == process_name(processes_of(tables, RUN)[300]) == "dash 300"
+    others = {
+        300: (None, "/bin/dash"),
+        301: ("ForkPoolWorker-1", "/usr/bin/python3"),
+        302: ("app.py", "/usr/bin/python3"),
+        303: ("app.py", "/usr/bin/python3"),
+        304: (None, "/usr/bin/python3.11"),
+    }
+    added = [
+        main.to_frame().T.assign(pid=pid, role="other", name=name, executable=executable)
+        for pid, (name, executable) in others.items()
+    ]
+    tables.processes = pd.concat([tables.processes, *added], ignore_index=True)
+    tracks, called = make_run_tracks(tables, {}), process_names(processes_of(tables, RUN))
+    named = ["dash 300", "ForkPoolWorker-1", "app.py 302", "app.py 303", "process 304"]
+    assert [called[pid] for pid in others] == [tracks.label_process(tracks.processes[pid]) for pid in others] == named
+    assert tracks.processes[301].label == "ForkPoolWorker-1"
 
 
 def test_a_bar_tells_where_and_for_whom(tmp_path: Path) -> None:

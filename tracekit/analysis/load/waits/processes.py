@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from tracekit.analysis.load.align import Window
@@ -23,6 +23,11 @@ from tracekit.bundle.waits_file import LARGEST_TID
 from tracekit.core.errors import BundleCorrupt
 
 _LARGEST = 2**62
+_LATEST_NAME_NS = 1_000_000_000
+"""How long after a process began its parent may have written its name down."""
+_OF_MULTIPROCESSING = re.compile(r"from multiprocessing\.(spawn|forkserver|resource_tracker) import (spawn_)?main\b")
+_FORK_SERVER = "fork server"
+_PARTS = {"spawn": "spawned process", "forkserver": _FORK_SERVER, "resource_tracker": "resource tracker"}
 _NAME = re.compile(r"([0-9]{1,7})(\.[0-9]{1,7})?\.bin")
 
 
@@ -94,7 +99,7 @@ def read_probed_processes(folder: Path, window: Window) -> list[ProbedProcess]:
 
 def _select_events(file: WaitsFile, window: Window) -> ProbedProcess:
     kinds = file.slots["kind"]
-    chosen = file.slots[(kinds >= waits_file.THREAD_START) & (kinds <= waits_file.CHILD_ENDED)]
+    chosen = file.slots[(kinds >= waits_file.THREAD_START) & (kinds <= waits_file.TITLE)]
     names = ("kind", "tid", "start_ns", "dur_ns", "object", "other", "site", "flags")
     inside = window.holds(chosen["start_ns"], chosen["start_ns"]) | (chosen["kind"] == waits_file.THREAD_NAME)
     inside &= (chosen["tid"] > 0) & (chosen["tid"] <= LARGEST_TID)
@@ -106,14 +111,23 @@ def _select_events(file: WaitsFile, window: Window) -> ProbedProcess:
 def add_processes(lifetimes: ProcessLifetimes, processes: Sequence[ProbedProcess], window: Window) -> None:
     """Add these processes, and those that only a relative's file mentions."""
     requested, ended = _collect_reports(processes)
+    named = _collect_names(processes)
     pids = {probed.pid for probed in processes}
+    servers: set[int] = set()
     for probed in processes:
         probed.lifetime = _add_process(lifetimes, probed, window, requested, ended)
+        name = _name_process(probed, named.get(probed.pid, {}))
+        if name is None and probed.file.header.ppid in servers:
+            name = "fork server's child"
+        if name == _FORK_SERVER:
+            servers.add(probed.pid)
+        probed.lifetime.row["name"] = name
     for pid in sorted((requested.keys() | ended.keys()) - pids):
         # Several processes with this pid cannot be told apart: they count as one.
         requests, waits = requested.get(pid, []), ended.get(pid, [])
         process = lifetimes.find(pid) or lifetimes.add(pid=pid)
         by = (requests or waits)[0].by
+        process.fill({"name": next(iter(named.get(pid, {}).values()), None)})
         process.fill({"ppid": by, "spawn_requested_ns": requests[0].stamp_ns if requests else None})
         if waits:
             process.row.update(_read_wait_status(waits[0].status, ""))
@@ -177,6 +191,43 @@ def _collect_reports(processes: Iterable[ProbedProcess]) -> tuple[dict[int, list
         for pid in [pid for pid in reports if not 0 < pid <= LARGEST_TID]:
             del reports[pid]
     return requested, ended
+
+
+def _collect_names(processes: Iterable[ProbedProcess]) -> dict[int, dict[int, str]]:
+    """By pid: when multiprocessing was about to make it -> the name it gave it."""
+    named: dict[int, dict[int, str]] = {}
+    for process in processes:
+        for event in process.events:
+            name = process.find_text(event.site) if event.kind == waits_file.PROCESS_NAME else None
+            if name:
+                named.setdefault(event.object, {})[event.start_ns] = name
+    return named
+
+
+def _name_process(process: ProbedProcess, named: dict[int, str]) -> str | None:
+    """Name a process as its reader knows it: by multiprocessing, by the title it gave itself, by what its Python runs.
+
+    `named` are the names of all processes that had its pid: the last one that this process had is its own.
+    """
+    end_ns = process.file.header.ended_ns or max((event.start_ns for event in process.events), default=0)
+    given = [at for at in named if at <= max(end_ns, process.began_ns + _LATEST_NAME_NS)]
+    if given:
+        return named[max(given)]
+    last = {event.kind: event for event in process.events if event.kind in (waits_file.COMMAND, waits_file.TITLE)}
+    image_ns = max((event.start_ns for event in process.events if event.kind == waits_file.IMAGE), default=0)
+    for kind, event in sorted(last.items(), reverse=True):
+        text = process.find_text(event.site)
+        if text and event.start_ns >= image_ns:
+            return text.strip() if kind == waits_file.TITLE else _name_command(text)
+    return None
+
+
+def _name_command(command: str) -> str:
+    """Name what a Python runs: a file by its own name, code by the part of multiprocessing that it starts."""
+    if not command.startswith("-c "):
+        return f"python {command}" if command.startswith("-m ") else PurePath(command).name
+    match = _OF_MULTIPROCESSING.search(command)
+    return _PARTS[match[1]] if match else "python -c"
 
 
 def _is_end(status: int) -> bool:

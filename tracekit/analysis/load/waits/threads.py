@@ -18,6 +18,12 @@ of a process without Python; not of one that was seen with a Python thread state
 process keeps the role `main`.
 """
 
+_SYSTEM_NAME = "system_name"
+"""No column: the name that the system has for a thread."""
+
+_REPLACED = ("?", "\N{REPLACEMENT CHARACTER}")
+"""What stands in a system's name for a character that it cannot have, or that was cut."""
+
 _END_COLUMNS = ("end_ns", "cpu_ns", "cpu_read_ns", "run_queue_wait_ns", "voluntary_switches", "involuntary_switches")
 """The columns from a thread's last record."""
 
@@ -44,12 +50,10 @@ def make_thread_rows(
         natives = (waiting | threads.libraries.keys()) - python
     else:
         natives = frozenset(row["tid"] for row in threads.rows)
-    # A thread without a name of its own has the main thread's name, which is the program's: then its library says more.
-    program = threads.latest(pid).get("name")
+    program = threads.latest(pid).get(_SYSTEM_NAME)
     for row in threads.rows:
         row["role"] = NATIVE if row["tid"] in natives else OTHER
-        if row.get("name") == program:
-            row["name"] = threads.libraries.get(row["tid"])
+        row["name"] = _choose_name(row, row.pop(_SYSTEM_NAME, None), program) or threads.libraries.get(row["tid"])
         if row.get("end_ns") is None:
             row["end_ns"] = end_ns
     main = threads.latest(pid)
@@ -57,6 +61,20 @@ def make_thread_rows(
     if process.lifetime.row.get("role") == MAIN:
         main["role"] = MAIN
     return threads.rows
+
+
+def _choose_name(row: PartialRow, system: str | None, program: str | None) -> str | None:
+    """Choose the thread's last name: Python's, which it had when it was started, or the system's when it ended.
+
+    The system's is none of its own where it is that of the main thread, which every thread begins with, or the
+    beginning of Python's, which Python gives to the system since 3.14 (`?` for what the system cannot have).
+    """
+    name: str | None = row.get("name")
+    if system is None or system == program:
+        return name
+    if name is None or len(system) > len(name):
+        return system
+    return name if all(ours in (theirs, *_REPLACED) for ours, theirs in zip(system, name, strict=False)) else system
 
 
 class _ThreadRows:
@@ -89,7 +107,8 @@ class _ThreadRows:
                 if 0 < event.dur_ns < event.start_ns:
                     row["spawn_requested_ns"] = event.start_ns - event.dur_ns
             case waits_file.THREAD_NAME:
-                self.latest(tid)["name"] = process.find_text(event.site)
+                column = "name" if event.flags & waits_file.KNOWN else _SYSTEM_NAME
+                self.latest(tid)[column] = process.find_text(event.site)
             case waits_file.THREAD_END:
                 # A second end replaces the first: the first was written before an exec that failed.
                 known = bool(event.flags & waits_file.KNOWN)

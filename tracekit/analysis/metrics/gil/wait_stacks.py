@@ -21,7 +21,7 @@ import pandas as pd
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.interval_timeline import Ints
 from tracekit.analysis.metrics.ledger.from_waits import split_idle
-from tracekit.analysis.metrics.names import process_name, thread_names
+from tracekit.analysis.metrics.names import process_names, thread_names
 from tracekit.analysis.metrics.recorded_intervals import GIL
 from tracekit.analysis.tables import records
 
@@ -50,7 +50,7 @@ class StackNames:
 
     def __init__(self, analysis: Analysis, run_id: str) -> None:
         processes = analysis.processes_of(run_id)
-        self._processes = {pid: process_name(row) for pid, row in processes.items()}
+        self._processes = process_names(processes)
         self._threads = thread_names(analysis.threads_of(run_id), processes)
 
     def process(self, pid: int) -> str:

@@ -138,6 +138,7 @@ static __thread struct self {
     uint64_t checkpoint, queue_read; /* when its CPU time and its run-queue wait were last put into the table */
     uint64_t streak_since;           /* stamp of the first call of the streak */
     uint64_t streak_ns, streak_cpu;  /* both clocks, read in the streak */
+    char name[SYSTEM_NAME_BYTES + 1]; /* the beginning of the name that Python gave it; empty: none */
 } self __attribute__((tls_model("initial-exec")));
 
 static pthread_key_t end_key;

@@ -66,11 +66,6 @@ COLD static void forget_gil(const void *cond)
     atomic_store_explicit(&gil->cond, NULL, memory_order_release);
 }
 
-static inline bool is_from_python(const void *caller)
-{
-    return is_python_known() && (uintptr_t)caller >= python.low && (uintptr_t)caller < python.high;
-}
-
 /* The thread that takes or drops the GIL holds its mutexes meanwhile, and others that need them next are just waking
  * up or going to sleep: each 100 ns makes more of them sleep once more. So what can be done before or after is not
  * done there: the slot of a wait is drawn and filled before the thread sleeps, a drop is only stamped. */

@@ -10,7 +10,7 @@ struct layout {
     unsigned version;      /* major << 8 | minor */
     unsigned thread_frame; /* of the frame in the thread state; in 3.11 and 3.12 of the cframe */
     int cframe_frame;      /* of the frame in the cframe, -1: the thread state has the frame itself */
-    unsigned frame_code, frame_previous;
+    unsigned frame_code, frame_previous, frame_locals;
     unsigned code_filename, code_name, code_firstlineno;
     unsigned object_type;
     unsigned type_members; /* of a type's list of members, from where an object has its type */
@@ -26,7 +26,7 @@ static const struct layout LAYOUTS[] = {CONSTANT_VERSIONS(LAYOUT)};
 /* Places in the table of _PyRuntime, in words. It begins with a cookie, the version and free_threaded. */
 struct table {
     uint64_t since; /* the oldest PY_VERSION_HEX with these places: before the final version they move */
-    unsigned thread_frame, frame_code, frame_previous, code_filename, code_name, code_firstlineno;
+    unsigned thread_frame, frame_code, frame_previous, frame_locals, code_filename, code_name, code_firstlineno;
     unsigned object_type, type_members, string_length, string_state, ascii_size;
 };
 #define TABLE(major, minor, oldest) {.since = oldest, OFFSETS_##major##_##minor(FIELD)},
@@ -124,6 +124,7 @@ static enum waits_functions read_layout_table(unsigned version, const uint64_t *
             .cframe_frame = -1,
             .frame_code = (unsigned)table[row->frame_code],
             .frame_previous = (unsigned)table[row->frame_previous],
+            .frame_locals = (unsigned)table[row->frame_locals],
             .code_filename = (unsigned)table[row->code_filename],
             .code_name = (unsigned)table[row->code_name],
             .code_firstlineno = (unsigned)table[row->code_firstlineno],

@@ -9,6 +9,7 @@
     X(cframe_frame, -1, -1) \
     X(frame_code, 32, offsetof(PyFrameObject, f_code)) \
     X(frame_previous, 24, offsetof(PyFrameObject, f_back)) \
+    X(frame_locals, 360, offsetof(PyFrameObject, f_localsplus)) \
     X(code_filename, 104, offsetof(PyCodeObject, co_filename)) \
     X(code_name, 112, offsetof(PyCodeObject, co_name)) \
     X(code_firstlineno, 40, offsetof(PyCodeObject, co_firstlineno)) \
@@ -24,6 +25,7 @@
     X(cframe_frame, -1, -1) \
     X(frame_code, 32, offsetof(PyFrameObject, f_code)) \
     X(frame_previous, 24, offsetof(PyFrameObject, f_back)) \
+    X(frame_locals, 352, offsetof(PyFrameObject, f_localsplus)) \
     X(code_filename, 104, offsetof(PyCodeObject, co_filename)) \
     X(code_name, 112, offsetof(PyCodeObject, co_name)) \
     X(code_firstlineno, 40, offsetof(PyCodeObject, co_firstlineno)) \
@@ -39,6 +41,7 @@
     X(cframe_frame, 8, offsetof(_PyCFrame, current_frame)) \
     X(frame_code, 32, offsetof(_PyInterpreterFrame, f_code)) \
     X(frame_previous, 48, offsetof(_PyInterpreterFrame, previous)) \
+    X(frame_locals, 72, offsetof(_PyInterpreterFrame, localsplus)) \
     X(code_filename, 112, offsetof(PyCodeObject, co_filename)) \
     X(code_name, 128, offsetof(PyCodeObject, co_qualname)) \
     X(code_firstlineno, 72, offsetof(PyCodeObject, co_firstlineno)) \
@@ -54,6 +57,7 @@
     X(cframe_frame, 0, offsetof(_PyCFrame, current_frame)) \
     X(frame_code, 0, offsetof(_PyInterpreterFrame, f_code)) \
     X(frame_previous, 8, offsetof(_PyInterpreterFrame, previous)) \
+    X(frame_locals, 72, offsetof(_PyInterpreterFrame, localsplus)) \
     X(code_filename, 112, offsetof(PyCodeObject, co_filename)) \
     X(code_name, 128, offsetof(PyCodeObject, co_qualname)) \
     X(code_firstlineno, 68, offsetof(PyCodeObject, co_firstlineno)) \
@@ -68,6 +72,7 @@
     X(thread_frame, 23, offsetof(_Py_DebugOffsets, thread_state.current_frame) / 8) \
     X(frame_code, 30, offsetof(_Py_DebugOffsets, interpreter_frame.executable) / 8) \
     X(frame_previous, 29, offsetof(_Py_DebugOffsets, interpreter_frame.previous) / 8) \
+    X(frame_locals, 32, offsetof(_Py_DebugOffsets, interpreter_frame.localsplus) / 8) \
     X(code_filename, 35, offsetof(_Py_DebugOffsets, code_object.filename) / 8) \
     X(code_name, 37, offsetof(_Py_DebugOffsets, code_object.qualname) / 8) \
     X(code_firstlineno, 39, offsetof(_Py_DebugOffsets, code_object.firstlineno) / 8) \
@@ -81,6 +86,7 @@
     X(thread_frame, 26, offsetof(_Py_DebugOffsets, thread_state.current_frame) / 8) \
     X(frame_code, 33, offsetof(_Py_DebugOffsets, interpreter_frame.executable) / 8) \
     X(frame_previous, 32, offsetof(_Py_DebugOffsets, interpreter_frame.previous) / 8) \
+    X(frame_locals, 35, offsetof(_Py_DebugOffsets, interpreter_frame.localsplus) / 8) \
     X(code_filename, 40, offsetof(_Py_DebugOffsets, code_object.filename) / 8) \
     X(code_name, 42, offsetof(_Py_DebugOffsets, code_object.qualname) / 8) \
     X(code_firstlineno, 44, offsetof(_Py_DebugOffsets, code_object.firstlineno) / 8) \
@@ -94,6 +100,7 @@
     X(thread_frame, 26, offsetof(_Py_DebugOffsets, thread_state.current_frame) / 8) \
     X(frame_code, 41, offsetof(_Py_DebugOffsets, interpreter_frame.executable) / 8) \
     X(frame_previous, 40, offsetof(_Py_DebugOffsets, interpreter_frame.previous) / 8) \
+    X(frame_locals, 43, offsetof(_Py_DebugOffsets, interpreter_frame.localsplus) / 8) \
     X(code_filename, 48, offsetof(_Py_DebugOffsets, code_object.filename) / 8) \
     X(code_name, 50, offsetof(_Py_DebugOffsets, code_object.qualname) / 8) \
     X(code_firstlineno, 52, offsetof(_Py_DebugOffsets, code_object.firstlineno) / 8) \

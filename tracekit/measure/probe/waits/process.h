@@ -4,6 +4,47 @@
  * requests for exec and the exit.
  */
 
+/* Where the program's first argument begins, and what it was: a title is written over it. */
+static const char *title;
+static uint64_t first_argument;
+
+static uint64_t hash_title(void)
+{
+    return hash_bytes((const unsigned char *)title, strnlen(title, NAME_BYTES), 17);
+}
+
+/* Write to `into` what Python was told to run: "-m module", "-c" and how the code begins, or the file. The other
+ * arguments are the program's own business. */
+static size_t copy_command(char *const arguments[], char into[static NAME_BYTES])
+{
+    enum { CODE_BYTES = 60 };
+    for (char *const *word = arguments + 1; *word != NULL; word++) {
+        const char *option = *word;
+        if (option[0] != '-')
+            return (size_t)(stpncpy(into, option, NAME_BYTES) - into);
+        for (const char *letter = option[1] == '-' ? "" : option + 1; *letter != '\0'; letter++) {
+            if (strchr("cmWX", *letter) == NULL)
+                continue;
+            const char *value = letter[1] != '\0' ? letter + 1 : *++word;
+            if (value == NULL)
+                return 0;
+            if (*letter != 'c' && *letter != 'm')
+                break;
+            char *at = stpcpy(into, *letter == 'c' ? "-c " : "-m ");
+            return (size_t)(stpncpy(at, value, *letter == 'c' ? CODE_BYTES : NAME_BYTES - 3) - into);
+        }
+    }
+    return 0;
+}
+
+COLD static void write_process_name(struct waits_header *header, enum waits_kind kind, pid_t pid, const char *name,
+                                    size_t length)
+{
+    uint32_t id = write_name(header, name, length);
+    if (id != 0)
+        write_record(header, kind, now_ns(), 0, (uint64_t)pid, 0, id, 0);
+}
+
 /* Begin to record in this process, as an image that was just loaded or as a fork child. */
 COLD static void begin_process(const struct waits_header *parents)
 {
@@ -78,6 +119,8 @@ EXPORT pid_t fork(void)
 {
     resolve_once();
     struct waits_header *header = recording();
+    char name[NAME_BYTES];
+    size_t length = header == NULL ? 0 : copy_launched_name(header, name);
     uint64_t start = now_ns();
     pid_t child = real_fork();
     int saved = errno;
@@ -85,6 +128,7 @@ EXPORT pid_t fork(void)
         recording();
     } else if (header != NULL && child > 0) {
         write_record(header, KIND_FORK, start, now_ns() - start, (uint64_t)child, 0, find_site(header), 0);
+        write_process_name(header, KIND_PROCESS_NAME, child, name, length);
     }
     errno = saved;
     return child;
@@ -189,6 +233,11 @@ COLD static void end_process(enum waits_end how, int code)
     if (self.gil != NULL)
         end_gil_wait(now_ns());
     write_drop(header);
+    char name[NAME_BYTES];
+    if (how == END_UNDERSCORE_EXIT)
+        write_process_name(header, KIND_PROCESS_NAME, own_pid, name, copy_process_name(header, name));
+    if (title != NULL && hash_title() != first_argument)
+        write_process_name(header, KIND_TITLE, own_pid, title, strnlen(title, NAME_BYTES));
     write_all_ends(header);
     uint64_t now = now_ns();
     write_record(header, KIND_EXIT, now, 0, (uint64_t)(uint32_t)code, 0, 0, 0);
@@ -225,7 +274,7 @@ static bool is_before_libc(void)
     return same;
 }
 
-static void load(void)
+static void load(char *const arguments[])
 {
     resolve_once();
     const char *wanted = getenv("TRACEKIT_WAITS");
@@ -252,19 +301,27 @@ static void load(void)
     has_end_key = pthread_key_create(&end_key, end_thread) == 0;
     find_python();
     begin_process(NULL);
-    if (atomic_load_explicit(&file, relaxed) == NULL)
+    struct waits_header *header = atomic_load_explicit(&file, relaxed);
+    if (header == NULL)
         return;
+    char command[NAME_BYTES];
+    if (arguments[0] != NULL && is_python_known())
+        write_process_name(header, KIND_COMMAND, own_pid, command, copy_command(arguments, command));
+    title = arguments[0];
+    first_argument = title == NULL ? 0 : hash_title();
     on_exit(at_exit, NULL);
     /* The first of all handlers in the child: the others may already wait for something. */
     pthread_atfork(NULL, NULL, begin_in_child);
 }
 
-__attribute__((constructor)) static void construct(void)
+/* glibc gives constructors what it gives main. */
+__attribute__((constructor)) static void construct(int count, char *arguments[])
 {
+    (void)count;
     /* A program begins with errno 0. */
     int saved = errno;
     /* So that no linker leaves them out. */
     __asm__ volatile("" : : "r"(sources));
-    load();
+    load(arguments);
     errno = saved;
 }

@@ -4,6 +4,8 @@
  * line are written as a text when it is met for the first time. Nothing of Python is called that needs the GIL.
  */
 
+COLD static void find_naming(void);
+
 /* Look for a Python in this process: in the constructor, and again when a program loads one later. */
 COLD static void find_python(void)
 {
@@ -36,6 +38,7 @@ COLD static void find_python(void)
     if (functions == FUNCTIONS_UNCHECKED)
         functions = check_code_members();
     atomic_store_explicit(&python.functions, functions, relaxed);
+    find_naming();
     python.version = major << 24 | minor << 16 | (micro & 0xFF) << 8 | level;
     atomic_store_explicit(&python.known, true, memory_order_release);
 }
@@ -43,6 +46,12 @@ COLD static void find_python(void)
 static inline bool is_python_known(void)
 {
     return atomic_load_explicit(&python.known, memory_order_acquire);
+}
+
+/* Whether this is code of the module that holds Python. */
+static inline bool is_from_python(const void *code)
+{
+    return is_python_known() && (uintptr_t)code >= python.low && (uintptr_t)code < python.high;
 }
 
 static void write_python(struct waits_header *header)
@@ -67,6 +76,9 @@ static size_t copy_string(const struct string *string, char *into, size_t most)
     for (size_t n = from; n < string->length; n++) {
         uint32_t c = read_character(string, n);
         size_t bytes = count_utf8_bytes(c);
+        /* Half of a surrogate pair is no character. */
+        if (c >= 0xD800 && c < 0xE000)
+            c = 0xFFFD;
         for (size_t at = bytes - 1; at > 0; at--, c >>= 6)
             out[at] = (unsigned char)(0x80 | (c & 63));
         out[0] = (unsigned char)(c == 0 && bytes == 1 ? '?' : FIRST[bytes] | c);

@@ -1,6 +1,6 @@
-/* Threads: their start, name and end, what they used, and what each waits for at the moment.
+/* Threads: their name and end, what they used, and what each waits for at the moment.
  *
- * In: pthread_create and the end of each thread. Out: records of starts, names and ends, and the thread table of the
+ * In: the end of each thread. Out: records of names and ends, and the thread table of the
  * file, which holds the wait a thread is in and its CPU time so far, for when the process is killed.
  */
 
@@ -94,22 +94,39 @@ static void checkpoint(uint64_t now)
     errno = saved;
 }
 
-COLD static void write_thread_name(struct waits_header *header, uint32_t tid, const char *name)
+/* Write a name under an id of its own: the table in which equal texts are found has room for the functions only. */
+COLD static uint32_t write_name(struct waits_header *header, const char *name, size_t length)
 {
-    size_t length = strnlen(name, 15);
-    bool fresh;
-    uint32_t id = find_text_id(hash_bytes((const unsigned char *)name, length, 7), &fresh);
-    if (id == 0 || length == 0)
-        return;
-    if (fresh)
-        write_text(header, id, name, length + 1);
+    if (length == 0)
+        return 0;
+    uint32_t id = WAITS_NAME_IDS | (uint32_t)atomic_fetch_add_explicit(&header->names, 1, relaxed);
+    write_text(header, id, name, length);
+    return id;
+}
+
+COLD static void write_name_record(struct waits_header *header, uint32_t tid, uint32_t id, unsigned flags)
+{
     struct waits_slot *slot = take_slot(header);
     if (slot == NULL)
         return;
     slot->start_ns = now_ns();
     slot->tid = tid;
     slot->site = id;
+    slot->flags = (uint8_t)flags;
     atomic_store_explicit(&slot->kind, KIND_THREAD_NAME, memory_order_release);
+}
+
+/* The name that the system has for a thread. */
+COLD static void write_system_name(struct waits_header *header, uint32_t tid, const char *name)
+{
+    size_t length = strnlen(name, SYSTEM_NAME_BYTES);
+    bool fresh;
+    uint32_t id = find_text_id(hash_bytes((const unsigned char *)name, length, 7), &fresh);
+    if (id == 0 || length == 0)
+        return;
+    if (fresh)
+        write_text(header, id, name, length + 1);
+    write_name_record(header, tid, id, 0);
 }
 
 /* Enter in the table what the thread waits for. hide_wait comes after the record of the wait is whole, so that a reader
@@ -206,8 +223,9 @@ COLD static void write_end_of(struct waits_header *header, uint32_t tid)
 COLD static void write_own_name(struct waits_header *header)
 {
     char name[32] = "";
-    if (prctl(PR_GET_NAME, name) == 0)
-        write_thread_name(header, self.tid, name);
+    /* Python gives its own name to the system, too, since 3.14. */
+    if (prctl(PR_GET_NAME, name) == 0 && (self.name[0] == '\0' || strncmp(name, self.name, SYSTEM_NAME_BYTES) != 0))
+        write_system_name(header, self.tid, name);
 }
 
 COLD static void write_name_of(struct waits_header *header, uint32_t tid)
@@ -216,7 +234,7 @@ COLD static void write_name_of(struct waits_header *header, uint32_t tid)
     if (!read_small_file(name_task_file(name, tid, "/comm"), text, sizeof text))
         return;
     text[strcspn(text, "\n")] = '\0';
-    write_thread_name(header, tid, text);
+    write_system_name(header, tid, text);
 }
 
 /* The ends of all threads: their process ends, or becomes another program. */
@@ -260,93 +278,4 @@ static void end_thread(void *unused)
         }
     }
     errno = saved;
-}
-
-/* What a new thread has to know; it copies it and frees the place. */
-static struct start {
-    _Atomic bool used;
-    void *(*routine)(void *);
-    void *argument;
-    uint64_t requested_ns;
-    uint32_t creator;
-} starts[STARTS];
-
-struct library {
-    uintptr_t address;
-    const char *name; /* NULL: not found; empty for the program itself */
-};
-
-static int find_library(struct dl_phdr_info *info, size_t size, void *wanted)
-{
-    (void)size;
-    struct library *library = wanted;
-    for (int n = 0; n < info->dlpi_phnum; n++) {
-        uintptr_t begin = info->dlpi_addr + info->dlpi_phdr[n].p_vaddr;
-        if (info->dlpi_phdr[n].p_type != PT_LOAD || library->address - begin >= info->dlpi_phdr[n].p_memsz)
-            continue;
-        library->name = info->dlpi_name;
-        return 1;
-    }
-    return 0;
-}
-
-/* The id of the name of the library that a thread's first function is in, 0 for none. */
-COLD static uint32_t name_library(struct waits_header *header, uintptr_t routine)
-{
-    struct library library = {.address = routine};
-    if (!dl_iterate_phdr(find_library, &library))
-        return 0;
-    const char *slash = strrchr(library.name, '/');
-    const char *name = slash == NULL ? library.name : slash + 1;
-    size_t length = strnlen(name, NAME_BYTES);
-    bool fresh;
-    uint32_t id = length == 0 ? 0 : find_text_id(hash_bytes((const unsigned char *)name, length, 13), &fresh);
-    if (id != 0 && fresh)
-        write_text(header, id, name, length);
-    return id;
-}
-
-static void *run_thread(void *place)
-{
-    struct start start = *(struct start *)place;
-    atomic_store_explicit(&((struct start *)place)->used, false, memory_order_release);
-    struct waits_header *header = recording();
-    if (header != NULL) {
-        uint64_t now = now_ns();
-        if (self.entry != NULL)
-            self.entry->start_ns = now;
-        uint32_t library = 0;
-        unsigned flags = 0;
-        uintptr_t routine = (uintptr_t)start.routine;
-        if (is_python_known() && (routine < python.low || routine >= python.high)) {
-            library = name_library(header, routine);
-            flags = FLAG_NATIVE;
-        }
-        write_record(header, KIND_THREAD_START, now, now - start.requested_ns, 0, start.creator, library, flags);
-    }
-    return start.routine(start.argument);
-}
-
-EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*routine)(void *), void *argument)
-{
-    resolve_once();
-    struct waits_header *header = recording();
-    if (header == NULL)
-        return real_pthread_create(thread, attributes, routine, argument);
-    uint64_t now = now_ns();
-    for (unsigned n = 0; n < STARTS; n++) {
-        struct start *start = &starts[(now + n) % STARTS];
-        bool free = false;
-        if (!atomic_compare_exchange_strong_explicit(&start->used, &free, true, memory_order_acquire, relaxed))
-            continue;
-        start->routine = routine;
-        start->argument = argument;
-        start->requested_ns = now;
-        start->creator = self.tid;
-        int result = real_pthread_create(thread, attributes, run_thread, start);
-        if (result != 0)
-            atomic_store_explicit(&start->used, false, memory_order_release);
-        return result;
-    }
-    return real_pthread_create(thread, attributes, routine, argument);
 }

@@ -108,7 +108,7 @@ class Reader(HTMLParser):
         {"article", "body", "caption", "details", "div", "dt", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4"}
         | {"header", "li", "main", "p", "pre", "section", "summary", "table", "tbody", "thead", "tr"}
     )
-    SILENT = frozenset({"style", "title"})
+    SILENT = frozenset({"script", "style", "title"})
 
     def __init__(self) -> None:
         super().__init__()

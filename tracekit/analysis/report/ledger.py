@@ -7,8 +7,8 @@ All parts of one ledger are by one method; what it cannot attribute is in `unatt
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tracekit.analysis.metrics.ledger import parts as ledger_parts
 from tracekit.analysis.metrics.methods import rank
@@ -106,6 +106,19 @@ def ledger_of_cell(cell: ReportCell) -> LedgerRows | None:
     """The most detailed ledger of the cell and its twins: the one with more parts, then the better method."""
     found = [_from(each) for each in (cell, *cell.twins)]
     return min((ledger for ledger in found if ledger), key=_by_detail, default=None)
+
+
+def sum_ledgers(ledgers: Sequence[LedgerRows]) -> LedgerRows | None:
+    """The ledger of several places together; a part that one of them lacks is known at least."""
+    if not ledgers:
+        return None
+    names = dict.fromkeys(part for ledger in ledgers for part in ledger.parts)
+    return replace(
+        ledgers[0],
+        parts={part: sum(ledger.parts.get(part, 0.0) for ledger in ledgers) for part in names},
+        whole=sum(ledger.whole for ledger in ledgers),
+        least=frozenset(part for part in names for each in ledgers if part in each.least or part not in each.parts),
+    )
 
 
 def unattributed_text(ledger: LedgerRows) -> str:

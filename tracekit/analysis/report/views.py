@@ -5,7 +5,8 @@ All text is plain text, which renderers escape. An absent number is the text `n/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,12 +56,16 @@ class TableField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRow:
-    """One row of a table: `label` with `detail` beneath it; `family` picks its colour."""
+    """One row of a table: `label` with `detail` beneath it; `family` picks its colour.
+
+    `folded`: the rows that this one sums up, which a page shows on demand.
+    """
 
     family: str
     label: str
     detail: str
     fields: tuple[TableField, ...]
+    folded: tuple[TableRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +88,9 @@ class LegendItem:
 class TableView:
     """A table with its caption and legend. `columns` are (name, what stands beneath the number).
 
-    `prose`: its fields are sentences, so that a terminal writes a block per row.
+    `prose`: its fields are sentences, so that a terminal writes a block per row. `closed`: it says in detail what the
+    page has said before, and is shown on demand. `explained`: the name of a column -> the parts of the page that
+    explain its numbers, the best first.
     """
 
     title: str
@@ -92,6 +99,8 @@ class TableView:
     groups: tuple[RowGroup, ...]
     legend: tuple[LegendItem, ...]
     prose: bool = False
+    closed: bool = False
+    explained: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +125,35 @@ class EveryCell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlameFrame:
+    """One box of a flame graph: left edge and width as parts of the whole, level (0 on top), colours of it and its
+    name."""
+
+    name: str
+    time: str
+    left: float
+    width: float
+    level: int
+    colour: str
+    ink: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FigureView:
-    """A figure: `slug`.png, its title and caption, and `alt`, which says in words what it shows."""
+    """A figure: `slug`.png, its title and caption, and `alt`, which says in words what it shows.
+
+    `closed`: it lists what the page has said before, and is shown on demand.
+    `frames`: what a flame graph is made of, and `legend` its (colour, meaning), so that a page can draw it itself.
+    """
 
     slug: str
     title: str
     caption: str
     alt: str
     figure: Figure
+    closed: bool = False
+    frames: tuple[FlameFrame, ...] = ()
+    legend: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +166,15 @@ class MissingFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureGroup:
-    """The figures of one operating system and interpreter; `label` is empty when there is only one."""
+    """The figures of one operating system and interpreter; `label` is empty when there is only one.
+
+    `in_pairs`: each two are about the same and stand side by side.
+    """
 
     label: str
     figures: tuple[FigureView, ...]
     missing: tuple[MissingFigure, ...]
+    in_pairs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

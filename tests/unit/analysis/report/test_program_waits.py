@@ -81,13 +81,29 @@ def test_a_site_names_the_thread_that_ended_most_of_its_waits() -> None:
     assert "ended by" in {item.mark for item in table.legend}
 
 
-def test_many_sites_are_summed_below_the_top_ones() -> None:
+def test_sites_under_1_percent_are_one_row_with_their_sum() -> None:
     found = rows()
     found["waits"] += [made.wait(HOG, "lock", 920 + index, 0.5, f"lock_{index:02}") for index in range(30)]
     (table,) = section(build(tables(found)), "sites").tables
     *top, rest = table.groups[0].rows
-    assert len(top) == 12
-    assert (rest.label, rest.fields[1].main, rest.fields[2].main) == ("21 other sites", "10.5 ms", "21")
+    assert len(top) == 3
+    # 15 ms of 1825 ms.
+    assert [field.main for field in rest.fields] == ["–", "15.0 ms", "30", "500 µs"]
+    assert (rest.label, rest.fields[1].sub) == ("30 other sites", "0.8 %")
+    assert [(row.label, row.fields[1].main) for row in rest.folded] == [
+        (f"lock_{index:02}", "500 µs") for index in range(30)
+    ]
+
+
+def test_pairs_under_1_percent_are_one_row_with_their_sum() -> None:
+    found = rows()
+    found["waits"] += [made.wait(FEEDER, "gil", 920 + index, 0.5, f"late_{index}", holder=HOG) for index in range(9)]
+    (table,) = section(build(tables(found)), "attribution").tables
+    *top, rest = table.groups[0].rows
+    assert table.closed
+    assert len(top) == 2
+    assert [field.main for field in rest.fields] == ["–", "4.50 ms", "–", "9"]
+    assert (rest.label, rest.fields[1].sub, len(rest.folded)) == ("9 other pairs", "0.6 %", 9)
 
 
 def test_a_wait_outside_any_python_function_is_said_so() -> None:

@@ -212,6 +212,7 @@ def test_several_interpreters_get_a_verdict_each_in_the_order_they_were_run() ->
     suite.cell("threads", python="3.14t", speedup=(1.9, 1.8, 2.0), gil_enabled=False)
     found = build(suite.tables()).verdicts
     assert [(item.label, item.outcome) for item in found] == [
+        ("Both", "compared"),
         ("Linux · Python 3.13", "processes"),
         ("Linux · Python 3.14t", "threads"),
     ]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tracekit.analysis.metrics.ledger.parts import GIL, PART_OF_KIND
 from tracekit.analysis.report.figures import style
 from tracekit.analysis.report.ledger import NAMES
-from tracekit.analysis.report.views import FigureView
+from tracekit.analysis.report.views import FigureView, FlameFrame
 from tracekit.core.units import format_ns
 
 TITLE = "Where threads waited, and for what"
@@ -57,7 +57,26 @@ def figure(lines: Sequence[str], what: str) -> FigureView | None:
         "Idle waits are left out.",
         alt=_alt(root, lines),
         figure=_draw(boxes, what),
+        frames=tuple(_frame(box) for box in boxes),
+        legend=tuple((style.STATE_COLOURS[part], NAMES[part]) for part in _shown(boxes)),
     )
+
+
+def _frame(box: Box) -> FlameFrame:
+    return FlameFrame(
+        name=box.node.name,
+        time=format_ns(box.node.ns),
+        left=box.left,
+        width=box.width,
+        level=box.level,
+        colour=colour(box.node.name),
+        ink=style.STATE_TEXT.get(_part(box.node.name), style.INK),
+    )
+
+
+def _shown(boxes: Sequence[Box]) -> list[str]:
+    """The parts of the ledger that the boxes have."""
+    return [part for part in dict.fromkeys(_part(box.node.name) for box in boxes) if part]
 
 
 def tree(lines: Sequence[str]) -> Node:
@@ -108,9 +127,9 @@ def _draw(boxes: list[Box], what: str) -> Figure:
     axes.set_ylim(levels, 0)
     for box in boxes:
         _box(axes, box)
-    shown = list(dict.fromkeys(_part(box.node.name) for box in boxes if box.node.name.startswith("[")))
-    handles = [axes.barh([-9], [0], color=style.STATE_COLOURS[part]) for part in shown if part]
-    style.legend(figure, axes, handles, [NAMES[part] for part in shown if part])  # type: ignore[arg-type]
+    shown = _shown(boxes)
+    handles = [axes.barh([-9], [0], color=style.STATE_COLOURS[part]) for part in shown]
+    style.legend(figure, axes, handles, [NAMES[part] for part in shown])  # type: ignore[arg-type]
     axes.set_ylim(levels, 0)
     figure.subplots_adjust(left=0.006, right=0.994, bottom=0.06 / figure.get_figheight())
     return figure

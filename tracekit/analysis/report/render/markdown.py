@@ -67,8 +67,8 @@ def _table(table: TableView) -> str:
         for row in block.rows:
             first = ", ".join([f"**{escaped(row.label)}**", *([escaped(row.detail)] if row.detail else [])])
             lines.append(f"| {' | '.join([first, *(_field(field) for field in row.fields)])} |")
-    legend = "  \n".join(f"{escaped(item.mark)}: {escaped(item.text)}" for item in table.legend)
-    return "\n\n".join(part for part in (escaped(table.caption), "\n".join(lines), legend) if part)
+    legend = "  \n".join(f"{escaped(item.mark)}: {coded(item.text)}" for item in table.legend)
+    return "\n\n".join(part for part in (coded(table.caption), "\n".join(lines), legend) if part)
 
 
 def _field(field: TableField) -> str:

@@ -199,7 +199,7 @@ def _legend(table: TableView, width: int | None) -> str:
     )
     lines = [f"{table.caption} Columns: {', '.join(columns)}." if columns else table.caption]
     lines += [f"{item.mark}: {item.text}" for item in table.legend]
-    return "\n".join(_filled(line, width) for line in lines)
+    return "\n".join(filled(line, width) for line in lines)
 
 
 def _filled(text: str, width: int | None, *, wide: bool = False) -> str:

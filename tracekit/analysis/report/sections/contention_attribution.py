@@ -9,6 +9,7 @@ import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.names import Names, short_place
+from tracekit.analysis.report.folding import MOST_FOLDED, fine_percent, fold
 from tracekit.analysis.report.render.tabular import encode_csv
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.tables import records
@@ -118,7 +119,7 @@ def attribution_sentences(view: AttributionView, least_ns: float = 0) -> tuple[s
 
 def attribution_table(view: AttributionView) -> TableView:
     """The largest pairs of waiter and holder."""
-    shown, rest = view.entries[:_MOST], view.entries[_MOST:]
+    shown, rest = fold(view.entries, lambda entry: entry.ns / view.whole, _MOST)
     rows = [_row(entry, view) for entry in shown]
     if rest:
         ns = sum(entry.ns for entry in rest)
@@ -127,9 +128,10 @@ def attribution_table(view: AttributionView) -> TableView:
                 family="plain",
                 label=plural(len(rest), "other pair"),
                 detail="in attribution.csv",
+                folded=tuple(_row(entry, view) for entry in rest[:MOST_FOLDED]),
                 fields=(
                     TableField(main="–"),
-                    TableField(main=format_ns(ns), sub=percent(ns / view.whole)),
+                    TableField(main=format_ns(ns), sub=fine_percent(ns / view.whole)),
                     TableField(main="–"),
                     TableField(main=f"{sum(entry.waits for entry in rest):,}"),
                 ),
@@ -139,6 +141,7 @@ def attribution_table(view: AttributionView) -> TableView:
         title="GIL waits by holder",
         caption=f"The GIL wait of all threads, {format_ns(view.whole)}, by the thread that held the GIL meanwhile.",
         columns=COLUMNS,
+        closed=True,
         groups=(RowGroup(label="", rows=tuple(rows)),),
         legend=(
             LegendItem(

@@ -36,6 +36,7 @@ def comparison_table(groups: tuple[CellGroup, ...]) -> TableView | None:
     of_program = any(cell.family == PROGRAM for group in groups for cell in group.cells)
     return TableView(
         title="Methods side by side",
+        closed=True,
         caption=f"The GIL wait by every method that ran, the best first.{'' if of_program else _DIFFERENT}",
         columns=COLUMNS_OF_PROGRAM if of_program else COLUMNS,
         groups=tuple(blocks),

@@ -9,6 +9,8 @@ from tracekit.core.units import format_bytes, format_ns
 
 BYTES, TIME, SHARE = "pickled_bytes", "pickling_ns", "pickling_share"
 QUEUE, BETWEEN = "queue_wait_ns", "communication_share"
+_NOTABLE = 0.2
+"""Part of the time of the workers, or of the CPU time, from which on the table is open."""
 
 
 def pickling_table(groups: tuple[CellGroup, ...]) -> TableView | None:
@@ -27,6 +29,14 @@ def pickling_table(groups: tuple[CellGroup, ...]) -> TableView | None:
     if not any(row.family == "processes" for block in known for row in block.rows):
         return None
     return TableView(
+        # What costs next to nothing explains nothing.
+        closed=all(
+            (cell.number(metric).value or 0.0) < _NOTABLE
+            for group in groups
+            for cell in group.at_most_workers()
+            for metric in (SHARE, BETWEEN)
+            if cell.family == "processes"
+        ),
         title="Pickling and queueing",
         caption="Items and results pickled and unpickled, on both sides, in the warm-up run, without the pool's own "
         "wrapping and the transfer through the pipe. In the queue: how long the median task waited when all are "

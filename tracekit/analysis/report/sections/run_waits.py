@@ -18,22 +18,12 @@ from tracekit.analysis.report.views import Download, FigureGroup, FigureView, Se
 COLLAPSED = "wait.collapsed.txt"
 
 
-def run_sections(
+def attribution_section(
     analysis: Analysis, run_id: str, names: Names, what: str, first: str = "", *, told_ns: float = 0
-) -> list[Section]:
-    """Contention attribution and wait sites of one run; a section without data is left out.
-
-    `what` stands in the figures; `first`, if any, is the first sentence of each section. A GIL wait of less than
-    `told_ns` has no sentence.
-    """
-    attribution = _attribution(analysis, run_id, names, what, first, told_ns)
-    sections = (attribution, _sites(analysis, run_id, names, first))
-    return [section for section in sections if section is not None]
-
-
-def _attribution(
-    analysis: Analysis, run_id: str, names: Names, what: str, first: str, told_ns: float
 ) -> Section | None:
+    """Contention attribution of one run; None without data. `what` stands in the figures, `first` before all.
+    A GIL wait of less than `told_ns` has no sentence.
+    """
     view = read_attribution(analysis, run_id, names)
     stacks = collapse_waits(analysis, run_id)
     drawn: list[FigureView] = [] if view is None else [attribution_matrix.figure(view, what)]
@@ -71,7 +61,8 @@ def _without_functions(analysis: Analysis, run_id: str) -> tuple[str, ...]:
     )
 
 
-def _sites(analysis: Analysis, run_id: str, names: Names, first: str) -> Section | None:
+def sites_section(analysis: Analysis, run_id: str, names: Names, first: str = "") -> Section | None:
+    """The wait sites of one run; None without any."""
     found = sites_of(analysis.tables, run_id, names)
     table = sites_table(found)
     leading = _without_functions(analysis, run_id)

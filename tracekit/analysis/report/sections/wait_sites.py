@@ -13,6 +13,7 @@ from tracekit.analysis.metrics.lifetimes import KEYS, NATIVE
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.names import Names, short_place
 from tracekit.analysis.metrics.recorded_intervals import cut_to_run
+from tracekit.analysis.report.folding import MOST_FOLDED, fine_percent, fold
 from tracekit.analysis.report.render.tabular import encode_csv
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView
 from tracekit.analysis.tables import Tables, records
@@ -172,17 +173,19 @@ def sites_csv(sites: tuple[Site, ...]) -> str:
 
 
 def _block(label: str, sites: list[Site], most: int, whole: int) -> RowGroup:
-    shown, rest = sites[:most], sites[most:]
+    shown, rest = fold(sites, lambda site: site.total / whole if whole else 0.0, most)
     rows = [_row(site, whole) for site in shown]
     if rest:
+        total = sum(site.total for site in rest)
         rows.append(
             TableRow(
                 family="plain",
                 label=f"{plural(len(rest), 'other site')}",
                 detail="in wait-sites.csv",
+                folded=tuple(_row(site, whole) for site in rest[:MOST_FOLDED]),
                 fields=(
                     TableField(main="–"),
-                    _total(sum(site.total for site in rest), whole),
+                    TableField(main=format_ns(total), sub=fine_percent(total / whole) if whole else ""),
                     TableField(main=f"{sum(site.count for site in rest):,}"),
                     TableField(main=format_ns(max(site.longest for site in rest))),
                 ),

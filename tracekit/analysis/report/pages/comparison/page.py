@@ -13,6 +13,7 @@ from tracekit.analysis.report.caveats import find_caveats
 from tracekit.analysis.report.cells import CellGroup, ReportCell
 from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.comparison import (
+    pythons,
     speedup_figure,
     summary,
     switches_figure,
@@ -27,7 +28,7 @@ from tracekit.analysis.report.sections.gil import gil_table
 from tracekit.analysis.report.sections.method_comparison import comparison_table
 from tracekit.analysis.report.sections.observed import observed_table
 from tracekit.analysis.report.sections.pickling import pickling_table
-from tracekit.analysis.report.sections.run_waits import run_sections
+from tracekit.analysis.report.sections.run_waits import attribution_section, sites_section
 from tracekit.analysis.report.shares import gil_wait
 from tracekit.analysis.report.views import FigureGroup, PageView, Section, table_section
 from tracekit.analysis.tables import CELL, Tables, records
@@ -42,9 +43,11 @@ def build_page(analysis: Analysis) -> PageView:
     named = tables.suite.get("workload")
     workload = str(named) if named else next((cell.workload for group in own for cell in group.cells), "suite")
     environments = environment.environments(tables.suite)
+    verdicts = [verdict(group, workload, _cpus(environments, group)) for group in own or (_no_group(),)]
+    two = pythons.are_two(own)
     return PageView(
-        verdicts=tuple(verdict(group, workload, _cpus(environments, group)) for group in own or (_no_group(),)),
-        summary=summary.summary_table(own, workload),
+        verdicts=(*([pythons.compare(own, workload)] if two else []), *verdicts),
+        summary=pythons.table(own, workload) if two else summary.summary_table(own, workload),
         by_workers=summary.tables_by_workers(own),
         captures=summary.captures_table(own),
         figures=_figures(own, workload),
@@ -55,7 +58,7 @@ def build_page(analysis: Analysis) -> PageView:
 
 
 def _figures(own: tuple[CellGroup, ...], workload: str) -> tuple[FigureGroup, ...]:
-    """The figures of each group; the cost of starting a worker is one figure for all of them."""
+    """The figures of each group, of two side by side; the cost of starting a worker is one figure for all of them."""
     several = len(own) > 1
     blocks = []
     for index, group in enumerate(own, start=1):
@@ -64,28 +67,35 @@ def _figures(own: tuple[CellGroup, ...], workload: str) -> tuple[FigureGroup, ..
         if not several:
             made.insert(2, worker_start_figure.figure(own, workload))
         blocks.append(figure_group(group.label if several else "", made, f"-{index}" if several else ""))
+    if pythons.are_two(own):
+        blocks = [pythons.interleave(blocks)]
     if several:
         blocks.append(figure_group("All of them", [worker_start_figure.figure(own, workload)], ""))
     return tuple(blocks)
 
 
 def _sections(analysis: Analysis, own: tuple[CellGroup, ...], workload: str) -> tuple[Section, ...]:
-    """The observations, the GIL of every model, and one run of the model that waits for it most in detail."""
-    sections = [
-        table_section("observed", "Observations", observed_table(own), in_terminal=True),
-        table_section("gil", "The GIL", gil_table(own)),
-    ]
+    """What explains the numbers, then what lists them: the observations, who held the GIL in one run of the model that
+    waits for it most, what other models would do; the tables of the GIL, of wait sites and of the other costs.
+    """
     tables = analysis.tables
+    explaining = [
+        table_section("observed", "Observations", observed_table(own), in_terminal=True),
+        what_if.section(analysis, own),
+    ]
+    listing = [table_section("gil", "The GIL", gil_table(own))]
     chosen = _most_contended(tables, own)
     if chosen is not None:
         cell, run = chosen
         what = f"{workload}, {cell.counted}, one run with capture {run['capture']}"
         run_id = str(run["run_id"])
-        sections += run_sections(analysis, run_id, names_of(tables, run_id), what, f"This is {what}.")
-    sections.append(what_if.section(analysis, own))
-    sections.append(table_section("pickling", "Communication with the workers", pickling_table(own)))
-    sections.append(table_section("method-comparison", "Method comparison", comparison_table(own)))
-    return tuple(section for section in sections if section is not None)
+        names = names_of(tables, run_id)
+        explaining.insert(1, attribution_section(analysis, run_id, names, what, f"This is {what}."))
+        listing.append(sites_section(analysis, run_id, names, f"This is {what}."))
+    listing.append(pythons.own_section(own, workload) if pythons.are_two(own) else None)
+    listing.append(table_section("pickling", "Communication with the workers", pickling_table(own)))
+    listing.append(table_section("method-comparison", "Method comparison", comparison_table(own)))
+    return tuple(section for section in (*explaining, *listing) if section is not None)
 
 
 def _most_contended(tables: Tables, own: tuple[CellGroup, ...]) -> tuple[ReportCell, Mapping[str, Any]] | None:

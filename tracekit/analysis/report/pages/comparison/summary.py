@@ -26,6 +26,15 @@ COLUMNS = (
     ("CPU time", "CPUs busy"),
 )
 
+EXPLAINED = {
+    "Wall": ("figure-walls",),
+    "Speed-up": ("figure-speedup",),
+    "Share of ceiling": ("figure-speedup",),
+    "GIL wait": ("attribution", "gil", "figure-thread-time"),
+    "Worker start": ("figure-worker-start",),
+    "CPU time": ("figure-thread-time",),
+}
+
 _FEW = re.compile(r"n = (\d+)")
 
 
@@ -115,32 +124,39 @@ def _table(chosen: Sequence[tuple[CellGroup, Sequence[ReportCell]]], *, title: s
     blocks = tuple(
         RowGroup(
             label=group.label if len(chosen) > 1 else "",
-            rows=tuple(_row(cell, _fields(cell, notes)) for cell in cells),
+            rows=tuple(_row(cell, fields_of(cell, notes)) for cell in cells),
         )
         for group, cells in chosen
         if cells
     )
-    used = {field.tag for block in blocks for row in block.rows for field in row.fields}
-    if any(field.main.startswith("~") for block in blocks for row in block.rows for field in row.fields):
+    return TableView(
+        title=title,
+        caption=caption,
+        columns=COLUMNS,
+        groups=blocks,
+        legend=(*find_tags([row for block in blocks for row in block.rows]), *notes.legend()),
+        explained=EXPLAINED,
+    )
+
+
+def find_tags(rows: Sequence[TableRow]) -> list[LegendItem]:
+    """The meaning of what stands in these rows beside numbers."""
+    fields = [field for row in rows for field in row.fields]
+    used = {field.tag for field in fields}
+    if any(field.main.startswith("~") for field in fields):
         used.add("~")
-    few = {
-        int(found[1])
-        for block in blocks
-        for row in block.rows
-        for field in row.fields
-        if (found := _FEW.fullmatch(field.sub)) and int(found[1]) < LEAST
-    }
+    few = {int(found[1]) for field in fields if (found := _FEW.fullmatch(field.sub)) and int(found[1]) < LEAST}
     too_few = f"too few repeats for an interval, which takes {LEAST}"
     tags = [LegendItem(mark=f"n = {count}", text=too_few) for count in sorted(few)]
-    tags += [LegendItem(mark=tag, text=text) for tag, text in TAG_TEXT.items() if tag in used]
-    return TableView(title=title, caption=caption, columns=COLUMNS, groups=blocks, legend=(*tags, *notes.legend()))
+    return [*tags, *(LegendItem(mark=tag, text=text) for tag, text in TAG_TEXT.items() if tag in used)]
 
 
 def _row(cell: ReportCell, fields: tuple[TableField, ...]) -> TableRow:
     return TableRow(family=cell.family, label=cell.variant, detail=cell.detail, fields=fields)
 
 
-def _fields(cell: ReportCell, notes: Footnotes) -> tuple[TableField, ...]:
+def fields_of(cell: ReportCell, notes: Footnotes) -> tuple[TableField, ...]:
+    """The cell's fields, one for each of COLUMNS after the first."""
     wall = cell.number("wall_ns")
     return (
         field_of(wall, interval_text(wall), notes),

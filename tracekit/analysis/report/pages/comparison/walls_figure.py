@@ -29,6 +29,7 @@ def figure(group: CellGroup, workload: str) -> FigureView | MissingFigure:
         "the tick is their median.",
         alt=_alt(cells, workload),
         figure=_draw(cells, workload),
+        closed=True,
     )
 
 

@@ -291,11 +291,13 @@ def _why_none(groups: Sequence[CellGroup]) -> tuple[LegendItem, ...]:
 
 def _start_methods(analysis: Analysis, groups: Sequence[CellGroup]) -> TableView | None:
     rows: dict[str, tuple[TableRow, ...]] = {}
+    all_measured = True
     for group in groups:
         base = _base(group)
         if base is None:
             continue
         measured = {model: _measured(group, base, model) for model in prediction.POOLS}
+        all_measured &= all(cell is not None for cell in measured.values())
         default = _default(analysis, group)
         rows[group.label] = tuple(
             _method_row(model, base, cell, _against(analysis, base, model, default, measured))
@@ -307,6 +309,8 @@ def _start_methods(analysis: Analysis, groups: Sequence[CellGroup]) -> TableView
         return None
     return TableView(
         title=TOPICS[START_METHODS],
+        # The summary has these walls.
+        closed=all_measured,
         caption="On this machine; the cost of a start method on another system needs a run there.",
         columns=(
             ("Start method", "workers"),

@@ -15,6 +15,12 @@ START_METHODS = {
     "spawn": "multiprocessing, spawned",
 }
 """Start method -> what it is, in reading order."""
+LOWERED = {
+    "address-space": "256 MiB more address space (RLIMIT_AS)",
+    "tasks": "24 more threads of the user (RLIMIT_NPROC)",
+    "descriptors": "40 descriptors (RLIMIT_NOFILE)",
+}
+"""Limit that a program lowered for itself -> to what."""
 UP, FIRST, TOTAL, EXHAUSTED = "up", "first", "total", "exhausted"
 
 

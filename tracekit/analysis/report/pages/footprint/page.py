@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.cells import Number
@@ -10,6 +11,7 @@ from tracekit.analysis.report.grouping import groups
 from tracekit.analysis.report.pages.footprint import memory_figure
 from tracekit.analysis.report.pages.footprint.numbers import (
     FIRST,
+    LOWERED,
     START_METHODS,
     UP,
     FootprintNumbers,
@@ -44,13 +46,6 @@ LIMITS = {
     "available": "Memory available",
 }
 """Limit -> its name on the system."""
-LOWERED = {
-    "address-space": "256 MiB more address space (RLIMIT_AS)",
-    "tasks": "24 more threads of the user (RLIMIT_NPROC)",
-    "descriptors": "40 descriptors (RLIMIT_NOFILE)",
-}
-"""Limit that a program lowered for itself -> to what."""
-
 CAVEATS = (
     "As the memory of your workers: these import nothing but what multiprocessing does, and hold the data that they "
     "made. What your workers import and load comes on top.",
@@ -107,9 +102,10 @@ def verdict(numbers: FootprintNumbers) -> Verdict:
 
 def summary_table(found: Sequence[FootprintNumbers]) -> TableView:
     """PSS of one more worker in each phase."""
-    return _memory_table(
+    table = _memory_table(
         found, "PSS of one more worker", "PSS: shared pages are divided by the number of their users.", "pss_bytes"
     )
+    return replace(table, explained=dict.fromkeys(PHASES.values(), (f"figure-{memory_figure.SLUG}",)))
 
 
 def _memory_table(found: Sequence[FootprintNumbers], title: str, meaning: str, what: str) -> TableView:

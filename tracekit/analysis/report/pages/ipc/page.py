@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.report.grouping import groups
@@ -117,13 +118,15 @@ def _large(numbers: ChannelNumbers, size: int) -> str:
 
 def summary_table(found: Sequence[ChannelNumbers]) -> TableView:
     """Round trips: a row per channel, a column per size."""
-    return _table(
+    table = _table(
         found,
         "Round trips",
         "A message to the other side and back: the median, and beneath it the 99th percentile of 200 and more.",
         ROUND_TRIP,
         below=ROUND_TRIP_P99,
     )
+    sizes = (name for name, _ in table.columns[1:])
+    return replace(table, explained=dict.fromkeys(sizes, (f"figure-{round_trip_figure.SLUG}",)))
 
 
 def section(found: Sequence[ChannelNumbers]) -> Section:

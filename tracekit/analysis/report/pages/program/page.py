@@ -23,7 +23,7 @@ from tracekit.analysis.report.pages.program.recorded_program import (
 from tracekit.analysis.report.sections.gil import gil_table
 from tracekit.analysis.report.sections.marks import marks_table
 from tracekit.analysis.report.sections.method_comparison import comparison_table
-from tracekit.analysis.report.sections.run_waits import run_sections
+from tracekit.analysis.report.sections.run_waits import attribution_section, sites_section
 from tracekit.analysis.report.views import FindingView, PageView, Section, table_section
 from tracekit.bundle.names import PY_SPY, SEE_WAITS, UNTRACED, VIZTRACER, split_capture
 from tracekit.core.units import format_ns, listed
@@ -50,7 +50,10 @@ def build_page(analysis: Analysis) -> PageView | None:
     found_out = diagnose(evidence)
     # One fact in one place: what a finding says of the GIL its section does not say again.
     told_ns = math.inf if found_out.is_about(*ABOUT_THE_GIL) else evidence.least_ns
-    sections: list[Section | None] = [*run_sections(analysis, program.run_id, program.names, what, told_ns=told_ns)]
+    sections = [
+        attribution_section(analysis, program.run_id, program.names, what, told_ns=told_ns),
+        sites_section(analysis, program.run_id, program.names),
+    ]
     if not SEE_WAITS & split_capture(str(program.run["capture"])):
         sections.append(_no_waits(program))
     sections.append(table_section("marks", "Marks", marks_table(tables, program.run, program.names)))

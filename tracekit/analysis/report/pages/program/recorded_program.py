@@ -6,7 +6,7 @@ It was run once and nothing is compared: no speed-up, no ceiling, no interval.
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
@@ -17,8 +17,9 @@ from tracekit.analysis.metrics.names import Names, names_of
 from tracekit.analysis.metrics.window import RAN_ON, RECORDED_NS, WINDOW
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.fields import GIL_WAIT_AS_PART, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
+from tracekit.analysis.report.folding import MOST_FOLDED, fold
 from tracekit.analysis.report.grouping import Numbers, Place, number_at, places_of
-from tracekit.analysis.report.ledger import NAMES, LedgerRows, amount_text, ledger_of, unattributed_text
+from tracekit.analysis.report.ledger import NAMES, LedgerRows, amount_text, ledger_of, sum_ledgers, unattributed_text
 from tracekit.analysis.report.views import LegendItem, RowGroup, TableField, TableRow, TableView, Verdict
 from tracekit.analysis.report.wording import value_text
 from tracekit.analysis.tables import Tables, records
@@ -34,6 +35,14 @@ COLUMNS = (
     ("Idle", "of thread time"),
     ("Context switches", "voluntary / involuntary"),
 )
+EXPLAINED = {
+    "Lifetime": ("figure-process-time", "figure-thread-time"),
+    "On-CPU": ("figure-process-time", "figure-thread-time"),
+    "GIL wait": ("attribution", "gil", "figure-thread-time"),
+    "Other waits": ("sites", "figure-thread-time"),
+    "Idle": ("sites", "figure-thread-time"),
+    "Context switches": ("every",),
+}
 WAITS = (
     ledger_parts.LOCK,
     ledger_parts.IO,
@@ -45,6 +54,7 @@ WAITS = (
 """Parts of a ledger that are waits on something else than the GIL or a CPU."""
 
 _MOST_PROCESSES, _MOST_NAMES = 12, 3
+_SWITCHES = ("voluntary_switches", "involuntary_switches")
 _STARTS = ("spawn_requested_ns", "exec_ns", "interpreter_ready_ns")
 
 
@@ -160,23 +170,17 @@ def processes_table(program: RecordedProgram) -> TableView:
     """The whole program, then its processes if there are several, main first."""
     notes = Footnotes()
     several = len(program.processes) > 1
-    shown, rest = program.processes[:_MOST_PROCESSES], program.processes[_MOST_PROCESSES:]
+    shown, rest = fold(program.processes, lambda process: _share(program, process), _MOST_PROCESSES)
     rows = [_row(program, notes, None)]
     if several:
         rows += [_row(program, notes, process) for process in shown]
     if rest:
-        rows.append(
-            TableRow(
-                family="plain",
-                label=plural(len(rest), "other process"),
-                detail="in metrics.csv",
-                fields=tuple(TableField(main="–") for _ in COLUMNS[1:]),
-            )
-        )
+        rows.append(_others(program, notes, rest))
     return TableView(
         title=f"{program.name} and its processes",
         caption="Times of a process are sums over its Python threads, so they can exceed its lifetime.",
         columns=COLUMNS,
+        explained=EXPLAINED,
         groups=(RowGroup(label="", rows=tuple(rows)),),
         legend=(*_gil_note(program), *_tags(rows), *notes.legend()),
     )
@@ -185,7 +189,7 @@ def processes_table(program: RecordedProgram) -> TableView:
 def _row(program: RecordedProgram, notes: Footnotes, process: Mapping[str, Any] | None) -> TableRow:
     pid = None if process is None else int(process["pid"])
     ledger = program.ledger(pid)
-    switches = tuple(program.number(name, pid) for name in ("voluntary_switches", "involuntary_switches"))
+    switches = tuple(program.number(name, pid) for name in _SWITCHES)
     return TableRow(
         family="plain",
         label=program.name if pid is None else program.names.process(pid),
@@ -197,6 +201,36 @@ def _row(program: RecordedProgram, notes: Footnotes, process: Mapping[str, Any] 
             _other(ledger, notes),
             _part(ledger, ledger_parts.IDLE, notes),
             _switches(switches, notes),
+        ),
+    )
+
+
+def _share(program: RecordedProgram, process: Mapping[str, Any]) -> float:
+    """Its part of the program's thread time; 1 for the main process and where it is not known."""
+    whole, own = program.ledger(), program.ledger(int(process["pid"]))
+    return 1.0 if process["role"] == "main" or whole is None or own is None else own.whole / whole.whole
+
+
+def _others(program: RecordedProgram, notes: Footnotes, rest: Sequence[Mapping[str, Any]]) -> TableRow:
+    """The sums of the processes that have no row of their own."""
+    pids = [int(process["pid"]) for process in rest]
+    ledger = sum_ledgers([ledger for pid in pids if (ledger := program.ledger(pid)) is not None])
+    counts = [[program.number(name, pid).centre for pid in pids] for name in _SWITCHES]
+    known = all(count is not None for row in counts for count in row)
+    return TableRow(
+        family="plain",
+        label=plural(len(rest), "other process"),
+        detail="in metrics.csv",
+        folded=tuple(_row(program, notes, process) for process in rest[:MOST_FOLDED]),
+        fields=(
+            TableField(main="–"),
+            _part(ledger, ledger_parts.ON_CPU, notes),
+            _part(ledger, ledger_parts.GIL, notes),
+            _other(ledger, notes),
+            _part(ledger, ledger_parts.IDLE, notes),
+            TableField(
+                main=" / ".join(f"{sum(count or 0.0 for count in row):,.0f}" for row in counts) if known else "–"
+            ),
         ),
     )
 

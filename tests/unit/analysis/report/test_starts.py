@@ -141,9 +141,8 @@ def test_the_tables_have_a_row_per_stage_that_any_model_has(whole: ReportView) -
         assert [name for name, _ in table.columns] == ["Stage", *ORDER]
         assert list(rows_of(table)) == [
             *(TITLES[stage] for stage in STAGES if stage != RECORDING),
+            "sum of the stages",
             "request to join",
-            "median",
-            "95th percentile",
             TITLES[RECORDING],
         ]
     few = stages_of(build(start_stop(("threads",)))).tables[0]
@@ -152,9 +151,8 @@ def test_the_tables_have_a_row_per_stage_that_any_model_has(whole: ReportView) -
         "to the task",
         "to the result",
         "join",
+        "sum of the stages",
         "request to join",
-        "median",
-        "95th percentile",
     ]
 
 
@@ -172,16 +170,22 @@ def test_a_stage_that_a_start_does_not_have_is_a_dash(whole: ReportView) -> None
 def test_the_tables_are_those_of_the_stage_probe(whole: ReportView) -> None:
     """Its runs take 1 ms longer than the untraced ones of the summary, a thread's 10 µs."""
     later = numbers_of(stages_of(whole).tables[0])
-    assert [later["request to join"][model] for model in ("threads", "fork", "forkserver", "spawn")] == [
+    assert [later["sum of the stages"][model] for model in ("threads", "fork", "forkserver", "spawn")] == [
         "110 µs",
         "2.00 ms",
         "21.0 ms",
         "51.0 ms",
     ]
     assert later["to the result"]["fork"] == "1.15 ms"
-    assert later["median"]["spawn"] == "51.0 ms"
-    assert rows_of(stages_of(whole).tables[0])["median"].fields[0].sub == "n = 10"
-    assert rows_of(stages_of(whole).tables[1])["median"].fields[0].sub == "n = 5"
+
+
+def test_from_request_to_join_there_is_one_number_on_the_page(whole: ReportView) -> None:
+    """That of the summary and the verdict, later and first; the sum of the stages says what it is."""
+    for table, column in zip(stages_of(whole).tables, (0, 3), strict=True):
+        summary = [row.fields[column].main for row in whole.summary.groups[0].rows]
+        assert [field.main for field in rows_of(table)["request to join"].fields] == summary
+        assert rows_of(table)["sum of the stages"].detail == "under the stage probe"
+    assert "50.0 ms for a spawned process" in whole.verdicts[0].lead
 
 
 def test_what_tracekit_does_itself_is_the_last_row_and_not_in_the_sum(whole: ReportView) -> None:

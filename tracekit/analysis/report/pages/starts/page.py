@@ -36,6 +36,16 @@ from tracekit.core.units import listed
 
 _WORKERS = {"fork": "a forked process", "forkserver": "a process of the fork server", "spawn": "a spawned process"}
 
+COLUMNS = (
+    ("Worker", ""),
+    ("Later start", "95 % interval"),
+    ("Median", "n"),
+    ("95th percentile", ""),
+    ("First start", "95 % interval"),
+    ("First instruction after", "later start"),
+    ("The call returns after", "later start"),
+)
+
 _FOR_TERMINAL = 8
 """Most kinds of workers for whose columns a terminal has room."""
 
@@ -123,15 +133,8 @@ def summary_table(groups: Sequence[CellGroup]) -> TableView:
         title="Cost of a worker",
         caption="From the request for one worker until it is joined, with one empty task, without a capture; mean over "
         "the middle half. First: the first start of a run, which creates what later starts reuse.",
-        columns=(
-            ("Worker", ""),
-            ("Later start", "95 % interval"),
-            ("Median", "n"),
-            ("95th percentile", ""),
-            ("First start", "95 % interval"),
-            ("First instruction after", "later start"),
-            ("The call returns after", "later start"),
-        ),
+        columns=COLUMNS,
+        explained=dict.fromkeys((name for name, _ in COLUMNS[1:]), ("stages",)),
         groups=tuple(
             RowGroup(
                 label=group.label if several else "",
@@ -191,16 +194,21 @@ def _by_parameters(group: CellGroup) -> dict[str, list[ReportCell]]:
     """Varying parameters -> the cells with them: all side by side would be too wide for a page."""
     found: dict[str, list[ReportCell]] = {}
     for cell, which in varying_parameters(started_cells(group)).items():
-        found.setdefault(which, []).append(staged_cell(cell))
+        found.setdefault(which, []).append(cell)
     return found
 
 
 def _stages(cells: Sequence[ReportCell], about: str, *, cold: bool) -> TableView:
     which = "First start" if cold else "Later starts"
-    present = [name for name in STAGES if any(_has(cell, name, cold=cold) for cell in cells)]
-    rows = [_stage_row(name, cells, cold=cold) for name in present if name != RECORDING]
-    rows += [_total_row(title, below, of, cells, cold=cold) for title, below, of in _TOTALS]
-    rows += [_stage_row(RECORDING, cells, cold=cold)] if RECORDING in present else []
+    staged = [staged_cell(cell) for cell in cells]
+    present = [name for name in STAGES if any(_has(cell, name, cold=cold) for cell in staged)]
+    rows = [_stage_row(name, staged, cold=cold) for name in present if name != RECORDING]
+    if staged == list(cells):
+        rows.append(_total_row("request to join", "the sum of the stages", cells, cold=cold))
+    else:
+        rows.append(_total_row("sum of the stages", "under the stage probe", staged, cold=cold))
+        rows.append(_total_row("request to join", "without the probe", cells, cold=cold))
+    rows += [_stage_row(RECORDING, staged, cold=cold)] if RECORDING in present else []
     return TableView(
         title=" · ".join(filter(None, (which, about))),
         caption="Means over the starts in the middle half by their total, with 95 % intervals; under the stage probe.",
@@ -210,22 +218,9 @@ def _stages(cells: Sequence[ReportCell], about: str, *, cold: bool) -> TableView
     )
 
 
-_TOTALS = (
-    ("request to join", "the sum of the stages", ""),
-    ("median", "of the totals", "p50"),
-    ("95th percentile", "of the totals", "p95"),
-)
-
-
-def _total_row(title: str, below: str, of: str, cells: Sequence[ReportCell], *, cold: bool) -> TableRow:
-    numbers = [cell.number(metric_name(LIFE, cold=cold, of=of)) for cell in cells]
-    counts = [f"n = {number.n}" if of and number.available else interval_text(number) for number in numbers]
-    return TableRow(
-        family="",
-        label=title,
-        detail=below,
-        fields=tuple(TableField(main=value_text(number), sub=sub) for number, sub in zip(numbers, counts, strict=True)),
-    )
+def _total_row(title: str, below: str, cells: Sequence[ReportCell], *, cold: bool) -> TableRow:
+    fields = tuple(_field(cell.number(metric_name(LIFE, cold=cold))) for cell in cells)
+    return TableRow(family="", label=title, detail=below, fields=fields)
 
 
 def _stage_row(name: str, cells: Sequence[ReportCell], *, cold: bool) -> TableRow:

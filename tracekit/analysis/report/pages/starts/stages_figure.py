@@ -53,7 +53,7 @@ def figure(group: CellGroup) -> FigureView | None:
         slug=SLUG,
         title=TITLE,
         caption="The stages in their order, each the mean over the middle half of the starts. They sum to the number "
-        "beside the bar.",
+        f"beside the bar{', with the cost of the stage probe' if list(started_cells(group)) != cells else ''}.",
         alt=f"{TITLE}. {'; '.join(_words(bar) for bar in bars)}.",
         figure=drawn,
     )

@@ -25,7 +25,6 @@ EXPERIMENTS = (
     Request(workload="start-stop", size="small", warmup=0, captures=(UNTRACED,)),
     _experiment("skewed-tasks", ("fork",), parameters={"chunksize": "32"}, runs=5),
     _experiment("skewed-tasks", ("fork",), parameters={"chunksize": "1"}, runs=5),
-    # Memory is read in the warm-up run, while all workers are alive.
-    _experiment("memory-per-worker", (THREADS, "fork"), size="small", workers=(1, 4), warmup=1),
+    Request(workload="footprint", size="smoke", runs=1),
     Request(workload="crash"),
 )

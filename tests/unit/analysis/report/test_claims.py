@@ -54,6 +54,8 @@ def suite(**changes: Any) -> Tables:
         "pool_crash": {**FINE, "noticed_by_limit": 1},
         "thread_crash": {},
         "fork_start_ns": 4 * MS,
+        "memory": {"threads": 10 << 10, "fork": 2 << 20},
+        "exhausted": {"threads": "error", "fork": "error"},
         "os": "Linux",
         **changes,
     }
@@ -83,11 +85,14 @@ def suite(**changes: Any) -> Tables:
             "updates_lost",
             numbers["lost_with_lock"],
         )
-    for model in ("threads", "fork"):
-        for count in (1, 4):
-            run("memory-per-worker", model, workers=count)
-            warm = run("memory-per-worker", model, workers=count, warmup=True)
-            maker.memory(warm, warm["main_pid"], count << 20, count << 20)
+    if numbers["exhausted"]:
+        subject = run("footprint", "serial", kind="memory")
+        for name, held in numbers["memory"].items():
+            observed(maker, subject, "pss_bytes", held, "bytes", start_method=name, phase="up")
+        for name, what in numbers["exhausted"].items():
+            place = {"start_method": name, "phase": "exhausted", "case": "tasks"}
+            observed(maker, subject, "started", 24, **place)
+            observed(maker, subject, what, unit="", **place, text="it said so")
     crash = run("crash", "threads", kind="fault")
     for fault in ("os-exit", "sigsegv", "sigkill", "sigterm", "exception"):
         cases = {
@@ -118,8 +123,7 @@ def test_the_verdicts_of_a_machine_like_any_other() -> None:
     assert found[SHARING] == HOLDS
     assert {found[text] for text in (PRECAUTIONS, SEPARATE, PIPES, PROCESS_CRASH, THREAD_CRASH)} == {CAVEAT}
     assert found[WINDOWS] == f"{UNKNOWN} on Windows yet"
-    # What workers hold is not that anything ran out.
-    assert found[EXHAUSTION] == f"{UNKNOWN} yet"
+    assert found[EXHAUSTION] == CAVEAT
 
 
 @pytest.mark.parametrize(
@@ -136,6 +140,10 @@ def test_the_verdicts_of_a_machine_like_any_other() -> None:
         ({"bare_crash": {"parent_lives": 1}}, PROCESS_CRASH, NOT),
         ({"executor_crash": FINE, "pool_crash": FINE}, PROCESS_CRASH, HOLDS),
         ({"thread_crash": FINE}, THREAD_CRASH, NOT),
+        ({"exhausted": {"fork": "error"}}, EXHAUSTION, HOLDS),
+        ({"exhausted": {"threads": "error", "fork": "skipped"}}, EXHAUSTION, UNKNOWN),
+        ({"exhausted": {}}, EXHAUSTION, UNKNOWN),
+        ({"memory": {"threads": 2 << 20, "fork": 2 << 20}}, EXHAUSTION, NOT),
         ({"os": "Windows"}, UNIX, f"{UNKNOWN} on Unix yet"),
         ({"os": "Windows"}, WINDOWS, UNKNOWN),
     ],
@@ -156,14 +164,18 @@ def test_what_was_not_run_is_not_judge_claims() -> None:
 def test_the_report_says_every_claim_with_its_verdict_and_the_numbers() -> None:
     view = build(suite())
     assert view.verdicts[0].sentence == (
-        "6 of 11 claims about threads and processes hold here: 5 with a caveat, 5 not measured."
+        "7 of 11 claims about threads and processes hold here: 6 with a caveat, 4 not measured."
     )
     text = " ".join(to_text(view).split())
     assert "Precautions are needed, or two threads write at the same time. Verdict: holds with a caveat" in text
     assert "Measured: 30 % of all updates were lost without a lock, 0 with one." in text
     assert "Caveat: Where a thread may be interrupted is up to the interpreter" in text
     assert "race: two threads increment one counter" in text
-    assert "1.00 MiB with 1 and 4.00 MiB with 4 processes" in text
+    assert (
+        "Programs that lowered a limit of their own got 24 threads within 24 more threads of the user (RLIMIT_NPROC), "
+        "then it said so; 24 forked processes within" in text
+    )
+    assert "One more thread takes 10.0 KiB of memory, one more forked process 2.00 MiB." in text
     # A claim that simply holds has no caveat to tell.
     assert "other threads wrote. shared-state:" in text
 

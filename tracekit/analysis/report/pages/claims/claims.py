@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 from tracekit.analysis.report.cells import START_METHODS, CellGroup, Number, ReportCell
 from tracekit.analysis.report.pages.faults.cases import FaultCase, find_cases
+from tracekit.analysis.report.pages.footprint.numbers import LOWERED, UP, FootprintNumbers, find_footprints
 from tracekit.analysis.report.shares import is_slower
 from tracekit.analysis.report.wording import interval_text, value_text
-from tracekit.core.units import format_bytes, plural
+from tracekit.core.units import plural
 
 HOLDS, CAVEAT, NOT, UNKNOWN = "holds", "holds with a caveat", "does not hold here", "not measured"
 
 _PROCESSES = tuple(filter(None, START_METHODS))
 
+_KINDS = {"threads": "threads", "fork": "forked processes"}
 _UNIX = ("Linux", "Darwin")
 
 CRASHES = ("os-exit", "sigsegv", "sigkill", "sigterm")
@@ -62,6 +64,13 @@ class ClaimNumbers:
         """Whether 2 workers of a model are detectably slower than those of the other, of which there are walls."""
         first, second = (self._cells(workload, name, 2, "")[0] for name in (model, other))
         return bool(is_slower(first, second))
+
+    def footprint(self) -> FootprintNumbers:
+        """The numbers of the workload `footprint`. Raises MissingNumber without those of threads and of fork."""
+        found = find_footprints([self._group])
+        if not found or "fork" not in found[0].start_methods():
+            raise MissingNumber("footprint was not run")
+        return found[0]
 
     def _cells(self, workload: str, model: str, workers: int, parameter: str) -> list[ReportCell]:
         return [
@@ -173,14 +182,29 @@ def _creation(numbers: ClaimNumbers) -> ClaimResult:
 
 
 def _exhaustion(numbers: ClaimNumbers) -> ClaimResult:
-    held = {}
-    for model in ("threads", "fork"):
-        one, four = (numbers.of("memory-per-worker", model, "uss_bytes", workers=count) for count in (1, 4))
-        held[model] = f"{format_bytes(_value(one))} with 1 and {format_bytes(_value(four))} with 4"
+    found = numbers.footprint()
+    ended = {place: seen["error"].text for place, seen in found.exhausted.items() if "error" in seen}
+    if not any(name == "fork" for name, _ in ended):
+        why = [seen["skipped"].text for seen in found.exhausted.values() if "skipped" in seen]
+        raise MissingNumber(
+            f"footprint drove no program with processes to a limit{''.join(f': {text}' for text in why[:1])}"
+        )
+    counts = {place: value_text(found.exhausted[place]["started"].number) for place in ended}
+    each = [
+        f"{counts[name, limit]} {_KINDS[name]} within {LOWERED[limit]}, then {text}"
+        for (name, limit), text in ended.items()
+    ]
+    thread, process = (found.by_phase[name, UP, "pss_bytes"] for name in ("threads", "fork"))
     return ClaimResult(
-        measured=f"No resource was driven to its limit. With 32 MiB of data each, measured once: {held['fork']} "
-        f"processes, {held['threads']} threads.",
-        verdict=f"{UNKNOWN} yet",
+        measured=f"Programs that lowered a limit of their own got {'; '.join(each)}. One more thread takes "
+        f"{_text(thread)} of memory, one more forked process {_text(process)}.",
+        verdict=NOT
+        if _value(thread) >= _value(process)
+        else CAVEAT
+        if any(name == "threads" for name, _ in ended)
+        else HOLDS,
+        caveat="Threads take less memory, but reach limits too: each counts as a process of its user, and its stack "
+        "takes address space.",
     )
 
 
@@ -263,7 +287,7 @@ CLAIMS = (
     ),
     Claim(
         text="Creating processes can exhaust the system's resources, creating threads is economical.",
-        tested="memory-per-worker: memory of 1 and 4 workers, each with 32 MiB of data. Nothing is exhausted yet.",
+        tested="footprint: programs that lower a limit of their own and start workers until they get an error.",
         judge=_exhaustion,
     ),
     Claim(

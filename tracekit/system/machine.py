@@ -6,6 +6,7 @@ import importlib.metadata
 import math
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,26 @@ def describe() -> dict[str, Any]:
         "usable_cpus": count_usable_cpus(),
         "clocks": clock.triple(),
         "tools": {name: version for name in _TOOLS if (version := _find_version(name)) is not None},
+    }
+
+
+RUNTIME_VARIABLES = (
+    *("PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONMALLOC", "PYTHONOPTIMIZE", "PYTHONDEVMODE", "PYTHONTRACEMALLOC"),
+    *("PYTHONASYNCIODEBUG", "PYTHONDONTWRITEBYTECODE", "PYTHONNODEBUGRANGES", "PYTHON_GIL", "PYTHON_JIT"),
+    *("PYTHON_CPU_COUNT", "OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"),
+    *("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"),
+    *("MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"),
+)
+"""Variables that change what a runtime does: switches and numbers, none of which is secret."""
+_LONGEST_VALUE = 100
+
+
+def read_variables(env: Mapping[str, str]) -> dict[str, str]:
+    """Those of RUNTIME_VARIABLES that a process gets, and their values."""
+    found = {name: env[name] for name in RUNTIME_VARIABLES if name in env}
+    return {
+        name: value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:_LONGEST_VALUE]
+        for name, value in found.items()
     }
 
 

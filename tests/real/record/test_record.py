@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -14,8 +15,9 @@ import pytest
 
 from tests.conftest import read_rows, run_tracekit
 from tests.recording import ENV, PYTHON_IN_SHELL, TRACEKIT, needs, only_bundle, recorded, script
+from tracekit.analysis.load import load_suite
 from tracekit.analysis.view.items import SHOWN
-from tracekit.bundle.store import Store
+from tracekit.bundle.store import Store, SuiteFolder
 from tracekit.cli.record import NOT_SHOWN
 from tracekit.measure.capture import CAPTURES
 from tracekit.system import interpreters
@@ -273,3 +275,29 @@ def test_make_with_a_job_server(tmp_path: Path) -> None:
     assert sorted(done.stdout.split()) == [b"a", b"b"]
     names = [Path(process["executable"]).name for process in only_bundle(tmp_path).manifest()["processes"]]
     assert names.count(Path(sys.executable).resolve().name) == 2
+
+
+def test_the_settings_of_the_programs_python_are_recorded(tmp_path: Path) -> None:
+    """Of its environment only what changes the runtime."""
+    needs("waits")
+    code = """
+        import sys, threading
+        sys.setswitchinterval(0.002)
+        threads = [threading.Thread(target=sum, args=(range(2_000_000),)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    """
+    env = {**ENV, "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1", "MY_TOKEN": "hush"}
+    done = recorded(tmp_path, "--", sys.executable, script(tmp_path, code), env=env)
+    assert done.returncode == 0, done.stderr
+    bundle = only_bundle(tmp_path)
+    assert "hush" not in bundle.manifest_path.read_text()
+    tables = load_suite(SuiteFolder(bundle.root.parent))
+    (environment,) = tables.suite["environments"]
+    assert environment["variables"].items() >= {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}.items()
+    python, own = environment["python"], interpreters.inspect_own()
+    assert (python["version"], python["build"], python["free_threaded_build"]) == (own.version, own.build, False)
+    assert (python["gil_enabled"], python["switch_interval_seen_s"]) == (True, 0.002)
+    assert python["start_method_default"] == multiprocessing.get_context().get_start_method()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from tracekit.bundle import waits_file
 from tracekit.bundle.names import PROGRAM
 
 _FREE_THREADED_SINCE = (3, 13)
+_FORK_SERVER_SINCE = 14
 
 
 def measure_program(processes: Sequence[ProbedProcess], manifest: Manifest) -> dict[str, Any]:
@@ -45,12 +47,33 @@ def add_steal(columns: Columns, run_id: str, lifetimes: ProcessLifetimes, manife
         columns.add("counters", **fixed, source="/proc/stat", at=at, ts_ns=ts_ns, value=float(value or 0))
 
 
-def find_python(processes: Sequence[ProbedProcess]) -> dict[str, Any]:
-    """Version and executable of the recorded program's Python, from the wait probe; empty without one."""
+def find_python(processes: Sequence[ProbedProcess], manifest: Manifest) -> dict[str, Any]:
+    """The recorded program's Python: what the wait probe saw, and of the one that the command names what it said of
+    itself before. Empty where neither knows one."""
+    named = manifest.environment.get("interpreter")
+    known: dict[str, Any] = dict(named) if isinstance(named, dict) else {}
     main = _find_main(processes)
-    if main is None or main.file.header.python is None:
+    if main is not None and main.file.header.python is not None:
+        header = main.file.header
+        # A command may name another Python than the one that runs in the end.
+        known = known if known.get("version") == header.version else {}
+        known |= {"version": header.version, "executable": main.lifetime.row.get("executable")}
+        if header.switch_interval_ns is not None:
+            known["switch_interval_seen_s"] = header.switch_interval_ns / 1e9
+    if not known:
         return {}
-    return {"version": main.file.header.version, "executable": main.lifetime.row.get("executable")}
+    enabled = _find_gil_state(main)
+    if enabled is None and known.get("free_threaded_build") is False:
+        enabled = True
+    return {"implementation": "CPython", **known, "gil_enabled": enabled, **_find_start_method(known, manifest)}
+
+
+def _find_start_method(known: dict[str, Any], manifest: Manifest) -> dict[str, str]:
+    """That of multiprocessing unless the program chooses one; Lib/multiprocessing/context.py has it."""
+    numbers = re.match(r"3\.(\d+)", str(known.get("version")))
+    if manifest.system != "Linux" or numbers is None:
+        return {}
+    return {"start_method_default": "forkserver" if int(numbers[1]) >= _FORK_SERVER_SINCE else "fork"}
 
 
 def _find_main(processes: Sequence[ProbedProcess]) -> ProbedProcess | None:

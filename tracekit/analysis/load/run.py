@@ -85,7 +85,7 @@ def add_run(bundle: Bundle, columns: Columns, *, traces: bool) -> dict[str, Any]
     main = _find_main(streams)
     if page := _find_page(spec, main):
         columns.pages.setdefault(spec.workload, page)
-    python = ({} if main is None else main.meta.python or {}) or find_python(probed)
+    python = ({} if main is None else main.meta.python or {}) or (find_python(probed, manifest) if spec.program else {})
     return {**manifest.environment, "python_label": spec.python_label, "python": python}
 
 

@@ -35,7 +35,7 @@ def build(tables: Tables) -> ReportView:
         title=_text(tables, "workload") or next((cell.workload for group in found for cell in group.cells), "suite"),
         subtitle=_subtitle(tables, tuple(group for group in found if group.cells or group.traced)),
         notices=view_notices(tables),
-        environment=environment.fact_groups(tables.suite),
+        environment=(*environment.fact_groups(tables.suite), *environment.program_facts(tables)),
         command=_command(tables),
         every=every_cell(found),
         suite_id=_text(tables, "suite_id"),

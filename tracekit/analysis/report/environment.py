@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from tracekit.analysis.metrics.cells.cell_runs import is_program
+from tracekit.analysis.metrics.lifetimes import NATIVE
 from tracekit.analysis.metrics.number_notices import finite
 from tracekit.analysis.report.views import FactGroup
+from tracekit.analysis.tables import Tables, records
+from tracekit.bundle.names import SEE_WAITS, split_capture
 from tracekit.core.units import format_ns, significant
 
 
@@ -67,11 +72,14 @@ def _machine(environment: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("Load average before and after", _pair(environment, "load_before", "load_after")),
         ("CPU time stolen by the hypervisor", _stolen(environment)),
         ("Tools", listed or "not recorded"),
+        ("Environment variables", _variables(environment.get("variables"))),
     )
 
 
 def _python(python: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     interval = finite(python, "switch_interval_s")
+    # That of a program is known from its last wait for the GIL.
+    interval = finite(python, "switch_interval_seen_s") if interval is None else interval
     return (
         ("Version", _joined(python, "implementation", "version")),
         ("Build", _text(python.get("build"))),
@@ -83,6 +91,37 @@ def _python(python: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ),
         ("Start method by default", _text(python.get("start_method_default"))),
     )
+
+
+def program_facts(tables: Tables) -> tuple[FactGroup, ...]:
+    """What is known of a recorded program's processes and threads; none of a suite of models, nor where no capture
+    sees processes."""
+    runs = records(tables.runs)
+    if len(runs) != 1 or not is_program(runs[0]) or not SEE_WAITS & split_capture(str(runs[0]["capture"])):
+        return ()
+    children = [row for row in records(tables.processes) if row["role"] != "main"]
+    executed = sum(row["exec_ns"] is not None for row in children)
+    counts = ((len(children) - executed, "fork"), (executed, "exec"))
+    # Beside the main thread: of a process without Python that is native, too.
+    natives = [row for row in records(tables.threads) if row["role"] == NATIVE and row["tid"] != row["pid"]]
+    native = Counter(row["name"] or "a library" for row in natives)
+    facts = (
+        (
+            "Processes it started",
+            ", ".join(f"{count} by {how}" for count, how in counts if count) or "none",
+        ),
+        (
+            "Native threads (BLAS, OpenMP)",
+            ", ".join(f"{count} of {name}" for name, count in sorted(native.items())) or "none",
+        ),
+    )
+    return (FactGroup(label=str(runs[0]["workload"] or "the program"), facts=facts),)
+
+
+def _variables(variables: Any) -> str:
+    if not isinstance(variables, dict):
+        return "not recorded"
+    return ", ".join(f"{name}={value}" for name, value in sorted(variables.items())) or "none that matters is set"
 
 
 def _gil(python: Mapping[str, Any]) -> str:

@@ -39,7 +39,9 @@ from tracekit.measure.process.wrapped_program import WrappedProgram
 from tracekit.measure.running.captured_run import RunOutcome, finish_run, to_shell_code, watch_process
 from tracekit.measure.running.manifest import MachineBefore
 from tracekit.system import interpreters
+from tracekit.system.interpreters import Interpreter
 from tracekit.system.machine import describe as describe_machine
+from tracekit.system.machine import read_variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ def record(
     with hold_signals() as signals:
         folder, spec = _create_suite(store, spec, command or ("tracekit", "record", "--", *argv))
         around = _Surroundings(env=env, folder=place, streams=streams, signals=signals)
-        return _record(folder, spec, argv, around, notices)
+        return _record(folder, spec, argv, around, notices, _describe(found.interpreter, env))
 
 
 def check(argv: Sequence[str], captures: Sequence[str], name: str, duration_s: float) -> tuple[str, ...]:
@@ -193,12 +195,30 @@ def _printable(word: str) -> str:
     return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def _describe(interpreter: Interpreter | None, env: Mapping[str, str]) -> dict[str, Any]:
+    """What is known of the program's runtime before it begins: the Python that the command names, and variables."""
+    facts: dict[str, Any] = {"variables": read_variables(env)}
+    if interpreter is not None:
+        facts["interpreter"] = {
+            "executable": interpreter.executable,
+            "version": interpreter.version,
+            "build": interpreter.build,
+            "free_threaded_build": interpreter.free_threaded,
+        }
+    return facts
+
+
 def _record(
-    folder: SuiteFolder, spec: RunSpec, argv: list[str], around: _Surroundings, notices: list[Notice]
+    folder: SuiteFolder,
+    spec: RunSpec,
+    argv: list[str],
+    around: _Surroundings,
+    notices: list[Notice],
+    runtime: dict[str, Any],
 ) -> RunOutcome:
     """Run the program and seal its suite, or remove the suite where nothing ran."""
     bundle = folder.bundle(spec.run_id)
-    before = MachineBefore(facts=describe_machine())
+    before = MachineBefore(facts={**describe_machine(), **runtime})
 
     def start(capture: Capture, variables: Mapping[str, str]) -> ProcessResult:
         return _run_program(capture, spec, bundle, argv, around, variables)

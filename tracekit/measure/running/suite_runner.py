@@ -85,8 +85,9 @@ def _make_runs(
 ) -> Generator[RunOutcome]:
     """The outcomes of the suite's runs, each as soon as it is there; those that need not be tried are left out."""
     skips = _Skips(suite)
-    facts = machine.describe()
     with _make_import_folder(folder) as import_folder, start_watchdog() as watchdog:
+        variables = machine.read_variables(measured_environment(import_folder.resolve()))
+        facts = {**machine.describe(), "variables": variables}
         for number, spec in enumerate(suite.specs):
             if skips.is_skipped(spec):
                 continue

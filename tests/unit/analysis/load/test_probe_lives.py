@@ -40,7 +40,30 @@ def test_a_program_is_a_run_from_its_start_until_it_was_reaped(tmp_path: Path) -
     assert of_pid(tables, MAIN)["role"] == "main"
     assert of_pid(tables, CHILD)["role"] == "other"
     (environment,) = tables.suite["environments"]
-    assert environment["python"] == {"version": "3.11.7", "executable": "/usr/bin/python3"}
+    assert environment["python"] == {
+        "implementation": "CPython",
+        "version": "3.11.7",
+        "executable": "/usr/bin/python3",
+        "gil_enabled": True,
+        "start_method_default": "fork",
+    }
+
+
+@pytest.mark.parametrize("version", ["3.11.7", "3.12.1"])
+def test_what_a_python_said_of_itself_counts_where_it_is_the_one_that_ran(tmp_path: Path, version: str) -> None:
+    """`#!/usr/bin/env python3` may lead to another one than the command names."""
+    named = {"version": version, "build": f"{version} (main)", "free_threaded_build": False}
+    manifest = recorded(tmp_path, {MAIN: waits_bytes(image(2), ended_ms=100)}, environment={"interpreter": named})
+    (environment,) = manifest.suite["environments"]
+    found = {name: environment["python"].get(name) for name in named}
+    assert found == (named if version == "3.11.7" else {**dict.fromkeys(named), "version": "3.11.7"})
+
+
+def test_without_the_probe_a_program_has_the_python_that_its_command_names(tmp_path: Path) -> None:
+    named = {"version": "3.14.1", "executable": "/opt/python", "free_threaded_build": True}
+    (environment,) = recorded(tmp_path, {}, environment={"interpreter": named, "os": "Linux"}).suite["environments"]
+    expected = {**named, "implementation": "CPython", "gil_enabled": None, "start_method_default": "forkserver"}
+    assert environment["python"] == expected
 
 
 def test_a_program_that_a_tool_started_has_its_own_wall(tmp_path: Path) -> None:

@@ -170,10 +170,10 @@ def test_a_program_without_python_has_no_facts_about_one() -> None:
     found = tables(rows())
     known = {**found.suite["environments"][0], "python_label": "", "python": {"version": None}}
     found.suite["environments"] = [known]
-    assert [block.label for block in build(found).environment] == ["Linux"]
+    assert [block.label for block in build(found).environment] == ["Linux", "app.py"]
     # Nobody asked a recorded Python which build it is.
     found.suite["environments"] = [{**known, "python": {"version": "3.14.0"}}]
-    (_, python) = build(found).environment
+    (_, python, _) = build(found).environment
     assert dict(python.facts)["GIL"] == "not recorded"
 
 

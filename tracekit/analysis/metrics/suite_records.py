@@ -147,7 +147,8 @@ class SuiteRecords:
 
     def runs_without_counter(self, counter: str) -> dict[str, frozenset[str]]:
         """Runs whose processes were read but not this counter of theirs, with the sources of their readings."""
-        read = self._tables.counters[self._tables.counters["at"].notna()]
+        read = self._tables.counters
+        read = read[read["at"].notna() & (read["scope"] != "machine")]
         lacking = set(read["run_id"]) - set(read.loc[read["counter"] == counter, "run_id"])
         sources = read.loc[read["run_id"].isin(list(lacking)), ["run_id", "source"]].dropna().drop_duplicates()
         return {str(run_id): frozenset(of_run) for run_id, of_run in sources.groupby("run_id")["source"]}

@@ -227,6 +227,14 @@ def test_no_schedstat_names_the_source() -> None:
     assert "source portable" in found[0].text
 
 
+def test_that_the_machines_steal_was_read_says_nothing_of_run_queue_delays() -> None:
+    program = Program()
+    program.thread(7, cpu_ms=100)
+    program.steal(0)
+    analysis = Analysis(program.tables())
+    assert find_notices(analysis, compute_all(analysis)) == []
+
+
 def test_no_memory() -> None:
     tables = small().tables()
     tables.counters = tables.counters[~tables.counters["counter"].isin(["uss_bytes", "pss_bytes"])]

@@ -12,18 +12,24 @@ from tracekit.system.interpreters import Interpreter
 LOCKS = """
 import os, queue, threading, time
 lock, items = threading.Lock(), queue.SimpleQueue()
-def keeps():
-    with lock: time.sleep(0.06)
+def keeps(kept, begun):
+    with lock:
+        kept.set()
+        begun.wait()
+        time.sleep(0.15)
 def wants():
     with lock: pass
 def makes():
-    time.sleep(0.03)
+    time.sleep(0.1)
     items.put(1)
 def contend():
-    keeper, wanter, maker = (threading.Thread(target=what) for what in (keeps, wants, makes))
+    kept, begun = threading.Event(), threading.Event()
+    keeper = threading.Thread(target=keeps, args=(kept, begun))
+    wanter, maker = threading.Thread(target=wants), threading.Thread(target=makes)
     keeper.start()
-    time.sleep(0.02)
+    kept.wait()
     wanter.start()
+    begun.set()
     wanter.join()
     maker.start()
     items.get()
@@ -45,6 +51,22 @@ if os.fork() == 0:
 os.wait()
 """
 )
+
+TWO_LOCKS = """
+import threading, time
+first, second = threading.Lock(), threading.Lock()
+def wants(lock):
+    with lock: time.sleep(0.002)
+first.acquire()
+second.acquire()
+wanters = [threading.Thread(target=wants, args=(lock,)) for lock in (first, first, second, second)]
+for wanter in wanters: wanter.start()
+time.sleep(0.15)
+first.release()
+second.release()
+for wanter in wanters: wanter.join()
+print(*(wanter.native_id for wanter in wanters))
+"""
 
 SHARED = """
 import multiprocessing, os, threading, time
@@ -88,6 +110,22 @@ def check_contention(file: WaitsFile, printed: str) -> None:
 def test_a_lock_a_queue_and_a_join_have_the_thread_that_ended_the_wait(watching: Watching, python: Interpreter) -> None:
     seen = run(watching, python, LOCKS)
     check_contention(seen.first, seen.out)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_threads_that_wait_for_one_lock_wait_for_one_object(watching: Watching, python: Interpreter) -> None:
+    """Also from 3.13 on, where each of them waits on a semaphore of its own."""
+    seen = run(watching, python, TWO_LOCKS)
+    locks = of_kind(seen.first, "lock")
+    locks = locks[locks["dur_ns"] > 20_000_000]
+    objects = [set(locks["object"][locks["tid"] == int(tid)].tolist()) for tid in seen.out.split()]
+    assert objects[0] == objects[1]
+    assert objects[2] == objects[3]
+    assert objects[0].isdisjoint(objects[2])
+    assert [len(names) for names in objects] == [1, 1, 1, 1]
+    # Who ended a wait has it as well.
+    woken = of_kind(seen.first, waits_file.WAKEUP)
+    assert {next(iter(names)) for names in objects} <= set(woken["object"].tolist())
 
 
 @pytest.mark.parametrize("python", PYTHONS[-1:])

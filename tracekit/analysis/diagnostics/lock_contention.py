@@ -15,19 +15,16 @@ from tracekit.analysis.tables import records
 from tracekit.core.units import format_ns, percent, plural
 
 _WAIT = ["pid", "tid", "start_ns"]
-_OWN_SEMAPHORE = (3, 13)
-"""From this version on a thread waits for a lock on a semaphore of its own: the lock itself is not known."""
 
 
 def look(evidence: Evidence) -> Iterator[Finding]:
-    """A finding per lock, or per function that waits where the lock is not known."""
+    """A finding per lock."""
     waits = find_ended_waits(evidence)
-    key = ["function", "file"] if _has_own_semaphores(evidence) else ["object"]
-    for _, own in waits.groupby(["pid", *key]):
+    for _, own in waits.groupby(["pid", "object"]):
         waiting = set(zip(own["tid"], own["function"], own["file"], strict=True))
         # Who waited for it and then released it to the next one had it for itself: a queue has no such thread.
         if waiting & set(zip(own["waker_tid"], own["by_function"], own["by_file"], strict=True)):
-            yield _describe(evidence, own, "one lock" if key == ["object"] else "locks")
+            yield _describe(evidence, own)
 
 
 def find_ended_waits(evidence: Evidence) -> pd.DataFrame:
@@ -44,12 +41,7 @@ def find_ended_waits(evidence: Evidence) -> pd.DataFrame:
     return waits.astype(texts).merge(named, on=_WAIT)
 
 
-def _has_own_semaphores(evidence: Evidence) -> bool:
-    parts = str(evidence.run["python"] or "").split(".")[:2]
-    return not all(part.isdigit() for part in parts) or tuple(map(int, parts)) >= _OWN_SEMAPHORE
-
-
-def _describe(evidence: Evidence, waits: pd.DataFrame, what: str) -> Finding:
+def _describe(evidence: Evidence, waits: pd.DataFrame) -> Finding:
     """`waits`: rows of find_ended_waits, for one lock."""
     pid = int(waits["pid"].iloc[0])
     sums = waits.groupby("tid")["dur_ns"].agg(["sum", "size"]).reset_index().sort_values("sum", ascending=False)
@@ -60,7 +52,7 @@ def _describe(evidence: Evidence, waits: pd.DataFrame, what: str) -> Finding:
     others = f", and {plural(len(sums) - 1, 'other thread')} less" if len(sums) > 1 else ""
     where = evidence.site(holder["by_function"], holder["by_file"])
     sentence = (
-        f"For {what}{evidence.site(site['function'], site['file'])} {evidence.thread(pid, longest['tid'])} waited "
+        f"For one lock{evidence.site(site['function'], site['file'])} {evidence.thread(pid, longest['tid'])} waited "
         f"{format_ns(longest['sum'])}, in {plural(longest['size'], 'wait')}{others}: for "
         f"{percent(until_ns / longest['sum'])} of that until {evidence.thread(pid, holder['waker_tid'])} released it"
         f"{where}."
@@ -96,7 +88,6 @@ DIAGNOSTIC = Diagnostic(
     looks_for="Threads waited for a lock in a function of the program, and a thread that had waited for it released it "
     "to the next one.",
     silent="Where nobody both waits for a lock and releases it, it may be a signal, as in `queue.SimpleQueue`: of it "
-    "nothing is said. Waits of less than a millisecond and locks that processes share have no known end. From Python "
-    "3.13 on the locks of one function are not told apart.",
+    "nothing is said. Waits of less than a millisecond and locks that processes share have no known end.",
     look=look,
 )

@@ -49,6 +49,7 @@ int epoll_pwait2(int, struct epoll_event *, int, const struct timespec *, const 
     X(OWN, sem_timedwait) \
     X(OWN, sem_clockwait) \
     X(OWN, sem_post) \
+    X(OWN, sem_open) \
     X(CALL, flock, int, (int fd, int operation), (fd, operation), KIND_LOCK, fd) \
     X(CALL, lockf64, int, (int fd, int operation, off64_t length), (fd, operation, length), KIND_LOCK, fd) \
     \

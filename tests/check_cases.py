@@ -7,6 +7,7 @@ does not have), or not here (this machine cannot measure it).
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import runpy
@@ -16,10 +17,11 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tests.case_findings import SPEAKS, Rows, draw_matrix, judge_findings
 from tests.conftest import ROOT, Said, run_tracekit
 from tests.real.leftovers import abandoned_segments, processes_with
 from tracekit.analysis.metrics.methods import KERNEL_UPROBE, WAITS_PROBE
@@ -27,13 +29,12 @@ from tracekit.bundle.names import UNTRACED
 
 CASES = ROOT / "tests" / "cases"
 RIGHT, WRONG, NOT_YET, NOT_HERE = "right", "wrong", "not yet", "not here"
+_LISTEN_S = 120
 DOCUMENTED = {0, 1, 2, 3, 4, 5}
 """The exit codes of docs/cli.md for a command that nobody interrupts."""
 
 LACKS = 4
 """That of a capture that this machine cannot make."""
-
-Rows = Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class CaseVerdict:
 
     verdict: str
     answer: str = ""
+    spoke: tuple[str, ...] = ()
+    """The diagnostics that have a finding in the report of the recorded program, the answer first."""
 
 
 def judge(faults: Sequence[str], answer: str) -> CaseVerdict:
@@ -72,8 +75,8 @@ class Workshop:
         left_s = max(1, self.begun_s + self.limit_s - time.monotonic())
         return run_tracekit(*words, cwd=self.folder, env={**env, name: value}, timeout=left_s, group=self.group)
 
-    def record(self, name: str, *options: str) -> Said:
-        return self.call("record", *options, "--", sys.executable, str(CASES / f"{name}.py"))
+    def record(self, name: str, *options: str, words: Sequence[str] = ()) -> Said:
+        return self.call("record", *options, "--", sys.executable, str(CASES / f"{name}.py"), *words)
 
     def metrics(self) -> Rows:
         """The newest run's own rows."""
@@ -237,6 +240,18 @@ class Case:
     limit_s: float
 
 
+def record_and_listen(name: str, shop: Workshop) -> Rows:
+    """Record the case, and read what its report says, the answer first. Raises RuntimeError where it says nothing."""
+    wanted = SPEAKS[name]
+    said = shop.record(name, *wanted.options, words=wanted.words)
+    shop.call("report", "latest")
+    paths = list(shop.folder.glob("reports/*/findings.json"))
+    if not paths:
+        raise RuntimeError(f"its report has no findings: {said.err[-200:]}")
+    found: Rows = json.loads(paths[0].read_text(encoding="utf-8"))
+    return found
+
+
 CHECKS: dict[str, Case | None] = {
     "killed_by_signal": Case(check_signal, 300),
     "blas_threads": Case(check_blas, 120),
@@ -259,14 +274,35 @@ CHECKS: dict[str, Case | None] = {
 def check(name: str) -> CaseVerdict:
     """Run one case in a folder of its own; a command that does not end is wrong too."""
     case = CHECKS[name]
-    if case is None:
+    if case is None and name not in SPEAKS:
         return CaseVerdict(NOT_YET)
-    _tell(f"{name}: at most {case.limit_s:.0f} s")
+    limit_s = _LISTEN_S if case is None else case.limit_s
+    _tell(f"{name}: at most {limit_s:.0f} s")
     with tempfile.TemporaryDirectory(prefix="tracekit-case-") as folder:
         try:
-            return case.check(Workshop(Path(folder), case.limit_s))
+            shop = Workshop(Path(folder), limit_s)
+            found = CaseVerdict(NOT_YET) if case is None else case.check(shop)
+            if name not in SPEAKS or found.verdict == NOT_HERE:
+                return found
+            apart = shop.folder / "apart"
+            apart.mkdir()
+            return listen(name, replace(shop, folder=apart), found)
         except Exception as error:  # noqa: BLE001 - one case must not hide the verdicts of the others
             return CaseVerdict(WRONG, f"{type(error).__name__}: {error}"[:400])
+
+
+def listen(name: str, shop: Workshop, before: CaseVerdict) -> CaseVerdict:
+    """The verdict with that about the first sentence of the case's report; `before` is that of its own check."""
+    found, wanted = record_and_listen(name, shop), SPEAKS[name]
+    spoke = tuple(row["diagnostic"] for row in found if row["diagnostic"])
+    faults = judge_findings(found, wanted)
+    if faults:
+        own = [before.answer] if before.verdict == WRONG else []
+        return CaseVerdict(WRONG, "; ".join([*own, *faults]), spoke)
+    if before.verdict == NOT_YET:
+        sentence = next((row["sentence"] for row in found if row["diagnostic"] == wanted.first), "")
+        return CaseVerdict(RIGHT if wanted.whole else NOT_YET, sentence, spoke)
+    return replace(before, spoke=spoke)
 
 
 def count_exit_code(verdicts: Sequence[CaseVerdict]) -> int:
@@ -284,10 +320,11 @@ def main() -> int:
         case_begun_s = time.monotonic()
         found[name] = check(name)
         answer = textwrap.wrap(found[name].answer, 86, break_on_hyphens=False) or [""]
-        took = f"{time.monotonic() - case_begun_s:.0f} s" if CHECKS[name] else ""
+        took = f"{time.monotonic() - case_begun_s:.0f} s" if CHECKS[name] or name in SPEAKS else ""
         _print(f"{name:<22}{found[name].verdict:<10}{took:>6}  {answer[0]}")
         for line in answer[1:]:
             _print(f"{'':<40}{line}")
+    _print("\n".join(["", *draw_matrix({name: item.spoke for name, item in found.items()}), ""]))
     counts = [
         f"{sum(item.verdict == name for item in found.values())} {name}" for name in (RIGHT, WRONG, NOT_YET, NOT_HERE)
     ]

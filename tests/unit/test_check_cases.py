@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from tests import check_cases
+from tests.case_findings import OF_MACHINE, SPEAKS, Spoken, draw_matrix, judge_findings
 from tests.check_cases import CASES, CHECKS, NOT_HERE, NOT_YET, RIGHT, WRONG, Case, CaseVerdict, Workshop
 from tests.conftest import Said
 from tests.real.leftovers import abandoned_segments
+from tracekit.analysis.diagnostics import DIAGNOSTICS
 
 
 def said(code: int = 0, out: str = "", err: str = "") -> Said:
@@ -31,9 +33,67 @@ def test_every_program_of_the_folder_is_a_case() -> None:
     assert {path.stem for path in CASES.glob("*.py")} == set(CHECKS)
 
 
-def test_a_case_without_a_check_is_not_yet_and_never_right() -> None:
-    names = [name for name, run in CHECKS.items() if run is None]
-    assert [check_cases.check(name).verdict for name in names] == [NOT_YET] * len(names)
+def test_a_case_without_a_check_is_not_yet_and_never_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHECKS, "many_threads", None)
+    monkeypatch.delitem(SPEAKS, "many_threads")
+    assert check_cases.check("many_threads").verdict == NOT_YET
+
+
+def finding(diagnostic: str, sentence: str = "said") -> dict[str, Any]:
+    return {"diagnostic": diagnostic, "sentence": sentence, "advice": "", "weight_ns": 1}
+
+
+@pytest.mark.parametrize(
+    ("found", "faults"),
+    [
+        (("hang",), []),
+        (("gil-turns", "hang"), []),
+        ((OF_MACHINE, "hang"), []),
+        (("gil-turns",), ["hang is missing"]),
+        ((), ["hang is missing"]),
+        (("hang", "io-bound"), ["io-bound must not speak"]),
+    ],
+)
+def test_what_is_said_of_a_case(found: tuple[str, ...], faults: list[str]) -> None:
+    wanted = Spoken("hang", "^said$", frozenset(("gil-turns",)))
+    assert judge_findings([finding(name) for name in found], wanted) == faults
+
+
+def test_another_sentence_than_the_one_that_is_wanted_is_wrong() -> None:
+    assert judge_findings([finding("hang", "else")], Spoken("hang", "^said$")) == ["it says: else"]
+    nothing = Spoken("", "^Nothing")
+    assert judge_findings([finding("", "Nothing")], nothing) == []
+    assert judge_findings([finding(OF_MACHINE)], nothing) == []
+    assert judge_findings([finding("hang")], nothing) == ["hang must not speak"]
+    assert judge_findings([], nothing) == ["the sentence that nothing was found is missing"]
+
+
+@pytest.mark.parametrize(
+    ("own", "spoke", "whole", "verdict"),
+    [
+        (None, "hang", True, RIGHT),
+        (None, "hang", False, NOT_YET),
+        (None, "io-bound", True, WRONG),
+        (CaseVerdict(RIGHT, "own"), "hang", True, RIGHT),
+        (CaseVerdict(WRONG, "own"), "hang", True, WRONG),
+        (CaseVerdict(RIGHT, "own"), "io-bound", True, WRONG),
+        (CaseVerdict(NOT_HERE, "own"), "io-bound", True, NOT_HERE),
+    ],
+)
+def test_a_case_is_right_when_its_check_and_its_report_are(
+    monkeypatch: pytest.MonkeyPatch, own: CaseVerdict | None, spoke: str, whole: bool, verdict: str
+) -> None:
+    monkeypatch.setitem(CHECKS, "long_hold", None if own is None else Case(lambda _shop: own, 1))
+    monkeypatch.setitem(SPEAKS, "long_hold", Spoken("hang", "", whole=whole))
+    monkeypatch.setattr(check_cases, "record_and_listen", lambda _name, _shop: [finding(spoke)])
+    assert check_cases.check("long_hold").verdict == verdict
+
+
+def test_the_matrix_has_the_place_of_each_diagnostic_and_marks_what_must_not_speak() -> None:
+    *heads, row = draw_matrix({"join_before_get": ("hang", "io-bound"), "hostile_workloads": ()})
+    assert [head.split()[-1] for head in heads] == list(DIAGNOSTICS)
+    assert row.startswith("join_before_get  1  .")
+    assert row.index("2!") == heads[list(DIAGNOSTICS).index("io-bound")].index("io-bound")
 
 
 def test_only_a_wrong_case_makes_the_target_fail() -> None:

@@ -19,6 +19,8 @@ _ROWS = {
     "event-loop": ("event_loop", "an event loop blocked in something else than its poll"),
     "io-bound": ("io_bound", "a thread mostly reads and writes"),
     "idle-run": ("idle_run", "nearly nothing happened: the threads slept or waited for something to come"),
+    "start-data": ("start_data", "processes start late because of what they are handed"),
+    "no-cpu": ("no_cpu", "a thread is ready and has no CPU"),
     "one-thread": ("one_thread", "one thread computes nearly all the time, nothing else uses a CPU"),
 }
 

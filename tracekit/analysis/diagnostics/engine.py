@@ -58,13 +58,18 @@ def describe_longest(evidence: Evidence) -> str:
     """What is said of a run in which nothing was found."""
     waits = evidence.waits
     waits = waits[(~waits["idle"] & (waits["kind"] != "sleep")).to_numpy(bool)]
-    found = "No diagnostic has found anything to win back: apart from sleep and waits for work, "
     sums = waits.groupby(["pid", "tid", "kind"], observed=True)["dur_ns"].sum().reset_index()
     rows = records(sums.sort_values("dur_ns", ascending=False).iloc[:1])
     if not rows:
-        return f"{found}no thread waited for anything."
+        return "Its threads waited for nothing but work and sleep."
     longest = rows[0]
+    who = f"{evidence.thread(longest['pid'], longest['tid'])}, for {KINDS[longest['kind']]}"
+    if longest["dur_ns"] < evidence.least_ns:
+        return (
+            f"Nothing kept it waiting: apart from work and sleep, no thread waited for one thing longer than "
+            f"{format_ns(longest['dur_ns'])} in all ({who})."
+        )
     return (
-        f"{found}no thread waited for one thing longer than {format_ns(longest['dur_ns'])} in all "
-        f"({evidence.thread(longest['pid'], longest['tid'])}, for {KINDS[longest['kind']]})."
+        f"No diagnostic explains this run. Apart from work and sleep, the longest that a thread waited for one thing "
+        f"was {format_ns(longest['dur_ns'])} in all ({who}): see the wait sites."
     )

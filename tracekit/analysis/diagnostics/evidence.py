@@ -14,8 +14,9 @@ import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.gil.holds import SWITCH_INTERVAL_NS
+from tracekit.analysis.metrics.interval_timeline import Bools
 from tracekit.analysis.metrics.ledger.idle import idle_waits
-from tracekit.analysis.metrics.ledger.parts import ON_CPU
+from tracekit.analysis.metrics.ledger.parts import ON_CPU, RUN_QUEUE
 from tracekit.analysis.metrics.methods import WAITS_PROBE
 from tracekit.analysis.metrics.names import Names, names_of, short_place
 from tracekit.analysis.metrics.number_notices import finite
@@ -89,6 +90,7 @@ class Evidence:
         found = self.analysis.recorded_waits.waits
         found = found[((found["run_id"] == self.run_id) & (found["method"] == WAITS_PROBE)).to_numpy(bool)]
         runs = self.analysis.tables.runs
+        found = found[~self._are_of_pools(found)]
         found = cut_to_run(found, runs[runs["run_id"] == self.run_id]).reset_index(drop=True)
         ends = found["start_ns"].to_numpy(np.int64) + found["dur_ns"].to_numpy(np.int64)
         of_gil = found["kind"].isin(("gil", "gil-switch")).to_numpy(bool)
@@ -96,6 +98,13 @@ class Evidence:
         lives = np.array([self.lives.get(place) or np.nan for place in places], dtype=np.float64)
         lengths = found["dur_ns"].to_numpy(np.float64)
         return found.assign(end_ns=ends, idle=idle_waits(found) & ~of_gil, life=lengths / lives)
+
+    def _are_of_pools(self, waits: pd.DataFrame) -> Bools:
+        """Which waits are of native threads (BLAS, OpenMP): what they wait for is work."""
+        threads, keys = self.analysis.lifetimes, ["pid", "tid"]
+        pool = pd.MultiIndex.from_frame(threads.loc[threads["pool"] & (threads["run_id"] == self.run_id), keys])
+        found: Bools = pd.MultiIndex.from_frame(waits[keys]).isin(pool)
+        return found
 
     @cached_property
     def gil_parts(self) -> pd.DataFrame:
@@ -127,26 +136,35 @@ class Evidence:
         known = [row["cpu_ns"] for row in self.processes.values()]
         return None if None in known else sum(known)
 
-    def part_ns(self, part: str, *place: int) -> int:
-        """A part of the ledger of a thread, a process or the run; 0 where it is not known."""
-        found = self.analysis.thread_time(part).get((self.run_id, *place))
-        return int(found.value) if found is not None and found.available else 0
+    def on_cpu_ns(self, pid: int, tid: int) -> tuple[int, int]:
+        """How long a thread was on a CPU, at least and at most: equal where its clock was read at its end."""
+        return self._find_part(ON_CPU, pid, tid)
 
-    def on_cpu_ns(self, pid: int, tid: int) -> int:
-        """How long a thread was on a CPU."""
-        return self.part_ns(ON_CPU, pid, tid)
+    def lacked_cpu_ns(self, pid: int, tid: int) -> tuple[int, int]:
+        """How long a thread was ready and had no CPU, at least and at most."""
+        return self._find_part(RUN_QUEUE, pid, tid)
+
+    def count_computing(self, share: float) -> int:
+        """How many threads, native ones too, used at least this part of the wall as CPU time, or may have."""
+        threads = self.analysis.lifetimes
+        used = threads.loc[threads["run_id"] == self.run_id, "cpu_ns"]
+        return int((used.isna() | (used >= share * self.wall_ns)).fillna(True).sum())
+
+    def find_queued_ns(self, pid: int, tid: int) -> int | None:
+        """How long the kernel had a thread in a run queue in its life, in its waits too; None where it was not read."""
+        found = (row for row in self.threads if (row["pid"], row["tid"]) == (pid, tid))
+        return next((row["run_queue_wait_ns"] for row in found), None)
+
+    def _find_part(self, part: str, pid: int, tid: int) -> tuple[int, int]:
+        found = self.analysis.thread_time(part).get((self.run_id, pid, tid))
+        if found is None or not found.available:
+            return 0, self.lives.get((pid, tid), self.wall_ns)
+        return round(found.lower), round(found.upper)
 
     def switch_interval_ns(self, pid: int) -> int:
         """The switch interval of a process; CPython's default where it is not known."""
         known = self.analysis.switch_intervals_ns
         return known.get((self.run_id, pid)) or known.get((self.run_id,)) or SWITCH_INTERVAL_NS
-
-    def preempted(self, share: float) -> frozenset[Place]:
-        """The threads that waited for a CPU for more than this share of their CPU time, native ones included."""
-        threads = self.analysis.lifetimes
-        threads = threads[threads["run_id"] == self.run_id]
-        over = (threads["run_queue_wait_ns"] > share * threads["cpu_ns"]).fillna(False).to_numpy(bool)
-        return frozenset(zip(threads["pid"][over].tolist(), threads["tid"][over].tolist(), strict=True))
 
     def thread(self, pid: int, tid: int) -> str:
         """The name of a thread."""

@@ -13,7 +13,7 @@ from tracekit.analysis.diagnostics.finding import Diagnostic, Finding
 from tracekit.analysis.diagnostics.gil_parts import split_parts
 from tracekit.analysis.metrics.interval_timeline import Ints, to_ints
 from tracekit.analysis.tables import records
-from tracekit.core.units import format_ns, percent
+from tracekit.core.units import format_ns
 
 COMPUTES = 0.25
 """A thread that used more CPU time than this part of its GIL wait computes: it takes turns with the holders."""
@@ -30,13 +30,14 @@ def look(evidence: Evidence) -> Iterator[Finding]:
     told: set[Place] = set()
     for waiter in find_waiters(evidence):
         pid, tid = int(waiter["pid"]), int(waiter["waiter"])
-        if waiter["ns"] < evidence.least_ns or evidence.on_cpu_ns(pid, tid) > COMPUTES * waiter["ns"]:
+        holder = _find_holder(waiter["parts"])
+        if holder is None or holder["ns"] < evidence.least_ns or (pid, holder["holder"]) in told:
             continue
-        back, holder = _find_returns(evidence, pid, tid), _find_holder(waiter["parts"])
-        if len(back) < _LEAST_WAITS or holder is None or (pid, holder["holder"]) in told:
+        back = _find_returns(evidence, pid, tid)
+        if len(back) < _LEAST_WAITS or evidence.on_cpu_ns(pid, tid)[1] > COMPUTES * int(back.sum()):
             continue
         told.add((pid, holder["holder"]))
-        yield _describe(evidence, waiter, holder, back)
+        yield _describe(evidence, (pid, tid), holder, back)
 
 
 def find_waiters(evidence: Evidence) -> list[dict[str, Any]]:
@@ -50,21 +51,23 @@ def find_waiters(evidence: Evidence) -> list[dict[str, Any]]:
     return sorted(found, key=lambda waiter: -waiter["ns"])
 
 
-def _describe(evidence: Evidence, waiter: dict[str, Any], holder: dict[str, Any], back: Ints) -> Finding:
+def _describe(evidence: Evidence, waiter: Place, holder: dict[str, Any], back: Ints) -> Finding:
     """`back`: how long it waited for the GIL when it came back from another wait."""
-    pid, tid = int(waiter["pid"]), int(waiter["waiter"])
+    pid = waiter[0]
     where = evidence.site(holder["function"], holder["file"], ", mostly")
+    used = evidence.on_cpu_ns(*waiter)
+    most = "at most " if used[0] < used[1] else ""
     sentence = (
-        f"{len(back):,} times {evidence.thread(pid, tid)} came back from a wait and then waited for the GIL, "
-        f"{format_ns(float(back.mean()))} on average; in all it waited {format_ns(waiter['ns'])} for the GIL, to use "
-        f"{format_ns(evidence.on_cpu_ns(pid, tid))} of CPU time. For {percent(holder['share'])} of that "
-        f"{evidence.thread(pid, holder['holder'])} held it{where}."
+        f"{len(back):,} times {evidence.thread(*waiter)} came back from a wait and then waited for the GIL, "
+        f"{format_ns(float(back.mean()))} on average, to use {most}{format_ns(used[1])} of CPU time in all. For "
+        f"{format_ns(holder['ns'])} {evidence.thread(pid, holder['holder'])} held it{where}, and gave it up when it "
+        "was asked to."
     )
     advice = (
         f"move what {evidence.thread(pid, holder['holder'])} computes into a process "
         "(`concurrent.futures.ProcessPoolExecutor`); `sys.setswitchinterval` only makes each of these waits shorter"
     )
-    return Finding(diagnostic="gil-convoy", sentence=sentence, advice=advice, weight_ns=waiter["ns"])
+    return Finding(diagnostic="gil-convoy", sentence=sentence, advice=advice, weight_ns=holder["ns"])
 
 
 def _find_returns(evidence: Evidence, pid: int, tid: int) -> Ints:
@@ -81,15 +84,14 @@ def _find_returns(evidence: Evidence, pid: int, tid: int) -> Ints:
 
 
 def _find_holder(parts: pd.DataFrame) -> dict[str, Any] | None:
-    """The thread that had the GIL most of the time, with the function in which it had it longest."""
-    whole = int(parts["ns"].sum())
+    """The thread that had the GIL most of the time, how long, and the function in which it had it longest."""
     by_holder = parts.groupby("holder")["ns"].sum().sort_values(ascending=False)
-    if by_holder.iloc[0] < _MOSTLY * whole:
+    if by_holder.iloc[0] < _MOSTLY * int(parts["ns"].sum()):
         return None
     own = parts[(parts["holder"] == by_holder.index[0]).to_numpy(bool)]
     sites = own.groupby(["holder", "function", "file"], dropna=False)["ns"].sum().reset_index()
-    (longest,) = records(sites.sort_values("ns", ascending=False).iloc[:1])
-    return {**longest, "share": by_holder.iloc[0] / whole}
+    (longest,) = records(sites.nlargest(1, "ns"))
+    return {**longest, "ns": int(by_holder.iloc[0])}
 
 
 DIAGNOSTIC = Diagnostic(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from tracekit.analysis.diagnostics.evidence import Evidence
@@ -16,8 +15,6 @@ BEYOND = 2
 """A hold is long from so many switch intervals on: a thread that reacts gives the GIL up after about one."""
 _MOSTLY = 0.5
 """Part of what others waited for a function that long holds have to be: on a busy machine any hold may be long."""
-_PREEMPTED = 0.3
-"""A holder that waited for a CPU for more than this part of its CPU time may have been long for that."""
 
 
 class GilParts(NamedTuple):
@@ -28,15 +25,12 @@ class GilParts(NamedTuple):
 
 
 def split_parts(evidence: Evidence) -> GilParts:
-    """Long are the long holds of the functions most of whose holds are long, by threads that seldom lacked a CPU."""
+    """Long are the long holds of the functions most of whose holds are long."""
     parts = evidence.gil_parts
     parts = parts[(parts["holder"] > 0).to_numpy(bool)]
     limits = {pid: BEYOND * evidence.switch_interval_ns(int(pid)) for pid in parts["pid"].unique()}
     is_long = (parts["ns"] > parts["pid"].map(limits)).to_numpy(bool)
     parts = parts.assign(long_ns=parts["ns"].where(is_long, 0))
     sums = parts.groupby(HOLDER, dropna=False)[["ns", "long_ns"]].transform("sum")
-    preempted = evidence.preempted(_PREEMPTED)
-    places = zip(parts["pid"].tolist(), parts["holder"].tolist(), strict=True)
-    clear = np.array([place not in preempted for place in places], dtype=np.bool_)
-    chosen = is_long & (sums["long_ns"] > _MOSTLY * sums["ns"]).to_numpy(bool) & clear
+    chosen = is_long & (sums["long_ns"] > _MOSTLY * sums["ns"]).to_numpy(bool)
     return GilParts(long=parts[chosen], others=parts[~chosen])

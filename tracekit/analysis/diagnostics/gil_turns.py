@@ -19,7 +19,7 @@ def look(evidence: Evidence) -> Iterator[Finding]:
     waited: dict[int, dict[int, int]] = {}
     for waiter in find_waiters(evidence):
         pid, tid = int(waiter["pid"]), int(waiter["waiter"])
-        on_cpu = evidence.on_cpu_ns(pid, tid)
+        on_cpu, _ = evidence.on_cpu_ns(pid, tid)
         if on_cpu > COMPUTES * waiter["ns"] and on_cpu >= _LEAST_SHARE * evidence.wall_ns:
             waited.setdefault(pid, {})[tid] = waiter["ns"]
     for pid, of_process in waited.items():
@@ -29,15 +29,16 @@ def look(evidence: Evidence) -> Iterator[Finding]:
 
 def _describe(evidence: Evidence, pid: int, waited: dict[int, int]) -> Finding:
     """`waited`: by thread that computes, how long it waited for the GIL."""
-    used = {tid: evidence.on_cpu_ns(pid, tid) for tid in waited}
+    used = {tid: evidence.on_cpu_ns(pid, tid)[0] for tid in waited}
+    least = "at least " if any(evidence.on_cpu_ns(pid, tid)[1] > ns for tid, ns in used.items()) else ""
     most = sorted(waited, key=lambda tid: -used[tid])
     named = [f"{evidence.thread(pid, tid)} {format_ns(used[tid])}" for tid in most[:_MOST_NAMED]]
     named += [f"{len(most) - _MOST_NAMED} others less"] if len(most) > _MOST_NAMED else []
     waited_ns = sum(waited.values())
     sentence = (
         f"{plural(len(waited), 'thread')} of {evidence.names.process(pid)} computed in Python and took turns: they "
-        f"used {format_ns(sum(used.values()))} of CPU time ({listed(named)}) and waited {format_ns(waited_ns)} for "
-        "the GIL."
+        f"used {least}{format_ns(sum(used.values()))} of CPU time ({listed(named)}) and waited "
+        f"{format_ns(waited_ns)} for the GIL."
     )
     at_once = min(len(waited), evidence.cpus)
     saved = min(max(waited.values()), round(sum(used.values()) * (1 - 1 / at_once)))

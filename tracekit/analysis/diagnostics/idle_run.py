@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from tracekit.analysis.diagnostics import lock_contention
 from tracekit.analysis.diagnostics.evidence import Evidence
 from tracekit.analysis.diagnostics.final_waits import find_last_moment
 from tracekit.analysis.diagnostics.finding import Diagnostic, Finding
@@ -31,6 +32,8 @@ def look(evidence: Evidence) -> Iterator[Finding]:
     if cpu_ns is None or wall_ns < _LEAST_NS or cpu_ns > _CPU * wall_ns or _has_other_programs(evidence):
         return
     if find_stuck(find_last_moment(evidence)):
+        return
+    if any(finding.weight_ns > _CPU * wall_ns for finding in lock_contention.look(evidence)):
         return
     resting = _select_rests(evidence)
     rested, whole = int(resting["dur_ns"].sum()), sum(evidence.lives.values())

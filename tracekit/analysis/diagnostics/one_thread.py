@@ -19,7 +19,7 @@ _MOST_FUNCTIONS = 3
 
 def look(evidence: Evidence) -> Iterator[Finding]:
     """One finding, or none."""
-    on_cpu = {(row["pid"], row["tid"]): evidence.on_cpu_ns(row["pid"], row["tid"]) for row in evidence.threads}
+    on_cpu = {(row["pid"], row["tid"]): evidence.on_cpu_ns(row["pid"], row["tid"])[0] for row in evidence.threads}
     whole = evidence.cpu_ns
     if not on_cpu or whole is None or evidence.cpus < 2:
         return
@@ -27,11 +27,12 @@ def look(evidence: Evidence) -> Iterator[Finding]:
     own = on_cpu[place]
     if own < max(_COMPUTES * evidence.wall_ns, _LEAST_NS) or whole - own > _OTHERS * evidence.wall_ns:
         return
+    least, most = ("at least ", "at most ") if evidence.on_cpu_ns(*place)[1] > own else ("", "")
     functions = _name_functions(evidence, *place)
     sentence = (
-        f"One thread computed nearly all the time: {evidence.thread(*place)} was on a CPU for {format_ns(own)} of "
-        f"{format_ns(evidence.wall_ns)} ({percent(own / evidence.wall_ns)}), everything else for "
-        f"{format_ns(max(0, whole - own))}{functions}."
+        f"One thread computed nearly all the time: {evidence.thread(*place)} was on a CPU for {least}{format_ns(own)} "
+        f"of {format_ns(evidence.wall_ns)} ({percent(own / evidence.wall_ns)}), everything else for "
+        f"{most}{format_ns(max(0, whole - own))}{functions}."
     )
     advice = (
         f"divide its work among processes (`concurrent.futures.ProcessPoolExecutor`): {plural(evidence.cpus, 'CPU')} "

@@ -34,10 +34,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingView:
-    """What a diagnostic found, and what to try next, empty where there is nothing. Code stands in `backticks`."""
+    """What a diagnostic found, and what to try next. Code stands in `backticks`.
+
+    `weight_ns`: the time that could be won back. Only the sentence that nothing was found has neither of the others.
+    """
 
     sentence: str
     advice: str = ""
+    diagnostic: str = ""
+    weight_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

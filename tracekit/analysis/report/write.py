@@ -11,7 +11,7 @@ from tracekit.analysis.report.build import build
 from tracekit.analysis.report.figures.style import png
 from tracekit.analysis.report.render.html import to_html
 from tracekit.analysis.report.render.markdown import to_markdown
-from tracekit.analysis.report.render.tabular import encode_parquet, to_csv, to_json
+from tracekit.analysis.report.render.tabular import encode_parquet, findings_json, to_csv, to_json
 from tracekit.analysis.report.views import ReportView
 from tracekit.analysis.tables import Tables
 from tracekit.bundle.files import make_output_folder
@@ -35,8 +35,8 @@ class ReportFiles:
 
 
 def write(tables: Tables, folder: Path) -> ReportFiles:
-    """Write index.html, report.md, metrics.csv, metrics.json, metrics.parquet, the figures and what the sections offer
-    to download; existing files are replaced.
+    """Write index.html, report.md, metrics.csv, metrics.json, metrics.parquet, of a recorded program findings.json, the
+    figures and what the sections offer to download; existing files are replaced.
 
     Everything is made in a temporary folder in its place and moved in by rename, the page last, so a reader
     never meets half a file. Raises OutputUnwritable.
@@ -50,6 +50,7 @@ def write(tables: Tables, folder: Path) -> ReportFiles:
         **{item.name: item.content for item in view.downloads},
         "metrics.csv": to_csv(tables),
         "metrics.json": to_json(tables),
+        **({"findings.json": findings_json(view)} if view.findings else {}),
         "report.md": to_markdown(view),
         "index.html": to_html(view, pictures),
     }

@@ -31,6 +31,14 @@ def test_the_thread_is_named_and_the_capture_that_says_more() -> None:
     assert "4 CPUs can do it at once" in finding.advice
 
 
+def test_a_thread_that_was_killed_used_at_least_what_was_read() -> None:
+    made = program(cpu_ms=850)
+    made.maker.rows["threads"][0]["cpu_read_ns"] = made.at(940)
+    assert only(made, "one-thread").sentence.endswith(
+        "on a CPU for at least 850 ms of 1.00 s (85 %), everything else for at most 120 ms."
+    )
+
+
 def test_samples_name_the_functions() -> None:
     made = program()
     for leaf, weight in (("crunch (app.py:9)", 70), ("parse (app.py:3)", 20), ("a", 6), ("b", 4)):

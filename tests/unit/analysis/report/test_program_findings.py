@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict
+from pathlib import Path
 
 from tests.unit.analysis.report import made_program as made
-from tests.unit.analysis.report.made_program import FEEDER, HOG, MAIN, Rows, rows, section, tables, view
+from tests.unit.analysis.report.made_program import FEEDER, HOG, MAIN, Rows, rows, section, tables, view, whole
 from tracekit.analysis.report.build import build
 from tracekit.analysis.report.render.html import to_html
 from tracekit.analysis.report.render.markdown import to_markdown
 from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.views import ReportView
+from tracekit.analysis.report.write import write
 
 
 def shown(found: Rows) -> ReportView:
@@ -35,6 +39,13 @@ def test_the_first_finding_stands_right_after_the_headline_with_what_to_try() ->
     assert "`hog`" in pages(view())["markdown"].split("Lifetime")[0]
 
 
+def test_programs_read_the_findings_from_a_file(tmp_path: Path) -> None:
+    (found,) = [path for path in write(whole(), tmp_path / "report").folder.iterdir() if path.name == "findings.json"]
+    first, *_ = json.loads(found.read_text(encoding="utf-8"))
+    assert first == asdict(view().findings[0])
+    assert (first["diagnostic"], first["weight_ns"]) == ("long-gil-holds", 700_000_000)
+
+
 def test_what_a_finding_says_of_the_gil_its_section_does_not_say_again() -> None:
     assert section(view(), "attribution").sentences == ()
 
@@ -51,10 +62,21 @@ def test_where_nothing_is_found_one_sentence_says_so_and_the_gil_is_not_spoken_o
     found = gil_wait_of(9)
     (only,) = found.findings
     assert only.sentence == (
-        "No diagnostic has found anything to win back: apart from sleep and waits for work, no thread waited for one "
-        "thing longer than 9.00 ms in all (feeder, for the GIL)."
+        "Nothing kept it waiting: apart from work and sleep, no thread waited for one thing longer than 9.00 ms in all "
+        "(feeder, for the GIL)."
     )
     assert section(found, "attribution").sentences == ()
+
+
+def test_what_no_diagnostic_explains_is_said_as_well() -> None:
+    found = rows()
+    found["waits"] = [made.wait(FEEDER, "lock", 100, 150, "small")]
+    found["holds"] = []
+    (only,) = shown(found).findings
+    assert only.sentence == (
+        "No diagnostic explains this run. Apart from work and sleep, the longest that a thread waited for one thing "
+        "was 150 ms in all (feeder, for locks): see the wait sites."
+    )
 
 
 def test_a_gil_wait_that_is_worth_a_sentence_and_in_no_finding_has_one() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
+from tracekit.analysis.report.views import ReportView
 from tracekit.analysis.tables import Tables
 from tracekit.core.visible_text import make_visible
 
@@ -29,6 +31,12 @@ def to_json(tables: Tables) -> str:
     rows = plain.where(plain.notna(), None).to_dict("records")
     lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
     return f"[\n{lines}\n]\n" if rows else "[]\n"
+
+
+def findings_json(view: ReportView) -> str:
+    """The findings as a JSON list of objects, the answer first: diagnostic, sentence, advice, weight_ns."""
+    lines = ",\n".join(json.dumps(asdict(item), ensure_ascii=False) for item in view.findings)
+    return f"[\n{lines}\n]\n"
 
 
 def encode_parquet(frame: pd.DataFrame) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 from tracekit.analysis.diagnostics import ABOUT_THE_GIL
 from tracekit.analysis.diagnostics.engine import Diagnosis, describe_longest, diagnose
@@ -73,7 +74,7 @@ def build_page(analysis: Analysis) -> PageView | None:
 def view_findings(evidence: Evidence, found: Diagnosis) -> tuple[FindingView, ...]:
     """What is said of the run, the answer first; of one without any finding, how long it waited at most."""
     if found.said:
-        return tuple(FindingView(sentence=item.sentence, advice=item.advice) for item in found.said)
+        return tuple(FindingView(**asdict(item)) for item in found.said)
     if evidence.waits.empty:
         return ()
     return (FindingView(sentence=describe_longest(evidence)),)

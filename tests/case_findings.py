@@ -34,21 +34,20 @@ class Spoken:
 _GIL = frozenset(("long-gil-holds", "gil-convoy", "gil-turns"))
 
 SPEAKS: dict[str, Spoken] = {
-    "killed_by_signal": Spoken("", "^Nothing kept it waiting"),
     "blas_threads": Spoken("", "^Nothing kept it waiting"),
-    "long_hold": Spoken("long-gil-holds", r"by \S+( \d+)? in `hog` \(cases/long_hold.py:6\): \S+( \d+)? waited"),
+    "long_hold": Spoken("long-gil-holds", r"by hog in `hog` \(cases/long_hold.py:6\): ticker waited"),
     "waiting_for_work": Spoken(
         "idle-run", r"^This run was idle: .*its 8 threads slept or waited for something to come"
     ),
     "join_before_get": Spoken(
         "hang",
         r"nothing moved, until it was asked to end 3\.\d+ s later: .* in a write of fd \d+ for 3\.\d+ s, .* had waited "
-        r"3\.\d+ s for .* to end and main thread had waited 3\.\d+ s for process \d+",
+        r"3\.\d+ s for .* to end and main thread had waited 3\.\d+ s for \S+ to end",
         options=("--duration", "4"),
     ),
     "fork_beside_lock": Spoken(
         "hang",
-        r"process \d+ had waited [34]\.\d+ s for a lock in `child` .* can release that lock: it was forked beside 1",
+        r"\S+ had waited [34]\.\d+ s for a lock in `child` .* can release that lock: it was forked beside 1",
         options=("--duration", "5"),
     ),
     # Of the README's answer the coroutine that computes is missing, and the heartbeat's delay.
@@ -56,9 +55,14 @@ SPEAKS: dict[str, Spoken] = {
     # How long pickling takes is CPU time that is not told apart.
     "big_items_pool": Spoken("", "", _GIL | {"io-bound"}, whole=False),
     "start_with_data": Spoken("start-data", r"waited \d+ ms in 2 writes", words=("spawn",), whole=False),
-    "named_holders": Spoken("long-gil-holds", r"in `match` \(re/__init__.py", _GIL, whole=False),
+    # The caller of `match` is missing.
+    "named_holders": Spoken("long-gil-holds", r"by regex_scan in `match` \(re/__init__.py", _GIL, whole=False),
     # The lock has no name yet.
-    "contended_lock": Spoken("lock-contention", r"in `wants_it` .* until .* released it in `keeps_it`", whole=False),
+    "contended_lock": Spoken(
+        "lock-contention",
+        r"in `wants_it` .* waiter-\d .* until owner released it in `keeps_it`",
+        whole=False,
+    ),
     "many_threads": Spoken("", "", _GIL | {"lock-contention"}, whole=False),
 }
 """The programs of which diagnostics are tried."""

@@ -23,7 +23,9 @@ def look(evidence: Evidence) -> Iterator[Finding]:
         return
     waits, main = evidence.waits, evidence.main.get("pid")
     of_main = (waits["pid"] == main) & (waits["tid"] == main)
-    is_io = waits["kind"].isin(("io-read", "io-write")) & ~waits["idle"] & (waits["object"] != STDIN)
+    # What is written to a process that starts is said by start-data.
+    starts = waits["file"].astype("str").str.contains("multiprocessing/popen_", regex=False).fillna(False)
+    is_io = ~starts & waits["kind"].isin(("io-read", "io-write")) & ~waits["idle"] & (waits["object"] != STDIN)
     waits = waits[(is_io & (of_main | (waits["life"] < _LONG))).to_numpy(bool)].astype(
         {"function": "str", "file": "str"}
     )

@@ -21,10 +21,9 @@ def look(evidence: Evidence) -> Iterator[Finding]:
     own = waits[to_child.to_numpy(bool)].astype({"function": "str", "file": "str"})
     sums = own.groupby(["pid", "tid", "function", "file"])["dur_ns"].agg(["sum", "size"]).reset_index()
     for row in records(sums):
-        started = sum(process["ppid"] == row["pid"] for process in evidence.processes.values())
         where = evidence.site(row["function"], row["file"])
         sentence = (
-            f"While {evidence.thread(row['pid'], row['tid'])} started processes, {started} in all, it waited "
+            f"While {evidence.thread(row['pid'], row['tid'])} started processes it waited "
             f"{format_ns(row['sum'])} in {plural(row['size'], 'write')}{where}: what each of them is handed is pickled "
             "and goes to it through a pipe."
         )

@@ -42,8 +42,15 @@ def test_one_long_answer_cannot_be_overlapped() -> None:
     assert "answers so late" in finding.advice
 
 
-@pytest.mark.parametrize("wait", [{**FETCH, "object": "fd 0"}, {**QUEUE_GET, "object": "fd 5"}], ids=["stdin", "idle"])
-def test_who_reads_the_keyboard_or_a_queue_is_not_bound_by_io(wait: dict[str, object]) -> None:
+LAUNCH = {"function": "Popen._launch", "file": "/usr/lib/python3.13/multiprocessing/popen_spawn_posix.py", "line": 38}
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [{**FETCH, "object": "fd 0"}, {**QUEUE_GET, "object": "fd 5"}, LAUNCH],
+    ids=["stdin", "idle", "a process that starts"],
+)
+def test_who_reads_the_keyboard_or_a_queue_or_starts_processes_is_not_bound_by_io(wait: dict[str, object]) -> None:
     made = program()
     made.wait(made.pid, "io-read", 100, 900, **wait)
     assert found(made, "io-bound") == []

@@ -26,7 +26,7 @@ def program(length_ms: float = 200, **where: object) -> Program:
 def test_the_thread_that_starts_them_is_named_with_how_long_it_wrote() -> None:
     finding = only(program(), "start-data")
     assert finding.sentence == (
-        "While main thread started processes, 2 in all, it waited 400 ms in 2 writes in `Popen._launch` "
+        "While main thread started processes it waited 400 ms in 2 writes in `Popen._launch` "
         "(multiprocessing/popen_spawn_posix.py:38): what each of them is handed is pickled and goes to it through a "
         "pipe."
     )

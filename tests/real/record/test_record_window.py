@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from tests.real.quick import assert_two_lines
 from tests.recording import needs, recorded, script
 from tracekit import api
 from tracekit.analysis.load import load_suite
+from tracekit.analysis.metrics.analysis import Analysis
+from tracekit.analysis.metrics.ledger.parts import PARTS, WALL
+from tracekit.analysis.metrics.window import cut_to_window
 from tracekit.analysis.tables import Tables, records
 from tracekit.analysis.timeline.trace import build_run
 from tracekit.bundle.store import Store, SuiteFolder
@@ -68,6 +72,31 @@ def test_idle_seconds_do_not_dilute_those_that_matter(suite: SuiteFolder) -> Non
         assert cpu["quality"] == "bound"
         assert cpu["lower"] <= cpu["upper"]
     assert cpu["upper"] < 0.05 * 600_000_000
+
+
+def test_by_the_kernels_record_neighbouring_windows_of_a_real_program_add_up(tmp_path: Path) -> None:
+    needs("kernel")
+    code = IDLE_THEN_BUSY.replace("1.0", "0.2").replace("0.6", "0.3")
+    done = recorded(tmp_path, "--capture", "waits,kernel", "--", sys.executable, script(tmp_path, code))
+    assert done.returncode == 0, done.stderr
+    tables = load_suite(Store(tmp_path / ".tracekit").suites()[-1])
+    (run,) = records(tables.runs)
+    edges = [run["wall_ns"] * part // 3 for part in range(4)]
+    parts = [list_parts(cut_to_window(tables, f"{a}ns..{b}ns")) for a, b in pairwise(edges)]
+    both = list_parts(cut_to_window(tables, f"0ns..{edges[2]}ns"))
+    assert {part: parts[0].get(part, 0) + parts[1].get(part, 0) for part in both} == both
+    whole = list_parts(tables)
+    # Of the whole run steal is known, and is no CPU time; in a window it is in the CPU time.
+    whole["thread_on_cpu_ns"] += whole.pop("thread_steal_ns", 0)
+    assert {part: sum(found.get(part, 0) for found in parts) for part in whole} == whole
+    assert whole["thread_gil_wait_ns"] > 0
+
+
+def list_parts(tables: Tables) -> dict[str, float]:
+    """The ledger of the run, ns."""
+    analysis, place = Analysis(tables), (tables.runs["run_id"].iloc[0],)
+    found = {part: analysis.thread_time(part).get(place) for part in (WALL, *PARTS)}
+    return {part: item.value for part, item in found.items() if item is not None and item.available}
 
 
 def test_the_report_of_a_window_stands_beside_that_of_the_whole(suite: SuiteFolder, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from tracekit.bundle.names import PROGRAM, SERIAL
 
 KEYS = ["run_id", "pid", "tid"]
 _COUNTED = ["cpu_ns", "run_queue_wait_ns", "voluntary_switches", "involuntary_switches"]
+LIKELY = "likely_cpu_ns"
+"""A column of `threads` that a window adds: of a thread that lived beyond it, the likely CPU time inside it."""
 NATIVE = "native"
 """Role of a thread without a Python thread state."""
 
@@ -35,6 +37,7 @@ def compute_lifetimes(tables: Tables, usable: Collection[str]) -> pd.DataFrame:
     cpu_ns, run_queue_wait_ns, voluntary_switches, involuntary_switches   of its whole life, as recorded (Int64)
     created         of a thread of a program, and of a child that was forked: when it was asked for (Int64), else born;
                     it has waited for a CPU since then
+    more_ns         int64: how much more than cpu_ns, a least, it is likely to have used in a window; 0 without one
     unread_ns       int64: how long it lived on after its cpu_ns was read, because it was killed; 0 where it was read
                     at its end
     """
@@ -69,7 +72,10 @@ def compute_lifetimes(tables: Tables, usable: Collection[str]) -> pd.DataFrame:
     requested = threads["spawn_requested_ns"].fillna(by_fork.where(threads["tid"] == threads["pid"]))
     created = requested.where(requested.notna() & (requested >= opens) & (requested < born), born)
     unread = (died - threads["cpu_read_ns"]).clip(lower=0).fillna(0).astype("int64")
-    return frame.assign(opens=opens, closes=closes, born=born, died=died, created=created, unread_ns=unread)
+    likely = threads[LIKELY] if LIKELY in threads else threads["cpu_ns"]
+    more = (likely - threads["cpu_ns"]).fillna(0).astype("int64")
+    frame = frame.assign(unread_ns=unread, more_ns=more)
+    return frame.assign(opens=opens, closes=closes, born=born, died=died, created=created)
 
 
 def can_have_ledgers(threads: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

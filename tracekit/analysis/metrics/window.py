@@ -4,9 +4,10 @@ Intervals (waits, holds, the kernel's scheduling record) need no cutting here: m
 threads, and those to the run's window, which is set here. What was counted over a whole life is cut so:
 
     CPU time of a thread   kept where all its life lies inside; else a bound. It used at least what the time outside
-                           cannot hold, and at most what the time inside can. A thread that sleeps in the kernel's
-                           record, or waits in that of the probe, uses no CPU time, but for 20 µs a wait; a read or a
-                           write may.
+                           cannot hold, and at most what the time inside can; between the two it is likely to have
+                           used as large a part of the time inside as of its life. While it sleeps in the kernel's
+                           record, or waits in that of the probe, it uses no CPU time, but for 20 µs a wait; a read or
+                           a write may.
     of a process           kept where all its life lies inside; else the sum of its threads
     all other counts       kept of threads whose life lies inside; else not known, and so is what the machine counted
 """
@@ -30,7 +31,7 @@ from tracekit.analysis.metrics.interval_timeline import (
     to_ints,
 )
 from tracekit.analysis.metrics.ledger.waits_by_kind import INSIDE_NS, READS_AND_WRITES
-from tracekit.analysis.metrics.lifetimes import KEYS
+from tracekit.analysis.metrics.lifetimes import KEYS, LIKELY
 from tracekit.analysis.metrics.rows import NOT_RECORDED
 from tracekit.analysis.tables import Tables, empty, records
 from tracekit.core.errors import UsageError
@@ -173,7 +174,7 @@ def _cut_threads(tables: Tables, old: tuple[int, int], opens: int, closes: int) 
     """The threads that lived in the window; of one that lived beyond it, bounds of its CPU time.
 
     Such a bound is kept as that of a thread that was killed: at least `cpu_ns`, and at most all time since
-    `cpu_read_ns` more.
+    `cpu_read_ns` more; LIKELY is what it was if it was as often on a CPU as in its whole life.
     """
     threads = tables.threads
     born = to_ints(threads["start_ns"].fillna(old[0]).clip(*old))
@@ -189,14 +190,18 @@ def _cut_threads(tables: Tables, old: tuple[int, int], opens: int, closes: int) 
     within = high - low
     least = np.maximum(0, used - (line.lengths - within - off_outside))
     most = np.maximum(least, np.minimum(used + unread, within - off_inside))
+    # As if it had been on a CPU as often whenever it may have been.
+    part = (within - off_inside) / np.maximum(line.lengths - off_inside - off_outside, 1)
+    likely = np.clip(np.floor(used * part).astype(np.int64), least, most)
     beyond = (born < opens) | (died > closes)
     known = threads["cpu_ns"].notna().to_numpy(bool)
     cut = threads.assign(
         cpu_ns=threads["cpu_ns"].mask(beyond & known, pd.Series(least, index=threads.index)),
         cpu_read_ns=threads["cpu_read_ns"].mask(beyond & known, pd.Series(high - (most - least), index=threads.index)),
+        **{LIKELY: threads["cpu_ns"].mask(beyond & known, pd.Series(likely, index=threads.index))},
         **{name: threads[name].mask(beyond) for name in _COUNTS},
     )
-    return cut.astype(threads.dtypes)[high > low].reset_index(drop=True)
+    return cut.astype({**threads.dtypes, LIKELY: "Int64"})[high > low].reset_index(drop=True)
 
 
 def _measure_off_cpu(tables: Tables, line: IntervalTimeline, inside: Intervals) -> tuple[Ints, Ints]:

@@ -42,7 +42,8 @@ NAMES = {
 class LedgerRows:
     """`parts`: ns by metric, only those that are known. `whole`: their sum. `idle_rule`: what counts as idle here.
 
-    `least`: those of which only the least is known, because a thread was killed.
+    `least`: those of which only the least is known, because a thread was killed; `about`: those of which less and more
+    is possible, because a window cut a thread's life.
 
     `unseen`: why the GIL wait is not known, `lacking`: why each part is not; empty when they are.
     """
@@ -55,6 +56,7 @@ class LedgerRows:
     unseen: str
     lacking: Mapping[str, str]
     least: frozenset[str] = frozenset()
+    about: frozenset[str] = frozenset()
 
     def share(self, part: str) -> float:
         """0..1; unattributed may be below 0, where clocks disagree."""
@@ -97,7 +99,8 @@ def ledger_of(numbers: Mapping[str, Number]) -> LedgerRows | None:
         n=max(number.n for number in known.values()),
         idle_rule=idle.reason if idle is not None and idle.reason.startswith("idle") else "",
         unseen="" if gil is None or gil.available else gil.reason,
-        least=frozenset({ledger_parts.ON_CPU} if _is_least(known.get(ledger_parts.ON_CPU)) else ()),
+        least=frozenset({ledger_parts.ON_CPU} if _is_bound(known.get(ledger_parts.ON_CPU), least=True) else ()),
+        about=frozenset({ledger_parts.ON_CPU} if _is_bound(known.get(ledger_parts.ON_CPU), least=False) else ()),
         lacking={part: numbers[part].reason for part in PARTS if part in numbers and not numbers[part].available},
     )
 
@@ -118,6 +121,7 @@ def sum_ledgers(ledgers: Sequence[LedgerRows]) -> LedgerRows | None:
         parts={part: sum(ledger.parts.get(part, 0.0) for ledger in ledgers) for part in names},
         whole=sum(ledger.whole for ledger in ledgers),
         least=frozenset(part for part in names for each in ledgers if part in each.least or part not in each.parts),
+        about=frozenset(part for each in ledgers for part in each.about),
     )
 
 
@@ -143,12 +147,16 @@ def rules(ledgers: Iterable[LedgerRows]) -> str:
 
 def amount_text(ledger: LedgerRows, part: str) -> str:
     """`1.20 s (49 %)` of one part."""
-    least = "at least " if part in ledger.least else ""
+    least = "at least " if part in ledger.least else "about " if part in ledger.about else ""
     return f"{least}{format_ns(ledger.parts.get(part, 0.0))} ({ledger.share(part) * 100:.0f} %)"
 
 
-def _is_least(number: Number | None) -> bool:
-    return number is not None and number.quality == "bound" and (number.upper or 0.0) > (number.centre or 0.0)
+def _is_bound(number: Number | None, *, least: bool) -> bool:
+    """Whether more of it is possible; with `least` nothing less, without it less as well."""
+    if number is None or number.quality != "bound":
+        return False
+    lower, centre, upper = (end or 0.0 for end in (number.lower, number.centre, number.upper))
+    return upper > lower and least == (lower == centre)
 
 
 def _from(cell: ReportCell) -> LedgerRows | None:

@@ -99,12 +99,14 @@ def build_from_waits(given: LedgerInput, runs: frozenset[str], *, probe: bool, f
     amounts, gil_outside = sum_ledger_waits(given, given.waits)
     room = np.maximum(time.length - time.cpu, 0)
     amounts = fit_into(amounts, room, CUT_ORDER)
-    rest = room - sum(amounts.values(), start=np.zeros(len(room), np.int64))
+    left = room - sum(amounts.values(), start=np.zeros(len(room), np.int64))
+    more = np.where(time.whole, np.clip(threads["more_ns"].to_numpy(np.int64), 0, left), 0)
+    rest = left - more
     queue = np.minimum(rest, np.maximum(time.queue, 0))
     read = np.minimum(time.gap, rest - queue)
     rest = rest - queue - read
     life = timeline.lengths
-    parts = {part: amounts[part] for part in WAIT_PARTS} | {ON_CPU: time.cpu, RUN_QUEUE: queue}
+    parts = {part: amounts[part] for part in WAIT_PARTS} | {ON_CPU: time.cpu + more, RUN_QUEUE: queue}
     parts[GIL] = parts[GIL] + gil_outside
     parts[IDLE] = amounts[IDLE] + life - time.length - gil_outside + read
     in_runs = threads["run_id"].isin(runs).to_numpy(bool)
@@ -120,9 +122,9 @@ def build_from_waits(given: LedgerInput, runs: frozenset[str], *, probe: bool, f
         parts[BLOCKED] = rest
     parts[UNATTRIBUTED] = life - sum(parts.values(), start=np.zeros(len(life), np.int64))
     parts[WALL] = life
-    ends = _ends(parts, time, np.maximum(rest, 0), given.steal, probe=probe)
+    ends = _ends(parts, time, np.maximum(rest, 0) + more, given.steal, probe=probe)
     if killed := bool(time.unread[usable].any()):
-        ends |= _widen_unread(parts, ends, time.unread, np.maximum(rest, 0))
+        ends |= _widen_unread(parts, ends, time, left, more)
     program = bool(threads.loc[usable, "program"].any())
     if not probe:
         parts = {part: values for part, values in parts.items() if part not in (*WAIT_PARTS, IDLE)}
@@ -168,19 +170,23 @@ def _ends(
 
 
 def _widen_unread(
-    parts: dict[str, Ints], ends: dict[str, tuple[Ints, Ints]], unread: Ints, rest: Ints
+    parts: dict[str, Ints], ends: dict[str, tuple[Ints, Ints]], time: AccountableTime, left: Ints, more: Ints
 ) -> dict[str, tuple[Ints, Ints]]:
     """The ends of the parts that may have some of a thread's time after its last reading.
 
-    `rest` is what waits, CPU time and run-queue wait left. The first reading of the run-queue wait is the older one.
+    `left` is what waits and the least CPU time leave, `more` the part of it that was on a CPU as well, as is likely.
+    The first reading of the run-queue wait is the older one.
     """
-    queue = parts[RUN_QUEUE]
+    queue, unread = parts[RUN_QUEUE], time.unread
     low, high = ends[RUN_QUEUE]
-    late = np.where(unread > 0, np.minimum(rest, unread + QUEUE_AGE_NS), 0)
+    late = np.where(unread > 0, np.minimum(left - queue, unread + QUEUE_AGE_NS), 0)
     return {
-        ON_CPU: (parts[ON_CPU], parts[ON_CPU] + np.minimum(unread, rest + queue)),
+        ON_CPU: (time.cpu, time.cpu + np.minimum(unread, left)),
         RUN_QUEUE: (np.where(unread > 0, 0, low), np.maximum(high, queue + late)),
-        UNATTRIBUTED: (parts[UNATTRIBUTED] - np.minimum(late, np.maximum(parts[UNATTRIBUTED], 0)), parts[UNATTRIBUTED]),
+        UNATTRIBUTED: (
+            parts[UNATTRIBUTED] - np.minimum(late, np.maximum(parts[UNATTRIBUTED], 0)),
+            parts[UNATTRIBUTED] + more,
+        ),
     }
 
 

@@ -83,7 +83,8 @@ def _bound_unread(recorded: RecordedWaits, there: Bools, counter: str) -> dict[P
     older = QUEUE_AGE_NS if counter == "run_queue_wait_ns" else 0
     least = threads[counter].to_numpy(np.int64)
     most = least + np.where(unread > 0, unread + older, 0)
-    bounds = sum_bounds(threads, (least, least, most), _ENDS, reason=KILLED, every=True)
+    likely = np.minimum(least + (threads["more_ns"].to_numpy(np.int64) if counter == "cpu_ns" else 0), most)
+    bounds = sum_bounds(threads, (least, likely, most), _ENDS, reason=KILLED, every=True)
     return {place: found for place, found in bounds.items() if found.upper > found.lower}
 
 

@@ -267,7 +267,7 @@ def _part(ledger: LedgerRows | None, part: str, notes: Footnotes) -> TableField:
     if part not in ledger.parts:
         reason = ledger.lacking.get(part) or f"not recorded by {ledger.method}"
         return TableField(main="n/a", mark=notes.mark(f"{NAMES[part]} is {reason}"))
-    least = "≥ " if part in ledger.least else ""
+    least = "≥ " if part in ledger.least else "≈ " if part in ledger.about else ""
     return TableField(main=f"{least}{format_ns(ledger.parts[part])}", sub=f"{least}{percent(ledger.share(part))}")
 
 

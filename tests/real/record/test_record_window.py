@@ -17,6 +17,7 @@ from tracekit.analysis.load import load_suite
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.ledger.parts import PARTS, WALL
 from tracekit.analysis.metrics.window import cut_to_window
+from tracekit.analysis.report.build import build
 from tracekit.analysis.tables import Tables, records
 from tracekit.analysis.timeline.trace import build_run
 from tracekit.bundle.store import Store, SuiteFolder
@@ -129,6 +130,10 @@ def test_a_window_that_there_is_not_is_an_error_of_two_lines(
     assert not list(tmp_path.iterdir())
 
 
+def headline(tables: Tables) -> str:
+    return build(tables).verdicts[0].lead
+
+
 MARKED = """
 import multiprocessing, threading, time
 import tracekit
@@ -176,6 +181,7 @@ def test_marks_of_threads_and_workers_are_ends_of_windows_and_on_report_and_time
     (window,) = records(cut.runs)
     assert (window["start_ns"], window["start_ns"] + window["wall_ns"]) == (marks[0]["ts_ns"], marks[3]["ts_ns"])
     assert window["wall_ns"] < run["wall_ns"] - 500_000_000
+    assert headline(cut).startswith("app.py, window load begins..load ends of ")
     page = api.write_report(tables, tmp_path / "reports")
     text = page.markdown.read_text()
     assert text.count("load begins") >= 2

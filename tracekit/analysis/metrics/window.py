@@ -37,8 +37,9 @@ from tracekit.analysis.tables import Tables, empty, records
 from tracekit.core.errors import UsageError
 from tracekit.core.units import format_ns
 
-WINDOW, RECORDED_NS = "window", "recorded_ns"
-"""Keys of `Tables.suite`, where there is a window: `8s..12s`, and how long the whole run took."""
+WINDOW, ASKED, RECORDED_NS = "window", "window_asked", "recorded_ns"
+"""Keys of `Tables.suite`, where there is a window: `8s..12s`; as it was asked for, `load begins..12s`; and how long the
+whole run took."""
 RAN_ON = "ran on"
 """Column `ended` of a process that ended after the window."""
 
@@ -76,7 +77,7 @@ def cut_to_window(tables: Tables, text: str) -> Tables:
     first, last = _find_ends(text, start, wall, tables.marks)
     label = f"{_format_exactly(first)}..{_format_exactly(last)}"
     named = tables.runs.assign(parameters=f"window={label}").astype(tables.runs.dtypes)
-    suite = {**tables.suite, WINDOW: label, RECORDED_NS: wall}
+    suite = {**tables.suite, WINDOW: label, ASKED: " ".join(text.split()), RECORDED_NS: wall}
     if (first, last) == (0, wall):
         return replace(tables, suite=suite, runs=named)
     return _cut(replace(tables, suite=suite, runs=named), start + first, start + last)

@@ -116,7 +116,7 @@ def test_a_report_of_a_window_names_it_and_has_nothing_of_the_rest() -> None:
     cut = cut_to_window(made.loaded(rows()), "800ms..880ms")
     cut.metrics = compute_all(Analysis(cut), made.METRICS_READ)
     shown = build(cut)
-    assert shown.verdicts[0].lead.startswith("app.py, window 0.8s..0.88s of 1.00 s: 80.0 ms")
+    assert shown.verdicts[0].lead.startswith("app.py, window 800ms..880ms of 1.00 s: 80.0 ms")
     assert "; it ran on." in shown.verdicts[0].rest
     assert "GIL wait 80.0 ms (33 %)" in shown.verdicts[0].rest
     assert "window=0.8s..0.88s" in {row.label.split("(")[1].split(")")[0] for row in shown.every}

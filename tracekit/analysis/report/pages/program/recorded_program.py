@@ -14,7 +14,7 @@ from typing import Any
 from tracekit.analysis.metrics.ledger import parts as ledger_parts
 from tracekit.analysis.metrics.lifetimes import NATIVE
 from tracekit.analysis.metrics.names import Names, names_of
-from tracekit.analysis.metrics.window import RAN_ON, RECORDED_NS, WINDOW
+from tracekit.analysis.metrics.window import ASKED, RAN_ON, RECORDED_NS, WINDOW
 from tracekit.analysis.report.cells import Number
 from tracekit.analysis.report.fields import GIL_WAIT_AS_PART, TAG_TEXT_OF_PROGRAM, Footnotes, field_of, how
 from tracekit.analysis.report.folding import MOST_FOLDED, fold
@@ -119,7 +119,7 @@ def read_program(tables: Tables) -> RecordedProgram | None:
         native=tuple(native),
         numbers=numbers,
         names=names_of(tables, run_id),
-        window=f"{suite[WINDOW]} of {format_ns(suite[RECORDED_NS])}" if WINDOW in (suite := tables.suite) else "",
+        window=f"{suite[ASKED]} of {format_ns(suite[RECORDED_NS])}" if WINDOW in (suite := tables.suite) else "",
     )
 
 

@@ -41,7 +41,7 @@ WINDOW, ASKED, RECORDED_NS = "window", "window_asked", "recorded_ns"
 """Keys of `Tables.suite`, where there is a window: `8s..12s`; as it was asked for, `load begins..12s`; and how long the
 whole run took."""
 RAN_ON = "ran on"
-"""Column `ended` of a process that ended after the window."""
+"""Column `ended` of a process that ended after the window, and key of `Tables.suite` where the program's did."""
 
 _TIME = re.compile(r"(?P<count>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>ns|us|µs|ms|s|min|)")
 _UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 10**9, "": 10**9, "min": 60 * 10**9}
@@ -124,9 +124,11 @@ def _format_exactly(ns: int) -> str:
 def _cut(tables: Tables, opens: int, closes: int) -> Tables:
     runs = tables.runs
     old = (int(runs["start_ns"].iloc[0]), int(runs["start_ns"].iloc[0] + runs["wall_ns"].iloc[0]))
+    suite = dict(tables.suite)
     runs = runs.assign(start_ns=opens, wall_ns=closes - opens).astype(runs.dtypes)
     if closes < old[1]:
         runs = runs.assign(exit_code=runs["exit_code"].mask(runs["exit_code"].notna()))
+        suite[RAN_ON] = True
     runs = runs.assign(asked_ns=runs["asked_ns"].where(runs["asked_ns"].between(opens, closes)))
     lived: dict[str, Any] = {
         name: _overlap(tables.table(name), opens, closes) for name in ("waits", "sched", "spans", "slices")
@@ -139,6 +141,7 @@ def _cut(tables: Tables, opens: int, closes: int) -> Tables:
     lived["wakeups"] = woken.assign(start_ns=woken["start_ns"].clip(lower=opens)).reset_index(drop=True)
     return replace(
         tables,
+        suite=suite,
         runs=runs,
         processes=_cut_processes(tables.processes, opens, closes),
         threads=_cut_threads(tables, old, opens, closes),

@@ -130,6 +130,17 @@ def test_a_report_of_a_window_names_it_and_has_nothing_of_the_rest() -> None:
     }
 
 
+@pytest.mark.parametrize("window", ["..500ms", "0s..1ns"])
+def test_of_a_program_that_ended_after_the_window_its_end_is_known_without_processes(window: str) -> None:
+    """As under py-spy alone; and in its first moment, before its exec."""
+    found = rows()
+    for name in ("waits", "holds", "threads", "processes"):
+        found[name] = []
+    shown = build(cut_to_window(made.loaded(found), window))
+    assert shown.verdicts[0].rest == "; it ran on."
+    assert shown.summary.groups[0].rows[0].fields[0].sub == "ran on"
+
+
 def test_the_rest_of_a_thread_that_hardly_lived_is_no_doubt() -> None:
     found = rows()
     found["waits"], found["holds"] = [], []

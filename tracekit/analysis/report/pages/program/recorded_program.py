@@ -75,6 +75,8 @@ class RecordedProgram:
     names: Names
     window: str
     """The window of its time that all of this is of: `8s..12s of 31.2 s`; empty for the whole."""
+    ran_on: bool
+    """It ended after the window."""
 
     @property
     def run_id(self) -> str:
@@ -120,6 +122,7 @@ def read_program(tables: Tables) -> RecordedProgram | None:
         numbers=numbers,
         names=names_of(tables, run_id),
         window=f"{suite[ASKED]} of {format_ns(suite[RECORDED_NS])}" if WINDOW in (suite := tables.suite) else "",
+        ran_on=RAN_ON in tables.suite,
     )
 
 
@@ -331,6 +334,8 @@ def _end_of(program: RecordedProgram) -> str:
 
 
 def _ended_of_run(program: RecordedProgram) -> str:
+    if program.ran_on:
+        return RAN_ON
     code = program.run["exit_code"]
     main = next((row for row in program.processes if row["role"] == "main"), {})
     return ended_text({**main, "exit_code": main.get("exit_code") if code is None else code})

@@ -18,6 +18,7 @@ _ROWS = {
     "lock-contention": ("lock_contention", "threads wait for a lock that another thread keeps"),
     "event-loop": ("event_loop", "an event loop blocked in something else than its poll"),
     "io-bound": ("io_bound", "a thread mostly reads and writes"),
+    "child-programs": ("child_programs", "a thread waits for programs without Python"),
     "idle-run": ("idle_run", "nearly nothing happened: the threads slept or waited for something to come"),
     "start-data": ("start_data", "processes start late because of what they are handed"),
     "no-cpu": ("no_cpu", "a thread is ready and has no CPU"),

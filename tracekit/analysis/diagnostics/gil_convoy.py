@@ -26,17 +26,17 @@ _MOSTLY = 0.5
 
 
 def look(evidence: Evidence) -> Iterator[Finding]:
-    """A finding per thread that held the GIL, about the thread that waited for it longest."""
-    told: set[Place] = set()
+    """A finding per process, about the thread that waited longest."""
+    told: set[int] = set()
     for waiter in find_waiters(evidence):
         pid, tid = int(waiter["pid"]), int(waiter["waiter"])
         holder = _find_holder(waiter["parts"])
-        if holder is None or holder["ns"] < evidence.least_ns or (pid, holder["holder"]) in told:
+        if pid in told or holder is None or holder["ns"] < evidence.least_ns:
             continue
         back = _find_returns(evidence, pid, tid)
         if len(back) < _LEAST_WAITS or evidence.on_cpu_ns(pid, tid)[1] > COMPUTES * int(back.sum()):
             continue
-        told.add((pid, holder["holder"]))
+        told.add(pid)
         yield _describe(evidence, (pid, tid), holder, back)
 
 

@@ -45,9 +45,11 @@ def look(evidence: Evidence) -> Iterator[Finding]:
     sites = records(resting.groupby(["function", "file"])["dur_ns"].sum().reset_index().nlargest(99, "dur_ns"))
     named = [evidence.site(site["function"], site["file"]).removeprefix(" in ") for site in sites[:_MOST_NAMED]]
     named += [plural(len(sites) - _MOST_NAMED, "other function")] if len(sites) > _MOST_NAMED else []
+    count = len(evidence.lives)
+    threads = "its time its one thread" if count == 1 else f"their time its {count} threads"
     sentence = (
         f"This run was idle: {format_ns(cpu_ns)} of CPU time in {format_ns(wall_ns)}. For {percent(rested / whole)} of "
-        f"their time its {plural(len(evidence.lives), 'thread')} slept or waited for something to come"
+        f"{threads} slept or waited for something to come"
         f"{f', in {listed(named)}' if named else ''}."
     )
     advice = "measure it under load: let requests or jobs come in while it is recorded"

@@ -15,16 +15,26 @@ from tracekit.analysis.tables import records
 from tracekit.core.units import format_ns, percent, plural
 
 _WAIT = ["pid", "tid", "start_ns"]
+_PASSED_ON = 0.9
+"""Part of the times at which another thread waited: the others are those of a third that was faster."""
 
 
 def look(evidence: Evidence) -> Iterator[Finding]:
     """A finding per lock."""
     waits = find_ended_waits(evidence)
     for _, own in waits.groupby(["pid", "object"]):
-        waiting = set(zip(own["tid"], own["function"], own["file"], strict=True))
-        # Who waited for it and then released it to the next one had it for itself: a queue has no such thread.
-        if waiting & set(zip(own["waker_tid"], own["by_function"], own["by_file"], strict=True)):
+        if _is_passed_on(own):
             yield _describe(evidence, own)
+
+
+def _is_passed_on(waits: pd.DataFrame) -> bool:
+    """Whether each thread that got it released it to the next one that waited meanwhile, as with a lock. What a queue
+    gives comes from elsewhere: only of several items at once its consumers wake one another."""
+    order = waits.sort_values("woken_ns")
+    got, starts, wakers = to_ints(order["woken_ns"]), to_ints(order["start_ns"]), to_ints(order["waker_tid"])
+    meanwhile = starts[1:] < got[:-1]
+    passed = wakers[1:] == to_ints(order["tid"])[:-1]
+    return bool(meanwhile.any()) and float(passed[meanwhile].mean()) >= _PASSED_ON
 
 
 def find_ended_waits(evidence: Evidence) -> pd.DataFrame:
@@ -52,14 +62,15 @@ def _describe(evidence: Evidence, waits: pd.DataFrame) -> Finding:
     others = f", and {plural(len(sums) - 1, 'other thread')} less" if len(sums) > 1 else ""
     where = evidence.site(holder["by_function"], holder["by_file"])
     sentence = (
-        f"For one lock{evidence.site(site['function'], site['file'])} {evidence.thread(pid, longest['tid'])} waited "
+        f"For one lock (or `queue.SimpleQueue`, which waits like one)"
+        f"{evidence.site(site['function'], site['file'])} {evidence.thread(pid, longest['tid'])} waited "
         f"{format_ns(longest['sum'])}, in {plural(longest['size'], 'wait')}{others}: for "
         f"{percent(until_ns / longest['sum'])} of that until {evidence.thread(pid, holder['waker_tid'])} released it"
         f"{where}."
     )
     advice = (
         f"hold the lock for a shorter time{where}: do outside of it what does not need it, or give each thread data of "
-        "its own"
+        "its own; of a queue this is waiting for work"
     )
     return Finding(diagnostic="lock-contention", sentence=sentence, advice=advice, weight_ns=longest["sum"])
 
@@ -85,9 +96,10 @@ def _find_releaser(waits: pd.DataFrame, own: pd.DataFrame) -> tuple[dict[str, An
 
 DIAGNOSTIC = Diagnostic(
     name="lock-contention",
-    looks_for="Threads waited for a lock in a function of the program, and a thread that had waited for it released it "
-    "to the next one.",
-    silent="Where nobody both waits for a lock and releases it, it may be a signal, as in `queue.SimpleQueue`: of it "
-    "nothing is said. Waits of less than a millisecond and locks that processes share have no known end.",
+    looks_for="Threads waited for a lock in a function of the program, and those that had waited for it released it to "
+    "the next ones.",
+    silent="Where those that waited do not release it to one another it is a signal: of it nothing is said. A "
+    "`queue.SimpleQueue` that gets several items at once looks like a lock, and the sentence says so. Waits of less "
+    "than a millisecond and locks that processes share have no known end.",
     look=look,
 )

@@ -20,10 +20,11 @@ def test_the_most_time_comes_first_and_only_so_many_are_said() -> None:
     made.thread(TICKER, 5, end_ms=1_000, name="ticker")
     for number in range(1, 8):
         begin, holder = 100 * number, 100 + number
+        place = {**MATCH, "function": f"match {number}"}
         made.thread(holder, 100, end_ms=1_000, name=f"hog {number}")
-        made.hold(holder, begin, begin + 20 + 10 * number, **MATCH)
+        made.hold(holder, begin, begin + 20 + 10 * number, **place)
         made.wait(TICKER, "gil", begin, begin + 20 + 10 * number, holder_tid=holder)
     found = diagnosis(made)
     assert [finding.weight_ns for finding in found.said] == [90_000_000 - 10_000_000 * number for number in range(5)]
     assert (len(found.said), found.unsaid) == (MOST_SAID, 2)
-    assert "by hog 7 in" in found.said[0].sentence
+    assert "by hog 7 in `match 7`" in found.said[0].sentence

@@ -39,8 +39,8 @@ def test_who_waited_is_named_with_who_kept_the_lock_most_of_the_time() -> None:
     """`first` released it last, but had it for 2 ms only."""
     finding = only(program(), "lock-contention")
     assert finding.sentence == (
-        "For one lock in `wants_it` (me/app.py:9) second waited 408 ms, in 4 waits, and 1 other thread less: for 98 % "
-        "of that until owner released it in `keeps_it` (me/app.py:5)."
+        "For one lock (or `queue.SimpleQueue`, which waits like one) in `wants_it` (me/app.py:9) second waited 408 ms, "
+        "in 4 waits, and 1 other thread less: for 98 % of that until owner released it in `keeps_it` (me/app.py:5)."
     )
     assert finding.weight_ns == 408 * MS
     assert "in `keeps_it`" in finding.advice
@@ -49,6 +49,20 @@ def test_who_waited_is_named_with_who_kept_the_lock_most_of_the_time() -> None:
 def test_a_queue_whose_consumers_never_give_anything_is_no_lock() -> None:
     """As queue.SimpleQueue.get in a function of the program."""
     assert found(program(second_by=OWNER, second_in=KEEPS), "lock-contention") == []
+
+
+def test_a_queue_whose_consumers_wake_one_another_in_vain_is_no_lock() -> None:
+    """Who got the only item wakes the next one, who waits again; the next item comes from the owner."""
+    made = Program(1_000)
+    for tid, name in ((OWNER, "owner"), (FIRST, "first"), (SECOND, "second")):
+        made.thread(tid, 5, end_ms=1_000, name=name)
+    made.thread(SECOND + 1, 5, end_ms=1_000)
+    for begin in range(0, 800, 200):
+        lock_wait(made, FIRST, begin + 1, begin + 100, OWNER, KEEPS)
+        lock_wait(made, SECOND, begin + 2, begin + 101, FIRST, WANTS)
+        lock_wait(made, SECOND, begin + 101.1, begin + 200, OWNER, KEEPS)
+        lock_wait(made, SECOND + 1, begin + 90, begin + 195, OWNER, KEEPS)
+    assert found(made, "lock-contention") == []
 
 
 @pytest.mark.parametrize("of", [QUEUE_GET, {"function": None, "file": None}])

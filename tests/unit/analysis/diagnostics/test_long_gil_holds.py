@@ -47,6 +47,18 @@ def test_of_several_waiters_the_one_who_waited_longest_counts() -> None:
     assert finding.weight_ns == 96 * MS
 
 
+def test_threads_that_keep_it_in_one_function_are_one_finding() -> None:
+    made = program(times=1)
+    made.thread(THIRD, 100, end_ms=1_000, name="third")
+    made.hold(THIRD, 300, 330, **MATCH)
+    made.wait(TICKER, "gil", 300, 330, holder_tid=THIRD, **TICK)
+    assert "by third and 1 other thread in `match`" in only(made, "long-gil-holds").sentence
+    assert only(made, "long-gil-holds").sentence.endswith("ticker waited 54.0 ms for that in 2 holds.")
+    for row in made.maker.rows["holds"]:
+        row.update(function=None, file=None, line=None)
+    assert [finding.weight_ns for finding in found(made, "long-gil-holds")] == [30 * MS, 24 * MS]
+
+
 @pytest.mark.parametrize("held_ms", [6, 10.9])
 def test_a_thread_that_reacts_after_the_switch_interval_is_none(held_ms: float) -> None:
     assert found(program(held_ms, times=9), "long-gil-holds") == []
@@ -63,7 +75,9 @@ def test_a_few_long_holds_among_many_short_ones_are_none() -> None:
 
 
 def test_a_holder_that_waited_for_a_cpu_may_have_been_long_for_that() -> None:
-    assert only(program(run_queue_wait_ns=200 * MS), "long-gil-holds").sentence.endswith(
+    """24 ms are less than 6 switch intervals of 5 ms, 34 ms are more."""
+    assert found(program(run_queue_wait_ns=200 * MS), "long-gil-holds") == []
+    assert only(program(held_ms=35, run_queue_wait_ns=200 * MS), "long-gil-holds").sentence.endswith(
         "Meanwhile it may have lacked a CPU, as it did for 200 ms of its life."
     )
     assert "lacked a CPU" not in only(program(run_queue_wait_ns=100 * MS), "long-gil-holds").sentence

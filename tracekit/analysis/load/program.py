@@ -18,6 +18,8 @@ from tracekit.bundle.names import PROGRAM
 
 _FREE_THREADED_SINCE = (3, 13)
 _FORK_SERVER_SINCE = 14
+_SAID = {"executable": str, "version": str, "build": str, "free_threaded_build": bool}
+"""What the manifest has of a Python, and as what type."""
 
 
 def measure_program(processes: Sequence[ProbedProcess], manifest: Manifest) -> dict[str, Any]:
@@ -51,7 +53,8 @@ def find_python(processes: Sequence[ProbedProcess], manifest: Manifest) -> dict[
     """The recorded program's Python: what the wait probe saw, and of the one that the command names what it said of
     itself before. Empty where neither knows one."""
     named = manifest.environment.get("interpreter")
-    known: dict[str, Any] = dict(named) if isinstance(named, dict) else {}
+    said = named.items() if isinstance(named, dict) else ()
+    known: dict[str, Any] = {name: value for name, value in said if isinstance(value, _SAID.get(name, ()))}
     main = _find_main(processes)
     if main is not None and main.file.header.python is not None:
         header = main.file.header

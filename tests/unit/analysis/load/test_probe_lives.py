@@ -21,6 +21,7 @@ from tests.unit.analysis.load.made_bundles import (
 )
 from tests.unit.analysis.load.made_waits import KNOWN, entry, slot, text_slots, waits_bytes
 from tracekit.analysis.metrics.counters import compute_machine_changes
+from tracekit.analysis.report.build import build
 from tracekit.analysis.tables import records
 
 GIL = 0x7F00_0000_1000
@@ -57,6 +58,15 @@ def test_what_a_python_said_of_itself_counts_where_it_is_the_one_that_ran(tmp_pa
     (environment,) = manifest.suite["environments"]
     found = {name: environment["python"].get(name) for name in named}
     assert found == (named if version == "3.11.7" else {**dict.fromkeys(named), "version": "3.11.7"})
+
+
+@pytest.mark.parametrize(
+    "named", [[], "x", {"version": 3, "build": [], "executable": {}, "free_threaded_build": "yes"}, {"other": "x"}]
+)
+def test_what_no_python_said_is_left_out(tmp_path: Path, named: object) -> None:
+    tables = recorded(tmp_path, {}, environment={"interpreter": named, "os": "Linux"})
+    assert tables.suite["environments"][0]["python"] == {}
+    assert build(tables).environment
 
 
 def test_without_the_probe_a_program_has_the_python_that_its_command_names(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ _ROWS = {
     "io-bound": ("io_bound", "a thread mostly reads and writes"),
     "child-programs": ("child_programs", "a thread waits for programs without Python"),
     "idle-run": ("idle_run", "nearly nothing happened: the threads slept or waited for something to come"),
+    "uneven-workers": ("uneven_workers", "one process works while its siblings wait for work"),
     "start-data": ("start_data", "processes start late because of what they are handed"),
     "no-cpu": ("no_cpu", "a thread is ready and has no CPU"),
     "one-thread": ("one_thread", "one thread computes nearly all the time, nothing else uses a CPU"),

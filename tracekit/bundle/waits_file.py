@@ -40,7 +40,7 @@ WAITS = {
 }
 """Kinds of blocking intervals -> their names in the table `waits`."""
 
-GIL_TAKE, GIL_DROP, WAKEUP = 16, 17, 18
+GIL_TAKE, GIL_DROP, WAKEUP, STACK = 16, 17, 18, 19
 THREAD_START, THREAD_END, THREAD_NAME = 32, 33, 34
 FORK, IMAGE, EXEC, EXIT, CHILD_ENDED = 35, 36, 37, 38, 39
 PROCESS_NAME, COMMAND, TITLE = 40, 41, 42

@@ -139,9 +139,11 @@ def _cut(tables: Tables, opens: int, closes: int) -> Tables:
     # Who ended a wait: where it began is where it begins in the window, and its end lies inside.
     woken = tables.wakeups[(tables.wakeups["woken_ns"].between(opens, closes)).fillna(False)]
     lived["wakeups"] = woken.assign(start_ns=woken["start_ns"].clip(lower=opens)).reset_index(drop=True)
+    stacks = tables.wait_stacks
     return replace(
         tables,
         suite=suite,
+        wait_stacks=stacks[(stacks["at_ns"] <= closes).fillna(False)].reset_index(drop=True),
         runs=runs,
         processes=_cut_processes(tables.processes, opens, closes),
         threads=_cut_threads(tables, old, opens, closes),

@@ -44,7 +44,7 @@ class StateTrack(NamedTuple):
     """One track of states: its process, its title, and its bars in order, which do not overlap.
 
     `bars` has the columns start and end (ns from the start of the run), name, and for the details kind, function, file,
-    line and holder.
+    line, holder and stack.
     """
 
     owner: Track
@@ -106,20 +106,32 @@ def _waits(tables: Tables, tracks: RunTracks, origin: int) -> pd.DataFrame:
         end=starts + waits["dur_ns"].to_numpy(np.int64),
         holder=_labels(frame["pid"], holders, tracks),
     )
+    frame = frame.assign(stack=_stacks(tables, frame, "start", held=False))
     return _named(_from(frame, origin))
 
 
 def _holds(tables: Tables, tracks: RunTracks, origin: int) -> pd.DataFrame:
     holds = tables.holds
     holds = _best(holds[holds["start_ns"].notna() & holds["end_ns"].notna() & holds["tid"].notna()])
-    frame = _places(holds, tracks).assign(
+    frame = _places(holds, tracks)
+    frame = frame.assign(
         kind="held",
         start=holds["start_ns"].to_numpy(np.int64),
         end=holds["end_ns"].to_numpy(np.int64),
         holder="",
         object=holds["object"].astype("str").fillna("").to_numpy(),
     )
+    frame = frame.assign(stack=_stacks(tables, frame, "end", held=True))
     return _named(_from(frame, origin))
+
+
+def _stacks(tables: Tables, frame: pd.DataFrame, at: str, *, held: bool) -> list[str]:
+    """The stack of each wait or hold, empty where it has none: those of a millisecond and more have one."""
+    found = tables.wait_stacks
+    found = found[(found["kind"] == "hold") == held]
+    places = (found[name].tolist() for name in ("pid", "tid", "at_ns"))
+    known = dict(zip(zip(*places, strict=True), found["stack"].tolist(), strict=True))
+    return [known.get(place, "") for place in zip(frame["pid"], frame["tid"], frame[at], strict=True)]
 
 
 def _best(frame: pd.DataFrame) -> pd.DataFrame:
@@ -208,19 +220,21 @@ def _texts(bars: pd.DataFrame, where: str) -> tuple[list[str], list[str], list[s
     """For each distinct bar, the text before and after the time of its begin event, and before that of its end event;
     and each bar's index into these lists.
     """
-    keys = ["name", "kind", "file", "line", "holder"]
+    keys = ["name", "kind", "file", "line", "holder", "stack"]
     codes: Ints = np.asarray(bars.groupby(keys, dropna=False, sort=False).ngroup(), dtype=np.int64)
     first = bars.assign(code=codes).drop_duplicates("code")
     begins, tails, finishes = [], [], []
-    for name, kind, file, line, holder in first[keys].itertuples(index=False, name=None):
+    for name, kind, file, line, holder, stack in first[keys].itertuples(index=False, name=None):
         what = f'"name":{quote(str(name))},"cat":"track","ts":'
         begins.append(f'{{"ph":"b",{what}')
         finishes.append(f'{{"ph":"e",{what}')
-        args = {"kind": kind}
+        args: dict[str, Any] = {"kind": kind}
         if file:
             args["function begins at"] = replace_control(file if np.isnan(line) else f"{file}:{int(line)}")
         if holder:
             args["holder when it began"] = replace_control(str(holder))
+        if stack:
+            args["stack, innermost first"] = [replace_control(frame) for frame in reversed(stack.split(";"))]
         tails.append(f',{where},"args":{json.dumps(args, ensure_ascii=False)}}}')
     return begins, tails, finishes, codes
 

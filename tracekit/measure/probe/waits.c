@@ -119,6 +119,7 @@ static const char sources[] = WAITS_SOURCES;
 #include "waits/layout.h"
 #include "waits/check_functions.h"
 #include "waits/python_frames.h"
+#include "waits/stacks.h"
 #include "waits/python_names.h"
 #include "waits/threads.h"
 #include "waits/starts.h"

@@ -33,6 +33,9 @@ enum waits_kind {
     /* Who ended a wait of kind lock, of a millisecond and more; written by the waiter. start: of the wait; duration:
        until it was woken; object: the semaphore; other: tid that posted it; site: the function it was in */
     KIND_WAKEUP = 18,
+    /* The stack of a wait or hold of a millisecond or more. start: that of the wait, or the end of the hold; object: its
+     * kind; site: id of a text, per frame from the innermost "site:line ", the line 0 where it is not known. */
+    KIND_STACK = 19,
 
     /* Starts and ends of threads and processes. */
     KIND_THREAD_START = 32, /* start: first instruction; duration: since pthread_create; other: creator's tid; if
@@ -108,7 +111,8 @@ enum waits_functions {
 
 enum waits_end { END_NONE = 0, END_EXIT = 1, END_UNDERSCORE_EXIT = 2 };
 
-/* Ids of texts from here on are names; each has one of its own. */
+/* Ids of texts from here on are stacks, and names; each name has one of its own. */
+#define WAITS_STACK_IDS 0x40000000u
 #define WAITS_NAME_IDS 0x80000000u
 
 struct waits_header {

@@ -11,8 +11,9 @@ from tests.unit.analysis.load.made_bundles import MAIN
 
 KINDS = {
     "gil": 1, "gil-switch": 2, "lock": 3, "io-read": 4, "io-write": 5, "poll": 6, "sleep": 7, "child-wait": 8,
-    "take": 16, "drop": 17, "wakeup": 18, "thread-start": 32, "thread-end": 33, "thread-name": 34, "fork": 35,
-    "image": 36, "exec": 37, "exit": 38, "child-ended": 39, "process-name": 40, "command": 41, "title": 42, "text": 48,
+    "take": 16, "drop": 17, "wakeup": 18, "stack": 19, "thread-start": 32, "thread-end": 33, "thread-name": 34,
+    "fork": 35, "image": 36, "exec": 37, "exit": 38, "child-ended": 39, "process-name": 40, "command": 41, "title": 42,
+    "text": 48,
 }  # fmt: skip
 ENDS = {"": 0, "exit": 1, "_exit": 2}
 KNOWN, NATIVE = 1, 2

@@ -100,6 +100,33 @@ def test_a_bar_tells_where_and_for_whom(tmp_path: Path) -> None:
     }
 
 
+def test_a_bar_of_a_long_wait_or_hold_has_its_stack(tmp_path: Path) -> None:
+    found = rows()
+    wait = next(row for row in found["waits"] if row["kind"] == "gil" and row["tid"] == FEEDER)
+    hold = next(row for row in found["holds"] if row["tid"] == HOG)
+    place = {"run_id": RUN, "pid": MAIN}
+    found["wait_stacks"] += [
+        {
+            **place,
+            "tid": FEEDER,
+            "kind": "gil",
+            "at_ns": wait["start_ns"],
+            "stack": "main (app.py:3);small (app.py:21)",
+        },
+        {**place, "tid": HOG, "kind": "hold", "at_ns": hold["end_ns"], "stack": "hog (app.py:\x1b11)"},
+        {**place, "tid": HOG, "kind": "gil", "at_ns": hold["end_ns"] + 1, "stack": "of no wait"},
+    ]
+    _, seen = built(found, tmp_path)
+    stacks = {
+        event["name"]: event["args"]["stack, innermost first"]
+        for event in seen
+        if "stack, innermost first" in str(event)
+    }
+    assert stacks["waiting · small"] == ["small (app.py:21)", "main (app.py:3)"]
+    assert stacks["held · hog"] == ["hog (app.py:\\x1b11)"]
+    assert sum("stack, innermost first" in str(event) for event in seen) == 3
+
+
 def test_tracks_of_subinterpreters_gils_are_told_apart(tmp_path: Path) -> None:
     found = rows()
     for row in found["holds"]:

@@ -1,4 +1,4 @@
-"""Blocking waits, GIL holds and wake-ups from the wait probe's files `waits/*.bin` to tables of these names.
+"""Blocking waits, GIL holds, wake-ups and stacks from the wait probe's files `waits/*.bin` to tables of these names.
 
 A file can have ten million slots, and a run thousands of files. Slots are read in chunks from the file's mapping, and
 the columns are joined once per run. Text columns are categories, because few functions, kinds and objects repeat in
@@ -36,6 +36,11 @@ _FD_WAITS = tuple(number for number, kind in WAITS.items() if kind in ("io-read"
 _CHILD_WAITS = tuple(number for number, kind in WAITS.items() if kind == "child-wait")
 _GIL_KINDS = (*_GIL_WAITS, waits_file.GIL_TAKE, waits_file.GIL_DROP)
 
+_STACK_KINDS = {**WAITS, waits_file.GIL_DROP: "hold"}
+"""What a stack may belong to -> its name in the table `wait_stacks`."""
+_TRAMPOLINE = "<interpreter trampoline>"
+"""A frame of CPython 3.12 between C and Python, which is no function."""
+
 _KIND_CODES = np.full(max(WAITS) + 1, -1, dtype=np.int8)
 _KIND_CODES[list(WAITS)] = np.arange(len(WAITS))
 
@@ -65,9 +70,11 @@ class WaitTables:
         self._waits: _Chunks = {}
         self._holds: _Chunks = {}
         self._wakeups: _Chunks = {}
+        self._stacks: _Chunks = {}
         # Text or site -> its code in the columns.
         self._objects = {"": 0}
         self._sites: dict[Site, int] = {("", "", 0): 0}
+        self._stack_texts = {"": 0}
 
     def add(self, file: WaitsFile, end_ns: int | None) -> WaitingThreads:
         """Add one process's rows. A wait that was open when the process ended, at `end_ns`, lasts until then; it is
@@ -90,6 +97,10 @@ class WaitTables:
             ends = woken["start_ns"] + woken["dur_ns"]
             woken = process.select_possible(woken, self._window.holds(woken["start_ns"], ends))
             _append(self._wakeups, process.wakeups(woken[(woken["other"] > 0) & (woken["other"] <= LARGEST_TID)]))
+            stacks = chunk[kinds == waits_file.STACK]
+            stacks = stacks[np.isin(stacks["object"], list(_STACK_KINDS))]
+            stacks = process.select_possible(stacks, self._window.holds(stacks["start_ns"], stacks["start_ns"]))
+            _append(self._stacks, process.stacks(stacks, self._stack_texts))
             pending = pending[~are_recorded(pending, waited)]
         if len(pending):
             process.number_gils(pending["object"][np.isin(pending["kind"], _GIL_KINDS)])
@@ -118,6 +129,17 @@ class WaitTables:
         """Make the table `wakeups`, once: it uses up what was collected."""
         columns = _join_chunks(self._wakeups)
         return self._frame("wakeups", columns) if columns else empty("wakeups")
+
+    def make_stacks(self) -> pd.DataFrame:
+        """Make the table `wait_stacks`, once: it uses up what was collected."""
+        columns = _join_chunks(self._stacks)
+        if not columns:
+            return empty("wait_stacks")
+        columns["kind"] = _categories(columns["kind"], list(_STACK_KINDS.values()))
+        columns["stack"] = _categories(columns["stack"], list(self._stack_texts))
+        columns["run_id"] = _categories(np.zeros(len(columns["pid"]), dtype=np.int8), [self._run_id])
+        frame = pd.DataFrame({name: columns[name] for name in COLUMNS["wait_stacks"]}, copy=False)
+        return frame[frame["stack"] != ""].reset_index(drop=True)
 
     def _frame(self, table: str, columns: dict[str, Any]) -> pd.DataFrame:
         rows = len(columns["pid"])
@@ -194,6 +216,28 @@ class _SlotColumns:
             "woken_ns": (slots["start_ns"] + slots["dur_ns"]).astype(np.int64),
             "waker_tid": slots["other"].astype(np.int64),
         }
+
+    def stacks(self, slots: Array, codes: dict[str, int]) -> dict[str, Array]:
+        """Columns of `wait_stacks`; `codes` are those of the whole run's stacks and are added to."""
+        return {
+            "pid": np.full(len(slots), self._file.header.pid, dtype=np.int64),
+            "tid": slots["tid"].astype(np.int64),
+            "kind": np.searchsorted(list(_STACK_KINDS), slots["object"]).astype(np.int8),
+            "at_ns": slots["start_ns"].astype(np.int64),
+            "stack": _encode(slots["site"], self._name_stack, codes),
+        }
+
+    def _name_stack(self, number: int) -> str:
+        """`<module> (app.py:9);main (app.py:5)`, the innermost frame last; empty where a frame is not known."""
+        frames = []
+        for frame in self._file.texts.get(number, "").split():
+            site, _, line = frame.partition(":")
+            function, file, first = _parse_site(self._file.texts.get(int(site) if site.isdecimal() else 0, ""))
+            if not function:
+                return ""
+            if function != _TRAMPOLINE:
+                frames.append(f"{function} ({file}:{line if line != '0' else first})".replace(";", ","))
+        return ";".join(reversed(frames))
 
     def list_threads(self) -> WaitingThreads:
         return WaitingThreads(tids=frozenset(self._tids), python=frozenset(self._python), outside=self._outside)

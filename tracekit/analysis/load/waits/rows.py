@@ -37,3 +37,4 @@ def add_waits(columns: Columns, processes: Sequence[ProbedProcess], spec: RunSpe
     columns.add_frame("waits", tables.make_waits())
     columns.add_frame("holds", tables.make_holds())
     columns.add_frame("wakeups", tables.make_wakeups())
+    columns.add_frame("wait_stacks", tables.make_stacks())

@@ -20,6 +20,7 @@ static uint32_t first_id;              /* so that the texts of each image in thi
 static struct ours {
     _Atomic uint32_t alive;              /* 0: this is a child, which has not begun to record yet */
     _Atomic uint64_t site_hashes[SITES]; /* hash of a function; its place is the id */
+    _Atomic uint64_t stack_hashes[SITES]; /* the same of a stack */
 } *ours;
 
 COLD static void begin_in_child(void);

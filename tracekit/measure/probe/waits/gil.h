@@ -140,6 +140,7 @@ static bool end_gil_wait(uint64_t now)
         self.gil_slot->dur_ns = now - self.gil_since;
         atomic_store_explicit(&self.gil_slot->kind, KIND_GIL, memory_order_release);
         self.gil_slot = NULL;
+        write_long_stack(atomic_load_explicit(&file, relaxed), KIND_GIL, self.gil_since, now - self.gil_since);
     }
     hide_wait();
     return waited;
@@ -160,6 +161,7 @@ static void write_drop(struct waits_header *header)
         taken = taken & TAKEN_NS ? taken & ~TAKEN_NS : stamp_ns(taken, now_ns());
     write_record(header, KIND_GIL_DROP, dropped, taken ? subtract(dropped, taken) : 0, self.dropped_object, 0, find_site(header),
                  taken ? FLAG_KNOWN : 0);
+    write_long_stack(header, KIND_GIL_DROP, dropped, taken ? subtract(dropped, taken) : 0);
 }
 
 COLD static void note_contended_take(struct gil *gil)

@@ -11,6 +11,8 @@ struct layout {
     unsigned thread_frame; /* of the frame in the thread state; in 3.11 and 3.12 of the cframe */
     int cframe_frame;      /* of the frame in the cframe, -1: the thread state has the frame itself */
     unsigned frame_code, frame_previous, frame_locals;
+    unsigned frame_instruction; /* of the last instruction: up to 3.10 its number, later its address */
+    unsigned code_instructions; /* of the first one in the code object, since 3.11 */
     unsigned code_filename, code_name, code_firstlineno;
     unsigned object_type;
     unsigned type_members; /* of a type's list of members, from where an object has its type */
@@ -26,7 +28,7 @@ static const struct layout LAYOUTS[] = {CONSTANT_VERSIONS(LAYOUT)};
 /* Places in the table of _PyRuntime, in words. It begins with a cookie, the version and free_threaded. */
 struct table {
     uint64_t since; /* the oldest PY_VERSION_HEX with these places: before the final version they move */
-    unsigned thread_frame, frame_code, frame_previous, frame_locals, code_filename, code_name, code_firstlineno;
+    unsigned thread_frame, frame_code, frame_previous, frame_locals, frame_instruction, code_filename, code_name, code_firstlineno, code_instructions;
     unsigned object_type, type_members, string_length, string_state, ascii_size;
 };
 #define TABLE(major, minor, oldest) {.since = oldest, OFFSETS_##major##_##minor(FIELD)},
@@ -42,6 +44,7 @@ static struct python {
     const void *code_type, *text_type, *none;
     ssize_t (*get_length)(void *);
     uint32_t (*get_character)(void *, ssize_t);
+    int (*get_line)(const void *, int); /* NULL where it would need the thread state: without a GIL */
     struct layout at;
 } python;
 
@@ -118,6 +121,8 @@ static enum waits_functions read_layout_table(unsigned version, const uint64_t *
         if (table[1] < row->since)
             return FUNCTIONS_PRE_RELEASE;
         unsigned ascii_size = (unsigned)table[row->ascii_size];
+        if (table[2])
+            python.get_line = NULL;
         python.at = (struct layout){
             .version = version,
             .thread_frame = (unsigned)table[row->thread_frame],
@@ -125,6 +130,8 @@ static enum waits_functions read_layout_table(unsigned version, const uint64_t *
             .frame_code = (unsigned)table[row->frame_code],
             .frame_previous = (unsigned)table[row->frame_previous],
             .frame_locals = (unsigned)table[row->frame_locals],
+            .frame_instruction = (unsigned)table[row->frame_instruction],
+            .code_instructions = (unsigned)table[row->code_instructions],
             .code_filename = (unsigned)table[row->code_filename],
             .code_name = (unsigned)table[row->code_name],
             .code_firstlineno = (unsigned)table[row->code_firstlineno],
@@ -149,6 +156,7 @@ static enum waits_functions find_layout(unsigned version)
     python.none = dlsym(RTLD_DEFAULT, "_Py_NoneStruct");
     python.get_length = (ssize_t (*)(void *))dlsym(RTLD_DEFAULT, "PyUnicode_GetLength");
     python.get_character = (uint32_t (*)(void *, ssize_t))dlsym(RTLD_DEFAULT, "PyUnicode_ReadChar");
+    python.get_line = (int (*)(const void *, int))dlsym(RTLD_DEFAULT, "PyCode_Addr2Line");
     if (python.text_type == NULL || python.get_length == NULL || python.get_character == NULL)
         return FUNCTIONS_NO_TABLE;
     if (sizeof(void *) != 8)

@@ -10,6 +10,8 @@
     X(frame_code, 32, offsetof(PyFrameObject, f_code)) \
     X(frame_previous, 24, offsetof(PyFrameObject, f_back)) \
     X(frame_locals, 360, offsetof(PyFrameObject, f_localsplus)) \
+    X(frame_instruction, 104, offsetof(PyFrameObject, f_lasti)) \
+    X(code_instructions, 0, 0) \
     X(code_filename, 104, offsetof(PyCodeObject, co_filename)) \
     X(code_name, 112, offsetof(PyCodeObject, co_name)) \
     X(code_firstlineno, 40, offsetof(PyCodeObject, co_firstlineno)) \
@@ -26,6 +28,8 @@
     X(frame_code, 32, offsetof(PyFrameObject, f_code)) \
     X(frame_previous, 24, offsetof(PyFrameObject, f_back)) \
     X(frame_locals, 352, offsetof(PyFrameObject, f_localsplus)) \
+    X(frame_instruction, 96, offsetof(PyFrameObject, f_lasti)) \
+    X(code_instructions, 0, 0) \
     X(code_filename, 104, offsetof(PyCodeObject, co_filename)) \
     X(code_name, 112, offsetof(PyCodeObject, co_name)) \
     X(code_firstlineno, 40, offsetof(PyCodeObject, co_firstlineno)) \
@@ -42,6 +46,8 @@
     X(frame_code, 32, offsetof(_PyInterpreterFrame, f_code)) \
     X(frame_previous, 48, offsetof(_PyInterpreterFrame, previous)) \
     X(frame_locals, 72, offsetof(_PyInterpreterFrame, localsplus)) \
+    X(frame_instruction, 56, offsetof(_PyInterpreterFrame, prev_instr)) \
+    X(code_instructions, 184, offsetof(PyCodeObject, co_code_adaptive)) \
     X(code_filename, 112, offsetof(PyCodeObject, co_filename)) \
     X(code_name, 128, offsetof(PyCodeObject, co_qualname)) \
     X(code_firstlineno, 72, offsetof(PyCodeObject, co_firstlineno)) \
@@ -58,6 +64,8 @@
     X(frame_code, 0, offsetof(_PyInterpreterFrame, f_code)) \
     X(frame_previous, 8, offsetof(_PyInterpreterFrame, previous)) \
     X(frame_locals, 72, offsetof(_PyInterpreterFrame, localsplus)) \
+    X(frame_instruction, 56, offsetof(_PyInterpreterFrame, prev_instr)) \
+    X(code_instructions, 192, offsetof(PyCodeObject, co_code_adaptive)) \
     X(code_filename, 112, offsetof(PyCodeObject, co_filename)) \
     X(code_name, 128, offsetof(PyCodeObject, co_qualname)) \
     X(code_firstlineno, 68, offsetof(PyCodeObject, co_firstlineno)) \
@@ -73,6 +81,8 @@
     X(frame_code, 30, offsetof(_Py_DebugOffsets, interpreter_frame.executable) / 8) \
     X(frame_previous, 29, offsetof(_Py_DebugOffsets, interpreter_frame.previous) / 8) \
     X(frame_locals, 32, offsetof(_Py_DebugOffsets, interpreter_frame.localsplus) / 8) \
+    X(frame_instruction, 31, offsetof(_Py_DebugOffsets, interpreter_frame.instr_ptr) / 8) \
+    X(code_instructions, 43, offsetof(_Py_DebugOffsets, code_object.co_code_adaptive) / 8) \
     X(code_filename, 35, offsetof(_Py_DebugOffsets, code_object.filename) / 8) \
     X(code_name, 37, offsetof(_Py_DebugOffsets, code_object.qualname) / 8) \
     X(code_firstlineno, 39, offsetof(_Py_DebugOffsets, code_object.firstlineno) / 8) \
@@ -87,6 +97,8 @@
     X(frame_code, 33, offsetof(_Py_DebugOffsets, interpreter_frame.executable) / 8) \
     X(frame_previous, 32, offsetof(_Py_DebugOffsets, interpreter_frame.previous) / 8) \
     X(frame_locals, 35, offsetof(_Py_DebugOffsets, interpreter_frame.localsplus) / 8) \
+    X(frame_instruction, 34, offsetof(_Py_DebugOffsets, interpreter_frame.instr_ptr) / 8) \
+    X(code_instructions, 48, offsetof(_Py_DebugOffsets, code_object.co_code_adaptive) / 8) \
     X(code_filename, 40, offsetof(_Py_DebugOffsets, code_object.filename) / 8) \
     X(code_name, 42, offsetof(_Py_DebugOffsets, code_object.qualname) / 8) \
     X(code_firstlineno, 44, offsetof(_Py_DebugOffsets, code_object.firstlineno) / 8) \
@@ -101,6 +113,8 @@
     X(frame_code, 41, offsetof(_Py_DebugOffsets, interpreter_frame.executable) / 8) \
     X(frame_previous, 40, offsetof(_Py_DebugOffsets, interpreter_frame.previous) / 8) \
     X(frame_locals, 43, offsetof(_Py_DebugOffsets, interpreter_frame.localsplus) / 8) \
+    X(frame_instruction, 42, offsetof(_Py_DebugOffsets, interpreter_frame.instr_ptr) / 8) \
+    X(code_instructions, 56, offsetof(_Py_DebugOffsets, code_object.co_code_adaptive) / 8) \
     X(code_filename, 48, offsetof(_Py_DebugOffsets, code_object.filename) / 8) \
     X(code_name, 50, offsetof(_Py_DebugOffsets, code_object.qualname) / 8) \
     X(code_firstlineno, 52, offsetof(_Py_DebugOffsets, code_object.firstlineno) / 8) \

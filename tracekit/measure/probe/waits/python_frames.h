@@ -99,6 +99,18 @@ COLD static void write_site(struct waits_header *header, uint32_t id, const stru
     write_text(header, id, text, used);
 }
 
+static inline uint32_t find_site_id(struct waits_header *header, const struct string *name,
+                                    const struct string *filename, int line)
+{
+    uint64_t hash = hash_bytes(name->bytes, name->length * name->width, (uint64_t)(unsigned)line << 3 | name->width);
+    hash = hash_bytes(filename->bytes, filename->length * filename->width, hash);
+    bool fresh;
+    uint32_t id = find_text_id(hash, &fresh);
+    if (UNLIKELY(fresh))
+        write_site(header, id, name, filename, line);
+    return id;
+}
+
 /* The function of the thread's last wait: it is often that of the next one too, and comparing takes a third of
  * hashing. */
 static __thread struct last_site {
@@ -170,12 +182,7 @@ HOT static uint32_t find_site(struct waits_header *header)
             return 0;
         if (is_cached(&name, &filename, line))
             return last_site.id;
-        uint64_t hash = hash_bytes(name.bytes, name.length * name.width, (uint64_t)(unsigned)line << 3 | name.width);
-        hash = hash_bytes(filename.bytes, filename.length * filename.width, hash);
-        bool fresh;
-        uint32_t id = find_text_id(hash, &fresh);
-        if (UNLIKELY(fresh))
-            write_site(header, id, &name, &filename, line);
+        uint32_t id = find_site_id(header, &name, &filename, line);
         cache_site(id, &name, &filename, line);
         return id;
     }

@@ -21,16 +21,16 @@ COLD static void write_text(struct waits_header *header, uint32_t id, const char
 }
 
 /* The id of the text with this hash; *fresh when it is new and has to be written. 0 when the table is full. */
-static uint32_t find_text_id(uint64_t hash, bool *fresh)
+static uint32_t find_id(_Atomic uint64_t hashes[static SITES], uint64_t hash, bool *fresh)
 {
     *fresh = false;
     if (hash == 0)
         hash = 1;
     for (unsigned probe = 0; probe < 64; probe++) {
         unsigned at = (unsigned)(hash + probe) % SITES;
-        uint64_t found = atomic_load_explicit(&ours->site_hashes[at], relaxed);
+        uint64_t found = atomic_load_explicit(&hashes[at], relaxed);
         if (found == 0 &&
-            atomic_compare_exchange_strong_explicit(&ours->site_hashes[at], &found, hash, relaxed, relaxed)) {
+            atomic_compare_exchange_strong_explicit(&hashes[at], &found, hash, relaxed, relaxed)) {
             *fresh = true;
             return first_id + at + 1;
         }
@@ -38,6 +38,17 @@ static uint32_t find_text_id(uint64_t hash, bool *fresh)
             return first_id + at + 1;
     }
     return 0;
+}
+
+static inline uint32_t find_text_id(uint64_t hash, bool *fresh)
+{
+    return find_id(ours->site_hashes, hash, fresh);
+}
+
+static uint32_t find_stack_id(uint64_t hash, bool *fresh)
+{
+    uint32_t id = find_id(ours->stack_hashes, hash, fresh);
+    return id == 0 ? 0 : WAITS_STACK_IDS | id;
 }
 
 /* A hash of bytes, eight at a time (the mixing steps of wyhash). It must tell functions apart for the length of a run:

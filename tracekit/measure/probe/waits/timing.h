@@ -46,6 +46,7 @@ static void end_wait(const struct wait *wait)
     end_streak();
     write_record(wait->header, wait->kind, wait->start, now - wait->start, wait->object, 0, wait->site, native_flag());
     hide_wait();
+    write_long_stack(wait->header, wait->kind, wait->start, now - wait->start);
     checkpoint(now);
 }
 
@@ -169,6 +170,7 @@ COLD static void end_long(enum waits_kind kind, uint64_t object, uint64_t then)
     }
     if (now - start >= SHORTEST_CALL_NS) {
         write_record(header, kind, start, now - start, object, 0, find_site(header), native_flag());
+        write_long_stack(header, kind, start, now - start);
         checkpoint(now);
     }
     errno = saved;

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import tracekit
-from tracekit.bundle.marks_file import VARIABLE, read_marks
+from tracekit import marking
+from tracekit.bundle.marks_file import read_marks
 from tracekit.system import interpreters
 
 
@@ -20,8 +21,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What TRACEKIT_MARKS names while a program is recorded."""
     path = tmp_path / "marks"
     path.touch()
-    monkeypatch.setenv(VARIABLE, str(path))
-    monkeypatch.setattr(tracekit, "_marks_file", None)
+    monkeypatch.setattr(marking, "_file", str(path))
     return path
 
 
@@ -56,23 +56,28 @@ def test_what_a_full_disk_cut_off_is_no_mark_and_spoils_none(file: Path) -> None
 
 @pytest.mark.parametrize("instead", ["/dev/full", "/nowhere/marks", "/proc/self", ""])
 def test_a_mark_that_cannot_be_written_is_silent(monkeypatch: pytest.MonkeyPatch, instead: str) -> None:
-    monkeypatch.setattr(tracekit, "_marks_file", instead)
+    monkeypatch.setattr(marking, "_file", instead)
     tracekit.mark("lost")
 
 
-def test_where_nothing_records_it_looks_once_and_never_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(tracekit, "_marks_file", None)
-    tracekit.mark("looks")
-    monkeypatch.setattr(tracekit, "_write_mark", pytest.fail)
-    tracekit.mark("does not")
+def test_where_nothing_records_nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marking, "_file", "")
+    monkeypatch.setattr(marking.os, "open", pytest.fail)
+    tracekit.mark("nothing")
 
 
-def test_it_imports_nothing_in_any_python_there_is() -> None:
+def test_it_imports_nothing_more_in_any_python_there_is() -> None:
     root = str(Path(tracekit.__file__).parents[1])
-    code = "import sys; old = set(sys.modules); import tracekit; tracekit.mark('x'); print(set(sys.modules) - old)"
+    code = (
+        "import sys; old = set(sys.modules); import tracekit; tracekit.mark('x'); print(sorted(set(sys.modules) - old))"
+    )
     for python in {sys.executable, *(item.executable for item in interpreters.discover())}:
         done = subprocess.run(
             [python, "-c", code], env={"PYTHONPATH": root}, capture_output=True, text=True, check=True
         )
-        assert done.stdout == "{'tracekit'}\n"
+        assert done.stdout == "['tracekit', 'tracekit.marking']\n"
+
+
+def test_any_other_name_of_the_package_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'marks'"):
+        getattr(tracekit, "marks")  # noqa: B009

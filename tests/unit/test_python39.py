@@ -21,6 +21,7 @@ FILES = sorted(
     {
         *(path for room in ROOMS for path in (ROOT / room).rglob("*.py")),
         *(ROOT / package / "__init__.py" for package in PACKAGE_FILES),
+        ROOT / "tracekit/marking.py",
         ROOT / "tracekit/workload.py",
     }
 )
@@ -68,10 +69,11 @@ def test_the_oldest_python_imports_every_module() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGE_FILES)
-def test_the_package_files_that_a_spawned_worker_imports_hold_a_docstring_only(package: str) -> None:
+def test_the_package_files_that_a_spawned_worker_imports_do_nothing_when_they_are_imported(package: str) -> None:
+    """Nor do they import anything: a docstring; in tracekit's own also its version, and how to get at `mark`."""
     body = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8")).body
+    for node in body:
+        value = node.value if isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign)) else None
+        assert isinstance(value, ast.Constant) or (package == "tracekit" and isinstance(node, ast.FunctionDef))
     assert isinstance(body[0], ast.Expr)
-    assert isinstance(body[0].value, ast.Constant)
-    names = [ast.unparse(node.targets[0]) for node in body[1:] if isinstance(node, ast.Assign)]
-    assert names == (["__version__"] if package == "tracekit" else [])
-    assert len(body) == 1 + len(names)
+    assert len(body) == 1 or package == "tracekit"

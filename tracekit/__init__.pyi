@@ -1,0 +1,3 @@
+from tracekit.marking import mark as mark
+
+__version__: str

@@ -41,10 +41,11 @@ def find_ended_waits(evidence: Evidence) -> pd.DataFrame:
     """The waits for locks outside the standard library's queues and the like of which the thread is known that ended
     them: rows of `Evidence.waits`, with woken_ns, waker_tid, by_function and by_file (where it released it)."""
     waits = evidence.waits
-    waits = waits[((waits["kind"] == "lock") & ~waits["idle"] & waits["function"].notna()).to_numpy(bool)]
+    waits = waits[((waits["kind"] == "lock") & ~waits["idle"] & (waits["object"] != "")).to_numpy(bool)]
+    waits = waits.dropna(subset=["object", "function", "file"])
     ended = evidence.analysis.tables.wakeups
-    ended = ended[(ended["run_id"] == evidence.run_id).to_numpy(bool)].dropna(subset=["function"])
-    ended = ended[[*_WAIT, "woken_ns", "waker_tid", "function", "file"]]
+    ended = ended[(ended["run_id"] == evidence.run_id).to_numpy(bool)]
+    ended = ended[[*_WAIT, "woken_ns", "waker_tid", "function", "file"]].dropna()
     texts = dict.fromkeys(("function", "file", "object"), "str")
     columns = {"function": "by_function", "file": "by_file"}
     named = ended.astype({"function": "str", "file": "str"}).rename(columns=columns)

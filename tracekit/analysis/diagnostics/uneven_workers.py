@@ -47,7 +47,11 @@ def measure_work(evidence: Evidence) -> dict[int, int]:
     return {
         pid: max(0, ns - int(sums[pid]))
         for (pid, tid), ns in evidence.lives.items()
-        if pid == tid and pid != main and pid in sums and pid not in helpers and pid in evidence.processes
+        if pid == tid
+        and pid != main
+        and pid in sums
+        and pid not in helpers
+        and evidence.processes.get(pid, {}).get("ppid")
     }
 
 

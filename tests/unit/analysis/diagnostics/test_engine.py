@@ -58,12 +58,12 @@ def busy_program() -> Program:
 
 
 OPTIONAL = {
-    "processes": ("ppid", "spawn_requested_ns", "exec_ns", "exit_ns", "ended", "executable", "cpu_ns"),
-    "threads": ("start_ns", "end_ns", "cpu_ns", "run_queue_wait_ns"),
-    "waits": ("dur_ns", "object", "holder_tid", "function", "file", "line"),
-    "wakeups": ("start_ns", "woken_ns", "waker_tid", "object", "function", "file", "line"),
-    "holds": ("start_ns", "end_ns", "function", "file"),
-    "runs": ("wall_ns", "start_ns", "asked_ns", "python"),
+    "processes": ("ppid", "exec_ns", "exit_ns", "cpu_ns"),
+    "threads": ("end_ns", "cpu_ns"),
+    "waits": ("object", "function", "file"),
+    "wakeups": ("woken_ns", "file"),
+    "holds": ("start_ns", "function"),
+    "runs": ("wall_ns", "asked_ns"),
 }
 
 

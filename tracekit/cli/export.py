@@ -27,8 +27,8 @@ _FORMATS = ("csv", "json", "parquet")
 def export(
     ctx: click.Context, /, suite: str, table: str, file_format: str | None, output: Path | None, store: Path | None
 ) -> None:
-    """Write TABLE of SUITE: metrics (default), runs, processes, threads, spans, waits, wait_stacks, wakeups, holds, sched,
-    counters, slices, samples, notices.
+    """Write TABLE of SUITE: metrics (default), runs, processes, threads, spans, waits, wait_stacks, wakeups, holds,
+    sched, counters, slices, samples, notices.
 
     JSON is a list of row objects; a missing value is null. Times are nanoseconds. In CSV a text that a spreadsheet
     would take for a formula has a ' before it.

@@ -16,11 +16,12 @@ _LATE_NS = 20_000_000
 _JOINS = ("Thread.join", "Thread._wait_for_tstate_lock", "_shutdown")
 HELPERS = ("multiprocessing/resource_tracker.py", "multiprocessing/forkserver.py")
 """Files of processes that serve the program until it ends."""
-_ELSEWHERE = {
-    "accept": ("socket.accept", "SocketListener.accept", "Server.accepter", "TCPServer.get_request", "accept"),
-    "poll": ("multiprocessing/connection.py", "subprocess.py", "multiprocessing/popen_forkserver.py"),
-}
-"""Functions that wait for other programs; and the files whose polls wait for the program's own processes."""
+_ACCEPTS = ("socket.accept", "SocketListener.accept", "Server.accepter", "TCPServer.get_request", "accept")
+"""Functions that wait for other programs."""
+_POLLS_OF_POOLS = ("_PollLikeSelector.select", "PollSelector.select")
+"""Functions in which the threads of a pool of processes wait for these; and servers (socketserver) for connections, for
+half a second at a time."""
+_LONGER_THAN_A_SERVERS_NS = 1_000_000_000
 STDIN = "fd 0"
 
 
@@ -43,12 +44,16 @@ class FinalWait:
         """Whether it waits for another thread of its process to end."""
         return self.kind == "lock" and self.function in _JOINS and self.file.endswith("threading.py")
 
-    @property
-    def waits_elsewhere(self) -> bool:
-        """Whether a user, another program or a clock may end it."""
-        if self.kind == "sleep" or self.object == STDIN or self.function in _ELSEWHERE["accept"]:
+    def waits_elsewhere(self, *, has_processes: bool) -> bool:
+        """Whether a user, another program or a clock may end it. `has_processes`: the program has several."""
+        if self.kind == "sleep" or self.object == STDIN or self.function in _ACCEPTS:
             return True
-        return self.kind == "poll" and not self.file.endswith(_ELSEWHERE["poll"])
+        return self.kind == "poll" and not (
+            has_processes
+            and self.function in _POLLS_OF_POOLS
+            and self.file.endswith("selectors.py")
+            and self.lasted_ns >= _LONGER_THAN_A_SERVERS_NS
+        )
 
     @property
     def serves(self) -> bool:

@@ -45,7 +45,8 @@ def find_stuck(moment: LastMoment | None) -> list[FinalWait]:
     if moment is None or moment.moving or moment.unwatched:
         return []
     waits = [wait for wait in moment.waits.values() if not wait.serves]
-    if any(wait.waits_elsewhere for wait in waits):
+    several = len({wait.pid for wait in waits}) > 1
+    if any(wait.waits_elsewhere(has_processes=several) for wait in waits):
         return []
     return sorted(waits, key=lambda wait: (_rank(wait), wait.since_ns))
 

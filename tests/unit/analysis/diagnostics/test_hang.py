@@ -120,6 +120,18 @@ def test_a_thread_that_anything_outside_may_wake_is_no_hang(kind: str, where: di
     assert found(made, "hang") == []
 
 
+def test_the_thread_of_a_pool_that_polls_its_processes_is_no_server() -> None:
+    """A server polls for half a second at a time; and a program of one process has no pool of them."""
+    for begin, speaks in ((2_900, True), (3_100, False)):
+        made = feeding()
+        made.thread(made.pid + 1, start_ms=10, end_ms=4_020)
+        made.wait(made.pid + 1, "poll", begin, 4_020, **{**EPOLL, "function": "_PollLikeSelector.select"})
+        assert bool(found(made, "hang")) is speaks
+        for row in (*made.maker.rows["waits"], *made.maker.rows["threads"]):
+            row["pid"] = made.pid
+        assert found(made, "hang") == []
+
+
 def test_a_thread_that_computes_when_it_is_asked_to_end_moves() -> None:
     made = feeding()
     made.thread(made.pid + 1, start_ms=10, end_ms=4_020)

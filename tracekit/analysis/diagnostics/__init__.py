@@ -19,6 +19,7 @@ _ROWS = {
     "event-loop": ("event_loop", "an event loop blocked in something else than its poll"),
     "io-bound": ("io_bound", "a thread mostly reads and writes"),
     "child-programs": ("child_programs", "a thread waits for programs without Python"),
+    "sleeping-work": ("sleeping_work", "threads take an item, sleep, and take the next one"),
     "idle-run": ("idle_run", "nearly nothing happened: the threads slept or waited for something to come"),
     "uneven-workers": ("uneven_workers", "one process works while its siblings wait for work"),
     "start-data": ("start_data", "processes start late because of what they are handed"),

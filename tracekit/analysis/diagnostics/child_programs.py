@@ -47,13 +47,16 @@ def find_waits_for_programs(evidence: Evidence) -> pd.DataFrame:
     ]
     found = np.full(len(chosen), -1, dtype=np.int64)
     starts, ends, parents = to_ints(chosen["start_ns"]), to_ints(chosen["end_ns"]), to_ints(chosen["pid"])
+    objects = chosen["object"].astype("str").fillna("")
+    names_child = objects.str.startswith("pid ").to_numpy(bool)
     python = {row["pid"] for row in evidence.threads}
     for pid, row in evidence.processes.items():
         begun = [row[name] for name in ("spawn_requested_ns", "exec_ns") if row[name] is not None]
         if pid in python or not begun or row["exit_ns"] is None:
             continue
         # Its end is seen where the wait for it ends.
-        found[(parents == row["ppid"]) & (starts < row["exit_ns"]) & (ends > min(begun))] = pid
+        its_own = ~names_child | (objects == f"pid {pid}").to_numpy(bool)
+        found[its_own & (parents == row["ppid"]) & (starts < row["exit_ns"]) & (ends > min(begun))] = pid
     return chosen.assign(child=found)[found >= 0]
 
 

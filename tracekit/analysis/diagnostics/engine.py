@@ -69,7 +69,14 @@ def describe_longest(evidence: Evidence) -> str:
             f"Nothing kept it waiting: apart from work and sleep, no thread waited for one thing longer than "
             f"{format_ns(longest['dur_ns'])} in all ({who})."
         )
+    columns = ["pid", "tid", "kind"]
+    own = waits.merge(sums.loc[[sums["dur_ns"].idxmax()], columns], on=columns).astype(
+        {"function": "str", "file": "str"}
+    )
+    sites = own.groupby(["function", "file"], dropna=False)["dur_ns"].sum().reset_index()
+    (site,) = records(sites.nlargest(1, "dur_ns"))
+    where = evidence.site(site["function"], site["file"], leading=", mostly")
     return (
         f"No diagnostic explains this run. Apart from work and sleep, the longest that a thread waited for one thing "
-        f"was {format_ns(longest['dur_ns'])} in all ({who}): see the wait sites."
+        f"was {format_ns(longest['dur_ns'])} in all ({who}{where}): see the wait sites."
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tracekit.analysis.diagnostics.evidence import Evidence
+from tracekit.analysis.diagnostics.final_waits import HELPERS
 from tracekit.analysis.diagnostics.finding import Diagnostic, Finding
 from tracekit.analysis.metrics.interval_timeline import to_ints
 from tracekit.analysis.tables import records
@@ -15,6 +16,8 @@ from tracekit.core.units import format_ns, listed, plural
 
 _POLLS = ("EpollSelector.select", "KqueueSelector.select")
 """Functions of selectors.py in which asyncio waits; multiprocessing and subprocess use other selectors."""
+_NO_LOOPS = ("concurrent/futures/thread.py", *HELPERS)
+"""Files in which a thread waits for work that has no loop of its own, though it may poll with the same selector."""
 _LEAST_NS = 10_000_000
 """A wait that blocks a loop for less is not noticed."""
 _MOST_SITES = 3
@@ -38,7 +41,7 @@ def look(evidence: Evidence) -> Iterator[Finding]:
             for rows in (waits, polls)
         )
         blocks = _find_blocks(of_thread, own)
-        if len(blocks):
+        if len(blocks) and not of_thread["file"].astype("str").str.endswith(_NO_LOOPS).fillna(False).any():
             yield _describe(evidence, place["pid"], place["tid"], blocks)
 
 
@@ -75,7 +78,7 @@ def _describe(evidence: Evidence, pid: int, tid: int, blocks: pd.DataFrame) -> F
     advice = (
         "`await asyncio.sleep(...)` instead of `time.sleep`"
         if sites[0]["kind"] == "sleep"
-        else "`await asyncio.to_thread(...)` around what blocks, or its asynchronous counterpart"
+        else "in asyncio `await asyncio.to_thread(...)` around what blocks, or its asynchronous counterpart"
     )
     return Finding(diagnostic="event-loop", sentence=sentence, advice=advice, weight_ns=whole)
 
@@ -85,6 +88,7 @@ DIAGNOSTIC = Diagnostic(
     looks_for="A thread that polls in asyncio's selector blocked in something else between two polls (a sleep, a lock, "
     f"a read or write, a child process), for {format_ns(_LEAST_NS)} and more at a time: all of its coroutines waited.",
     silent="Its waits for the GIL are said by gil-convoy and gil-turns. Which coroutine computes between two polls is "
-    "not recorded: `--capture waits,py-spy` samples it. Loops that do not poll by `selectors` (uvloop) are not known.",
+    "not recorded: `--capture waits,py-spy` samples it. A pool's thread has no loop, other loops than "
+    "asyncio's that poll in its selector count as one; loops that do not poll by `selectors` (uvloop) are not known.",
     look=look,
 )

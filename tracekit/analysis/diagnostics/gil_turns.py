@@ -12,6 +12,8 @@ from tracekit.core.units import format_ns, listed, plural
 _LEAST_SHARE = 0.1
 """Part of the wall that a thread has to compute to count."""
 _MOST_NAMED = 4
+_HAND_OUT = ("_handle_workers)", "_handle_tasks)", "_handle_results)", "QueueFeederThread", "ExecutorManagerThread")
+"""Ends of the names of threads that pools and executors of processes run beside the program's own."""
 
 
 def look(evidence: Evidence) -> Iterator[Finding]:
@@ -32,10 +34,12 @@ def _describe(evidence: Evidence, pid: int, waited: dict[int, int]) -> Finding:
     least = "at least " if any(evidence.on_cpu_ns(pid, tid)[1] > ns for tid, ns in used.items()) else ""
     most = sorted(waited, key=lambda tid: -used[tid])
     named = [f"{evidence.thread(pid, tid)} {format_ns(used[tid])}" for tid in most[:_MOST_NAMED]]
-    named += [f"{len(most) - _MOST_NAMED} others less"] if len(most) > _MOST_NAMED else []
+    named += [f"{plural(len(most) - _MOST_NAMED, 'other')} less"] if len(most) > _MOST_NAMED else []
     waited_ns = sum(waited.values())
+    hand_out = all(evidence.thread(pid, tid).endswith(_HAND_OUT) for tid in waited)
+    what = "that hand out and collect the work of processes" if hand_out else "computed in Python and"
     sentence = (
-        f"{plural(len(waited), 'thread')} of {evidence.names.process(pid)} computed in Python and took turns: they "
+        f"{plural(len(waited), 'thread')} of {evidence.names.process(pid)} {what} took turns: they "
         f"used {least}{format_ns(sum(used.values()))} of CPU time ({listed(named)}) and waited "
         f"{format_ns(waited_ns)} for the GIL."
     )
@@ -45,6 +49,8 @@ def _describe(evidence: Evidence, pid: int, waited: dict[int, int]) -> Finding:
         f"run them as processes (`concurrent.futures.ProcessPoolExecutor`), {at_once} at once on these CPUs; whether "
         "that pays for work like yours `tracekit run module:function` measures"
     )
+    if hand_out:
+        advice = "give out bigger pieces: `chunksize=`, or items that take longer, and less data with each"
     return Finding(diagnostic="gil-turns", sentence=sentence, advice=advice, weight_ns=saved)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from tracekit.analysis.diagnostics import lock_contention
+from tracekit.analysis.diagnostics import lock_contention, sleeping_work
 from tracekit.analysis.diagnostics.evidence import Evidence
 from tracekit.analysis.diagnostics.final_waits import find_last_moment
 from tracekit.analysis.diagnostics.finding import Diagnostic, Finding
@@ -14,7 +14,7 @@ from tracekit.analysis.diagnostics.hang import find_stuck
 from tracekit.analysis.tables import records
 from tracekit.core.units import format_ns, listed, percent, plural
 
-_CPU = 0.05
+_CPU = 0.1
 """Of the wall: so little CPU time is nearly nothing."""
 _RESTS = 0.9
 """Part of the threads' time that has to be sleep and waits for something to come."""
@@ -35,6 +35,8 @@ def look(evidence: Evidence) -> Iterator[Finding]:
         return
     if any(finding.weight_ns > _CPU * wall_ns for finding in lock_contention.look(evidence)):
         return
+    if any(sleeping_work.look(evidence)):
+        return
     resting = _select_rests(evidence)
     rested, whole = int(resting["dur_ns"].sum()), sum(evidence.lives.values())
     own = resting[((resting["tid"] == resting["pid"]) & (resting["pid"] == evidence.main.get("pid"))).to_numpy(bool)]
@@ -52,7 +54,12 @@ def look(evidence: Evidence) -> Iterator[Finding]:
         f"{threads} slept or waited for something to come"
         f"{f', in {listed(named)}' if named else ''}."
     )
-    advice = "measure it under load: let requests or jobs come in while it is recorded"
+    advice = (
+        "measure it under load: let requests or jobs come in while it is recorded; if they did, they slept and waited "
+        "in these functions"
+    )
+    if evidence.run["asked_ns"] is None and evidence.main.get("ended") == "exit":
+        advice = "it ended by itself: if it was not to wait so long, look at what it slept and waited for"
     yield Finding(diagnostic="idle-run", sentence=sentence, advice=advice, weight_ns=wall_ns - cpu_ns)
 
 

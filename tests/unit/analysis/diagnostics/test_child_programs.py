@@ -47,3 +47,10 @@ def test_a_wait_for_nobody_is_not_for_a_program() -> None:
     made = program()
     made.run["wall_ns"] = 7_200 * MS
     assert found(made, "child-programs") == []
+
+
+def test_a_wait_for_a_child_of_python_is_not_for_the_program_that_ran_meanwhile() -> None:
+    made = program()
+    for row in made.maker.rows["waits"]:
+        row.update(kind="child-wait", object="pid 600")
+    assert found(made, "child-programs") == []

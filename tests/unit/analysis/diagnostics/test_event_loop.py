@@ -70,3 +70,15 @@ def test_a_selector_of_multiprocessing_is_no_event_loop() -> None:
     made = program(select={**SELECT, "function": "_PollLikeSelector.select"})
     made.wait(made.pid, "sleep", 110, 410, **SLEEPS)
     assert found(made, "event-loop") == []
+
+
+@pytest.mark.parametrize(
+    ("function", "file"),
+    [("_worker", "concurrent/futures/thread.py"), ("write_signed", "multiprocessing/forkserver.py")],
+    ids=["a pool's thread", "the fork server"],
+)
+def test_a_thread_that_waits_for_work_elsewhere_and_polls_has_no_event_loop(function: str, file: str) -> None:
+    made = program()
+    made.wait(made.pid, "sleep", 110, 410, **SLEEPS)
+    made.wait(made.pid, "lock", 460, 461, function=function, file=f"/usr/lib/python3.13/{file}")
+    assert found(made, "event-loop") == []

@@ -50,6 +50,16 @@ def test_one_thread_that_computes_beside_one_that_hardly_does_takes_no_turns() -
     assert found(program(second_cpu_ms=90), "gil-turns") == []
 
 
+def test_the_threads_of_a_pool_of_processes_hand_out_work_that_is_too_small() -> None:
+    """With one of the program's own among them they are threads that compute."""
+    names = ["Thread-2 (_handle_tasks)", "Thread-3 (_handle_results)", "hog"]
+    for count, said in ((2, "chunksize"), (3, "ProcessPoolExecutor")):
+        made = program(threads=count)
+        for row, name in zip(made.maker.rows["threads"][1:], names, strict=False):
+            row["name"] = name
+        assert said in only(made, "gil-turns").advice
+
+
 def test_threads_without_a_gil_take_no_turns() -> None:
     made = program()
     made.maker.rows["waits"] = []

@@ -40,7 +40,7 @@ def test_what_the_threads_waited_in_is_named_and_load_is_advised() -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"cpu_ms": 160}, {"main_until": 2_600}, {"reads_until": 600}],
+    [{"cpu_ms": 310}, {"main_until": 2_600}, {"reads_until": 600}],
     ids=["it computes", "main does something else", "a reader that gets much"],
 )
 def test_a_run_that_does_something_is_not_idle(changed: dict[str, Any]) -> None:
@@ -69,3 +69,10 @@ def test_what_stood_still_when_it_was_asked_to_end_is_a_hang() -> None:
     made.run["asked_ns"] = made.at(2_960)
     assert found(made, "idle-run") == []
     assert found(made, "hang") != []
+
+
+@pytest.mark.parametrize(("ended", "advice"), [("exit", "ended by itself"), ("signal", "under load")])
+def test_load_is_not_advised_for_a_program_that_ended_by_itself(ended: str, advice: str) -> None:
+    made = program()
+    made.maker.rows["processes"][0]["ended"] = ended
+    assert advice in only(made, "idle-run").advice

@@ -69,3 +69,33 @@ def test_a_fifth_of_the_wall_is_the_least() -> None:
     made = program()
     made.wait(made.pid, "io-read", 100, 299, **FETCH)
     assert found(made, "io-bound") == []
+
+
+SEND = {"function": "Connection._send", "file": "/usr/lib/python3.13/multiprocessing/connection.py", "object": "fd 7"}
+
+
+def test_a_thread_that_hands_out_work_to_processes_waits_until_they_take_it() -> None:
+    """As that of a pool: its workers have enough to do. The main thread that sends is kept from its own."""
+    made = program()
+    for begin in range(0, 900, 100):
+        made.wait(WORKER, "io-write", begin, begin + 90, **SEND)
+    assert found(made, "io-bound") == []
+    for begin in range(0, 900, 100):
+        made.wait(made.pid, "io-write", begin, begin + 80, **SEND)
+    finding = only(made, "io-bound")
+    assert finding.sentence.startswith("For 720 ms of 1.00 s (72 %) main thread was in reads and writes, 9 times")
+    assert "shared_memory" in finding.advice
+
+
+def test_threads_that_read_side_by_side_are_told_and_more_threads_are_no_news() -> None:
+    made = program()
+    for tid in (WORKER, 13, 14):
+        if tid != WORKER:
+            made.thread(tid, 50, end_ms=1_000)
+        for begin in range(0, 900, 100):
+            made.wait(tid, "io-read", begin, begin + (90 if tid == WORKER else 80 if tid == 13 else 20), **FETCH)
+    finding = only(made, "io-bound")
+    assert finding.sentence.endswith(
+        "810 ms of that in reads in `fetch` (me/app.py:10). So was 1 other thread, for 720 ms in all."
+    )
+    assert finding.advice.startswith("let more be under way")

@@ -47,3 +47,13 @@ def test_a_tenth_of_the_wall_is_the_least_and_what_lies_in_waits_is_not_counted(
     made = program()
     made.wait(made.pid, "lock", 0, 250)
     assert found(made, "no-cpu") == []
+
+
+@pytest.mark.parametrize(("read_ms", "least_ms"), [(950, [250]), (750, [])])
+def test_of_a_killed_thread_what_follows_its_last_reading_may_have_been_on_a_cpu(
+    read_ms: int, least_ms: list[int]
+) -> None:
+    """It waited 300 ms in the run queue, as far as that was read: less the time that was not."""
+    made = program()
+    made.maker.rows["threads"][0].update(cpu_ns=400 * MS, cpu_read_ns=made.at(read_ms))
+    assert [finding.weight_ns for finding in found(made, "no-cpu")] == [ms * MS for ms in least_ms]

@@ -75,3 +75,17 @@ def test_the_names_are_those_of_the_standard_library(tail: str, qualname: str) -
     assert qualname in IDLE_FUNCTIONS[tail]
     assert is_idle(code.co_qualname, code.co_filename)
     assert is_idle(code.co_name, code.co_filename)
+
+
+@pytest.mark.parametrize(
+    ("function", "file", "idle"),
+    [
+        ("Popen2IO.read", "execnet/gateway_base.py", True),
+        ("Popen2IO.write", "execnet/gateway_base.py", False),
+        ("Arbiter.wait_for_signals", "gunicorn/arbiter.py", True),
+        ("main", "joblib/externals/loky/backend/resource_tracker.py", True),
+        ("SyncWorker.wait", "app/workers/sync.py", False),
+    ],
+)
+def test_what_serves_and_works_in_known_packages_waits_for_work(function: str, file: str, idle: bool) -> None:
+    assert is_idle(function, f"/venv/lib/site-packages/{file}") is idle

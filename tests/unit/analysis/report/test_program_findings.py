@@ -75,7 +75,7 @@ def test_what_no_diagnostic_explains_is_said_as_well() -> None:
     (only,) = shown(found).findings
     assert only.sentence == (
         "No diagnostic explains this run. Apart from work and sleep, the longest that a thread waited for one thing "
-        "was 150 ms in all (feeder, for locks): see the wait sites."
+        "was 150 ms in all (feeder, for locks, mostly in `small` (me/app.py:20)): see the wait sites."
     )
 
 

@@ -182,7 +182,7 @@ def _widen_unread(
     late = np.where(unread > 0, np.minimum(left - queue, unread + QUEUE_AGE_NS), 0)
     return {
         ON_CPU: (time.cpu, time.cpu + np.minimum(unread, left)),
-        RUN_QUEUE: (np.where(unread > 0, 0, low), np.maximum(high, queue + late)),
+        RUN_QUEUE: (np.maximum(low - unread, 0), np.maximum(high, queue + late)),
         UNATTRIBUTED: (
             parts[UNATTRIBUTED] - np.minimum(late, np.maximum(parts[UNATTRIBUTED], 0)),
             parts[UNATTRIBUTED] + more,

@@ -1,8 +1,9 @@
 """Idle waits of a program: waiting for work, against waiting because of contention.
 
 A workload's tasks say when there is work. A program has none, so its waits are classified by the Python function they
-happen in: a wait inside the standard library's queues, joins, executors, events and event loops is idle, whatever
-user code called it. Waits for the GIL are never idle, and sleep is its own part of the ledger.
+happen in: a wait inside the queues, joins, executors, events and event loops of the standard library, and of packages
+that run servers and workers of their own, is idle, whatever user code called it. Waits for the GIL are never idle, and
+sleep is its own part of the ledger.
 
 A native thread (BLAS, OpenMP) has no function. It belongs to a pool, and its waits for locks and its polls are idle.
 
@@ -83,9 +84,23 @@ IDLE_FUNCTIONS: dict[str, tuple[str, ...]] = {
 }
 """End of the file's path -> qualified names of the functions in which a wait is idle, of CPython 3.9 to 3.15."""
 
+_OF_PACKAGES: dict[str, tuple[str, ...]] = {
+    "billiard/connection.py": ("Connection._recv", "_poll", "wait"),
+    "billiard/popen_fork.py": ("Popen.poll",),
+    "execnet/gateway_base.py": ("Popen2IO.read",),
+    "gunicorn/arbiter.py": ("Arbiter.wait_for_signals", "Arbiter.sleep"),
+    "gunicorn/workers/sync.py": ("SyncWorker.wait",),
+    "loky/backend/popen_loky_posix.py": ("Popen.poll",),
+    "loky/backend/queues.py": ("Queue._feed",),
+    "loky/backend/resource_tracker.py": ("main",),
+}
+"""The same of Celery's pool, pytest-xdist's messages, gunicorn and joblib's processes."""
+_KNOWN = IDLE_FUNCTIONS | _OF_PACKAGES
+
 RULE = (
-    "idle: waits in queues, joins, executors, events and event loops of the standard library, by function; of a native "
-    "thread all time that it neither ran nor waited for a CPU, I/O, a sleep or a child"
+    "idle: waits in queues, joins, executors, events and event loops of the standard library (and of billiard, "
+    "execnet, gunicorn and loky), by function; of a native thread all time that it neither ran nor waited for a CPU, "
+    "I/O, a sleep or a child"
 )
 """The remark in a row of the metrics table."""
 
@@ -93,7 +108,7 @@ RULE = (
 def is_idle(function: str, file: str) -> bool:
     """Whether a wait in this function of this file is idle."""
     parts = file.replace("\\", "/").split("/")
-    names = next((IDLE_FUNCTIONS[tail] for tail in _tails(parts) if tail in IDLE_FUNCTIONS), ())
+    names = next((_KNOWN[tail] for tail in _tails(parts) if tail in _KNOWN), ())
     # Before 3.11 there is no qualified name; `<locals>` and the like never match.
     return any(name == function or ("." not in function and name.endswith(f".{function}")) for name in names)
 

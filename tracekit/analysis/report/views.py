@@ -19,7 +19,8 @@ class Verdict:
     """The answer in one sentence: `lead` is what was found, `rest` what it is compared with or why.
 
     `outcome`: threads, processes, ... (the family that wins), `level` (no detectable change), `slower`, `unsure`
-    (too few repeats, or `lead` is a doubt), `no-serial`, `serial-only` or `none` (no usable run).
+    (too few repeats, or `lead` is a doubt), `compared` (two interpreters), `no-serial`,
+    `serial-only` or `none` (no usable run).
     """
 
     label: str

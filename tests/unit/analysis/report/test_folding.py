@@ -61,3 +61,16 @@ def test_small_processes_are_one_row_whose_numbers_are_their_sums() -> None:
     assert rest.fields[1].main == "12.0 ms"
     # Each has 20 and 2.
     assert rest.fields[-1].main == "60 / 6"
+
+
+def test_short_processes_without_python_are_folded_by_their_lifetime() -> None:
+    """Of 1 s a shell lives 300 ms, two others 5 ms each."""
+    found = made.rows()
+    for pid, lived in ((300, 300), (301, 5), (302, 5)):
+        shell = {"pid": pid, "executable": "/bin/sh", "exit_ns": BOOT_NS + (100 + lived) * MS}
+        found["processes"].append({**found["processes"][1], **shell})
+    (group,) = build(made.tables(found)).summary.groups
+    *_, shell_row, rest = group.rows
+    assert shell_row.fields[0].main == "300 ms"
+    assert [row.fields[0].main for row in rest.folded] == ["5.00 ms"] * 2
+    assert rest.fields[1].main == "n/a"

@@ -82,3 +82,16 @@ def test_interpreters_of_two_systems_are_not_compared() -> None:
         "Linux · Python 3.13",
         "Darwin · Python 3.13",
     ]
+
+
+def test_each_sentence_leads_to_the_figures_of_its_own_python() -> None:
+    view = two(serial=640.0)
+    text = to_html(view, {figure.slug: b"" for figure in view.every_figure})
+    both, old, new = re.findall(r'<p class="verdict[^"]*">(.*?)</p>', text, re.DOTALL)
+    assert re.findall(r'href="#([^"]+)"', both) == ["summary"]
+    for number, verdict in enumerate((old, new), start=1):
+        assert set(re.findall(r'href="#(figure-speedup[^"]*)"', verdict)) == {f"figure-speedup-{number}"}
+    assert re.findall(r"<summary>(Wall time[^<]*)</summary>", text) == [
+        "Wall time, every repeat, Linux · Python 3.11",
+        "Wall time, every repeat, Linux · Python 3.13",
+    ]

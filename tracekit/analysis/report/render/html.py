@@ -71,6 +71,9 @@ def set_prose(text: str) -> Markup:
 
 def link_verdict(verdict: Verdict, number: int, places: Collection[str], first: str) -> Markup:
     """The verdict with links; to `first` where no words of it are known. `number`: which of several verdicts it is."""
+    if verdict.outcome == "compared":
+        # The table right below has both interpreters; each figure is about one.
+        places, first = (), "summary"
     lead, rest = (link_words(text, places, number) for text in (verdict.lead, verdict.rest))
     if "<a " not in lead + rest:
         lead = _link(first, lead)

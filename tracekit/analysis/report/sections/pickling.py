@@ -9,8 +9,8 @@ from tracekit.core.units import format_bytes, format_ns
 
 BYTES, TIME, SHARE = "pickled_bytes", "pickling_ns", "pickling_share"
 QUEUE, BETWEEN = "queue_wait_ns", "communication_share"
-_NOTABLE = 0.2
-"""Part of the time of the workers, or of the CPU time, from which on the table is open."""
+_NOTABLE = {SHARE: 0.1, BETWEEN: 0.5}
+"""The parts from which on the table is open."""
 
 
 def pickling_table(groups: tuple[CellGroup, ...]) -> TableView | None:
@@ -31,10 +31,10 @@ def pickling_table(groups: tuple[CellGroup, ...]) -> TableView | None:
     return TableView(
         # What costs next to nothing explains nothing.
         closed=all(
-            (cell.number(metric).value or 0.0) < _NOTABLE
+            (cell.number(metric).value or 0.0) < notable
             for group in groups
             for cell in group.at_most_workers()
-            for metric in (SHARE, BETWEEN)
+            for metric, notable in _NOTABLE.items()
             if cell.family == "processes"
         ),
         title="Pickling and queueing",

@@ -104,13 +104,13 @@ def own_section(groups: Sequence[CellGroup], workload: str) -> Section:
 def interleave(blocks: Sequence[FigureGroup]) -> FigureGroup:
     """The figures of both, those about the same side by side; the caption says whose it is."""
     drawn = [
-        replace(figure, caption=f"{block.label}. {figure.caption}")
+        replace(figure, title=f"{figure.title}, {block.label}", caption=f"{block.label}. {figure.caption}")
         for figures in zip(*(block.figures for block in blocks), strict=False)
         for block, figure in zip(blocks, figures, strict=True)
     ]
     seen = {figure.slug for figure in drawn}
     rest = [
-        replace(figure, caption=f"{block.label}. {figure.caption}")
+        replace(figure, title=f"{figure.title}, {block.label}", caption=f"{block.label}. {figure.caption}")
         for block in blocks
         for figure in block.figures
         if figure.slug not in seen

@@ -209,9 +209,13 @@ def _row(program: RecordedProgram, notes: Footnotes, process: Mapping[str, Any] 
 
 
 def _share(program: RecordedProgram, process: Mapping[str, Any]) -> float:
-    """Its part of the program's thread time; 1 for the main process and where it is not known."""
-    whole, own = program.ledger(), program.ledger(int(process["pid"]))
-    return 1.0 if process["role"] == "main" or whole is None or own is None else own.whole / whole.whole
+    """Its part of the program's thread time, without Python of its wall; 1 for the main process and where it is not
+    known."""
+    whole, own, wall = program.ledger(), program.ledger(int(process["pid"])), program.run["wall_ns"]
+    life = _life_ns(program, process)
+    if process["role"] == "main" or whole is None or (own is None and (life is None or not wall)):
+        return 1.0
+    return own.whole / whole.whole if own is not None else (life or 0) / wall
 
 
 def _others(program: RecordedProgram, notes: Footnotes, rest: Sequence[Mapping[str, Any]]) -> TableRow:
@@ -256,12 +260,17 @@ def _lifetime(program: RecordedProgram, process: Mapping[str, Any] | None) -> Ta
         wall = program.run["wall_ns"]
         most = "≤ " if program.number("wall_ns").quality == "bound" else ""
         return TableField(main="n/a" if wall is None else f"{most}{format_ns(wall)}", sub=_ended_of_run(program))
+    life = _life_ns(program, process)
+    return TableField(main="n/a" if life is None else format_ns(life), sub=ended_text(process))
+
+
+def _life_ns(program: RecordedProgram, process: Mapping[str, Any]) -> int | None:
     starts = [process[name] for name in _STARTS if process[name] is not None]
     if not starts and process["role"] == "main" and program.run["start_ns"] is not None:
         starts = [program.run["start_ns"]]
     if not starts or process["exit_ns"] is None:
-        return TableField(main="n/a", sub=ended_text(process))
-    return TableField(main=format_ns(max(0, process["exit_ns"] - min(starts))), sub=ended_text(process))
+        return None
+    return int(max(0, process["exit_ns"] - min(starts)))
 
 
 def _part(ledger: LedgerRows | None, part: str, notes: Footnotes) -> TableField:

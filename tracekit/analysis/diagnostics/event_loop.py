@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,11 @@ from tracekit.core.units import format_ns, listed, plural
 
 _POLLS = ("EpollSelector.select", "KqueueSelector.select")
 """Functions of selectors.py in which asyncio waits; multiprocessing and subprocess use other selectors."""
+_LOOP = "/asyncio/base_events.py"
+"""File that stands in the stack of all that runs in asyncio's loop."""
 _NO_LOOPS = ("concurrent/futures/thread.py", *HELPERS)
-"""Files in which a thread waits for work that has no loop of its own, though it may poll with the same selector."""
+"""Files in which a thread waits for work that has no loop of its own, though it may poll with the same selector: they
+decide where no stacks were recorded."""
 _LEAST_NS = 10_000_000
 """A wait that blocks a loop for less is not noticed."""
 _MOST_SITES = 3
@@ -41,7 +45,12 @@ def look(evidence: Evidence) -> Iterator[Finding]:
             for rows in (waits, polls)
         )
         blocks = _find_blocks(of_thread, own)
-        if len(blocks) and not of_thread["file"].astype("str").str.endswith(_NO_LOOPS).fillna(False).any():
+        stacks = evidence.stacks(place["pid"], place["tid"])
+        if len(stacks):
+            blocks = blocks[[_is_in_loop(stacks, row) for row in records(blocks)]]
+        elif of_thread["file"].astype("str").str.endswith(_NO_LOOPS).fillna(False).any():
+            continue
+        if len(blocks):
             yield _describe(evidence, place["pid"], place["tid"], blocks)
 
 
@@ -59,6 +68,12 @@ def _find_blocks(waits: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
     chosen &= waits["function"].notna() & (waits["function"].astype("str") != "<module>")
     found = waits[chosen.to_numpy(bool) & (starts >= first) & (ends <= last)]
     return found.astype({"function": "str", "file": "str"})
+
+
+def _is_in_loop(stacks: pd.DataFrame, block: Mapping[str, Any]) -> bool:
+    """Whether a wait is below asyncio's loop, as far as its stack was recorded."""
+    own = stacks[(stacks["at_ns"] == block["start_ns"]).to_numpy(bool)]
+    return own.empty or bool(own["stack"].astype("str").str.contains(_LOOP, regex=False).any())
 
 
 def _describe(evidence: Evidence, pid: int, tid: int, blocks: pd.DataFrame) -> Finding:
@@ -88,7 +103,8 @@ DIAGNOSTIC = Diagnostic(
     looks_for="A thread that polls in asyncio's selector blocked in something else between two polls (a sleep, a lock, "
     f"a read or write, a child process), for {format_ns(_LEAST_NS)} and more at a time: all of its coroutines waited.",
     silent="Its waits for the GIL are said by gil-convoy and gil-turns. Which coroutine computes between two polls is "
-    "not recorded: `--capture waits,py-spy` samples it. A pool's thread has no loop, other loops than "
-    "asyncio's that poll in its selector count as one; loops that do not poll by `selectors` (uvloop) are not known.",
+    "not recorded: `--capture waits,py-spy` samples it. Where no stacks were recorded, other "
+    "loops than asyncio's that poll in its selector count as one; those that do not poll by `selectors` (uvloop) are "
+    "not known.",
     look=look,
 )

@@ -136,6 +136,14 @@ class Evidence:
         calls = parts.calls.astype("str").reset_index(drop=True)
         return pd.DataFrame(columns).join(calls)
 
+    def stacks(self, pid: int, tid: int) -> pd.DataFrame:
+        """The stacks of a thread's waits of a millisecond and more: rows of `wait_stacks`."""
+        found = self.analysis.tables.wait_stacks
+        return found[
+            ((found["run_id"] == self.run_id) & (found["pid"] == pid) & (found["tid"] == tid)).to_numpy(bool)
+            & (found["kind"] != "hold").to_numpy(bool)
+        ]
+
     @cached_property
     def lines(self) -> dict[tuple[str, str], int]:
         """(function, file) -> the function's first line, where a wait, a hold or a wake-up names it."""

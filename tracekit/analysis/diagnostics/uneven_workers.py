@@ -26,11 +26,19 @@ def look(evidence: Evidence) -> Iterator[Finding]:
         longest = max(evidence.lives[pid, pid] for pid in siblings)
         siblings = {pid: ns for pid, ns in siblings.items() if evidence.lives[pid, pid] >= _TOGETHER * longest}
         busiest = max(siblings, key=lambda pid: siblings[pid])
+        siblings = {pid: ns for pid, ns in siblings.items() if _lived_beside(evidence, pid, busiest)}
         others = [ns for pid, ns in siblings.items() if pid != busiest]
         if not others or siblings[busiest] < _WORKS * evidence.lives[busiest, busiest]:
             continue
         if sum(others) / len(others) <= _OTHERS * siblings[busiest]:
             yield _describe(evidence, busiest, siblings[busiest], others)
+
+
+def _lived_beside(evidence: Evidence, pid: int, busiest: int) -> bool:
+    """Of processes that live one after another, as with max_tasks_per_child, none could take the other's work."""
+    spans = {row["pid"]: (row["born"], row["died"]) for row in evidence.threads if row["pid"] == row["tid"]}
+    (born, died), (begin, end) = spans[pid], spans[busiest]
+    return bool(min(died, end) - max(born, begin) >= _TOGETHER * (end - begin))
 
 
 def measure_work(evidence: Evidence) -> dict[int, int]:

@@ -82,3 +82,15 @@ def test_a_thread_that_waits_for_work_elsewhere_and_polls_has_no_event_loop(func
     made.wait(made.pid, "sleep", 110, 410, **SLEEPS)
     made.wait(made.pid, "lock", 460, 461, function=function, file=f"/usr/lib/python3.13/{file}")
     assert found(made, "event-loop") == []
+
+
+@pytest.mark.parametrize(("file", "speaks"), [("asyncio/base_events.py", True), ("kafka/client.py", False)])
+def test_a_stack_tells_whether_it_was_in_the_loop_of_asyncio(file: str, speaks: bool) -> None:
+    """As the loop of a thread in a pool is one, too, what its own file says counts no more."""
+    made = program()
+    made.wait(made.pid, "sleep", 110, 410, **SLEEPS)
+    made.wait(made.pid, "lock", 460, 461, function="_worker", file="/usr/lib/python3.13/concurrent/futures/thread.py")
+    stack = f"main ({APP}:3);run_forever (/usr/lib/python3.13/{file}:640);sleeps_in_coroutine ({APP}:16)"
+    place = {"run_id": made.run["run_id"], "pid": made.pid, "tid": made.pid, "kind": "sleep"}
+    made.maker.row("wait_stacks", **place, at_ns=made.at(110), stack=stack)
+    assert bool(found(made, "event-loop")) is speaks

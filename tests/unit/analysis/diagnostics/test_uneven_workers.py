@@ -49,6 +49,18 @@ def test_a_sibling_that_lived_shortly_was_not_there_to_help() -> None:
     assert found(program((100, 350), end_1=450), "uneven-workers") == []
 
 
+def test_workers_that_live_one_after_another_were_not_there_to_help() -> None:
+    """As with max_tasks_per_child: of three, each of 250 ms, the busiest one works for 240, the others for 60."""
+    for starts, speaks in (((50, 350, 650), False), ((50, 60, 70), True)):
+        made = Program(1_000)
+        made.thread(made.pid, 10, role="main", end_ms=1_000)
+        for pid, start in zip((500, 501, 502), starts, strict=True):
+            made.child(pid, start, start + 250)
+            made.thread(pid, pid=pid, start_ms=start, end_ms=start + 250)
+            made.wait(pid, "io-read", start + 1, start + (11 if pid == 500 else 191), pid=pid, **RECV)
+        assert bool(found(made, "uneven-workers")) is speaks
+
+
 def test_what_multiprocessing_runs_beside_them_is_no_worker() -> None:
     made = program((100, 700))
     for row in made.maker.rows["waits"]:

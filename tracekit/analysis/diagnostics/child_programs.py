@@ -49,7 +49,7 @@ def find_waits_for_programs(evidence: Evidence) -> pd.DataFrame:
     starts, ends, parents = to_ints(chosen["start_ns"]), to_ints(chosen["end_ns"]), to_ints(chosen["pid"])
     objects = chosen["object"].astype("str").fillna("")
     names_child = objects.str.startswith("pid ").to_numpy(bool)
-    python = {row["pid"] for row in evidence.threads}
+    python = evidence.helpers | {row["pid"] for row in evidence.threads}
     for pid, row in evidence.processes.items():
         begun = [row[name] for name in ("spawn_requested_ns", "exec_ns") if row[name] is not None]
         if pid in python or not begun or row["exit_ns"] is None:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from tracekit.analysis.diagnostics.evidence import Evidence
-from tracekit.analysis.diagnostics.final_waits import HELPERS
 from tracekit.analysis.diagnostics.finding import Diagnostic, Finding
 from tracekit.analysis.metrics.interval_timeline import to_ints
 from tracekit.analysis.tables import records
@@ -19,7 +18,7 @@ _POLLS = ("EpollSelector.select", "KqueueSelector.select")
 """Functions of selectors.py in which asyncio waits; multiprocessing and subprocess use other selectors."""
 _LOOP = "/asyncio/base_events.py"
 """File that stands in the stack of all that runs in asyncio's loop."""
-_NO_LOOPS = ("concurrent/futures/thread.py", *HELPERS)
+_NO_LOOPS = ("concurrent/futures/thread.py", "multiprocessing/forkserver.py")
 """Files in which a thread waits for work that has no loop of its own, though it may poll with the same selector: they
 decide where no stacks were recorded."""
 _LEAST_NS = 10_000_000

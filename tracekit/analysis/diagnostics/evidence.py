@@ -26,6 +26,8 @@ from tracekit.analysis.tables import records
 LEAST_NS, LEAST_SHARE = 10_000_000, 0.01
 """What is less than either, the second of the wall, is said in no sentence."""
 
+_HELPERS = ("resource tracker", "fork server")
+
 Kept = TypeVar("Kept")
 
 Place = tuple[int, int]
@@ -73,6 +75,11 @@ class Evidence:
         """Its processes by pid."""
         return dict(self.analysis.processes_of(self.run_id))
 
+    @cached_property
+    def helpers(self) -> frozenset[int]:
+        """The processes that multiprocessing runs beside the program."""
+        return frozenset(pid for pid, row in self.processes.items() if row["name"] in _HELPERS)
+
     @property
     def main(self) -> Mapping[str, Any]:
         """The program's own process; empty where it is not known."""
@@ -80,9 +87,10 @@ class Evidence:
 
     @cached_property
     def threads(self) -> tuple[Mapping[str, Any], ...]:
-        """Its threads of Python: rows of `Analysis.lifetimes`, with `born` and `died`."""
+        """Its threads of Python: rows of `Analysis.lifetimes`, with `born` and `died`; not those of its helpers."""
         found = self.analysis.lifetimes
-        return tuple(records(found[(found["run_id"] == self.run_id) & ~found["native"]]))
+        rows = records(found[(found["run_id"] == self.run_id) & ~found["native"]])
+        return tuple(row for row in rows if row["pid"] not in self.helpers)
 
     @cached_property
     def lives(self) -> dict[Place, int]:

@@ -13,11 +13,9 @@ from tracekit.core.units import format_ns
 _LATE_NS = 20_000_000
 """What the terminal sends reaches the program before tracekit, on a busy machine by a few milliseconds."""
 
-_JOINS = ("Thread.join", "Thread._wait_for_tstate_lock", "_shutdown")
-HELPERS = ("multiprocessing/resource_tracker.py", "multiprocessing/forkserver.py")
-"""Files of processes that serve the program until it ends."""
-_ACCEPTS = ("socket.accept", "SocketListener.accept", "Server.accepter", "TCPServer.get_request", "accept")
-"""Functions that wait for other programs."""
+_JOINS = ("join", "_wait_for_tstate_lock", "_shutdown")
+_ACCEPTS = ("accept", "accepter", "get_request")
+"""Functions that wait for other programs, without their class: CPython before 3.11 has only that."""
 _POLLS_OF_POOLS = ("_PollLikeSelector.select", "PollSelector.select")
 """Functions in which the threads of a pool of processes wait for these; and servers (socketserver) for connections, for
 half a second at a time."""
@@ -40,13 +38,18 @@ class FinalWait:
     idle: bool
 
     @property
+    def name(self) -> str:
+        """The function without its class."""
+        return self.function.rpartition(".")[2]
+
+    @property
     def joins(self) -> bool:
         """Whether it waits for another thread of its process to end."""
-        return self.kind == "lock" and self.function in _JOINS and self.file.endswith("threading.py")
+        return self.kind == "lock" and self.name in _JOINS and self.file.endswith("threading.py")
 
     def waits_elsewhere(self, *, has_processes: bool) -> bool:
         """Whether a user, another program or a clock may end it. `has_processes`: the program has several."""
-        if self.kind == "sleep" or self.object == STDIN or self.function in _ACCEPTS:
+        if self.kind == "sleep" or self.object == STDIN or self.name in _ACCEPTS:
             return True
         return self.kind == "poll" and not (
             has_processes
@@ -54,11 +57,6 @@ class FinalWait:
             and self.file.endswith("selectors.py")
             and self.lasted_ns >= _LONGER_THAN_A_SERVERS_NS
         )
-
-    @property
-    def serves(self) -> bool:
-        """Whether its process is one that multiprocessing runs beside the program."""
-        return self.file.endswith(HELPERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +87,18 @@ def find_last_moment(evidence: Evidence) -> LastMoment | None:
         return None
     just_before = at_ns - (_LATE_NS if asked_ns is not None else 1)
     over = waits[((waits["start_ns"] <= just_before) & (waits["end_ns"] > just_before)).to_numpy(bool)]
-    found = {(row["pid"], row["tid"]): _final_wait(row, at_ns) for row in records(over)}
     lives = [row for row in evidence.threads if row["born"] is not None and row["died"] is not None]
     alive = [(row["pid"], row["tid"]) for row in lives if row["born"] <= just_before < row["died"]]
+    found = {(row["pid"], row["tid"]): _final_wait(row, at_ns) for row in records(over)}
+    found = {place: wait for place, wait in found.items() if place in alive}
     ended = [row["died"] for row in lives if row["died"] <= just_before]
-    seen = {pid for pid, _ in (*alive, *found)}
+    seen = evidence.helpers | {pid for pid, _ in alive}
     unwatched = [pid for pid, row in evidence.processes.items() if pid not in seen and _lived(row, just_before)]
     return LastMoment(
         at_ns=at_ns,
         asked=asked_ns is not None,
         still_since_ns=max([evidence.begin_ns, *(wait.since_ns for wait in found.values()), *ended]),
-        waits={place: wait for place, wait in found.items() if place in alive},
+        waits=found,
         moving=tuple(place for place in alive if place not in found),
         unwatched=tuple(unwatched),
     )

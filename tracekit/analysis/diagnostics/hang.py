@@ -44,7 +44,7 @@ def find_stuck(moment: LastMoment | None) -> list[FinalWait]:
     outside the program may have been about to wake one."""
     if moment is None or moment.moving or moment.unwatched:
         return []
-    waits = [wait for wait in moment.waits.values() if not wait.serves]
+    waits = list(moment.waits.values())
     several = len({wait.pid for wait in waits}) > 1
     if any(wait.waits_elsewhere(has_processes=several) for wait in waits):
         return []

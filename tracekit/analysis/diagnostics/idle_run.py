@@ -71,7 +71,7 @@ def _select_rests(evidence: Evidence) -> pd.DataFrame:
 
 
 def _has_other_programs(evidence: Evidence) -> bool:
-    seen = {row["pid"] for row in evidence.threads}
+    seen = evidence.helpers | {row["pid"] for row in evidence.threads}
     for pid, row in evidence.processes.items():
         begun = [row[name] for name in ("spawn_requested_ns", "exec_ns") if row[name] is not None]
         if pid not in seen and (not begun or row["exit_ns"] is None):

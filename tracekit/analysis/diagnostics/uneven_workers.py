@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracekit.analysis.diagnostics.evidence import Evidence
-from tracekit.analysis.diagnostics.final_waits import HELPERS
 from tracekit.analysis.diagnostics.finding import Diagnostic, Finding
 from tracekit.core.units import format_ns, percent
 
@@ -46,20 +45,17 @@ def measure_work(evidence: Evidence) -> dict[int, int]:
     did one of these."""
     waits, main = evidence.waits, evidence.main.get("pid")
     # Of several readers of a queue of multiprocessing one waits in it, the others for its lock.
-    for_queue = (waits["kind"] == "lock") & (waits["function"].astype("str") == "SemLock.__enter__")
+    # CPython before 3.11 has the name without its class.
+    in_lock = waits["function"].astype("str").isin(("SemLock.__enter__", "__enter__"))
+    in_lock &= waits["file"].astype("str").str.endswith("multiprocessing/synchronize.py").fillna(False)
+    for_queue = (waits["kind"] == "lock") & in_lock
     rests = waits["idle"] | for_queue | (waits["kind"] == "sleep")
     resting = waits[(rests & (waits["tid"] == waits["pid"])).to_numpy(bool)]
-    files = resting["file"].astype("str").fillna("")
-    helpers = set(resting.loc[files.str.endswith(HELPERS), "pid"])
     sums = resting.groupby("pid")["dur_ns"].sum().to_dict()
     return {
         pid: max(0, ns - int(sums[pid]))
         for (pid, tid), ns in evidence.lives.items()
-        if pid == tid
-        and pid != main
-        and pid in sums
-        and pid not in helpers
-        and evidence.processes.get(pid, {}).get("ppid")
+        if pid == tid and pid != main and pid in sums and evidence.processes.get(pid, {}).get("ppid")
     }
 
 

@@ -120,6 +120,24 @@ def test_a_thread_that_anything_outside_may_wake_is_no_hang(kind: str, where: di
     assert found(made, "hang") == []
 
 
+def test_what_multiprocessing_runs_beside_the_program_waits_for_its_end() -> None:
+    made = feeding()
+    made.child(600, 30, 4_018, exec_ns=made.at(31), name="fork server")
+    made.thread(600, pid=600, start_ms=31, end_ms=4_018)
+    made.wait(600, "poll", 900, 4_017, pid=600, **EPOLL)
+    assert only(made, "hang").sentence.startswith("From 60.0 ms after its start nothing moved")
+    made.maker.rows["processes"][-1]["name"] = "server.py"
+    assert found(made, "hang") == []
+
+
+def test_before_3_11_functions_have_no_class() -> None:
+    made = feeding()
+    for row in made.maker.rows["waits"]:
+        if row.get("function") == "Thread.join":
+            row["function"] = "_wait_for_tstate_lock"
+    assert "process 500 had waited 3.95 s for process 500 · feeder to end" in only(made, "hang").sentence
+
+
 def test_the_thread_of_a_pool_that_polls_its_processes_is_no_server() -> None:
     """A server polls for half a second at a time; and a program of one process has no pool of them."""
     for begin, speaks in ((2_900, True), (3_100, False)):

@@ -63,7 +63,5 @@ def test_workers_that_live_one_after_another_were_not_there_to_help() -> None:
 
 def test_what_multiprocessing_runs_beside_them_is_no_worker() -> None:
     made = program((100, 700))
-    for row in made.maker.rows["waits"]:
-        if row["pid"] == 501:
-            row.update(function="main", file=f"{LIBRARY}/resource_tracker.py")
+    made.maker.rows["processes"][-1]["name"] = "resource tracker"
     assert found(made, "uneven-workers") == []

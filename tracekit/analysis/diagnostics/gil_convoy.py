@@ -17,6 +17,10 @@ from tracekit.core.units import format_ns
 
 COMPUTES = 0.25
 """A thread that used more CPU time than this part of its GIL wait computes: it takes turns with the holders."""
+HAND_OUT = ("_handle_workers)", "_handle_tasks)", "_handle_results)", "QueueFeederThread", "ExecutorManagerThread")
+"""Ends of the names of threads that pools and executors of processes run beside the program's own."""
+SMALL_PIECES = "give out bigger pieces: `chunksize=`, or items that take longer, and less data with each"
+"""What to try where such threads have the GIL."""
 _LEAST_WAITS = 10
 _COMES_BACK = 0.5
 """Part of its GIL waits that have to begin where another wait has just ended."""
@@ -64,6 +68,8 @@ def _describe(evidence: Evidence, waiter: Place, holder: dict[str, Any], back: I
         f"move what {evidence.thread(pid, holder['holder'])} computes into a process "
         "(`concurrent.futures.ProcessPoolExecutor`); `sys.setswitchinterval` only makes each of these waits shorter"
     )
+    if evidence.thread(pid, holder["holder"]).endswith(HAND_OUT):
+        advice = SMALL_PIECES
     return Finding(diagnostic="gil-convoy", sentence=sentence, advice=advice, weight_ns=holder["ns"])
 
 

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 from tracekit.analysis.diagnostics.evidence import Evidence
 from tracekit.analysis.diagnostics.finding import Diagnostic, Finding
-from tracekit.analysis.diagnostics.gil_convoy import COMPUTES, find_waiters
+from tracekit.analysis.diagnostics.gil_convoy import COMPUTES, HAND_OUT, SMALL_PIECES, find_waiters
 from tracekit.core.units import format_ns, listed, plural
 
 _LEAST_SHARE = 0.1
 """Part of the wall that a thread has to compute to count."""
 _MOST_NAMED = 4
-_HAND_OUT = ("_handle_workers)", "_handle_tasks)", "_handle_results)", "QueueFeederThread", "ExecutorManagerThread")
-"""Ends of the names of threads that pools and executors of processes run beside the program's own."""
 
 
 def look(evidence: Evidence) -> Iterator[Finding]:
@@ -36,7 +34,7 @@ def _describe(evidence: Evidence, pid: int, waited: dict[int, int]) -> Finding:
     named = [f"{evidence.thread(pid, tid)} {format_ns(used[tid])}" for tid in most[:_MOST_NAMED]]
     named += [f"{plural(len(most) - _MOST_NAMED, 'other')} less"] if len(most) > _MOST_NAMED else []
     waited_ns = sum(waited.values())
-    hand_out = all(evidence.thread(pid, tid).endswith(_HAND_OUT) for tid in waited)
+    hand_out = all(evidence.thread(pid, tid).endswith(HAND_OUT) for tid in waited)
     what = "that hand out and collect the work of processes" if hand_out else "computed in Python and"
     sentence = (
         f"{plural(len(waited), 'thread')} of {evidence.names.process(pid)} {what} took turns: they "
@@ -50,7 +48,7 @@ def _describe(evidence: Evidence, pid: int, waited: dict[int, int]) -> Finding:
         "that pays for work like yours `tracekit run module:function` measures"
     )
     if hand_out:
-        advice = "give out bigger pieces: `chunksize=`, or items that take longer, and less data with each"
+        advice = SMALL_PIECES
     return Finding(diagnostic="gil-turns", sentence=sentence, advice=advice, weight_ns=saved)
 
 

@@ -15,6 +15,8 @@ _SHARE = 0.2
 """Of the wall: how long a thread has to be in reads and writes."""
 _BETWEEN_PROCESSES = ("multiprocessing/connection.py", "billiard/connection.py")
 """Files whose writes go to another process of the program."""
+_SMALL_NS = 1_000_000
+"""A write to another process that is shorter has little to send."""
 _LONG = 0.5
 """Of its life: a thread beside the main one that is in one read for so long waits for work."""
 
@@ -51,11 +53,13 @@ def look(evidence: Evidence) -> Iterator[Finding]:
     if others:
         were = "was" if len(others) == 1 else "were"
         sentence += f" So {were} {plural(len(others), 'other thread')}, for {format_ns(sum(others))} in all."
-    advice = _advise(str(site["file"]), most["size"], bool(others))
+    advice = _advise(str(site["file"]), most["sum"], most["size"], bool(others))
     yield Finding(diagnostic="io-bound", sentence=sentence, advice=advice, weight_ns=most["sum"])
 
 
-def _advise(file: str, count: int, at_once: bool) -> str:
+def _advise(file: str, ns: int, count: int, at_once: bool) -> str:
+    if file.endswith(_BETWEEN_PROCESSES) and ns < _SMALL_NS * count:
+        return "give out bigger pieces of work (`chunksize=`): each of these sends something small"
     if file.endswith(_BETWEEN_PROCESSES):
         return (
             "send less to the other process: the name of the data, a part of the result, or "

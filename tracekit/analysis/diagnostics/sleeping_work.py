@@ -20,9 +20,10 @@ def look(evidence: Evidence) -> Iterator[Finding]:
     """One finding, about the thread that slept longest."""
     waits = evidence.waits
     # An event loop that sleeps is said by event-loop.
-    polls = waits["file"].astype("str").str.endswith("selectors.py").fillna(False)
+    of_loop = waits["file"].astype("str").str.endswith("selectors.py").fillna(False)
     own = waits.assign(
-        sleeps=(waits["kind"] == "sleep") & waits["function"].notna(), takes=waits["idle"] & ~polls
+        sleeps=(waits["kind"] == "sleep") & waits["function"].notna(),
+        takes=(waits["idle"] | (waits["kind"] == "poll")) & ~of_loop,
     ).astype({"function": "str", "file": "str"})
     own["ns"] = own["dur_ns"].where(own["sleeps"], 0)
     sums = own.groupby(["pid", "tid"])[["sleeps", "takes", "ns"]].sum().reset_index()
@@ -55,8 +56,8 @@ def look(evidence: Evidence) -> Iterator[Finding]:
 
 DIAGNOSTIC = Diagnostic(
     name="sleeping-work",
-    looks_for=f"A thread slept at least {_LEAST_SLEEPS} times, for {percent(_SHARE)} of the wall, and waited for work "
-    "in between.",
+    looks_for=f"A thread slept at least {_LEAST_SLEEPS} times, for {percent(_SHARE)} of the wall, and between these "
+    "sleeps it waited for work or polled.",
     silent="A thread that sleeps and never waits for work is a ticker, or its work never ran out: of it nothing is "
     "said. What a sleep stands for is not recorded.",
     look=look,

@@ -39,6 +39,12 @@ def test_the_thread_that_comes_back_and_the_one_that_has_the_gil_are_named() -> 
     assert "what parse_reports computes" in finding.advice
 
 
+def test_a_pool_thread_that_has_the_gil_hands_out_pieces_that_are_too_small() -> None:
+    made = program()
+    made.maker.rows["threads"][1]["name"] = "Thread-1 (_handle_workers)"
+    assert "chunksize" in only(made, "gil-convoy").advice
+
+
 def test_a_thread_that_computes_itself_is_in_no_convoy() -> None:
     assert found(program(cpu_ms=30), "gil-convoy") == []
 

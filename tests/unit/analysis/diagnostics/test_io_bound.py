@@ -87,6 +87,13 @@ def test_a_thread_that_hands_out_work_to_processes_waits_until_they_take_it() ->
     assert "shared_memory" in finding.advice
 
 
+def test_many_small_writes_to_another_process_are_small_pieces_of_work() -> None:
+    made = program()
+    for turn in range(500):
+        made.wait(made.pid, "io-write", 2 * turn, 2 * turn + 0.9, **SEND)
+    assert "chunksize" in only(made, "io-bound").advice
+
+
 def test_threads_that_read_side_by_side_are_told_and_more_threads_are_no_news() -> None:
     made = program()
     for tid in (WORKER, 13, 14):

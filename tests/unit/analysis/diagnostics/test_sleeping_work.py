@@ -38,6 +38,12 @@ def test_the_thread_that_slept_longest_is_named_and_the_run_is_not_idle() -> Non
     assert found(program(), "idle-run") == []
 
 
+def test_a_worker_that_polls_for_its_next_request_takes_work() -> None:
+    """As gunicorn's, which polls until the client has closed; of a loop's own selector event-loop speaks."""
+    made = program("poll", function="close_graceful", file="/venv/gunicorn/util.py")
+    assert "in `handle`" in only(made, "sleeping-work").sentence
+
+
 @pytest.mark.parametrize(
     "made",
     [program(gets=4), program(sleep_ms=19), program("poll", **SELECT)],

@@ -8,6 +8,7 @@ from tracekit.analysis.diagnostics.evidence import Evidence
 from tracekit.analysis.diagnostics.finding import Diagnostic, Finding
 from tracekit.core.units import format_ns, percent
 
+_LOCKS = ("multiprocessing/synchronize.py", "billiard/synchronize.py")
 _WORKS = 0.8
 """Of its life: how long the busiest one has to work."""
 _OTHERS = 0.5
@@ -47,7 +48,7 @@ def measure_work(evidence: Evidence) -> dict[int, int]:
     # Of several readers of a queue of multiprocessing one waits in it, the others for its lock.
     # CPython before 3.11 has the name without its class.
     in_lock = waits["function"].astype("str").isin(("SemLock.__enter__", "__enter__"))
-    in_lock &= waits["file"].astype("str").str.endswith("multiprocessing/synchronize.py").fillna(False)
+    in_lock &= waits["file"].astype("str").str.endswith(_LOCKS).fillna(False)
     for_queue = (waits["kind"] == "lock") & in_lock
     rests = waits["idle"] | for_queue | (waits["kind"] == "sleep")
     resting = waits[(rests & (waits["tid"] == waits["pid"])).to_numpy(bool)]

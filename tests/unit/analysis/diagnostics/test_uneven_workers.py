@@ -65,3 +65,14 @@ def test_what_multiprocessing_runs_beside_them_is_no_worker() -> None:
     made = program((100, 700))
     made.maker.rows["processes"][-1]["name"] = "resource tracker"
     assert found(made, "uneven-workers") == []
+
+
+def test_a_worker_of_celery_that_waits_for_the_lock_of_its_queue_rests() -> None:
+    """Of two readers one waits in the queue, the other for its lock; with another lock it may work."""
+    for package, speaks in (("billiard", False), ("app", True)):
+        made = program((800, 700))
+        for row in made.maker.rows["waits"]:
+            if row["pid"] == 500:
+                row.update(kind="lock", function="SemLock.__enter__", file=f"/venv/{package}/synchronize.py")
+        made.wait(500, "sleep", 860, 861, pid=500)
+        assert bool(found(made, "uneven-workers")) is speaks

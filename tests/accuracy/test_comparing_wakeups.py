@@ -38,10 +38,19 @@ def test_the_waker_is_the_thread_that_the_kernel_saw() -> None:
     assert (row.verdict, row.reason) == ("ok", "6 of 6 right, 0 wrong, 0 not known")
 
 
-@pytest.mark.parametrize(("other", "counts"), [(OWNER + 1, "1 wrong, 0 not known"), (None, "0 wrong, 1 not known")])
-def test_another_waker_or_none_fails(other: int | None, counts: str) -> None:
-    [row] = compared([OWNER] * 6 + [other], [OWNER] * 7)
-    assert (row.verdict, row.measured) == ("fail", pytest.approx(1 / 7))
+@pytest.mark.parametrize(
+    ("others", "verdict", "counts"),
+    [
+        ([OWNER + 1], "fail", "1 wrong, 0 not known"),
+        ([None, None], "fail", "0 wrong, 2 not known"),
+        # One may be a timer's, whose interrupt met the thread that seems to have ended it.
+        ([None], "inconclusive", "0 wrong, 1 not known"),
+    ],
+)
+def test_another_waker_or_none_fails(others: list[int | None], verdict: str, counts: str) -> None:
+    other = others[0]
+    [row] = compared([OWNER] * 6 + others, [OWNER] * (6 + len(others)))
+    assert (row.verdict, row.measured) == (verdict, pytest.approx(len(others) / (6 + len(others))))
     assert counts in row.reason
     assert f"was woken by {OWNER}, recorded is {other}" in row.reason
 

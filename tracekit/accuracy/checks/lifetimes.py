@@ -71,6 +71,7 @@ def _compare_cpu(seen: WatchedRun) -> list[Comparison]:
     """CPU time of each process against its own clock, and what the kernel's events show of it after that reading."""
     running = seen.tables.sched[seen.tables.sched["state"] == "running"]
     found = {row["pid"]: row for row in select_available(seen.tables, "cpu_ns", "process")}
+    ended = {row["pid"]: row["ended"] for row in records(seen.tables.processes)}
     rows = []
     for process in seen.known.processes:
         rest = clip_durations(running[running["pid"] == process.pid], (process.at_ns, _LATEST_NS)).sum()
@@ -80,7 +81,9 @@ def _compare_cpu(seen: WatchedRun) -> list[Comparison]:
         if row.get("quality") == "bound":
             # A bound is right where the true value lies in it.
             value = min(max(wanted, float(row["lower"])), float(row["upper"]))
-        error = sum(sum_missing(seen, thread.key) for thread in list_threads(seen) if thread.key[0] == process.pid)
+        # Of a process that was killed the events may be all there is: they count what the hypervisor had as well.
+        error = float(seen.place.steal_ns or 0)
+        error += sum(sum_missing(seen, thread.key) for thread in list_threads(seen) if thread.key[0] == process.pid)
         rows.append(
             seen.place.compare_values(
                 "lifetimes",
@@ -88,7 +91,7 @@ def _compare_cpu(seen: WatchedRun) -> list[Comparison]:
                 (value, wanted),
                 unit="ns",
                 tolerance=compute_wait_tolerance(wanted),
-                error=error if rest else 0.0,
+                error=error if rest or ended.get(process.pid) == "signal" else 0.0,
                 metric="cpu_ns",
             )
         )

@@ -47,6 +47,8 @@ def compare_wakers(seen: WatchedRun) -> list[Comparison]:
     if count < _LEAST:
         return []
     missed = (wrong + unknown) / count
+    # What a timer ended looks as if the thread that its interrupt met had ended it.
+    error = 1 / count if unknown else 0.0
     return [
         seen.place.compare_values(
             "wakeups",
@@ -54,6 +56,7 @@ def compare_wakers(seen: WatchedRun) -> list[Comparison]:
             (missed, 0.0),
             unit="share",
             tolerance=MOST_WRONG,
+            error=error,
             reason=f"{right} of {count} right, {wrong} wrong, {unknown} not known{first}",
         )
     ]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import tracekit
-from tracekit import marking
 from tracekit.bundle.marks_file import read_marks
+from tracekit.core import marking
 from tracekit.system import interpreters
 
 
@@ -75,7 +75,7 @@ def test_it_imports_nothing_more_in_any_python_there_is() -> None:
         done = subprocess.run(
             [python, "-c", code], env={"PYTHONPATH": root}, capture_output=True, text=True, check=True
         )
-        assert done.stdout == "['tracekit', 'tracekit.marking']\n"
+        assert done.stdout == "['tracekit', 'tracekit.core', 'tracekit.core.marking']\n"
 
 
 def test_any_other_name_of_the_package_is_an_attribute_error() -> None:

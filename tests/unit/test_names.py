@@ -1,4 +1,4 @@
-"""Names in the source: one name, one thing."""
+"""Names in the source: one name, one thing, and few of them at the top."""
 
 from __future__ import annotations
 
@@ -20,3 +20,10 @@ def test_no_two_classes_share_a_name() -> None:
     )
     assert {name: count for name, count in counted.items() if count > 1} == {}
     assert len(counted) > 100
+
+
+def test_the_package_has_at_most_14_rooms_and_doors() -> None:
+    """A newcomer reads that list first."""
+    found = [path.name for path in (ROOT / "tracekit").iterdir() if path.name != "__pycache__"]
+    assert "core" in found
+    assert len(found) <= 14, sorted(found)

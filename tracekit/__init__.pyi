@@ -1,3 +1,0 @@
-from tracekit.marking import mark as mark
-
-__version__: str

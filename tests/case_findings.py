@@ -55,8 +55,11 @@ SPEAKS: dict[str, Spoken] = {
     # How long pickling takes is CPU time that is not told apart.
     "big_items_pool": Spoken("", "", _GIL | {"io-bound"}, whole=False),
     "start_with_data": Spoken("start-data", r"waited \d+ ms in 2 writes", words=("spawn",), whole=False),
-    # The caller of `match` is missing.
-    "named_holders": Spoken("long-gil-holds", r"by regex_scan in `match` \(re/__init__.py", _GIL, whole=False),
+    "named_holders": Spoken(
+        "long-gil-holds",
+        r"by regex_scan in `match` \(re/__init__.py:\d+\), called in `regex_scan` \(cases/named_holders.py:10\)",
+        _GIL,
+    ),
     # The lock has no name yet.
     "contended_lock": Spoken(
         "lock-contention",

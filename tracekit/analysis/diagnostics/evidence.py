@@ -5,6 +5,8 @@ Times are integer nanoseconds of CLOCK_MONOTONIC, or lengths.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
@@ -25,6 +27,9 @@ from tracekit.analysis.tables import records
 
 LEAST_NS, LEAST_SHARE = 10_000_000, 0.01
 """What is less than either, the second of the wall, is said in no sentence."""
+
+_IN_LIBRARY = re.compile(r"[/\\](?:lib|lib64|Lib)[/\\](?:python[\d.t]+[/\\])?|[/\\]site-packages[/\\]|\(<")
+"""In a frame `function (file:line)`: code that is not the program's own."""
 
 _HELPERS = ("resource tracker", "fork server")
 
@@ -151,6 +156,25 @@ class Evidence:
             ((found["run_id"] == self.run_id) & (found["pid"] == pid) & (found["tid"] == tid)).to_numpy(bool)
             & (found["kind"] != "hold").to_numpy(bool)
         ]
+
+    def find_caller(self, pid: int, tid: int, function: object, file: object) -> str:
+        """`, called in `scan` (me/app.py:9)`: where the program's own code called this library function, in which the
+        thread held the GIL; the most frequent one. Empty where it is the program's own, or no stack was recorded."""
+        found = self.analysis.tables.wait_stacks
+        held = (
+            (found["kind"] == "hold") & (found["run_id"] == self.run_id) & (found["pid"] == pid) & (found["tid"] == tid)
+        )
+        callers: Counter[str] = Counter()
+        for stack in found.loc[held.to_numpy(bool), "stack"].dropna():
+            *outer, innermost = str(stack).split(";")
+            if innermost.startswith(f"{function} ({file}:") and _IN_LIBRARY.search(innermost):
+                own = next((frame for frame in reversed(outer) if not _IN_LIBRARY.search(frame)), None)
+                callers.update([own] if own else [])
+        if not callers:
+            return ""
+        name, _, place = callers.most_common(1)[0][0].removesuffix(")").rpartition(" (")
+        path, _, line = place.rpartition(":")
+        return f", called in `{name}` ({short_place(path, int(line) if line.isdecimal() else None)})"
 
     @cached_property
     def lines(self) -> dict[tuple[str, str], int]:

@@ -36,6 +36,7 @@ def _describe(evidence: Evidence, rows: list[dict[str, Any]]) -> Finding:
     more = len({row["holder"] for row in rows}) - 1
     holders = f" and {plural(more, 'other thread')}" if more else ""
     others = f", and {plural(len(waited) - 1, 'other thread')} less" if len(waited) > 1 else ""
+    where += evidence.find_caller(pid, holder, rows[0]["function"], rows[0]["file"])
     sentence = (
         f"The GIL was kept for up to {longest} at a time, though Python asks for it after {interval}, by "
         f"{evidence.thread(pid, holder)}{holders}{where}: {evidence.thread(pid, waiter)} waited "

@@ -38,6 +38,28 @@ def test_the_holder_is_named_with_its_function_and_the_one_who_waited_for_it() -
     assert "ProcessPoolExecutor" in finding.advice
 
 
+def test_of_a_library_s_function_the_program_s_own_caller_is_named() -> None:
+    """As most of the recorded stacks have it; that of a function of the program needs no caller."""
+    made = program()
+    own, thread = f"regex_scan ({APP}:9)", "Thread.run (/usr/lib/python3.13/threading.py:982)"
+    match = "match (/usr/lib/python3.13/re/__init__.py:166)"
+    place = {"run_id": made.run["run_id"], "pid": made.pid, "tid": HOG, "kind": "hold"}
+    stacks = [
+        f"{thread};other ({APP}:3);{match}",
+        f"{thread};{own};{match}",
+        f"{thread};{own};{match}",
+        f"{thread};{match}",
+    ]
+    for number, stack in enumerate(stacks):
+        made.maker.row("wait_stacks", **place, at_ns=made.at(100 + number), stack=stack)
+    said = only(made, "long-gil-holds").sentence
+    assert "in `match` (re/__init__.py:163), called in `regex_scan` (me/app.py:9): ticker" in said
+    for row in made.maker.rows["holds"]:
+        row.update(function="regex_scan", file=APP, line=8)
+    made.maker.row("wait_stacks", **place, at_ns=made.at(200), stack=f"main ({APP}:30);{own}")
+    assert "called in" not in only(made, "long-gil-holds").sentence
+
+
 def test_of_several_waiters_the_one_who_waited_longest_counts() -> None:
     made = program()
     made.thread(THIRD, 5, end_ms=1_000, name="third")

@@ -202,7 +202,8 @@ def test_a_signal_handler_that_writes_does_not_hide_the_wait_it_broke(
     assert (seen.code, seen.err) == (0, "")
     for kind in ("io-read", "poll"):
         long = of_kind(seen.first, kind)
-        long = long[long["dur_ns"] > 50 * MS]
+        # A quick read in which it lost its CPU looks like a wait too: the pipe's number is the highest.
+        long = long[(long["dur_ns"] > 50 * MS) & (long["object"] == long["object"].max(initial=0))]
         assert len(long) == 2, kind
         assert (long["dur_ns"] >= 95 * MS).all()
         assert long["dur_ns"].sum() < seen.first.header.ended_ns - seen.first.header.monotonic_ns

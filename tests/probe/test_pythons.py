@@ -115,8 +115,8 @@ def test_a_hold_that_nobody_waited_for_at_first_is_known_whole(watching: Watchin
     known = 0
     for used, begin, end in np.reshape(numbers, (4, 3)).tolist():
         held = overlap(drops["start_ns"] - drops["dur_ns"], drops["start_ns"], begin, end)
-        # On a busy machine it may lose its CPU in the call, and also after it has given the GIL up. And the other thread
-        # may have had no CPU: then nobody waited.
+        # On a busy machine it may lose its CPU in the call, and also after it has given the GIL up. And where the other
+        # thread had no CPU, nobody waited.
         assert held == 0 or 0.97 * used <= held <= end - begin
         known += held > 0
     assert known

@@ -59,20 +59,20 @@ static bool is_shared(const sem_t *semaphore)
     return count > OPENED;
 }
 
-static _Atomic uint32_t waiting; /* threads that have a place */
+/* Threads that have a place, by the first place of their semaphore: a post looks here and nowhere else while no thread
+ * waits for it. */
+static _Atomic uint32_t waiting[PLACES];
 
-/* The n-th place in which a semaphore may be. */
-static inline struct place *find_place(const sem_t *semaphore, unsigned n)
+static inline unsigned find_first(const sem_t *semaphore)
 {
-    uint64_t mixed = ((uintptr_t)semaphore >> 4) * UINT64_C(0x9E3779B97F4A7C15);
-    return &places[((mixed >> 48) + n) % PLACES];
+    return (unsigned)((((uintptr_t)semaphore >> 4) * UINT64_C(0x9E3779B97F4A7C15)) >> 56) % PLACES;
 }
 
 /* The threads that waited are not in a child that was forked. */
 COLD static void forget_places(void)
 {
     memset(places, 0, sizeof places);
-    atomic_store_explicit(&waiting, 0, relaxed);
+    memset(waiting, 0, sizeof waiting);
 }
 
 /* The caller is about to wait: its place, or NULL where its waker will not be known. */
@@ -80,12 +80,13 @@ static struct place *enter_place(const sem_t *semaphore, uint64_t now)
 {
     if (is_shared(semaphore))
         return NULL;
+    unsigned first = find_first(semaphore);
     for (unsigned n = 0; n < TRIES; n++) {
-        struct place *place = find_place(semaphore, n);
+        struct place *place = &places[(first + n) % PLACES];
         uint32_t there = atomic_load_explicit(&place->waiters, memory_order_acquire);
         while (there != 0 && atomic_load_explicit(&place->semaphore, relaxed) == (uintptr_t)semaphore)
             if (atomic_compare_exchange_weak_explicit(&place->waiters, &there, there + 1, memory_order_acq_rel, relaxed)) {
-                atomic_fetch_add_explicit(&waiting, 1, relaxed);
+                atomic_fetch_add_explicit(&waiting[first], 1, relaxed);
                 return place;
             }
         if (there != 0 ||
@@ -94,7 +95,7 @@ static struct place *enter_place(const sem_t *semaphore, uint64_t now)
         atomic_store_explicit(&place->posted, 0, relaxed);
         atomic_store_explicit(&place->since, now, relaxed);
         atomic_store_explicit(&place->semaphore, (uintptr_t)semaphore, memory_order_release);
-        atomic_fetch_add_explicit(&waiting, 1, memory_order_release);
+        atomic_fetch_add_explicit(&waiting[first], 1, memory_order_release);
         return place;
     }
     return NULL;
@@ -123,14 +124,14 @@ static void leave_place(struct place *place, const sem_t *semaphore, const struc
         write_record(wait->header, KIND_WAKEUP, wait->start, posted - wait->start, wait->object,
                      atomic_load_explicit(&place->poster, relaxed), atomic_load_explicit(&place->site, relaxed), 0);
     atomic_fetch_sub_explicit(&place->waiters, 1, memory_order_release);
-    atomic_fetch_sub_explicit(&waiting, 1, relaxed);
+    atomic_fetch_sub_explicit(&waiting[find_first(semaphore)], 1, relaxed);
 }
 
 /* Threads wait: leave word for those of this semaphore of who ends it. */
 static __attribute__((noinline)) void note_post(const sem_t *semaphore)
 {
     for (unsigned n = 0; n < TRIES; n++) {
-        struct place *place = find_place(semaphore, n);
+        struct place *place = &places[(find_first(semaphore) + n) % PLACES];
         if (atomic_load_explicit(&place->waiters, relaxed) == 0 ||
             atomic_load_explicit(&place->semaphore, memory_order_acquire) != (uintptr_t)semaphore)
             continue;
@@ -149,7 +150,7 @@ static __attribute__((noinline)) void note_post(const sem_t *semaphore)
 EXPORT HOT int sem_post(sem_t *semaphore)
 {
     resolve_once();
-    if (UNLIKELY(atomic_load_explicit(&waiting, relaxed) != 0))
+    if (UNLIKELY(atomic_load_explicit(&waiting[find_first(semaphore)], relaxed) != 0))
         note_post(semaphore);
     return real_sem_post(semaphore);
 }

@@ -36,8 +36,9 @@ _GIL = frozenset(("long-gil-holds", "gil-convoy", "gil-turns"))
 SPEAKS: dict[str, Spoken] = {
     "blas_threads": Spoken("", "^Nothing kept it waiting"),
     "long_hold": Spoken("long-gil-holds", r"by hog in `hog` \(cases/long_hold.py:6\): ticker waited"),
+    # Which threads waited for work and which slept is not told apart, and the headline still has reads and a lock.
     "waiting_for_work": Spoken(
-        "idle-run", r"^This run was idle: .*its 8 threads slept or waited for something to come"
+        "idle-run", r"^This run was idle: .*its 8 threads slept or waited for something to come", whole=False
     ),
     "join_before_get": Spoken(
         "hang",

@@ -52,6 +52,20 @@ def compile_once(make_once: MakeOnce, name: str, *flags: str, wanted: probe.Prob
         pytest.skip(f"{error}; try: sudo apt install gcc libc6-dev")
 
 
+UNTIL_ASLEEP = """
+def until_asleep(task):
+    import time
+    seen = 0
+    while seen < 3:
+        time.sleep(0.01)
+        with open(task + "/stat", "rb") as file:
+            asleep = file.read().rpartition(b")")[2].split()[0] == b"S"
+        seen = seen + 1 if asleep else 0
+"""
+"""For programs: returns when the thread with this folder in /proc was asleep in three looks, 10 ms apart. However
+late a busy machine lets it begin to wait, it has then waited for some milliseconds."""
+
+
 @pytest.fixture(scope="session")
 def library(make_once: MakeOnce) -> Path:
     """The wait probe."""

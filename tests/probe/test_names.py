@@ -60,7 +60,6 @@ class Callable:
 for function in (plain, done.release, Callable().method, Callable(), lambda: done.release()):
     _thread.start_new_thread(function, ())
     done.acquire()
-time.sleep(0.05)
 """
 
 HOSTILE = ["größe_名前", "a\nb\x1b[31mc", "n" * 300, "half\ud800", "名" * 100, "nul\0x", "<b>", "' \" | \\"]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from tests.conftest import MakeOnce
-from tests.probe.conftest import MS, PYTHONS, Watching, functions, of_kind, run, version
+from tests.probe.conftest import MS, PYTHONS, UNTIL_ASLEEP, Watching, functions, of_kind, run, version
 from tests.probe.test_layouts import compile_falsified
 from tracekit.analysis.load.waits.slots import WaitsFile
 from tracekit.bundle import waits_file
 from tracekit.system.interpreters import Interpreter
 
 WAITS = """
-import os, re, threading, time
+import os, re, sys, threading, time; exec(sys.argv[1])
 lock, held, asked = threading.Lock(), threading.Event(), threading.Event()
 def inner():
     time.sleep(0.004)
@@ -37,8 +37,8 @@ def holds():
     with lock:
         held.set()
         asked.wait()
-        time.sleep(0.05)
-    time.sleep(0.05)
+        until_asleep("/proc/self")
+    until_asleep("/proc/self")
     os.write(ends[1], b"x")
 def deep(depth):
     if depth:
@@ -90,7 +90,7 @@ def frames(file: WaitsFile, number: int) -> list[tuple[str, int]]:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_a_long_wait_has_the_lines_of_all_its_frames(watching: Watching, python: Interpreter) -> None:
     """Through a generator and C code; without a GIL the functions only."""
-    file = run(watching, python, WAITS).first
+    file = run(watching, python, WAITS, UNTIL_ASLEEP).first
     calls = [("outer", 15), ("method", 19), ("<module>", 36)]
     wanted = {
         "sleep": [("inner", 5), *calls],
@@ -109,7 +109,7 @@ def test_a_long_wait_has_the_lines_of_all_its_frames(watching: Watching, python:
 def test_each_wait_of_a_millisecond_has_a_stack_and_its_function_is_innermost(
     watching: Watching, python: Interpreter
 ) -> None:
-    file = run(watching, python, WAITS).first
+    file = run(watching, python, WAITS, UNTIL_ASLEEP).first
     found = of_kind(file, waits_file.STACK)
     waits = of_kind(file, "lock", "sleep", "io-read", "io-write", "gil")
     long = waits[(waits["dur_ns"] >= MS) & (waits["site"] > 0)]
@@ -144,6 +144,6 @@ def misplaced(request: pytest.FixtureRequest, make_once: MakeOnce) -> Path:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_a_line_that_is_read_elsewhere_does_no_harm(misplaced: Path, watching: Watching, python: Interpreter) -> None:
-    file = run(Watching(preload=str(misplaced), folder=watching.folder), python, WAITS).first
+    file = run(Watching(preload=str(misplaced), folder=watching.folder), python, WAITS, UNTIL_ASLEEP).first
     stack = [name for name, _ in stacks(file, "io-read")[-1][1]]
     assert stack == ["inner", "outer", "method", "<module>"]

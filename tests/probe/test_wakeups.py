@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from tests.probe.conftest import PYTHONS, Watching, functions, of_kind, run
+from tests.probe.conftest import PYTHONS, UNTIL_ASLEEP, Watching, functions, of_kind, run
 from tracekit.analysis.load.waits.slots import WaitsFile
 from tracekit.bundle import waits_file
 from tracekit.system.interpreters import Interpreter
 
-LOCKS = """
+LOCKS = f"""{UNTIL_ASLEEP}
 import os, queue, threading, time
 lock, items = threading.Lock(), queue.SimpleQueue()
 def keeps(kept, begun):
     with lock:
         kept.set()
         begun.wait()
-        time.sleep(0.15)
+        until_asleep(f"/proc/self/task/{{begun.waiter.native_id}}")
 def wants():
     with lock: pass
 def makes():
-    time.sleep(0.1)
+    until_asleep("/proc/self")
     items.put(1)
 def contend():
     kept, begun = threading.Event(), threading.Event()
@@ -29,6 +29,7 @@ def contend():
     keeper.start()
     kept.wait()
     wanter.start()
+    begun.waiter = wanter
     begun.set()
     wanter.join()
     maker.start()
@@ -43,8 +44,9 @@ FORKED = (
     + """
 waits = threading.Lock()
 waits.acquire()
-threading.Thread(target=waits.acquire, daemon=True).start()
-time.sleep(0.02)
+waiter = threading.Thread(target=waits.acquire, daemon=True)
+waiter.start()
+until_asleep(f"/proc/self/task/{waiter.native_id}")
 if os.fork() == 0:
     contend()
     os._exit(0)
@@ -52,7 +54,9 @@ os.wait()
 """
 )
 
-TWO_LOCKS = """
+TWO_LOCKS = (
+    UNTIL_ASLEEP
+    + """
 import threading, time
 first, second = threading.Lock(), threading.Lock()
 def wants(lock):
@@ -61,19 +65,22 @@ first.acquire()
 second.acquire()
 wanters = [threading.Thread(target=wants, args=(lock,)) for lock in (first, first, second, second)]
 for wanter in wanters: wanter.start()
-time.sleep(0.15)
+for wanter in wanters: until_asleep(f"/proc/self/task/{wanter.native_id}")
 first.release()
 second.release()
 for wanter in wanters: wanter.join()
 print(*(wanter.native_id for wanter in wanters))
 """
+)
 
-SHARED = """
+SHARED = (
+    UNTIL_ASLEEP
+    + """
 import multiprocessing, os, threading, time
 if __name__ == "__main__":
     turn = multiprocessing.get_context("fork").Semaphore(0)
     if os.fork() == 0:
-        time.sleep(0.06)
+        until_asleep(f"/proc/{os.getppid()}")
         turn.release()
         os._exit(0)
     mine = threading.Timer(0.02, lambda: None)
@@ -81,6 +88,7 @@ if __name__ == "__main__":
     turn.acquire()
     os.wait()
 """
+)
 
 
 def wakers(file: WaitsFile) -> dict[int, set[tuple[int, str]]]:
@@ -117,7 +125,9 @@ def test_threads_that_wait_for_one_lock_wait_for_one_object(watching: Watching, 
     """Also from 3.13 on, where each of them waits on a semaphore of its own."""
     seen = run(watching, python, TWO_LOCKS)
     locks = of_kind(seen.first, "lock")
-    locks = locks[locks["dur_ns"] > 20_000_000]
+    locks = locks[locks["dur_ns"] > 5_000_000]
+    # On a busy machine a thread also waits that long for a lock of the interpreter's, where it begins or ends.
+    locks = locks[[name == "wants" for name in functions(seen.first, locks)]]
     objects = [set(locks["object"][locks["tid"] == int(tid)].tolist()) for tid in seen.out.split()]
     assert objects[0] == objects[1]
     assert objects[2] == objects[3]
@@ -140,5 +150,5 @@ def test_a_child_that_was_forked_beside_a_waiting_thread_has_its_own(watching: W
 def test_a_lock_that_other_processes_release_has_no_waker(watching: Watching, python: Interpreter) -> None:
     file = run(watching, python, SHARED).first
     shared = [row for row in of_kind(file, "lock") if row["object"] % 4096 == 0]
-    assert any(row["dur_ns"] > 20_000_000 for row in shared)
+    assert any(row["dur_ns"] > 5_000_000 for row in shared)
     assert not any(row["object"] % 4096 == 0 for row in of_kind(file, waits_file.WAKEUP))

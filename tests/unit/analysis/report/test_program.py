@@ -34,7 +34,6 @@ from tracekit.analysis.report.pages.program.recorded_program import ended_text, 
 from tracekit.analysis.report.render.markdown import coded, to_markdown
 from tracekit.analysis.report.render.terminal import to_text
 from tracekit.analysis.report.write import write
-from tracekit.core.notices import notice
 
 
 def test_the_headline_says_how_long_how_it_ended_and_where_the_time_went() -> None:
@@ -89,26 +88,6 @@ def test_a_program_that_viztracer_could_not_enter_has_no_calls_to_look_at() -> N
         found[name] = []
     found["runs"][0].update(capture="viztracer", traces=0)
     assert not any("timeline" in text for text in section(build(tables(found)), "sites").sentences)
-
-
-def test_a_number_of_which_only_one_end_is_known_says_so() -> None:
-    """A child was killed 300 ms after its clock was read, and the program's wall is that of its tool."""
-    found = rows()
-    child = next(row for row in found["threads"] if row["pid"] == CHILD)
-    child["cpu_read_ns"] = child["end_ns"] - 300 * MS
-    child["cpu_ns"] -= 300 * MS
-    given = notice("wall-of-tool", program="app.py", run_id=found["runs"][0]["run_id"])
-    found["notices"].append({"run_id": found["runs"][0]["run_id"], **given._asdict()})
-    shown = build(tables(found))
-    assert "took at most 1.00 s" in shown.verdicts[0].lead
-    assert "CPUs busy" not in shown.verdicts[0].rest
-    assert "on-CPU at least " in shown.verdicts[0].rest
-    whole, *others = shown.summary.groups[0].rows
-    assert whole.fields[0].main == "≤ 1.00 s"
-    (killed,) = [row for row in others if row.fields[0].sub == "SIGKILL"]
-    assert killed.fields[1].main.startswith("≥ ")
-    assert whole.fields[1].main.startswith("≥ ")
-    assert not others[0].fields[1].main.startswith("≥ ")
 
 
 def test_a_report_of_a_window_names_it_and_has_nothing_of_the_rest() -> None:
@@ -327,21 +306,6 @@ def test_markdown_keeps_functions_as_code() -> None:
     assert "## Contention attribution" in text
     assert "![" in text
     assert coded("a_b in `c_d` *e*") == r"a\_b in `c_d` \*e\*"
-
-
-def test_a_program_without_a_capture_that_sees_waits_has_a_bound_and_says_so() -> None:
-    found = rows()
-    found["waits"], found["holds"] = [], []
-    found["runs"][0]["capture"] = "none"
-    shown = build(tables(found))
-    field = shown.summary.groups[0].rows[0].fields[2]
-    assert (field.main, field.tag) == ("0–2.00 s", "bound")
-    (unwatched,) = shown.sections
-    assert (unwatched.slug, unwatched.tables) == ("sites", ())
-    assert unwatched.sentences[0].startswith("Without capture waits, ")
-    assert unwatched.sentences[1] == "`tracekit record --capture waits -- ...` records the waits."
-    assert any(text.startswith("As a GIL wait: it is a range") for text in shown.caveats)
-    assert any("blocked" in figure.alt for block in shown.figures for figure in block.figures)
 
 
 def test_a_program_whose_record_was_not_finished_still_has_a_report(tmp_path: Path) -> None:
